@@ -1,0 +1,12 @@
+DROP TABLE audit_entries;
+DROP TABLE replay_requests;
+DROP TABLE delivery_attempts;
+DROP TABLE processing_jobs;
+DROP TABLE event_states;
+DROP TABLE normalized_events;
+DROP TABLE idempotency_keys;
+DROP TABLE webhook_events;
+DROP TABLE destinations;
+DROP TABLE integration_secrets;
+DROP TABLE integrations;
+DROP TABLE installation;

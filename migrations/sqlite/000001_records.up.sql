@@ -1,0 +1,195 @@
+-- What is wide is written once; what changes is narrow (event_states, processing_jobs).
+-- Children of an event have the event's id first in their key: all of an event lies together.
+
+CREATE TABLE installation (
+    id         text        NOT NULL PRIMARY KEY,
+    created_at timestamp NOT NULL
+);
+
+INSERT INTO installation (id, created_at) VALUES (lower(hex(randomblob(4)) || '-' || hex(randomblob(2)) || '-4' || substr(hex(randomblob(2)), 2) || '-a' || substr(hex(randomblob(2)), 2) || '-' || hex(randomblob(6))), strftime('%Y-%m-%d %H:%M:%f+00:00', 'now'));
+
+CREATE TABLE integrations (
+    id                    text        NOT NULL PRIMARY KEY,
+    source                text        NOT NULL UNIQUE,
+    provider              text        NOT NULL,
+    name                  text        NOT NULL,
+    is_active             boolean     NOT NULL,
+    rate_limit_per_minute integer,
+    max_body_bytes        integer,
+    created_at            timestamp NOT NULL,
+    updated_at            timestamp NOT NULL
+);
+
+CREATE TABLE integration_secrets (
+    id             text        NOT NULL PRIMARY KEY,
+    integration_id text        NOT NULL REFERENCES integrations (id),
+    secret         text        NOT NULL,
+    is_active      boolean     NOT NULL,
+    created_at     timestamp NOT NULL
+);
+
+CREATE INDEX integration_secrets_integration ON integration_secrets (integration_id);
+
+CREATE TABLE destinations (
+    id             text        NOT NULL PRIMARY KEY,
+    integration_id text        NOT NULL REFERENCES integrations (id),
+    url            text        NOT NULL,
+    is_active      boolean     NOT NULL,
+    signing_secret text        NOT NULL,
+    old_secret     text,
+    timeout_ms     integer,
+    max_attempts   integer,
+    concurrency    integer,
+    created_at     timestamp NOT NULL,
+    updated_at     timestamp NOT NULL
+);
+
+CREATE INDEX destinations_integration ON destinations (integration_id);
+
+CREATE TABLE webhook_events (
+    id                text        NOT NULL PRIMARY KEY,
+    integration_id    text        NOT NULL,
+    source            text        NOT NULL,
+    provider          text        NOT NULL,
+    external_event_id text,
+    idempotency_key   text        NOT NULL,
+    signature_valid   boolean     NOT NULL,
+    request_headers   text        NOT NULL,
+    raw_body          blob       NOT NULL,
+    source_ip         text        NOT NULL,
+    correlation_id    text        NOT NULL,
+    received_at       timestamp NOT NULL
+);
+
+CREATE TABLE idempotency_keys (
+    idempotency_key text        NOT NULL PRIMARY KEY,
+    event_id        text        NOT NULL,
+    correlation_id  text        NOT NULL,
+    created_at      timestamp NOT NULL
+);
+
+CREATE TABLE normalized_events (
+    id                 text        NOT NULL PRIMARY KEY,
+    webhook_event_id   text        NOT NULL,
+    integration_id     text        NOT NULL,
+    source             text        NOT NULL,
+    provider           text        NOT NULL,
+    external_event_id  text,
+    event_type         text        NOT NULL,
+    subject            text,
+    occurred_at        timestamp NOT NULL,
+    normalized_payload blob       NOT NULL,
+    correlation_id     text        NOT NULL,
+    received_at        timestamp NOT NULL,
+    created_at         timestamp NOT NULL
+);
+
+CREATE INDEX normalized_events_received ON normalized_events (received_at, id);
+CREATE INDEX normalized_events_occurred ON normalized_events (occurred_at, id);
+CREATE INDEX normalized_events_created ON normalized_events (created_at, id);
+CREATE INDEX normalized_events_external ON normalized_events (external_event_id);
+CREATE INDEX normalized_events_correlation ON normalized_events (correlation_id);
+CREATE INDEX normalized_events_source ON normalized_events (source, received_at, id);
+CREATE INDEX normalized_events_type ON normalized_events (event_type, received_at, id);
+
+CREATE TABLE event_states (
+    event_id            text        NOT NULL PRIMARY KEY,
+    status              text        NOT NULL CHECK (status IN ('pending', 'processing', 'processed', 'retrying', 'failed')),
+    processing_attempts integer      NOT NULL,
+    last_error          text,
+    last_processed_at   timestamp,
+    updated_at          timestamp NOT NULL
+);
+
+CREATE INDEX event_states_unfinished ON event_states (status, event_id) WHERE status <> 'processed';
+
+-- A job is the outbox row (relay_at, published_at) and the lease (claim_token, lease_until) in one.
+-- relay_at: when the relay may publish it; null once it is published or parked.
+-- budget_start: attempts recorded before this budget of attempts began.
+-- destination_id is null for a job on the replay queue, which dispatches a replay request.
+CREATE TABLE processing_jobs (
+    id                  text        NOT NULL,
+    normalized_event_id text        NOT NULL,
+    integration_id      text        NOT NULL,
+    destination_id      text,
+    replay_request_id   text,
+    queue_name          text        NOT NULL,
+    triggered_by        text        NOT NULL CHECK (triggered_by IN ('webhook', 'retry', 'replay')),
+    status              text        NOT NULL CHECK (status IN ('queued', 'running', 'succeeded', 'failed')),
+    attempt_no          integer      NOT NULL,
+    budget_start        integer      NOT NULL,
+    correlation_id      text        NOT NULL,
+    parked              boolean     NOT NULL,
+    relay_at            timestamp,
+    published_at        timestamp,
+    claim_token         text,
+    lease_until         timestamp,
+    scheduled_at        timestamp NOT NULL,
+    started_at          timestamp,
+    completed_at        timestamp,
+    error_message       text,
+    created_at          timestamp NOT NULL,
+    PRIMARY KEY (normalized_event_id, id)
+);
+
+CREATE UNIQUE INDEX processing_jobs_one_live ON processing_jobs (normalized_event_id, destination_id)
+    WHERE status IN ('queued', 'running');
+CREATE INDEX processing_jobs_relay ON processing_jobs (relay_at)
+    WHERE status = 'queued' AND relay_at IS NOT NULL;
+CREATE INDEX processing_jobs_published ON processing_jobs (published_at)
+    WHERE status = 'queued' AND published_at IS NOT NULL;
+CREATE INDEX processing_jobs_lease ON processing_jobs (lease_until) WHERE status = 'running';
+CREATE INDEX processing_jobs_parked ON processing_jobs (destination_id) WHERE parked;
+CREATE INDEX processing_jobs_replay ON processing_jobs (replay_request_id) WHERE replay_request_id IS NOT NULL;
+
+CREATE TABLE delivery_attempts (
+    id                  text        NOT NULL,
+    normalized_event_id text        NOT NULL,
+    integration_id      text        NOT NULL,
+    destination_id      text        NOT NULL,
+    job_id              text        NOT NULL,
+    attempt_no          integer      NOT NULL,
+    status              text        NOT NULL CHECK (status IN ('success', 'failed')),
+    http_status         integer,
+    response_body       text,
+    error_message       text,
+    duration_ms         integer      NOT NULL,
+    created_at          timestamp NOT NULL,
+    PRIMARY KEY (normalized_event_id, id),
+    UNIQUE (normalized_event_id, destination_id, attempt_no)
+);
+
+CREATE INDEX delivery_attempts_newest ON delivery_attempts (id);
+CREATE INDEX delivery_attempts_destination ON delivery_attempts (destination_id, id);
+CREATE INDEX delivery_attempts_failed ON delivery_attempts (id) WHERE status = 'failed';
+
+CREATE TABLE replay_requests (
+    id                  text        NOT NULL PRIMARY KEY,
+    normalized_event_id text        NOT NULL,
+    destination_id      text,
+    only_failed         boolean     NOT NULL,
+    requested_by        text        NOT NULL,
+    reason              text        NOT NULL,
+    actor               text        NOT NULL,
+    status              text        NOT NULL CHECK (status IN ('queued', 'dispatched', 'completed', 'failed')),
+    error_message       text,
+    created_at          timestamp NOT NULL,
+    dispatched_at       timestamp,
+    completed_at        timestamp
+);
+
+CREATE INDEX replay_requests_event ON replay_requests (normalized_event_id, id);
+CREATE INDEX replay_requests_open ON replay_requests (id) WHERE status IN ('queued', 'dispatched');
+
+CREATE TABLE audit_entries (
+    id          text        NOT NULL PRIMARY KEY,
+    entity_type text        NOT NULL,
+    entity_id   text,
+    action      text        NOT NULL,
+    actor       text        NOT NULL,
+    details     text        NOT NULL,
+    created_at  timestamp NOT NULL
+);
+
+CREATE INDEX audit_entries_entity ON audit_entries (entity_id, id);
+CREATE INDEX audit_entries_action ON audit_entries (action, id);

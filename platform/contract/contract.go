@@ -1,0 +1,136 @@
+// Package contract is the plain data that crosses modules. It has no behaviour.
+package contract
+
+import (
+	"encoding/json"
+	"time"
+)
+
+// Queue names the role of a queue; configuration gives the broker's own name.
+type Queue string
+
+// The queues that hold jobs. Retries wait in the broker's retry ladder and come
+// back through the process queue.
+const (
+	ProcessQueue Queue = "process"
+	ReplayQueue  Queue = "replay"
+)
+
+// Trigger says why a job exists.
+type Trigger string
+
+// The triggers of a job.
+const (
+	TriggerWebhook Trigger = "webhook"
+	TriggerRetry   Trigger = "retry"
+	TriggerReplay  Trigger = "replay"
+)
+
+// JobRef names a job. The event's id comes first because an event's rows lie
+// together.
+type JobRef struct {
+	EventID string `json:"e"`
+	JobID   string `json:"j"`
+}
+
+// EventStatus is where an event stands, derived from its destinations' jobs.
+type EventStatus string
+
+// The statuses of an event.
+const (
+	EventPending    EventStatus = "pending"
+	EventProcessing EventStatus = "processing"
+	EventProcessed  EventStatus = "processed"
+	EventRetrying   EventStatus = "retrying"
+	EventFailed     EventStatus = "failed"
+)
+
+// EventState is what changes about an event while it is worked on.
+type EventState struct {
+	EventID            string
+	Status             EventStatus
+	ProcessingAttempts int
+	LastError          *string
+	LastProcessedAt    *time.Time
+	UpdatedAt          time.Time
+}
+
+// Deliverable is what delivery needs of an event in order to send it.
+type Deliverable struct {
+	EventID       string
+	IntegrationID string
+	Source        string
+	Provider      string
+	CorrelationID string
+	Payload       []byte // the canonical event as JSON, exactly as it is sent
+}
+
+// NewEvent asks delivery to schedule a freshly stored event.
+type NewEvent struct {
+	EventID       string
+	IntegrationID string
+	CorrelationID string
+}
+
+// Scheduled says what became of a NewEvent: its jobs, or none and the reason.
+type Scheduled struct {
+	EventID string
+	Jobs    []JobRef
+	Reason  string // set when there is nobody to deliver to
+}
+
+// Destination is where an integration's events go.
+type Destination struct {
+	ID            string
+	IntegrationID string
+	URL           string
+	IsActive      bool
+	CreatedAt     time.Time
+	UpdatedAt     time.Time
+}
+
+// ReplayOrder asks delivery to send an event again.
+type ReplayOrder struct {
+	RequestID     string
+	EventID       string
+	DestinationID *string // one destination; nil for all active ones
+	OnlyFailed    bool    // only destinations whose last job failed
+}
+
+// ReplayEnd tells replay that the last of a request's jobs has ended.
+type ReplayEnd struct {
+	RequestID string
+	EventID   string
+	Failed    bool
+	Error     *string
+}
+
+// AuditEntry is one thing that happened. EntityID may be nil.
+type AuditEntry struct {
+	EntityType string
+	EntityID   *string
+	Action     string
+	Actor      string
+	Details    json.RawMessage // an object
+}
+
+// Refusal is a request that was turned away; refusals are audited in sum.
+type Refusal struct {
+	Action     string // webhook.rejected or auth.failed
+	EntityType string
+	Source     string // the integration's source, or what was asked for in general terms
+	Reason     string
+}
+
+// Actors of audit entries that are no management credential.
+const (
+	ActorGateway = "gateway"
+	ActorSeed    = "seed"
+)
+
+// Entity types of audit entries.
+const (
+	EntityWebhookEvent    = "webhook_event"
+	EntityNormalizedEvent = "normalized_event"
+	EntityManagement      = "management_api"
+)

@@ -1,0 +1,213 @@
+// Package database is the system of record: PostgreSQL in production, SQLite
+// for the embedded default. One SQL text serves both; the few words that differ
+// are fields of Dialect, and rows go in bulk through Rows.
+//
+// Errors that mean "the database does not answer now" come out as
+// fault.Unavailable; sql.ErrNoRows passes unchanged.
+package database
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"log/slog"
+	"strings"
+	"time"
+
+	"github.com/jmoiron/sqlx"
+
+	"integration-gateway/platform/clock"
+	"integration-gateway/platform/fault"
+)
+
+// Config says which database and how patient to be with it.
+type Config struct {
+	URL              string        // postgres://… or sqlite://path
+	MaxConnections   int           // PostgreSQL only; default 20
+	StatementTimeout time.Duration // default 10 s; a hung server is given up on soon after
+	LockTimeout      time.Duration // default 5 s, so that one frozen process does not stop the others
+}
+
+// DB is a pool of connections. Reads go through Get and Select, writes through InTx.
+type DB struct {
+	Dialect Dialect
+	url     string
+	now     clock.Now
+	write   *sqlx.DB
+	read    *sqlx.DB // the same as write on PostgreSQL
+}
+
+// Open prepares a pool; it does not connect. Its error means that the URL is wrong.
+func Open(cfg Config, now clock.Now) (*DB, error) {
+	if cfg.MaxConnections == 0 {
+		cfg.MaxConnections = 20
+	}
+	if cfg.StatementTimeout == 0 {
+		cfg.StatementTimeout = 10 * time.Second
+	}
+	if cfg.LockTimeout == 0 {
+		cfg.LockTimeout = 5 * time.Second
+	}
+	scheme, _, _ := strings.Cut(cfg.URL, "://")
+	switch scheme {
+	case "postgres", "postgresql":
+		return openPostgres(cfg, now)
+	case "sqlite":
+		return openSQLite(cfg, now)
+	}
+	return nil, fmt.Errorf("the database URL's scheme is %q; use postgres:// or sqlite://", scheme)
+}
+
+// Close ends all connections.
+func (db *DB) Close() error {
+	if db.read != db.write {
+		_ = db.read.Close()
+	}
+	return db.write.Close()
+}
+
+// Ping asks the database for an answer.
+func (db *DB) Ping(ctx context.Context) error {
+	var one int
+	return db.Get(ctx, &one, `SELECT 1`)
+}
+
+// WaitReady pings with growing pauses until the database answers or ctx ends,
+// and says in the log that it is waiting.
+func (db *DB) WaitReady(ctx context.Context, log *slog.Logger) error {
+	pause := 100 * time.Millisecond
+	for {
+		attempt, cancel := context.WithTimeout(ctx, 5*time.Second)
+		err := db.Ping(attempt)
+		cancel()
+		if err == nil {
+			return nil
+		}
+		log.WarnContext(ctx, "waiting for the database", "error", err, "retry_in", pause)
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("the database never answered: %w", err)
+		case <-time.After(pause):
+		}
+		pause = min(pause*2, 5*time.Second)
+	}
+}
+
+// Get reads one row into dest; sql.ErrNoRows when there is none.
+func (db *DB) Get(ctx context.Context, dest any, query string, args ...any) error {
+	return db.Dialect.classify(db.read.GetContext(ctx, dest, query, args...))
+}
+
+// Select reads all rows into dest.
+func (db *DB) Select(ctx context.Context, dest any, query string, args ...any) error {
+	return db.Dialect.classify(db.read.SelectContext(ctx, dest, query, args...))
+}
+
+// SelectRows reads all rows of a query that joins v; see Tx.SelectRows.
+func (db *DB) SelectRows(ctx context.Context, dest any, r *Rows, query string, args ...any) error {
+	text, all := db.Dialect.with(r, query, args)
+	return db.Select(ctx, dest, text, all...)
+}
+
+// Tx is a transaction. What must commit together takes one as a parameter.
+type Tx struct {
+	Dialect Dialect
+	Now     time.Time // the moment the transaction began, by the application's clock
+	tx      *sqlx.Tx
+	after   []func()
+}
+
+// attempts is how often a transaction that the database chose as a deadlock's
+// victim is begun anew.
+const attempts = 4
+
+// InTx runs fn in a transaction and commits it unless fn fails. fn may run again
+// from the start after a deadlock or a serialization failure, so it keeps its
+// effects to the transaction and to variables that it sets anew.
+func (db *DB) InTx(ctx context.Context, fn func(tx *Tx) error) error {
+	var err error
+	for range attempts {
+		if err = db.inTx(ctx, fn); !db.Dialect.isConflict(err) {
+			break
+		}
+	}
+	return db.Dialect.classify(err)
+}
+
+func (db *DB) inTx(ctx context.Context, fn func(tx *Tx) error) error {
+	sqlTx, err := db.write.BeginTxx(ctx, nil)
+	if err != nil {
+		return fmt.Errorf("begin: %w", err)
+	}
+	tx := &Tx{Dialect: db.Dialect, Now: db.now(), tx: sqlTx}
+	if err := fn(tx); err != nil {
+		_ = sqlTx.Rollback()
+		return err
+	}
+	if err := sqlTx.Commit(); err != nil {
+		return fmt.Errorf("commit: %w", err)
+	}
+	for _, f := range tx.after {
+		f()
+	}
+	return nil
+}
+
+// AfterCommit runs f once the transaction is committed, and never when it is not.
+func (tx *Tx) AfterCommit(f func()) { tx.after = append(tx.after, f) }
+
+// Get reads one row into dest; sql.ErrNoRows when there is none.
+func (tx *Tx) Get(ctx context.Context, dest any, query string, args ...any) error {
+	return tx.tx.GetContext(ctx, dest, query, args...)
+}
+
+// Select reads all rows into dest. A statement with RETURNING may write.
+func (tx *Tx) Select(ctx context.Context, dest any, query string, args ...any) error {
+	return tx.tx.SelectContext(ctx, dest, query, args...)
+}
+
+// Exec runs a statement and gives the number of rows it touched.
+func (tx *Tx) Exec(ctx context.Context, query string, args ...any) (int64, error) {
+	res, err := tx.tx.ExecContext(ctx, query, args...)
+	if err != nil {
+		return 0, err
+	}
+	return res.RowsAffected()
+}
+
+// SelectRows is Select for a statement that uses r as the relation v, with r's
+// columns. args are $1, $2 …; r takes the numbers behind them.
+func (tx *Tx) SelectRows(ctx context.Context, dest any, r *Rows, query string, args ...any) error {
+	text, all := tx.Dialect.with(r, query, args)
+	return tx.Select(ctx, dest, text, all...)
+}
+
+// ExecRows is Exec for a statement that uses r as the relation v.
+func (tx *Tx) ExecRows(ctx context.Context, r *Rows, query string, args ...any) (int64, error) {
+	text, all := tx.Dialect.with(r, query, args)
+	return tx.Exec(ctx, text, all...)
+}
+
+// Insert writes all of r into table. Nothing happens when r is empty.
+func (tx *Tx) Insert(ctx context.Context, table string, r *Rows) error {
+	if r.Len() == 0 {
+		return nil
+	}
+	cols := strings.Join(r.names(), ", ")
+	_, err := tx.ExecRows(ctx, r, fmt.Sprintf("INSERT INTO %s (%s) SELECT %s FROM v", table, cols, cols))
+	if err != nil {
+		return fmt.Errorf("insert into %s: %w", table, err)
+	}
+	return nil
+}
+
+// unavailable is what an outage looks like to the modules.
+func unavailable(err error) error {
+	return fault.Unavailable.Wrap(err, "database_unavailable", "The database does not answer.").After(5 * time.Second)
+}
+
+// transient reports the outages that look alike on every driver.
+func transient(err error) bool {
+	return errors.Is(err, context.DeadlineExceeded) || errors.Is(err, sql.ErrConnDone)
+}

@@ -1,0 +1,40 @@
+package database
+
+import (
+	"errors"
+	"strings"
+)
+
+// Dialect holds the words in which the two engines differ.
+type Dialect struct {
+	Name       string // "postgres" or "sqlite"; also the folder of its migrations
+	ForUpdate  string // locks the selected rows; SQLite has a single writer, so there is nothing to lock
+	SkipLocked string // the same, passing over rows that are locked
+	LeaseNow   string // the database's clock, for leases alone
+	Like       string // case-insensitive LIKE; use with ESCAPE '\'
+
+	leaseIn  func(millis string) string
+	relation func(r *Rows, args []any) (string, []any)
+	classify func(error) error
+	// isConflict reports that a transaction lost against another and may be
+	// begun anew; isUnique that a unique constraint refused a row.
+	isConflict, isUnique func(error) bool
+}
+
+// LeaseIn is the SQL for the database's clock plus so many milliseconds, an SQL
+// expression of an integer.
+func (d Dialect) LeaseIn(millis string) string { return d.leaseIn(millis) }
+
+// IsUnique reports whether err says that a unique constraint refused a row.
+func (d Dialect) IsUnique(err error) bool { return err != nil && d.isUnique(err) }
+
+// Contains is the pattern for Like that finds text literally anywhere.
+func Contains(text string) string {
+	return "%" + strings.NewReplacer(`\`, `\\`, `%`, `\%`, `_`, `\_`).Replace(text) + "%"
+}
+
+func asError[E error](err error) (E, bool) {
+	var e E
+	ok := errors.As(err, &e)
+	return e, ok
+}

@@ -1,0 +1,115 @@
+package database
+
+import (
+	"context"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// Filter collects the conditions of a list.
+type Filter struct {
+	conditions []string
+	args       []any
+}
+
+// Add appends a condition; each ? in it stands for one of args.
+func (f *Filter) Add(condition string, args ...any) {
+	for _, arg := range args {
+		f.args = append(f.args, arg)
+		condition = strings.Replace(condition, "?", "$"+strconv.Itoa(len(f.args)), 1)
+	}
+	f.conditions = append(f.conditions, condition)
+}
+
+func (f *Filter) where() string {
+	if len(f.conditions) == 0 {
+		return ""
+	}
+	return " WHERE " + strings.Join(f.conditions, " AND ")
+}
+
+// Page is which part of a list is wanted: a page by number, or what follows a
+// position.
+type Page struct {
+	Number int // from 1; ignored when After is set
+	Size   int // 1 to 100
+	After  *Position
+}
+
+// Position is a place in a list: the sort column's value there and the row's id.
+type Position struct {
+	Value string
+	ID    string
+}
+
+// TimeValue is a time as a Position's value.
+func TimeValue(t time.Time) string { return t.UTC().Format(time.RFC3339Nano) }
+
+// Listing says how a list of T is read.
+type Listing[T any] struct {
+	Columns string // the columns of a row
+	From    string // the tables, without FROM
+	ID      string // the column that makes the order total
+	Sort    string // the column to sort by; ID when the order is the rows' own
+	Desc    bool
+	Key     func(T) Position // a row's place; nil where the list has no cursors
+}
+
+// List is one page, and what is said about the whole.
+type List[T any] struct {
+	Items []T // never nil
+	Total int
+	Next  *Position // nil on the last page
+}
+
+// ReadList reads one page of a list.
+func ReadList[T any](ctx context.Context, db *DB, l Listing[T], f *Filter, p Page) (List[T], error) {
+	list := List[T]{Items: []T{}}
+	if err := db.Get(ctx, &list.Total, "SELECT count(*) FROM "+l.From+f.where(), f.args...); err != nil {
+		return list, fmt.Errorf("count: %w", err)
+	}
+	paged := Filter{conditions: append([]string{}, f.conditions...), args: append([]any{}, f.args...)}
+	direction, compare := "", ">"
+	if l.Desc {
+		direction, compare = " DESC", "<"
+	}
+	skip := (p.Number - 1) * p.Size
+	if p.After != nil {
+		skip = 0
+		if err := l.startAfter(&paged, *p.After, compare); err != nil {
+			return list, err
+		}
+	}
+	order := l.ID + direction
+	if l.Sort != l.ID {
+		order = l.Sort + direction + ", " + order
+	}
+	query := fmt.Sprintf("SELECT %s FROM %s%s ORDER BY %s LIMIT %d OFFSET %d",
+		l.Columns, l.From, paged.where(), order, p.Size+1, max(skip, 0))
+	if err := db.Select(ctx, &list.Items, query, paged.args...); err != nil {
+		return list, fmt.Errorf("list: %w", err)
+	}
+	if len(list.Items) > p.Size {
+		list.Items = list.Items[:p.Size]
+		if l.Key != nil {
+			next := l.Key(list.Items[p.Size-1])
+			list.Next = &next
+		}
+	}
+	return list, nil
+}
+
+func (l Listing[T]) startAfter(f *Filter, after Position, compare string) error {
+	if l.Sort == l.ID {
+		f.Add(fmt.Sprintf("%s %s ?", l.ID, compare), after.ID)
+		return nil
+	}
+	value, err := time.Parse(time.RFC3339Nano, after.Value)
+	if err != nil {
+		return fmt.Errorf("a position's time: %w", err)
+	}
+	f.Add(fmt.Sprintf("(%s, %s) %s (?, ?)", l.Sort, l.ID, compare), value, after.ID)
+	return nil
+}

@@ -1,0 +1,129 @@
+package database
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"io/fs"
+	"strconv"
+	"strings"
+
+	"github.com/golang-migrate/migrate/v4"
+	"github.com/golang-migrate/migrate/v4/database"
+	migratepostgres "github.com/golang-migrate/migrate/v4/database/postgres"
+	migratesqlite "github.com/golang-migrate/migrate/v4/database/sqlite"
+	"github.com/golang-migrate/migrate/v4/source/iofs"
+
+	"integration-gateway/migrations"
+)
+
+// MigrateUp brings the schema to this binary's version. Several processes may
+// call it at once: one migrates, the others wait.
+func (db *DB) MigrateUp() error {
+	return db.migrate(func(m *migrate.Migrate) error { return m.Up() })
+}
+
+// MigrateDown undoes so many migrations; 0 undoes all.
+func (db *DB) MigrateDown(steps int) error {
+	return db.migrate(func(m *migrate.Migrate) error {
+		if steps == 0 {
+			return m.Down()
+		}
+		return m.Steps(-steps)
+	})
+}
+
+// MigrateForce sets the version without running anything, after a migration that
+// failed half-way was mended by hand.
+func (db *DB) MigrateForce(version int) error {
+	return db.migrate(func(m *migrate.Migrate) error { return m.Force(version) })
+}
+
+// MigrationVersion gives the schema's version, 0 before the first migration, and
+// whether a migration failed half-way.
+func (db *DB) MigrationVersion() (version uint, dirty bool, err error) {
+	err = db.migrate(func(m *migrate.Migrate) error {
+		version, dirty, err = m.Version()
+		if errors.Is(err, migrate.ErrNilVersion) {
+			return nil
+		}
+		return err
+	})
+	return version, dirty, err
+}
+
+// CheckSchema says, with the command that mends it, whether the schema is not the
+// one that this binary needs. A newer schema is accepted: during a rolling
+// upgrade it is migrated first.
+func (db *DB) CheckSchema(ctx context.Context) error {
+	var have struct {
+		Version uint `db:"version"`
+		Dirty   bool `db:"dirty"`
+	}
+	err := db.Get(ctx, &have, `SELECT version, dirty FROM schema_migrations`)
+	want := latestVersion(db.Dialect.Name)
+	switch {
+	case err != nil && !errors.Is(err, sql.ErrNoRows) && !isMissingTable(err):
+		return err
+	case err != nil || have.Version < want:
+		return fmt.Errorf("the database's schema is at version %d and this program needs %d; run: gateway migrate up", have.Version, want)
+	case have.Dirty:
+		return fmt.Errorf("migration %d failed half-way; mend the schema, then run: gateway migrate force %d", have.Version, have.Version)
+	}
+	return nil
+}
+
+func isMissingTable(err error) bool {
+	return hasCode(err, "42P01") || strings.Contains(err.Error(), "no such table")
+}
+
+func latestVersion(dialect string) uint {
+	names, _ := fs.Glob(migrations.Files, dialect+"/*.up.sql")
+	var latest uint64
+	for _, name := range names {
+		number, _, _ := strings.Cut(strings.TrimPrefix(name, dialect+"/"), "_")
+		if n, err := strconv.ParseUint(number, 10, 32); err == nil {
+			latest = max(latest, n)
+		}
+	}
+	return uint(latest)
+}
+
+func (db *DB) migrate(run func(*migrate.Migrate) error) (err error) {
+	source, err := iofs.New(migrations.Files, db.Dialect.Name)
+	if err != nil {
+		return fmt.Errorf("read the migrations: %w", err)
+	}
+	// The migrator closes its pool, so it gets one of its own.
+	own, err := Open(Config{URL: db.url, MaxConnections: 2,
+		StatementTimeout: migrationTimeout, LockTimeout: migrationTimeout}, db.now)
+	if err != nil {
+		return err
+	}
+	driver, err := migrationDriver(own)
+	if err != nil {
+		_ = own.Close()
+		return db.Dialect.classify(err)
+	}
+	m, err := migrate.NewWithInstance("iofs", source, db.Dialect.Name, driver)
+	if err != nil {
+		return fmt.Errorf("prepare the migrations: %w", err)
+	}
+	defer func() {
+		sourceErr, driverErr := m.Close()
+		err = errors.Join(err, sourceErr, driverErr)
+	}()
+	if err := run(m); err != nil && !errors.Is(err, migrate.ErrNoChange) {
+		return fmt.Errorf("migrate: %w", err)
+	}
+	return nil
+}
+
+func migrationDriver(db *DB) (database.Driver, error) {
+	if db.Dialect.Name == postgres.Name {
+		return migratepostgres.WithInstance(db.write.DB, &migratepostgres.Config{})
+	}
+	_ = db.read.Close()
+	return migratesqlite.WithInstance(db.write.DB, &migratesqlite.Config{})
+}

@@ -1,0 +1,166 @@
+package database
+
+import (
+	"context"
+	"database/sql"
+	"database/sql/driver"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/jmoiron/sqlx"
+	"github.com/lib/pq"
+
+	"integration-gateway/platform/clock"
+)
+
+var postgres = Dialect{
+	Name:       "postgres",
+	ForUpdate:  " FOR UPDATE",
+	SkipLocked: " FOR UPDATE SKIP LOCKED",
+	LeaseNow:   "clock_timestamp()",
+	Like:       "ILIKE",
+	leaseIn: func(millis string) string {
+		return "clock_timestamp() + " + millis + " * interval '1 millisecond'"
+	},
+	relation:   unnest,
+	classify:   classifyPostgres,
+	isConflict: func(err error) bool { return hasCode(err, "40001", "40P01") },
+	isUnique:   func(err error) bool { return hasCode(err, "23505") },
+}
+
+const (
+	idleTimeout    = 15 * time.Second
+	connectTimeout = 5 * time.Second
+
+	migrationTimeout = 15 * time.Minute // one statement of a migration
+)
+
+func openPostgres(cfg Config, now clock.Now) (*DB, error) {
+	pgCfg, err := pq.NewConfig(cfg.URL)
+	if err != nil {
+		return nil, errors.New("the database URL is not understood; write postgres://user:password@host:5432/name?sslmode=…")
+	}
+	if pgCfg.Runtime == nil {
+		pgCfg.Runtime = map[string]string{}
+	}
+	for key, value := range map[string]string{
+		"timezone":                            "UTC",
+		"statement_timeout":                   millis(cfg.StatementTimeout),
+		"lock_timeout":                        millis(cfg.LockTimeout),
+		"idle_in_transaction_session_timeout": millis(idleTimeout),
+	} {
+		if _, set := pgCfg.Runtime[key]; !set {
+			pgCfg.Runtime[key] = value
+		}
+	}
+	if pgCfg.FallbackApplicationName == "" {
+		pgCfg.FallbackApplicationName = "gateway"
+	}
+	connector, err := pq.NewConnectorConfig(pgCfg)
+	if err != nil {
+		return nil, fmt.Errorf("the database URL: %w", err)
+	}
+	connector.Dialer(deadlineDialer{answer: cfg.StatementTimeout + 2*time.Second})
+	db := sqlx.NewDb(sql.OpenDB(connector), "postgres")
+	db.SetMaxOpenConns(cfg.MaxConnections)
+	db.SetMaxIdleConns(cfg.MaxConnections)
+	db.SetConnMaxIdleTime(5 * time.Minute)
+	return &DB{Dialect: postgres, url: cfg.URL, now: now, write: db, read: db}, nil
+}
+
+func millis(d time.Duration) string { return strconv.FormatInt(d.Milliseconds(), 10) }
+
+// deadlineDialer makes connections on which every read and write has a deadline:
+// a context alone does not free a reader from a server that hangs.
+type deadlineDialer struct{ answer time.Duration }
+
+func (d deadlineDialer) Dial(network, address string) (net.Conn, error) {
+	return d.DialContext(context.Background(), network, address)
+}
+
+func (d deadlineDialer) DialTimeout(network, address string, timeout time.Duration) (net.Conn, error) {
+	ctx, cancel := context.WithTimeout(context.Background(), timeout)
+	defer cancel()
+	return d.DialContext(ctx, network, address)
+}
+
+func (d deadlineDialer) DialContext(ctx context.Context, network, address string) (net.Conn, error) {
+	conn, err := (&net.Dialer{Timeout: connectTimeout}).DialContext(ctx, network, address)
+	if err != nil {
+		return nil, err
+	}
+	return &deadlineConn{Conn: conn, answer: d.answer}, nil
+}
+
+type deadlineConn struct {
+	net.Conn
+	answer time.Duration
+}
+
+func (c *deadlineConn) Read(b []byte) (int, error) {
+	if err := c.SetReadDeadline(time.Now().Add(c.answer)); err != nil {
+		return 0, err
+	}
+	return c.Conn.Read(b)
+}
+
+func (c *deadlineConn) Write(b []byte) (int, error) {
+	if err := c.SetWriteDeadline(time.Now().Add(c.answer)); err != nil {
+		return 0, err
+	}
+	return c.Conn.Write(b)
+}
+
+func hasCode(err error, codes ...string) bool {
+	e, ok := asError[*pq.Error](err)
+	if !ok {
+		return false
+	}
+	for _, code := range codes {
+		if string(e.Code) == code {
+			return true
+		}
+	}
+	return false
+}
+
+// classifyPostgres tells an outage from a mistake.
+// https://www.postgresql.org/docs/current/errcodes-appendix.html
+func classifyPostgres(err error) error {
+	if err == nil {
+		return nil
+	}
+	if e, ok := asError[*pq.Error](err); ok {
+		switch string(e.Code)[:2] {
+		case "08", "53", "57", "58": // connection, resources, operator intervention, system
+			return unavailable(err)
+		case "40": // still a deadlock after all attempts
+			return unavailable(err)
+		}
+		if hasCode(err, "55P03", "25P03", "25006") { // lock timeout, idle timeout, a standby
+			return unavailable(err)
+		}
+		return err
+	}
+	var network net.Error
+	if transient(err) || errors.As(err, &network) || errors.Is(err, driver.ErrBadConn) ||
+		errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, net.ErrClosed) {
+		return unavailable(err)
+	}
+	return err
+}
+
+// unnest renders r as arrays, one parameter a column.
+func unnest(r *Rows, args []any) (string, []any) {
+	arrays := make([]string, len(r.columns))
+	for i, c := range r.columns {
+		args = append(args, array(c.Type, r.values[i]))
+		arrays[i] = fmt.Sprintf("$%d::%s[]", len(args), c.Type)
+	}
+	return "SELECT * FROM unnest(" + strings.Join(arrays, ", ") + ")", args
+}

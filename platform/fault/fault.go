@@ -1,0 +1,97 @@
+// Package fault is the one vocabulary of errors. An error is classified where
+// it is known what it means, and translated once: into HTTP by httpapi, into
+// ack, retry or dead letter by the consumers.
+package fault
+
+import (
+	"errors"
+	"fmt"
+	"time"
+)
+
+// Kind says whose fault it is and whether trying again can help.
+type Kind int
+
+// The zero Kind is Internal on purpose: an error nobody classified is our bug
+// and must never reach a caller as a 4xx.
+const (
+	Internal Kind = iota
+	Invalid
+	Unauthorized
+	Forbidden
+	NotFound
+	Conflict
+	TooLarge
+	UnsupportedMedia
+	RateLimited
+	Unavailable
+)
+
+// Field is one mistake in the caller's input: where, and what to do about it.
+type Field struct {
+	Field   string `json:"field"`
+	Message string `json:"message"`
+}
+
+// Error is a classified error.
+type Error struct {
+	Kind       Kind
+	Reason     string // stable, lower_snake; counted and audited, not shown to the public
+	Message    string // a sentence for the caller
+	Fields     []Field
+	RetryAfter time.Duration // RateLimited and Unavailable
+	cause      error
+}
+
+// New makes an error of kind k.
+func (k Kind) New(reason, format string, args ...any) *Error {
+	return &Error{Kind: k, Reason: reason, Message: fmt.Sprintf(format, args...)}
+}
+
+// Wrap classifies cause as k. The cause is for the log; callers see the message.
+func (k Kind) Wrap(cause error, reason, format string, args ...any) *Error {
+	e := k.New(reason, format, args...)
+	e.cause = cause
+	return e
+}
+
+// At names the field that is wrong; the message doubles as its explanation.
+func (e *Error) At(field string) *Error {
+	e.Fields = append(e.Fields, Field{Field: field, Message: e.Message})
+	return e
+}
+
+// After says when trying again makes sense.
+func (e *Error) After(d time.Duration) *Error {
+	e.RetryAfter = d
+	return e
+}
+
+func (e *Error) Error() string {
+	if e.cause != nil {
+		return e.Message + ": " + e.cause.Error()
+	}
+	return e.Message
+}
+
+func (e *Error) Unwrap() error { return e.cause }
+
+// As finds the outermost classified error in err's chain, or nil.
+func As(err error) *Error {
+	var e *Error
+	if errors.As(err, &e) {
+		return e
+	}
+	return nil
+}
+
+// KindOf gives err's kind; Internal when nobody classified it.
+func KindOf(err error) Kind {
+	if e := As(err); e != nil {
+		return e.Kind
+	}
+	return Internal
+}
+
+// Is reports whether err is of kind k. A nil error is of no kind.
+func Is(err error, k Kind) bool { return err != nil && KindOf(err) == k }

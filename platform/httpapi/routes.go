@@ -1,0 +1,34 @@
+package httpapi
+
+import (
+	"net/http"
+
+	"github.com/labstack/echo/v4"
+)
+
+// Base is the prefix of the API.
+const Base = "/api/v1"
+
+// Routes is where modules register. Whatever is registered in Management needs a
+// management credential, because it is registered there: no path is ever matched
+// to decide that.
+type Routes struct {
+	Public     Group
+	Management Group
+}
+
+// Group registers routes below Base with the group's protection.
+type Group struct {
+	echo  *echo.Echo
+	guard []echo.MiddlewareFunc
+}
+
+// GET registers a route that reads.
+func (g Group) GET(path string, h echo.HandlerFunc) {
+	g.echo.Add(http.MethodGet, Base+path, h, g.guard...)
+}
+
+// POST registers a route that writes.
+func (g Group) POST(path string, h echo.HandlerFunc) {
+	g.echo.Add(http.MethodPost, Base+path, h, g.guard...)
+}

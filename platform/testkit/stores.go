@@ -1,0 +1,136 @@
+// Package testkit gives tests real databases, brokers and caches. It is never
+// linked into the binary.
+package testkit
+
+import (
+	"context"
+	"crypto/sha256"
+	"database/sql"
+	"encoding/hex"
+	"fmt"
+	"io/fs"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"integration-gateway/migrations"
+	"integration-gateway/platform/clock"
+	"integration-gateway/platform/database"
+	"integration-gateway/platform/id"
+)
+
+// The variables that name the servers to test on; ./scripts/test sets them.
+const (
+	PostgresVariable = "TEST_DATABASE_URL" // a role that may create databases
+	RedisVariable    = "TEST_REDIS_URL"
+	RabbitMQVariable = "TEST_RABBITMQ_URL"
+)
+
+// Server gives the URL in variable. Without one the test is skipped, and fails on
+// CI, where every server must be there.
+func Server(t testing.TB, variable string) string {
+	t.Helper()
+	if u := os.Getenv(variable); u != "" {
+		return u
+	}
+	if os.Getenv("CI") != "" {
+		t.Fatalf("%s is not set, and CI tests on the real servers", variable)
+	}
+	t.Skipf("%s is not set; ./scripts/test sets it", variable)
+	return ""
+}
+
+// EachStore runs test on a fresh, migrated SQLite and on a fresh, migrated PostgreSQL.
+func EachStore(t *testing.T, test func(t *testing.T, db *database.DB)) {
+	t.Run("sqlite", func(t *testing.T) { test(t, Open(t, SQLite(t))) })
+	t.Run("postgres", func(t *testing.T) { test(t, Open(t, Postgres(t))) })
+}
+
+// Open opens url with the system's clock and closes it with the test.
+func Open(t testing.TB, url string) *database.DB {
+	t.Helper()
+	db, err := database.Open(database.Config{URL: url}, clock.System)
+	require.NoError(t, err)
+	t.Cleanup(func() { _ = db.Close() })
+	return db
+}
+
+// SQLite gives the URL of a fresh, migrated database that goes with the test.
+func SQLite(t testing.TB) string {
+	t.Helper()
+	u := "sqlite://" + filepath.Join(t.TempDir(), "gateway.db")
+	require.NoError(t, Open(t, u).MigrateUp())
+	return u
+}
+
+// Postgres gives the URL of a fresh, migrated database that goes with the test.
+func Postgres(t testing.TB) string {
+	t.Helper()
+	admin := Server(t, PostgresVariable)
+	template := templateDatabase(t, admin)
+	name := "gateway_test_" + strings.ReplaceAll(id.New(), "-", "")
+	execAdmin(t, admin, fmt.Sprintf("CREATE DATABASE %s TEMPLATE %s", name, template))
+	t.Cleanup(func() { execAdmin(t, admin, fmt.Sprintf("DROP DATABASE IF EXISTS %s WITH (FORCE)", name)) })
+	return withDatabase(t, admin, name)
+}
+
+// templateDatabase makes, once for each state of the migrations, a migrated
+// database that others are copied from.
+func templateDatabase(t testing.TB, admin string) string {
+	name := "gateway_template_" + schemaHash(t)
+	db, err := sql.Open("postgres", admin)
+	require.NoError(t, err)
+	defer func() { _ = db.Close() }()
+	conn, err := db.Conn(context.Background())
+	require.NoError(t, err)
+	defer func() { _ = conn.Close() }()
+	_, err = conn.ExecContext(context.Background(), "SELECT pg_advisory_lock(7307)")
+	require.NoError(t, err)
+	var ready bool
+	require.NoError(t, conn.QueryRowContext(context.Background(),
+		"SELECT EXISTS (SELECT FROM pg_database WHERE datname = $1)", name).Scan(&ready))
+	if ready {
+		return name
+	}
+	building := name + "_building"
+	execAdmin(t, admin, "DROP DATABASE IF EXISTS "+building+" WITH (FORCE)", "CREATE DATABASE "+building)
+	own, err := database.Open(database.Config{URL: withDatabase(t, admin, building)}, clock.System)
+	require.NoError(t, err)
+	require.NoError(t, own.MigrateUp())
+	require.NoError(t, own.Close())
+	execAdmin(t, admin, "ALTER DATABASE "+building+" RENAME TO "+name)
+	return name
+}
+
+func schemaHash(t testing.TB) string {
+	names, err := fs.Glob(migrations.Files, "postgres/*.sql")
+	require.NoError(t, err)
+	h := sha256.New()
+	for _, name := range names {
+		text, err := fs.ReadFile(migrations.Files, name)
+		require.NoError(t, err)
+		h.Write(text)
+	}
+	return hex.EncodeToString(h.Sum(nil))[:12]
+}
+
+func execAdmin(t testing.TB, admin string, statements ...string) {
+	db, err := sql.Open("postgres", admin)
+	require.NoError(t, err)
+	defer func() { _ = db.Close() }()
+	for _, s := range statements {
+		_, err = db.ExecContext(context.Background(), s)
+		require.NoError(t, err, s)
+	}
+}
+
+func withDatabase(t testing.TB, admin, name string) string {
+	u, err := url.Parse(admin)
+	require.NoError(t, err)
+	u.Path = "/" + name
+	return u.String()
+}
