@@ -8,8 +8,13 @@ package cache
 
 import (
 	"context"
+	"errors"
 	"time"
 )
+
+// ErrDown says that the cache cannot be used now. Every error of a driver is one,
+// unless the caller's own context was cancelled first.
+var ErrDown = errors.New("the cache is down")
 
 // Claim asks for a key that nobody has yet.
 type Claim struct {

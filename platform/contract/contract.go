@@ -4,6 +4,8 @@ package contract
 import (
 	"encoding/json"
 	"time"
+
+	"integration-gateway/platform/clock"
 )
 
 // Queue names the role of a queue; configuration gives the broker's own name.
@@ -134,3 +136,34 @@ const (
 	EntityNormalizedEvent = "normalized_event"
 	EntityManagement      = "management_api"
 )
+
+// Attempt is one outbound attempt, as it is stored and shown.
+type Attempt struct {
+	ID                string     `db:"id" json:"id"`
+	NormalizedEventID string     `db:"normalized_event_id" json:"normalizedEventId"`
+	IntegrationID     string     `db:"integration_id" json:"integrationId"`
+	DestinationID     string     `db:"destination_id" json:"destinationId"`
+	AttemptNo         int        `db:"attempt_no" json:"attemptNo"`
+	Status            string     `db:"status" json:"status"`
+	HTTPStatus        *int       `db:"http_status" json:"httpStatus"`
+	ResponseBody      *string    `db:"response_body" json:"responseBody"`
+	ErrorMessage      *string    `db:"error_message" json:"errorMessage"`
+	DurationMS        int        `db:"duration_ms" json:"durationMs"`
+	CreatedAt         clock.Time `db:"created_at" json:"createdAt"`
+}
+
+// Job is one scheduled execution, as it is shown.
+type Job struct {
+	ID                string      `db:"id" json:"id"`
+	NormalizedEventID string      `db:"normalized_event_id" json:"normalizedEventId"`
+	DestinationID     *string     `db:"destination_id" json:"destinationId"`
+	QueueName         string      `db:"queue_name" json:"queueName"`
+	TriggeredBy       Trigger     `db:"triggered_by" json:"triggeredBy"`
+	Status            string      `db:"status" json:"status"`
+	AttemptNo         int         `db:"attempt_no" json:"attemptNo"`
+	ScheduledAt       clock.Time  `db:"scheduled_at" json:"scheduledAt"`
+	StartedAt         *clock.Time `db:"started_at" json:"startedAt"`
+	CompletedAt       *clock.Time `db:"completed_at" json:"completedAt"`
+	ErrorMessage      *string     `db:"error_message" json:"errorMessage"`
+	CreatedAt         clock.Time  `db:"created_at" json:"createdAt"`
+}

@@ -140,9 +140,10 @@ func (db *DB) inTx(ctx context.Context, fn func(tx *Tx) error) error {
 	if err != nil {
 		return fmt.Errorf("begin: %w", err)
 	}
+	// Also when fn panics: on SQLite all writers would wait for ever. Once committed it does nothing.
+	defer func() { _ = sqlTx.Rollback() }()
 	tx := &Tx{Dialect: db.Dialect, Now: db.now(), tx: sqlTx}
 	if err := fn(tx); err != nil {
-		_ = sqlTx.Rollback()
 		return err
 	}
 	if err := sqlTx.Commit(); err != nil {
@@ -189,15 +190,15 @@ func (tx *Tx) ExecRows(ctx context.Context, r *Rows, query string, args ...any) 
 	return tx.Exec(ctx, text, all...)
 }
 
-// Insert writes all of r into table. Nothing happens when r is empty.
+// Insert writes all of r into table: in one statement, or on SQLite in as many as
+// its bound on parameters needs. Nothing happens when r is empty.
 func (tx *Tx) Insert(ctx context.Context, table string, r *Rows) error {
-	if r.Len() == 0 {
-		return nil
-	}
 	cols := strings.Join(r.names(), ", ")
-	_, err := tx.ExecRows(ctx, r, fmt.Sprintf("INSERT INTO %s (%s) SELECT %s FROM v", table, cols, cols))
-	if err != nil {
-		return fmt.Errorf("insert into %s: %w", table, err)
+	for _, part := range r.parts(tx.Dialect.maxCells) {
+		_, err := tx.ExecRows(ctx, part, fmt.Sprintf("INSERT INTO %s (%s) SELECT %s FROM v", table, cols, cols))
+		if err != nil {
+			return fmt.Errorf("insert into %s: %w", table, err)
+		}
 	}
 	return nil
 }

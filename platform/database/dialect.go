@@ -13,6 +13,7 @@ type Dialect struct {
 	LeaseNow   string // the database's clock, for leases alone
 	Like       string // case-insensitive LIKE; use with ESCAPE '\'
 
+	maxCells int // of the rows of one statement; 0 for no bound
 	leaseIn  func(millis string) string
 	relation func(r *Rows, args []any) (string, []any)
 	classify func(error) error

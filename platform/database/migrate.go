@@ -108,8 +108,10 @@ func (db *DB) migrate(run func(*migrate.Migrate) error) (err error) {
 	}
 	m, err := migrate.NewWithInstance("iofs", source, db.Dialect.Name, driver)
 	if err != nil {
+		_ = own.Close()
 		return fmt.Errorf("prepare the migrations: %w", err)
 	}
+	m.LockTimeout = migrationTimeout // whoever else migrates is waited for; the default gives up after 15 s
 	defer func() {
 		sourceErr, driverErr := m.Close()
 		err = errors.Join(err, sourceErr, driverErr)

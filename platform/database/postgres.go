@@ -1,7 +1,6 @@
 package database
 
 import (
-	"context"
 	"database/sql"
 	"database/sql/driver"
 	"errors"
@@ -36,6 +35,7 @@ var postgres = Dialect{
 const (
 	idleTimeout    = 15 * time.Second
 	connectTimeout = 5 * time.Second
+	cancelGrace    = time.Second // for the server to confirm that a statement was cancelled
 
 	migrationTimeout = 15 * time.Minute // one statement of a migration
 )
@@ -61,12 +61,15 @@ func openPostgres(cfg Config, now clock.Now) (*DB, error) {
 	if pgCfg.FallbackApplicationName == "" {
 		pgCfg.FallbackApplicationName = "gateway"
 	}
+	if pgCfg.ConnectTimeout == 0 {
+		pgCfg.ConnectTimeout = connectTimeout
+	}
 	connector, err := pq.NewConnectorConfig(pgCfg)
 	if err != nil {
 		return nil, fmt.Errorf("the database URL: %w", err)
 	}
 	connector.Dialer(deadlineDialer{answer: cfg.StatementTimeout + 2*time.Second})
-	db := sqlx.NewDb(sql.OpenDB(connector), "postgres")
+	db := sqlx.NewDb(sql.OpenDB(watchingConnector{connector}), "postgres")
 	db.SetMaxOpenConns(cfg.MaxConnections)
 	db.SetMaxIdleConns(cfg.MaxConnections)
 	db.SetConnMaxIdleTime(5 * time.Minute)
@@ -74,47 +77,6 @@ func openPostgres(cfg Config, now clock.Now) (*DB, error) {
 }
 
 func millis(d time.Duration) string { return strconv.FormatInt(d.Milliseconds(), 10) }
-
-// deadlineDialer makes connections on which every read and write has a deadline:
-// a context alone does not free a reader from a server that hangs.
-type deadlineDialer struct{ answer time.Duration }
-
-func (d deadlineDialer) Dial(network, address string) (net.Conn, error) {
-	return d.DialContext(context.Background(), network, address)
-}
-
-func (d deadlineDialer) DialTimeout(network, address string, timeout time.Duration) (net.Conn, error) {
-	ctx, cancel := context.WithTimeout(context.Background(), timeout)
-	defer cancel()
-	return d.DialContext(ctx, network, address)
-}
-
-func (d deadlineDialer) DialContext(ctx context.Context, network, address string) (net.Conn, error) {
-	conn, err := (&net.Dialer{Timeout: connectTimeout}).DialContext(ctx, network, address)
-	if err != nil {
-		return nil, err
-	}
-	return &deadlineConn{Conn: conn, answer: d.answer}, nil
-}
-
-type deadlineConn struct {
-	net.Conn
-	answer time.Duration
-}
-
-func (c *deadlineConn) Read(b []byte) (int, error) {
-	if err := c.SetReadDeadline(time.Now().Add(c.answer)); err != nil {
-		return 0, err
-	}
-	return c.Conn.Read(b)
-}
-
-func (c *deadlineConn) Write(b []byte) (int, error) {
-	if err := c.SetWriteDeadline(time.Now().Add(c.answer)); err != nil {
-		return 0, err
-	}
-	return c.Conn.Write(b)
-}
 
 func hasCode(err error, codes ...string) bool {
 	e, ok := asError[*pq.Error](err)

@@ -68,6 +68,24 @@ func (r *Rows) Add(values ...any) {
 // Len is the number of rows.
 func (r *Rows) Len() int { return len(r.values[0]) }
 
+// parts cuts r into relations of at most maxCells cells, though one row always
+// fits; 0 is no bound. An empty r has no parts.
+func (r *Rows) parts(maxCells int) []*Rows {
+	size := max(r.Len(), 1)
+	if maxCells > 0 {
+		size = max(maxCells/len(r.columns), 1)
+	}
+	var parts []*Rows
+	for from := 0; from < r.Len(); from += size {
+		part := &Rows{columns: r.columns, values: make([][]any, len(r.columns))}
+		for i, column := range r.values {
+			part.values[i] = column[from:min(from+size, r.Len())]
+		}
+		parts = append(parts, part)
+	}
+	return parts
+}
+
 func (r *Rows) names() []string {
 	names := make([]string, len(r.columns))
 	for i, c := range r.columns {

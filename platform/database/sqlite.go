@@ -23,6 +23,9 @@ var sqliteDialect = Dialect{
 	Name:     "sqlite",
 	LeaseNow: sqliteNow + `)`,
 	Like:     "LIKE",
+	// SQLite looks parameters up by walking their list, so a statement's time grows
+	// with the square of their number; its bound is 32,766. https://sqlite.org/limits.html
+	maxCells: 500,
 	leaseIn: func(millis string) string {
 		return sqliteNow + `, ((` + millis + `) / 1000.0) || ' seconds')`
 	},

@@ -1,6 +1,7 @@
 package httpapi
 
 import (
+	"context"
 	"errors"
 	"log/slog"
 	"math"
@@ -38,8 +39,8 @@ type failure struct {
 	} `json:"error"`
 }
 
-// errorHandler answers err, and logs what is ours. The message of an Internal error
-// and every cause stay in the log.
+// errorHandler answers err. The message of an Internal error and every cause stay in
+// the log, which logRequest writes.
 func errorHandler(log *slog.Logger) echo.HTTPErrorHandler {
 	return func(err error, c echo.Context) {
 		if c.Response().Committed {
@@ -47,10 +48,6 @@ func errorHandler(log *slog.Logger) echo.HTTPErrorHandler {
 		}
 		f := classified(err)
 		answer := answers[f.Kind]
-		ctx := c.Request().Context()
-		if answer.status >= http.StatusInternalServerError {
-			log.ErrorContext(ctx, "request failed", "method", c.Request().Method, "route", c.Path(), "status", answer.status, "error", err)
-		}
 		var body failure
 		body.Error.Code = answer.code
 		body.Error.Message = f.Message
@@ -58,11 +55,13 @@ func errorHandler(log *slog.Logger) echo.HTTPErrorHandler {
 		if f.Kind == fault.Internal {
 			body.Error.Message = "Something went wrong on our side; it is in the log under this correlation id."
 		}
+		header := c.Response().Header()
+		header.Del(echo.HeaderAllow) // another method is no route here, so nothing is told about the others
 		if f.Kind == fault.RateLimited || f.Kind == fault.Unavailable {
-			c.Response().Header().Set(echo.HeaderRetryAfter, strconv.Itoa(max(1, int(math.Ceil(f.RetryAfter.Seconds())))))
+			header.Set(echo.HeaderRetryAfter, strconv.Itoa(max(1, int(math.Ceil(f.RetryAfter.Seconds())))))
 		}
 		if err := c.JSON(answer.status, body); err != nil {
-			log.DebugContext(ctx, "the caller went away before the answer", "error", err)
+			log.DebugContext(c.Request().Context(), "the caller went away before the answer", "error", err)
 		}
 	}
 }
@@ -72,13 +71,14 @@ func classified(err error) *fault.Error {
 	if f := fault.As(err); f != nil {
 		return f
 	}
-	var tooLarge *http.MaxBytesError
-	if errors.As(err, &tooLarge) {
-		return fault.TooLarge.New("body_too_large", "The body is larger than %d bytes.", tooLarge.Limit)
-	}
 	var own *echo.HTTPError
 	if errors.As(err, &own) && (own.Code == http.StatusNotFound || own.Code == http.StatusMethodNotAllowed) {
-		return fault.NotFound.New("no_route", "There is no such route.")
+		return noRoute()
+	}
+	// A deadline of ours that nobody classified, or a caller who left: nobody's mistake,
+	// and worth another try.
+	if errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled) {
+		return fault.Unavailable.Wrap(err, "gave_up", "The request took too long and was given up.")
 	}
 	return fault.Internal.Wrap(err, "internal", "internal error")
 }

@@ -1,24 +1,32 @@
 package httpapi
 
 import (
+	"net/http"
+
 	"github.com/labstack/echo/v4"
 
 	"integration-gateway/platform/database"
 )
 
 type success struct {
-	Success bool  `json:"success"`
-	Data    any   `json:"data"`
-	Meta    *Meta `json:"meta,omitempty"`
+	Success bool `json:"success"`
+	Data    any  `json:"data"`
+	Meta    any  `json:"meta"` // null but for lists
 }
 
-// Meta describes a list. Page is nil when the list was read by cursor.
+// Whole describes a list that is given whole.
+type Whole struct {
+	Total int `json:"total"`
+}
+
+// Meta describes a page of a list. Page is null when the list was read by cursor, and
+// NextCursor on the last page and where the order has no cursors.
 type Meta struct {
-	Page       *int    `json:"page,omitempty"`
-	PageSize   *int    `json:"pageSize,omitempty"`
+	Page       *int    `json:"page"`
+	PageSize   int     `json:"pageSize"`
 	Total      int     `json:"total"`
-	TotalPages *int    `json:"totalPages,omitempty"`
-	NextCursor *string `json:"nextCursor,omitempty"`
+	TotalPages int     `json:"totalPages"`
+	NextCursor *string `json:"nextCursor"`
 }
 
 // Data answers status with data.
@@ -28,7 +36,10 @@ func Data(c echo.Context, status int, data any) error {
 
 // All answers a whole list that is not paged; total is its length.
 func All[T any](c echo.Context, items []T) error {
-	return c.JSON(200, success{Success: true, Data: items, Meta: &Meta{Total: len(items)}})
+	if items == nil {
+		items = []T{}
+	}
+	return c.JSON(http.StatusOK, success{Success: true, Data: items, Meta: Whole{len(items)}})
 }
 
 // Paged answers one page of a list, each row through view. order is the query's
@@ -39,7 +50,7 @@ func Paged[T, V any](c echo.Context, p Paging, list database.List[T], view func(
 		views[i] = view(item)
 	}
 	pages := (list.Total + p.Size - 1) / p.Size
-	meta := &Meta{PageSize: &p.Size, Total: list.Total, TotalPages: &pages}
+	meta := Meta{PageSize: p.Size, Total: list.Total, TotalPages: pages}
 	if p.After == nil {
 		meta.Page = &p.Number
 	}
@@ -47,5 +58,5 @@ func Paged[T, V any](c echo.Context, p Paging, list database.List[T], view func(
 		next := p.cursor(*list.Next)
 		meta.NextCursor = &next
 	}
-	return c.JSON(200, success{Success: true, Data: views, Meta: meta})
+	return c.JSON(http.StatusOK, success{Success: true, Data: views, Meta: meta})
 }

@@ -25,10 +25,21 @@ type Group struct {
 
 // GET registers a route that reads.
 func (g Group) GET(path string, h echo.HandlerFunc) {
-	g.echo.Add(http.MethodGet, Base+path, h, g.guard...)
+	register(g.echo, http.MethodGet, Base+path, h, g.guard...)
 }
 
 // POST registers a route that writes.
 func (g Group) POST(path string, h echo.HandlerFunc) {
-	g.echo.Add(http.MethodPost, Base+path, h, g.guard...)
+	register(g.echo, http.MethodPost, Base+path, h, g.guard...)
+}
+
+// register refuses a route that stands already: echo would let the later one, and its
+// protection or lack of it, win without a word.
+func register(e *echo.Echo, method, path string, h echo.HandlerFunc, guard ...echo.MiddlewareFunc) {
+	for _, r := range e.Routes() {
+		if r.Method == method && r.Path == path {
+			panic("httpapi: " + method + " " + path + " is registered twice; give one of them another path")
+		}
+	}
+	e.Add(method, path, h, guard...)
 }

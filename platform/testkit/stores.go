@@ -50,6 +50,19 @@ func EachStore(t *testing.T, test func(t *testing.T, db *database.DB)) {
 	t.Run("postgres", func(t *testing.T) { test(t, Open(t, Postgres(t))) })
 }
 
+// EachEmptyStore runs test on a SQLite and on a PostgreSQL that no migration has
+// touched. open gives another pool on the same database.
+func EachEmptyStore(t *testing.T, test func(t *testing.T, open func() *database.DB)) {
+	each := func(fresh func(testing.TB) string) func(t *testing.T) {
+		return func(t *testing.T) {
+			u := fresh(t)
+			test(t, func() *database.DB { return Open(t, u) })
+		}
+	}
+	t.Run("sqlite", each(emptySQLite))
+	t.Run("postgres", each(emptyPostgres))
+}
+
 // Open opens url with the system's clock and closes it with the test.
 func Open(t testing.TB, url string) *database.DB {
 	t.Helper()
@@ -62,16 +75,29 @@ func Open(t testing.TB, url string) *database.DB {
 // SQLite gives the URL of a fresh, migrated database that goes with the test.
 func SQLite(t testing.TB) string {
 	t.Helper()
-	u := "sqlite://" + filepath.Join(t.TempDir(), "gateway.db")
+	u := emptySQLite(t)
 	require.NoError(t, Open(t, u).MigrateUp())
 	return u
+}
+
+func emptySQLite(t testing.TB) string {
+	return "sqlite://" + filepath.Join(t.TempDir(), "gateway.db")
 }
 
 // Postgres gives the URL of a fresh, migrated database that goes with the test.
 func Postgres(t testing.TB) string {
 	t.Helper()
 	admin := Server(t, PostgresVariable)
-	template := templateDatabase(t, admin)
+	return createDatabase(t, admin, templateDatabase(t, admin))
+}
+
+func emptyPostgres(t testing.TB) string {
+	t.Helper()
+	return createDatabase(t, Server(t, PostgresVariable), "template0")
+}
+
+// createDatabase copies template and drops the copy with the test.
+func createDatabase(t testing.TB, admin, template string) string {
 	name := "gateway_test_" + strings.ReplaceAll(id.New(), "-", "")
 	execAdmin(t, admin, fmt.Sprintf("CREATE DATABASE %s TEMPLATE %s", name, template))
 	t.Cleanup(func() { execAdmin(t, admin, fmt.Sprintf("DROP DATABASE IF EXISTS %s WITH (FORCE)", name)) })

@@ -1,0 +1,234 @@
+package audit_test
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"integration-gateway/modules/audit"
+	"integration-gateway/platform/clock"
+	"integration-gateway/platform/contract"
+	"integration-gateway/platform/database"
+	"integration-gateway/platform/httpapi"
+	"integration-gateway/platform/id"
+	"integration-gateway/platform/secret"
+	"integration-gateway/platform/testkit"
+)
+
+const managementKey = "a-management-key"
+
+type answer struct {
+	Success bool             `json:"success"`
+	Data    []map[string]any `json:"data"`
+	Meta    struct {
+		Page       *int    `json:"page"`
+		PageSize   int     `json:"pageSize"`
+		Total      int     `json:"total"`
+		TotalPages int     `json:"totalPages"`
+		NextCursor *string `json:"nextCursor"`
+	} `json:"meta"`
+	Error struct {
+		Code    string                            `json:"code"`
+		Details []struct{ Field, Message string } `json:"details"`
+	} `json:"error"`
+}
+
+func setup(db *database.DB) (*audit.Module, http.Handler) {
+	log := slog.New(slog.DiscardHandler)
+	m := audit.New(audit.Config{}, audit.Deps{DB: db, Log: log, Now: clock.System})
+	server := httpapi.New(httpapi.Config{ManagementKey: secret.New(managementKey)}, httpapi.Deps{Log: log, Now: clock.System})
+	m.Routes(server.Routes())
+	return m, server.Handler()
+}
+
+func get(t *testing.T, h http.Handler, query, key string) (int, answer) {
+	t.Helper()
+	r := httptest.NewRequest(http.MethodGet, "/api/v1/audit-entries"+query, nil)
+	if key != "" {
+		r.Header.Set(httpapi.HeaderManagementKey, key)
+	}
+	w := httptest.NewRecorder()
+	h.ServeHTTP(w, r)
+	var a answer
+	require.NoError(t, json.Unmarshal(w.Body.Bytes(), &a), w.Body.String())
+	return w.Code, a
+}
+
+func record(t *testing.T, db *database.DB, m *audit.Module, entries ...contract.AuditEntry) error {
+	t.Helper()
+	return db.InTx(context.Background(), func(tx *database.Tx) error {
+		return m.Record(context.Background(), tx, entries)
+	})
+}
+
+func actions(a answer) []any {
+	found := []any{}
+	for _, e := range a.Data {
+		found = append(found, e["action"])
+	}
+	return found
+}
+
+func TestEntriesAreShownAsTheyWereRecorded(t *testing.T) {
+	testkit.EachStore(t, func(t *testing.T, db *database.DB) {
+		m, h := setup(db)
+		event := id.New()
+		require.NoError(t, record(t, db, m,
+			contract.AuditEntry{EntityType: "normalized_event", EntityID: &event, Action: "event.queued", Actor: "gateway",
+				Details: json.RawMessage(` {"n":12345678901234567890,"text":"ü \u0000 \ud800"} `)},
+			contract.AuditEntry{EntityType: "management_api", Action: "auth.failed", Actor: "gateway"}))
+
+		status, a := get(t, h, "", managementKey)
+		require.Equal(t, 200, status)
+		require.True(t, a.Success)
+		require.Len(t, a.Data, 2)
+		newest, oldest := a.Data[0], a.Data[1]
+		require.Equal(t, "auth.failed", newest["action"])
+		require.Contains(t, newest, "entityId")
+		require.Nil(t, newest["entityId"])
+		require.Equal(t, map[string]any{}, newest["details"])
+		require.Equal(t, event, oldest["entityId"])
+		require.Equal(t, "normalized_event", oldest["entityType"])
+		require.Equal(t, "gateway", oldest["actor"])
+		require.True(t, id.Valid(oldest["id"].(string)))
+		require.Regexp(t, `^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3,6}Z$`, oldest["createdAt"])
+		require.Equal(t, "ü \x00 \uFFFD", oldest["details"].(map[string]any)["text"])
+		require.Len(t, oldest, 7)
+	})
+}
+
+func TestEntriesAreFilteredAndPaged(t *testing.T) {
+	testkit.EachStore(t, func(t *testing.T, db *database.DB) {
+		m, h := setup(db)
+		event, other := id.New(), id.New()
+		entry := func(kind string, entity *string, action string) contract.AuditEntry {
+			return contract.AuditEntry{EntityType: kind, EntityID: entity, Action: action, Actor: "gateway"}
+		}
+		require.NoError(t, record(t, db, m,
+			entry("webhook_event", &other, "webhook.received"), entry("normalized_event", &event, "event.normalized"),
+			entry("normalized_event", &event, "event.queued"), entry("normalized_event", &event, "event.processed"),
+			entry("webhook_event", nil, "webhook.rejected")))
+
+		for _, test := range []struct {
+			name, query string
+			want        []any
+		}{
+			{"all, the newest first", "", []any{"webhook.rejected", "event.processed", "event.queued", "event.normalized", "webhook.received"}},
+			{"by entity", "?entityId=" + event, []any{"event.processed", "event.queued", "event.normalized"}},
+			{"an id may be in upper case", "?entityId=" + strings.ToUpper(event), []any{"event.processed", "event.queued", "event.normalized"}},
+			{"by type", "?entityType=webhook_event", []any{"webhook.rejected", "webhook.received"}},
+			{"by action", "?action=event.queued", []any{"event.queued"}},
+			{"all conditions hold at once", "?action=event.queued&entityId=" + other, []any{}},
+			{"an unknown action is found nowhere", "?action=event.lost", []any{}},
+			{"a percent sign is no wildcard", "?action=event%25", []any{}},
+			{"an empty filter is none", "?action=&entityType=webhook_event", []any{"webhook.rejected", "webhook.received"}},
+			{"the second page", "?page=2&pageSize=2", []any{"event.queued", "event.normalized"}},
+			{"the last page may be shorter", "?page=3&pageSize=2", []any{"webhook.received"}},
+			{"beyond the last page there is nothing", "?page=4&pageSize=2", []any{}},
+		} {
+			t.Run(test.name, func(t *testing.T) {
+				status, a := get(t, h, test.query, managementKey)
+				require.Equal(t, 200, status)
+				require.Equal(t, test.want, actions(a))
+			})
+		}
+
+		_, first := get(t, h, "?pageSize=3", managementKey)
+		require.Equal(t, 5, first.Meta.Total)
+		require.Equal(t, 2, first.Meta.TotalPages)
+		require.NotNil(t, first.Meta.NextCursor)
+		_, rest := get(t, h, "?pageSize=3&cursor="+*first.Meta.NextCursor, managementKey)
+		require.Equal(t, []any{"event.normalized", "webhook.received"}, actions(rest))
+		require.Nil(t, rest.Meta.NextCursor)
+		require.Nil(t, rest.Meta.Page)
+	})
+}
+
+func TestAWrongQueryNamesTheParameter(t *testing.T) {
+	_, h := setup(testkit.Open(t, testkit.SQLite(t)))
+	for query, field := range map[string]string{
+		"?page=0": "page", "?page=-1": "page", "?pageSize=0": "pageSize", "?pageSize=101": "pageSize", "?pageSize=1e9": "pageSize",
+		"?entityId=7": "entityId", "?cursor=nonsense": "cursor", "?action=%00": "action", "?entityType=%ff": "entityType",
+	} {
+		status, a := get(t, h, query, managementKey)
+		require.Equal(t, 400, status, query)
+		require.Equal(t, "VALIDATION_ERROR", a.Error.Code)
+		require.Equal(t, field, a.Error.Details[0].Field)
+	}
+	status, _ := get(t, h, "?pageSize=100", managementKey)
+	require.Equal(t, 200, status)
+}
+
+func TestTheTrailNeedsTheManagementKey(t *testing.T) {
+	_, h := setup(testkit.Open(t, testkit.SQLite(t)))
+	for _, key := range []string{"", "another-key-altogether"} {
+		status, a := get(t, h, "", key)
+		require.Equal(t, 401, status)
+		require.Equal(t, "UNAUTHORIZED", a.Error.Code)
+		require.Nil(t, a.Data)
+	}
+}
+
+func TestADatabaseThatIsAwayIsNotTheCallersMistake(t *testing.T) {
+	db, err := database.Open(database.Config{URL: "postgres://gateway@127.0.0.1:1/gateway?sslmode=disable"}, clock.System)
+	require.NoError(t, err)
+	defer func() { _ = db.Close() }()
+	_, h := setup(db)
+	status, a := get(t, h, "", managementKey)
+	require.Equal(t, 503, status)
+	require.Equal(t, "DEPENDENCY_UNAVAILABLE", a.Error.Code)
+}
+
+func TestDetailsThatAreNoObjectNeverGetIn(t *testing.T) {
+	testkit.EachStore(t, func(t *testing.T, db *database.DB) {
+		m, h := setup(db)
+		good := contract.AuditEntry{EntityType: "normalized_event", Action: "event.queued", Actor: "gateway"}
+		for _, details := range []string{`{`, `{}{}`, `[]`, `null`, `"text"`, `1`, `{"a":` + "\"\x00\"}", "{\"a\":\"\xff\"}"} {
+			bad := good
+			bad.Details = json.RawMessage(details)
+			require.ErrorContains(t, record(t, db, m, good, bad), "not a JSON object", details)
+		}
+		_, a := get(t, h, "", managementKey)
+		require.Empty(t, a.Data, "the entry beside the bad one goes with it")
+		require.NotNil(t, a.Data)
+	})
+}
+
+func TestAnEntryCommitsOrFailsWithItsTransaction(t *testing.T) {
+	testkit.EachStore(t, func(t *testing.T, db *database.DB) {
+		m, h := setup(db)
+		failure := errors.New("the rest failed")
+		err := db.InTx(context.Background(), func(tx *database.Tx) error {
+			if err := m.Record(context.Background(), tx, []contract.AuditEntry{{EntityType: "a", Action: "b", Actor: "c"}}); err != nil {
+				return err
+			}
+			return failure
+		})
+		require.ErrorIs(t, err, failure)
+		_, a := get(t, h, "", managementKey)
+		require.Zero(t, a.Meta.Total)
+	})
+}
+
+func TestManyEntriesAreRecordedInTheirOrder(t *testing.T) {
+	testkit.EachStore(t, func(t *testing.T, db *database.DB) {
+		m, h := setup(db)
+		entries := make([]contract.AuditEntry, 6_000)
+		for i := range entries {
+			entries[i] = contract.AuditEntry{EntityType: "normalized_event", Action: "event.queued", Actor: "gateway"}
+		}
+		entries[len(entries)-1].Action = "event.failed"
+		require.NoError(t, record(t, db, m, entries...))
+		require.NoError(t, record(t, db, m), "no entries are no mistake")
+		_, a := get(t, h, "?pageSize=1", managementKey)
+		require.Equal(t, 6_000, a.Meta.Total)
+		require.Equal(t, []any{"event.failed"}, actions(a))
+	})
+}

@@ -1,0 +1,377 @@
+package delivery
+
+import (
+	"context"
+	"net/http"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"integration-gateway/platform/broker"
+	"integration-gateway/platform/contract"
+	"integration-gateway/platform/database"
+	"integration-gateway/platform/id"
+	"integration-gateway/platform/testkit"
+)
+
+func TestAnEventIsDeliveredSignedOnce(t *testing.T) {
+	eachHarness(t, func(h *harness) {
+		destinationID := h.destination(h.receiver.URL + "/hook")
+		stop := h.run()
+		eventID := h.accept()
+		state := h.becomes(eventID, contract.EventProcessed)
+		stop()
+
+		require.Equal(t, 1, state.ProcessingAttempts)
+		require.Nil(t, state.LastError)
+		require.NotNil(t, state.LastProcessedAt)
+		attempts, jobs := h.history(eventID)
+		require.Len(t, attempts, 1)
+		require.Equal(t, "success", attempts[0].Status)
+		require.Equal(t, 200, *attempts[0].HTTPStatus)
+		require.Equal(t, destinationID, attempts[0].DestinationID)
+		require.Len(t, jobs, 1)
+		require.Equal(t, "succeeded", jobs[0].Status)
+		require.NotNil(t, jobs[0].StartedAt)
+		require.NotNil(t, jobs[0].CompletedAt)
+		h.audited(eventID, "event.processed")
+		depth, err := h.broker.Depth(context.Background(), broker.Process)
+		require.NoError(t, err)
+		require.Zero(t, depth, "the message is acknowledged")
+
+		require.Equal(t, 1, h.receiver.count())
+		got := h.receiver.got[0]
+		require.Equal(t, http.MethodPost, got.Method)
+		for name, want := range map[string]string{"Content-Type": "application/json", "X-Integration-Provider": "acme",
+			"X-Event-Id": eventID, "X-Correlation-Id": "corr-" + eventID, "Webhook-Id": eventID} {
+			require.Equal(t, want, got.Header.Get(name), name)
+		}
+		require.Equal(t, string(h.events.payloads[eventID].Payload), string(h.receiver.bodies[0]))
+		destinations, err := h.directory.get(context.Background(), []string{destinationID})
+		require.NoError(t, err)
+		at, err := time.ParseDuration(got.Header.Get("Webhook-Timestamp") + "s")
+		require.NoError(t, err)
+		require.Equal(t, sign(destinations[destinationID].secrets(), eventID, time.Unix(int64(at.Seconds()), 0), h.receiver.bodies[0]),
+			got.Header.Get("Webhook-Signature"))
+	})
+}
+
+func TestAFailureIsTriedAgainWithTheSameIDUntilItSucceeds(t *testing.T) {
+	eachHarness(t, func(h *harness) {
+		h.destination(h.receiver.URL)
+		h.receiver.answers(func(n int, w http.ResponseWriter, _ *http.Request) {
+			if n < 3 {
+				w.WriteHeader(503)
+			}
+		})
+		h.run()
+		eventID := h.accept()
+		state := h.becomes(eventID, contract.EventProcessed)
+		require.Equal(t, 3, state.ProcessingAttempts)
+		attempts, jobs := h.history(eventID)
+		require.Len(t, attempts, 3)
+		require.Len(t, jobs, 3)
+		for i := range attempts {
+			require.Equal(t, i+1, attempts[i].AttemptNo)
+			require.Equal(t, i+1, jobs[i].AttemptNo)
+			require.Equal(t, eventID, h.receiver.got[i].Header.Get("Webhook-Id"))
+		}
+		require.Equal(t, contract.TriggerRetry, jobs[2].TriggeredBy)
+		require.Equal(t, "ig.events.retry", jobs[2].QueueName)
+		first, second := jobs[1].ScheduledAt.Sub(jobs[1].CreatedAt.Time), jobs[2].ScheduledAt.Sub(jobs[2].CreatedAt.Time)
+		require.GreaterOrEqual(t, first, 20*time.Millisecond)
+		require.GreaterOrEqual(t, second, 40*time.Millisecond)
+		h.audited(eventID, "event.retry_scheduled", "event.retry_scheduled", "event.processed")
+	})
+}
+
+func TestWhatEndsAnEventAsFailed(t *testing.T) {
+	for _, c := range []struct {
+		sentence string
+		answer   func(n int, w http.ResponseWriter, r *http.Request)
+		attempts int
+		problem  string
+	}{
+		{"the budget of attempts is used up", status500, 3, "HTTP 500"},
+		{"410 ends it at once", func(_ int, w http.ResponseWriter, _ *http.Request) { w.WriteHeader(410) }, 1, "HTTP 410"},
+		{"a redirect is a failure and is not followed", func(_ int, w http.ResponseWriter, r *http.Request) {
+			http.Redirect(w, r, "/elsewhere", http.StatusFound)
+		}, 3, "redirects are not followed"},
+		{"a connection that breaks is a failure", func(_ int, w http.ResponseWriter, _ *http.Request) {
+			conn, _, _ := w.(http.Hijacker).Hijack()
+			_ = conn.Close()
+		}, 3, "EOF"},
+	} {
+		t.Run(c.sentence, func(t *testing.T) {
+			eachHarness(t, func(h *harness) {
+				h.destination(h.receiver.URL)
+				h.receiver.answers(c.answer)
+				h.run()
+				eventID := h.accept()
+				state := h.becomes(eventID, contract.EventFailed)
+				require.Contains(t, *state.LastError, c.problem)
+				attempts, jobs := h.history(eventID)
+				require.Len(t, attempts, c.attempts)
+				require.Len(t, jobs, c.attempts)
+				require.Equal(t, c.attempts, h.receiver.count())
+				for _, j := range jobs {
+					require.Equal(t, "failed", j.Status)
+				}
+				want := slices.Repeat([]string{"event.retry_scheduled"}, c.attempts-1)
+				h.audited(eventID, append(want, "event.failed")...)
+			})
+		})
+	}
+}
+
+func TestAnAnswerThatCannotBeStoredDoesNotKeepAnEventFromItsEnd(t *testing.T) {
+	eachHarness(t, func(h *harness) {
+		h.destination(h.receiver.URL)
+		h.receiver.answers(func(_ int, w http.ResponseWriter, _ *http.Request) {
+			_, _ = w.Write([]byte("a\x00b\xff" + strings.Repeat("x", 1<<20)))
+		})
+		h.run()
+		eventID := h.accept()
+		h.becomes(eventID, contract.EventProcessed)
+		attempts, _ := h.history(eventID)
+		require.True(t, strings.HasPrefix(*attempts[0].ResponseBody, "a\uFFFDb\uFFFDxxx"))
+		require.LessOrEqual(t, len(*attempts[0].ResponseBody), maxBodyBytes)
+	})
+}
+
+func TestAMessageForAJobThatIsDoneSendsNothing(t *testing.T) {
+	eachHarness(t, func(h *harness) {
+		h.destination(h.receiver.URL)
+		h.run()
+		eventID := h.accept()
+		h.becomes(eventID, contract.EventProcessed)
+		_, jobs := h.history(eventID)
+		r := newRef(eventID, jobs[0].ID)
+		r.Destination = *jobs[0].DestinationID
+		for range 3 {
+			_, err := h.publisher.send(context.Background(), []announcement{{ref: r}, {ref: r}})
+			require.NoError(t, err)
+		}
+		marker := h.accept()
+		h.becomes(marker, contract.EventProcessed)
+		require.Equal(t, 2, h.receiver.count())
+	})
+}
+
+func TestWhatWasNotPublishedIsPublishedByTheRelay(t *testing.T) {
+	eachHarness(t, func(h *harness) {
+		h.destination(h.receiver.URL)
+		eventID := h.accept()
+		require.Len(t, h.publisher.queue, 1)
+		<-h.publisher.queue // a crash between commit and publish
+		h.exec(`UPDATE processing_jobs SET relay_at = $1`, h.now().Add(-time.Second))
+		h.run()
+		h.becomes(eventID, contract.EventProcessed)
+		require.Equal(t, 1, h.receiver.count())
+	})
+}
+
+func TestTheRelayLeavesABacklogThatIsPublishedAlone(t *testing.T) {
+	eachHarness(t, func(h *harness) {
+		h.destination(h.receiver.URL)
+		for range 20 {
+			h.accept()
+		}
+		ctx := context.Background()
+		h.publisher.publish(ctx, h.publisher.gather(<-h.publisher.queue))
+		h.publisher.mark(ctx)
+		before, err := h.broker.Depth(ctx, broker.Process)
+		require.NoError(t, err)
+		require.Equal(t, 1, before, "jobs that are due at once share a message")
+		h.exec(`UPDATE processing_jobs SET published_at = $1, scheduled_at = $1`, h.now().Add(-24*time.Hour))
+		for range 3 {
+			require.NoError(t, h.relay(ctx))
+			require.NoError(t, h.reconcile(ctx))
+		}
+		after, err := h.broker.Depth(ctx, broker.Process)
+		require.NoError(t, err)
+		require.Equal(t, before, after)
+	})
+}
+
+func TestWhatTheBrokerLostIsPublishedAgain(t *testing.T) {
+	eachHarness(t, func(h *harness) {
+		h.destination(h.receiver.URL)
+		eventID := h.accept()
+		<-h.publisher.queue
+		long := h.now().Add(-time.Hour)
+		h.exec(`UPDATE processing_jobs SET relay_at = NULL, published_at = $1, scheduled_at = $1`, long)
+		require.NoError(t, h.reconcile(context.Background()), "the queue is empty, and the job has waited for long")
+		h.run()
+		h.becomes(eventID, contract.EventProcessed)
+	})
+}
+
+func TestAJobWhoseOwnerDiedIsDeliveredByAnother(t *testing.T) {
+	eachHarness(t, func(h *harness) {
+		h.destination(h.receiver.URL)
+		eventID := h.accept()
+		a := <-h.publisher.queue
+		dead, err := h.claim(context.Background(), []ref{a.ref})
+		require.NoError(t, err)
+		require.Len(t, dead, 1)
+		require.Equal(t, contract.EventProcessing, h.state(eventID).Status)
+		again, err := h.claim(context.Background(), []ref{a.ref})
+		require.NoError(t, err)
+		require.Empty(t, again, "a claimed job cannot be claimed")
+		require.NoError(t, h.sweep(context.Background()))
+		require.Equal(t, contract.EventProcessing, h.state(eventID).Status, "a lease that runs is left alone")
+		h.exec(`UPDATE processing_jobs SET lease_until = ` + h.db.Dialect.LeaseIn("-1000"))
+		h.run()
+		h.becomes(eventID, contract.EventProcessed)
+		require.Equal(t, 1, h.receiver.count())
+	})
+}
+
+// A worker that was thought dead comes back with a success, or a failure.
+func TestALateOwnerStillRecordsItsAttempt(t *testing.T) {
+	for _, c := range []struct {
+		sentence string
+		status   int
+		job      string
+		event    contract.EventStatus
+	}{
+		{"a success ends the job that nobody claimed since", 200, "succeeded", contract.EventProcessed},
+		{"a failure leaves the job to whoever comes next", 500, "queued", contract.EventPending},
+	} {
+		t.Run(c.sentence, func(t *testing.T) {
+			eachHarness(t, func(h *harness) {
+				destinationID := h.destination(h.receiver.URL)
+				eventID := h.accept()
+				late, err := h.claim(context.Background(), []ref{(<-h.publisher.queue).ref})
+				require.NoError(t, err)
+				h.exec(`UPDATE processing_jobs SET lease_until = ` + h.db.Dialect.LeaseIn("-1000"))
+				require.NoError(t, h.sweep(context.Background()))
+				require.NoError(t, h.record([]outcome{{claimed: late[0], destination: destination{ID: destinationID}, response: response{status: c.status}}}))
+				attempts, jobs := h.history(eventID)
+				require.Len(t, attempts, 1)
+				require.Len(t, jobs, 1)
+				require.Equal(t, c.job, jobs[0].Status)
+				require.Equal(t, c.event, h.state(eventID).Status)
+			})
+		})
+	}
+}
+
+func TestADeactivatedDestinationOrIntegrationParksItsJobs(t *testing.T) {
+	eachHarness(t, func(h *harness) {
+		destinationID := h.destination(h.receiver.URL)
+		h.run()
+		h.exec(`UPDATE destinations SET is_active = false`)
+		h.directory.forget()
+		first := h.accept()
+		h.exec(`UPDATE destinations SET is_active = true`)
+		h.directory.forget()
+		h.becomes(first, contract.EventProcessed)
+
+		h.events.setActive(h.integration, false)
+		second := h.accept()
+		h.eventually("the job to be parked", func() bool {
+			var parked bool
+			require.NoError(t, h.db.Get(context.Background(), &parked, `SELECT parked FROM processing_jobs WHERE normalized_event_id = $1`, second))
+			return parked
+		})
+		require.Equal(t, contract.EventPending, h.state(second).Status)
+		attempts, _ := h.history(second)
+		require.Empty(t, attempts)
+		h.events.setActive(h.integration, true)
+		h.becomes(second, contract.EventProcessed)
+		require.Equal(t, 2, h.receiver.count())
+		_ = destinationID
+	})
+}
+
+func TestAMessageThatNobodyCanReadGoesToTheDeadQueue(t *testing.T) {
+	eachHarness(t, func(h *harness) {
+		h.run()
+		for _, body := range []string{`{`, `{"v":2,"jobs":[]}`, `{"v":1,"jobs":[]}`, `{"v":1,"jobs":[{"e":"x","j":"y"}]}`} {
+			for _, err := range h.broker.Publish(context.Background(), []broker.Message{{Queue: broker.Process, Body: []byte(body)}}) {
+				require.NoError(t, err)
+			}
+		}
+		h.eventually("four dead messages", func() bool {
+			n, err := h.broker.Depth(context.Background(), broker.Dead)
+			require.NoError(t, err)
+			return n == 4
+		})
+	})
+}
+
+func TestStoppingGivesBackWhatIsNotAtItsEnd(t *testing.T) {
+	testkit.EachStore(t, func(t *testing.T, db *database.DB) {
+		h := newHarness(t, db, Config{Grace: 50 * time.Millisecond})
+		h.destination(h.receiver.URL)
+		began, release := make(chan struct{}, 1), make(chan struct{})
+		var hang atomic.Bool
+		hang.Store(true)
+		h.receiver.answers(func(_ int, _ http.ResponseWriter, r *http.Request) {
+			if hang.Load() {
+				began <- struct{}{}
+				select {
+				case <-release:
+				case <-r.Context().Done():
+				}
+			}
+		})
+		stop := h.run()
+		eventID := h.accept()
+		<-began
+		stop()
+		close(release)
+		attempts, jobs := h.history(eventID)
+		require.Empty(t, attempts, "work that was interrupted counts no attempt")
+		require.Equal(t, "queued", jobs[0].Status)
+		require.Equal(t, contract.EventPending, h.state(eventID).Status)
+
+		hang.Store(false)
+		h.exec(`UPDATE processing_jobs SET relay_at = $1`, h.now())
+		ctx, cancel := context.WithCancel(context.Background())
+		done := make(chan error, 1)
+		go func() { done <- h.Work(ctx, []contract.Queue{contract.ProcessQueue}) }()
+		require.NoError(t, h.relay(ctx))
+		h.becomes(eventID, contract.EventProcessed)
+		cancel()
+		require.NoError(t, <-done)
+	})
+}
+
+func TestAThousandEventsAreDeliveredOnceEach(t *testing.T) {
+	eachHarness(t, func(h *harness) {
+		h.destination(h.receiver.URL)
+		h.run()
+		ids := make([]string, 1000)
+		for i := range ids {
+			ids[i] = id.New()
+			h.events.add(ids[i], h.integration)
+		}
+		for start := 0; start < len(ids); start += 100 {
+			part := ids[start : start+100]
+			h.tx(func(ctx context.Context, tx *database.Tx) error {
+				var events []contract.NewEvent
+				for _, eventID := range part {
+					if err := h.events.insert(ctx, tx, eventID); err != nil {
+						return err
+					}
+					events = append(events, contract.NewEvent{EventID: eventID, IntegrationID: h.integration, CorrelationID: "c"})
+				}
+				_, err := h.Schedule(ctx, tx, events)
+				return err
+			})
+		}
+		h.eventually("all to be processed", func() bool {
+			var open int
+			require.NoError(t, h.db.Get(context.Background(), &open, `SELECT count(*) FROM event_states WHERE status <> 'processed'`))
+			return open == 0
+		})
+		require.Equal(t, 1000, h.receiver.count())
+	})
+}

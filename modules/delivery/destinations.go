@@ -1,0 +1,169 @@
+package delivery
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"time"
+
+	"integration-gateway/platform/clock"
+	"integration-gateway/platform/contract"
+	"integration-gateway/platform/database"
+	"integration-gateway/platform/id"
+)
+
+// destination is a row of destinations.
+type destination struct {
+	ID            string     `db:"id"`
+	IntegrationID string     `db:"integration_id"`
+	URL           string     `db:"url"`
+	IsActive      bool       `db:"is_active"`
+	SigningSecret string     `db:"signing_secret"`
+	OldSecret     *string    `db:"old_secret"` // signs beside the new one while receivers change over
+	TimeoutMS     *int       `db:"timeout_ms"`
+	MaxAttempts   *int       `db:"max_attempts"`
+	Concurrency   *int       `db:"concurrency"`
+	CreatedAt     clock.Time `db:"created_at"`
+	UpdatedAt     clock.Time `db:"updated_at"`
+}
+
+func (d destination) secrets() []string {
+	if d.OldSecret == nil {
+		return []string{d.SigningSecret}
+	}
+	return []string{d.SigningSecret, *d.OldSecret}
+}
+
+func (m *Module) timeout(d destination) time.Duration {
+	if d.TimeoutMS != nil {
+		return time.Duration(*d.TimeoutMS) * time.Millisecond
+	}
+	return m.cfg.Timeout
+}
+
+func (m *Module) policy(d destination) policy {
+	p := policy{maxAttempts: m.cfg.MaxAttempts, base: m.cfg.RetryBase, cap: m.cfg.RetryCap}
+	if d.MaxAttempts != nil {
+		p.maxAttempts = *d.MaxAttempts
+	}
+	return p
+}
+
+const selectDestinationsSQL = `
+SELECT id, integration_id, url, is_active, signing_secret, old_secret, timeout_ms, max_attempts, concurrency, created_at, updated_at
+FROM   destinations
+ORDER  BY id`
+
+// directoryAge is how old the directory's picture of destinations may be.
+const directoryAge = time.Second
+
+// directory is this process's picture of all destinations.
+type directory struct {
+	db  *database.DB
+	now clock.Now
+
+	mu            sync.Mutex
+	readAt        time.Time
+	byID          map[string]destination
+	byIntegration map[string][]destination
+}
+
+// get gives the destinations with these ids that exist.
+func (d *directory) get(ctx context.Context, ids []string) (map[string]destination, error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	known := func() bool {
+		for _, id := range ids {
+			if _, ok := d.byID[id]; !ok {
+				return false
+			}
+		}
+		return true
+	}
+	if err := d.refresh(ctx, known); err != nil {
+		return nil, err
+	}
+	found := make(map[string]destination, len(ids))
+	for _, id := range ids {
+		if dest, ok := d.byID[id]; ok {
+			found[id] = dest
+		}
+	}
+	return found, nil
+}
+
+// of gives the destinations of one integration. An integration without any is
+// looked up anew each time: its first destination must be seen at once, or an
+// event would be taken for one that nobody wants.
+func (d *directory) of(ctx context.Context, integrationID string) ([]destination, error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	known := func() bool { return len(d.byIntegration[integrationID]) > 0 }
+	if err := d.refresh(ctx, known); err != nil {
+		return nil, err
+	}
+	return d.byIntegration[integrationID], nil
+}
+
+func (d *directory) forget() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.readAt = time.Time{}
+}
+
+func (d *directory) refresh(ctx context.Context, known func() bool) error {
+	if d.now.Since(d.readAt) < directoryAge && known() {
+		return nil
+	}
+	at := d.now()
+	var all []destination
+	if err := d.db.Select(ctx, &all, selectDestinationsSQL); err != nil {
+		return fmt.Errorf("read destinations: %w", err)
+	}
+	d.readAt = at
+	d.byID = make(map[string]destination, len(all))
+	d.byIntegration = make(map[string][]destination)
+	for _, dest := range all {
+		d.byID[dest.ID] = dest
+		d.byIntegration[dest.IntegrationID] = append(d.byIntegration[dest.IntegrationID], dest)
+	}
+	return nil
+}
+
+// Destinations gives the destinations of these integrations, oldest first.
+func (m *Module) Destinations(ctx context.Context, integrationIDs []string) ([]contract.Destination, error) {
+	list := []contract.Destination{}
+	for _, integrationID := range integrationIDs {
+		found, err := m.directory.of(ctx, integrationID)
+		if err != nil {
+			return nil, err
+		}
+		for _, d := range found {
+			list = append(list, contract.Destination{ID: d.ID, IntegrationID: d.IntegrationID, URL: d.URL,
+				IsActive: d.IsActive, CreatedAt: d.CreatedAt.Time, UpdatedAt: d.UpdatedAt.Time})
+		}
+	}
+	return list, nil
+}
+
+// AddDestination makes an active destination with a signing secret of its own, and
+// gives its id and the secret, which is not shown again.
+func (m *Module) AddDestination(ctx context.Context, tx *database.Tx, integrationID, url string) (destinationID, signingSecret string, err error) {
+	destinationID, signingSecret = id.New(), newSigningSecret()
+	row := database.NewRows("id uuid", "integration_id uuid", "url text", "is_active boolean", "signing_secret text",
+		"created_at timestamptz", "updated_at timestamptz")
+	row.Add(destinationID, integrationID, url, true, signingSecret, tx.Now, tx.Now)
+	tx.AfterCommit(m.directory.forget)
+	return destinationID, signingSecret, tx.Insert(ctx, "destinations", row)
+}
+
+const moveDestinationSQL = `
+UPDATE destinations SET url = $2, updated_at = $3
+WHERE  id = $1`
+
+// MoveDestination changes where a destination's events go.
+func (m *Module) MoveDestination(ctx context.Context, tx *database.Tx, destinationID, url string) error {
+	tx.AfterCommit(m.directory.forget)
+	_, err := tx.Exec(ctx, moveDestinationSQL, destinationID, url, tx.Now)
+	return err
+}

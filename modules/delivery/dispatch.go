@@ -1,0 +1,174 @@
+package delivery
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+	"slices"
+	"time"
+
+	"integration-gateway/platform/contract"
+	"integration-gateway/platform/database"
+	"integration-gateway/platform/id"
+)
+
+// dispatchWait is how long a replay waits before it looks again whether the attempt
+// under way has ended.
+const dispatchWait = 500 * time.Millisecond
+
+// dispatch carries a replay request out: jobs with a new budget of attempts for its
+// destinations. What waits there is superseded; for what runs, the request waits.
+func (m *Module) dispatch(ctx context.Context, c claimed) error {
+	busy := false
+	err := m.db.InTx(ctx, func(tx *database.Tx) error {
+		busy = false
+		states, err := m.events.LockStates(ctx, tx, []string{c.EventID})
+		if err != nil {
+			return err
+		}
+		orders, err := m.replays.Orders(ctx, tx, []string{*c.ReplayRequestID})
+		if err != nil {
+			return err
+		}
+		if len(orders) == 0 { // ended meanwhile
+			return m.endDispatch(ctx, tx, c)
+		}
+		jobs, err := latestJobs(ctx, tx, []string{c.EventID})
+		if err != nil {
+			return err
+		}
+		targets, err := m.targets(ctx, c.IntegrationID, orders[0], jobs[c.EventID])
+		if err != nil {
+			return err
+		}
+		if busy = anyRunning(jobs[c.EventID], targets); busy {
+			return nil
+		}
+		if err := m.endDispatch(ctx, tx, c); err != nil {
+			return err
+		}
+		return m.reopen(ctx, tx, c, orders[0], targets, states)
+	})
+	if err != nil {
+		return fmt.Errorf("dispatch replay %s: %w", *c.ReplayRequestID, err)
+	}
+	if busy {
+		return m.giveBack(ctx, []release{{claimed: c, delay: dispatchWait}})
+	}
+	return nil
+}
+
+// targets gives the destinations that an order goes to.
+func (m *Module) targets(ctx context.Context, integrationID string, o contract.ReplayOrder, jobs []latest) ([]destination, error) {
+	all, err := m.directory.of(ctx, integrationID)
+	if err != nil {
+		return nil, err
+	}
+	var list []destination
+	for _, d := range all {
+		wanted := d.IsActive
+		if o.DestinationID != nil {
+			wanted = d.ID == *o.DestinationID
+		}
+		if o.OnlyFailed && !slices.ContainsFunc(jobs, func(j latest) bool { return j.DestinationID == d.ID && j.Status == failed }) {
+			wanted = false
+		}
+		if wanted {
+			list = append(list, d)
+		}
+	}
+	return list, nil
+}
+
+func anyRunning(jobs []latest, targets []destination) bool {
+	return slices.ContainsFunc(jobs, func(j latest) bool {
+		return j.Status == running && slices.ContainsFunc(targets, func(d destination) bool { return d.ID == j.DestinationID })
+	})
+}
+
+// reopen supersedes what waits for the targets and makes their new jobs.
+func (m *Module) reopen(ctx context.Context, tx *database.Tx, c claimed, o contract.ReplayOrder, targets []destination, states []contract.EventState) error {
+	if len(targets) == 0 {
+		reason := "there is no destination to send the event to"
+		if o.OnlyFailed {
+			reason = "no destination's last delivery of the event failed"
+		}
+		return m.replays.Ended(ctx, tx, []contract.ReplayEnd{{RequestID: o.RequestID, EventID: o.EventID, Failed: true, Error: &reason}})
+	}
+	superseded, err := m.supersede(ctx, tx, o, targets)
+	if err != nil {
+		return err
+	}
+	jobs := make([]newJob, len(targets))
+	for i, d := range targets {
+		last, err := lastNumber(ctx, tx, c.EventID, d.ID)
+		if err != nil {
+			return err
+		}
+		jobs[i] = newJob{id: id.New(), eventID: c.EventID, integrationID: c.IntegrationID, destinationID: &d.ID,
+			replayID: &o.RequestID, queue: m.cfg.Queues.Process, trigger: contract.TriggerReplay,
+			attemptNo: last + 1, budgetStart: last, correlationID: c.CorrelationID, parked: !d.IsActive}
+	}
+	if err := m.insertJobs(ctx, tx, jobs); err != nil {
+		return err
+	}
+	if err := m.replays.Dispatched(ctx, tx, []contract.ReplayOrder{o}); err != nil {
+		return err
+	}
+	if err := m.endReplays(ctx, tx, superseded); err != nil {
+		return err
+	}
+	return m.deriveAndSave(ctx, tx, states)
+}
+
+const endDispatchSQL = `
+UPDATE processing_jobs SET status = 'succeeded', completed_at = $4, lease_until = NULL, claim_token = NULL
+WHERE  normalized_event_id = $1 AND id = $2 AND claim_token = $3 AND status = 'running'`
+
+// endDispatch ends the job on the replay queue. An error means that the lease ran
+// out and somebody else has it.
+func (m *Module) endDispatch(ctx context.Context, tx *database.Tx, c claimed) error {
+	n, err := tx.Exec(ctx, endDispatchSQL, c.EventID, c.ID, c.token, tx.Now)
+	if err == nil && n == 0 {
+		err = fmt.Errorf("the lease of job %s ran out", c.ID)
+	}
+	return err
+}
+
+const supersedeSQL = `
+UPDATE processing_jobs
+SET    status = 'failed', completed_at = $1, error_message = $2, relay_at = NULL, parked = false
+FROM   v
+WHERE  normalized_event_id = $3 AND destination_id = v.id AND status = 'queued'
+RETURNING replay_request_id`
+
+// supersede ends the jobs that wait for the targets and gives the replay requests
+// that they belonged to.
+func (m *Module) supersede(ctx context.Context, tx *database.Tx, o contract.ReplayOrder, targets []destination) ([]string, error) {
+	ids := make([]string, len(targets))
+	for i, d := range targets {
+		ids[i] = d.ID
+	}
+	var owners []sql.NullString
+	err := tx.SelectRows(ctx, &owners, database.IDs(ids), supersedeSQL, tx.Now, "superseded by replay "+o.RequestID, o.EventID)
+	if err != nil {
+		return nil, fmt.Errorf("supersede jobs: %w", err)
+	}
+	var requests []string
+	for _, owner := range owners {
+		if owner.Valid && !slices.Contains(requests, owner.String) {
+			requests = append(requests, owner.String)
+		}
+	}
+	slices.Sort(requests)
+	return requests, nil
+}
+
+const selectLastNumberSQL = `
+SELECT COALESCE(max(attempt_no), 0)
+FROM   delivery_attempts
+WHERE  normalized_event_id = $1 AND destination_id = $2`
+
+func lastNumber(ctx context.Context, tx *database.Tx, eventID, destinationID string) (n int, err error) {
+	return n, tx.Get(ctx, &n, selectLastNumberSQL, eventID, destinationID)
+}

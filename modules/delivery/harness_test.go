@@ -1,0 +1,372 @@
+package delivery
+
+import (
+	"context"
+	"encoding/json"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"net/netip"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"integration-gateway/platform/broker"
+	"integration-gateway/platform/cache"
+	"integration-gateway/platform/clock"
+	"integration-gateway/platform/contract"
+	"integration-gateway/platform/database"
+	"integration-gateway/platform/egress"
+	"integration-gateway/platform/id"
+	"integration-gateway/platform/testkit"
+)
+
+// harness is the module on a real database, with the in-process broker, a real
+// receiver, and stand-ins for the modules that it talks to.
+type harness struct {
+	*Module
+	t           *testing.T
+	db          *database.DB
+	broker      *broker.Memory
+	events      *fakeEvents
+	replays     *fakeReplays
+	audit       *fakeAudit
+	integration string
+	receiver    *receiver
+}
+
+func eachHarness(t *testing.T, test func(h *harness)) {
+	testkit.EachStore(t, func(t *testing.T, db *database.DB) { test(newHarness(t, db, Config{})) })
+}
+
+func newHarness(t *testing.T, db *database.DB, cfg Config) *harness {
+	h := &harness{t: t, db: db, broker: broker.NewMemory(clock.System, nil), integration: id.New()}
+	h.events = &fakeEvents{db: db, payloads: map[string]contract.Deliverable{}, inactive: map[string]bool{}}
+	h.replays = &fakeReplays{orders: map[string]contract.ReplayOrder{}, dispatched: map[string]bool{}, ends: map[string]contract.ReplayEnd{}}
+	h.audit = &fakeAudit{}
+	h.receiver = newReceiver(t)
+	setDefault(&cfg.RetryBase, 20*time.Millisecond)
+	setDefault(&cfg.MaxAttempts, 3)
+	setDefault(&cfg.RelayEvery, 50*time.Millisecond)
+	setDefault(&cfg.Timeout, 5*time.Second)
+	h.Module = New(cfg, Deps{DB: db, Log: slog.New(slog.NewTextHandler(io.Discard, nil)), Now: clock.System,
+		Broker: h.broker, Cache: cache.None{}, Events: h.events, Replays: h.replays, Auditor: h.audit,
+		Sender: egress.New(egress.Config{Allow: egress.Allow{Networks: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}}})})
+	now := clock.System()
+	rows := database.NewRows("id uuid", "source text", "provider text", "name text", "is_active boolean", "created_at timestamptz", "updated_at timestamptz")
+	rows.Add(h.integration, "acme", "acme", "Acme", true, now, now)
+	require.NoError(t, db.InTx(context.Background(), func(tx *database.Tx) error {
+		return tx.Insert(context.Background(), "integrations", rows)
+	}))
+	return h
+}
+
+// run starts the worker and the relay and gives what stops them and waits.
+func (h *harness) run() (stop func()) {
+	ctx, cancel := context.WithCancel(context.Background())
+	var both sync.WaitGroup
+	both.Go(func() {
+		if err := h.Work(ctx, []contract.Queue{contract.ProcessQueue, contract.ReplayQueue}); err != nil {
+			h.t.Errorf("work: %v", err)
+		}
+	})
+	both.Go(func() { _ = h.Relay(ctx) })
+	stop = sync.OnceFunc(func() { cancel(); both.Wait() })
+	h.t.Cleanup(stop)
+	return stop
+}
+
+func (h *harness) destination(url string) string {
+	var destinationID string
+	h.tx(func(ctx context.Context, tx *database.Tx) (err error) {
+		destinationID, _, err = h.AddDestination(ctx, tx, h.integration, url)
+		return err
+	})
+	return destinationID
+}
+
+// accept stores an event as ingestion does and gives its id.
+func (h *harness) accept() string {
+	eventID := id.New()
+	h.events.add(eventID, h.integration)
+	h.tx(func(ctx context.Context, tx *database.Tx) error {
+		if err := h.events.insert(ctx, tx, eventID); err != nil {
+			return err
+		}
+		_, err := h.Schedule(ctx, tx, []contract.NewEvent{{EventID: eventID, IntegrationID: h.integration, CorrelationID: "corr-" + eventID}})
+		return err
+	})
+	return eventID
+}
+
+func (h *harness) replay(o contract.ReplayOrder) string {
+	o.RequestID = id.New()
+	h.replays.add(o)
+	h.tx(func(ctx context.Context, tx *database.Tx) error {
+		return h.Dispatch(ctx, tx, o, h.integration, "corr-"+o.EventID)
+	})
+	return o.RequestID
+}
+
+func (h *harness) tx(do func(ctx context.Context, tx *database.Tx) error) {
+	h.t.Helper()
+	ctx := context.Background()
+	require.NoError(h.t, h.db.InTx(ctx, func(tx *database.Tx) error { return do(ctx, tx) }))
+}
+
+func (h *harness) exec(query string, args ...any) int64 {
+	h.t.Helper()
+	var n int64
+	h.tx(func(ctx context.Context, tx *database.Tx) (err error) {
+		n, err = tx.Exec(ctx, query, args...)
+		return err
+	})
+	return n
+}
+
+func (h *harness) state(eventID string) contract.EventState {
+	h.t.Helper()
+	s, err := h.events.read(eventID)
+	require.NoError(h.t, err)
+	return s
+}
+
+// becomes waits until the event has a status.
+func (h *harness) becomes(eventID string, want contract.EventStatus) contract.EventState {
+	h.t.Helper()
+	h.eventually("event to become "+string(want), func() bool { return h.state(eventID).Status == want })
+	return h.state(eventID)
+}
+
+func (h *harness) eventually(what string, true func() bool) {
+	h.t.Helper()
+	require.Eventually(h.t, true, 20*time.Second, 5*time.Millisecond, what)
+}
+
+// audited waits until the event's audit trail is these actions.
+func (h *harness) audited(eventID string, want ...string) {
+	h.t.Helper()
+	h.eventually("the audit trail "+strings.Join(want, ", "), func() bool { return slices.Equal(want, h.audit.actions(eventID)) })
+}
+
+func (h *harness) history(eventID string) ([]contract.Attempt, []contract.Job) {
+	h.t.Helper()
+	attempts, jobs, err := h.History(context.Background(), eventID)
+	require.NoError(h.t, err)
+	return attempts, jobs
+}
+
+// receiver is a destination. It answers what answer says, 200 by default.
+type receiver struct {
+	*httptest.Server
+	mu     sync.Mutex
+	got    []*http.Request
+	bodies [][]byte
+	answer func(n int, w http.ResponseWriter, r *http.Request)
+}
+
+func newReceiver(t *testing.T) *receiver {
+	r := &receiver{}
+	r.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
+		body, _ := io.ReadAll(req.Body)
+		r.mu.Lock()
+		r.got, r.bodies = append(r.got, req), append(r.bodies, body)
+		n, answer := len(r.got), r.answer
+		r.mu.Unlock()
+		if answer != nil {
+			answer(n, w, req)
+		}
+	}))
+	t.Cleanup(func() { r.CloseClientConnections(); r.Close() })
+	return r
+}
+
+func (r *receiver) answers(answer func(n int, w http.ResponseWriter, r *http.Request)) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.answer = answer
+}
+
+func (r *receiver) count() int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return len(r.got)
+}
+
+func status500(_ int, w http.ResponseWriter, _ *http.Request) { w.WriteHeader(500) }
+
+type fakeEvents struct {
+	db       *database.DB
+	mu       sync.Mutex
+	payloads map[string]contract.Deliverable
+	inactive map[string]bool
+}
+
+func (f *fakeEvents) add(eventID, integrationID string) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.payloads[eventID] = contract.Deliverable{EventID: eventID, IntegrationID: integrationID, Source: "acme", Provider: "acme",
+		CorrelationID: "corr-" + eventID, Payload: []byte(`{"eventType":"order.created","data":{"n":12345678901234567890}}`)}
+}
+
+func (f *fakeEvents) insert(ctx context.Context, tx *database.Tx, eventID string) error {
+	rows := database.NewRows("event_id uuid", "status text", "processing_attempts bigint", "updated_at timestamptz")
+	rows.Add(eventID, "pending", 0, tx.Now)
+	return tx.Insert(ctx, "event_states", rows)
+}
+
+func (f *fakeEvents) Deliverables(_ context.Context, ids []string) (list []contract.Deliverable, _ error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for _, eventID := range ids {
+		if d, ok := f.payloads[eventID]; ok {
+			list = append(list, d)
+		}
+	}
+	return list, nil
+}
+
+type stateRow struct {
+	EventID  string      `db:"event_id"`
+	Status   string      `db:"status"`
+	Attempts int         `db:"processing_attempts"`
+	Error    *string     `db:"last_error"`
+	At       *clock.Time `db:"last_processed_at"`
+}
+
+func (r stateRow) state() contract.EventState {
+	s := contract.EventState{EventID: r.EventID, Status: contract.EventStatus(r.Status), ProcessingAttempts: r.Attempts, LastError: r.Error}
+	if r.At != nil {
+		s.LastProcessedAt = &r.At.Time
+	}
+	return s
+}
+
+const stateColumns = `event_id, status, processing_attempts, last_error, last_processed_at`
+
+func (f *fakeEvents) read(eventID string) (contract.EventState, error) {
+	var row stateRow
+	err := f.db.Get(context.Background(), &row, `SELECT `+stateColumns+` FROM event_states WHERE event_id = $1`, eventID)
+	return row.state(), err
+}
+
+func (f *fakeEvents) LockStates(ctx context.Context, tx *database.Tx, ids []string) ([]contract.EventState, error) {
+	var rows []stateRow
+	err := tx.SelectRows(ctx, &rows, database.IDs(ids), `SELECT `+stateColumns+` FROM event_states WHERE event_id IN (SELECT v.id FROM v) ORDER BY event_id`+tx.Dialect.ForUpdate)
+	states := make([]contract.EventState, len(rows))
+	for i, r := range rows {
+		states[i] = r.state()
+	}
+	return states, err
+}
+
+func (f *fakeEvents) SaveStates(ctx context.Context, tx *database.Tx, states []contract.EventState) error {
+	for _, s := range states {
+		if _, err := tx.Exec(ctx, `UPDATE event_states SET status = $2, processing_attempts = $3, last_error = $4, last_processed_at = $5, updated_at = $6 WHERE event_id = $1`,
+			s.EventID, string(s.Status), s.ProcessingAttempts, s.LastError, s.LastProcessedAt, s.UpdatedAt); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (f *fakeEvents) setActive(id string, active bool) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.inactive[id] = !active
+}
+
+func (f *fakeEvents) ActiveIntegrations(_ context.Context, ids []string) (map[string]bool, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	active := map[string]bool{}
+	for _, id := range ids {
+		active[id] = !f.inactive[id]
+	}
+	return active, nil
+}
+
+type fakeReplays struct {
+	mu         sync.Mutex
+	orders     map[string]contract.ReplayOrder
+	dispatched map[string]bool
+	ends       map[string]contract.ReplayEnd
+}
+
+func (f *fakeReplays) add(o contract.ReplayOrder) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.orders[o.RequestID] = o
+}
+
+func (f *fakeReplays) Orders(_ context.Context, _ *database.Tx, ids []string) (list []contract.ReplayOrder, _ error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for _, id := range ids {
+		if _, ended := f.ends[id]; !ended && !f.dispatched[id] {
+			list = append(list, f.orders[id])
+		}
+	}
+	return list, nil
+}
+
+func (f *fakeReplays) Dispatched(_ context.Context, tx *database.Tx, orders []contract.ReplayOrder) error {
+	tx.AfterCommit(func() {
+		f.mu.Lock()
+		defer f.mu.Unlock()
+		for _, o := range orders {
+			f.dispatched[o.RequestID] = true
+		}
+	})
+	return nil
+}
+
+func (f *fakeReplays) Ended(_ context.Context, tx *database.Tx, ends []contract.ReplayEnd) error {
+	tx.AfterCommit(func() {
+		f.mu.Lock()
+		defer f.mu.Unlock()
+		for _, e := range ends {
+			f.ends[e.RequestID] = e
+		}
+	})
+	return nil
+}
+
+func (f *fakeReplays) end(id string) *contract.ReplayEnd {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if e, ok := f.ends[id]; ok {
+		return &e
+	}
+	return nil
+}
+
+type fakeAudit struct {
+	mu      sync.Mutex
+	entries []contract.AuditEntry
+}
+
+func (f *fakeAudit) Record(_ context.Context, tx *database.Tx, entries []contract.AuditEntry) error {
+	tx.AfterCommit(func() {
+		f.mu.Lock()
+		defer f.mu.Unlock()
+		f.entries = append(f.entries, entries...)
+	})
+	return nil
+}
+
+func (f *fakeAudit) actions(eventID string) (list []string) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for _, e := range f.entries {
+		if *e.EntityID == eventID && json.Valid(e.Details) {
+			list = append(list, e.Action)
+		}
+	}
+	return list
+}

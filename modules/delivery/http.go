@@ -1,0 +1,71 @@
+package delivery
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/labstack/echo/v4"
+
+	"integration-gateway/platform/contract"
+	"integration-gateway/platform/database"
+	"integration-gateway/platform/httpapi"
+)
+
+const attemptColumns = `id, normalized_event_id, integration_id, destination_id, attempt_no, status, http_status,
+	response_body, error_message, duration_ms, created_at`
+
+func (m *Module) listAttempts(c echo.Context) error {
+	q := httpapi.QueryOf(c)
+	paging := q.Paging("newest")
+	result := q.Enum("status", "", "success", "failed")
+	event, dest := q.UUID("eventId"), q.UUID("destinationId")
+	if err := q.Err(); err != nil {
+		return err
+	}
+	var f database.Filter
+	for column, value := range map[string]string{"status": result, "normalized_event_id": event, "destination_id": dest} {
+		if value != "" {
+			f.Add(column+" = ?", value)
+		}
+	}
+	list, err := database.ReadList(c.Request().Context(), m.db, database.Listing[contract.Attempt]{
+		Columns: attemptColumns, From: "delivery_attempts", ID: "id", Sort: "id", Desc: true,
+		Key: func(a contract.Attempt) database.Position { return database.Position{ID: a.ID} },
+	}, &f, paging.Page)
+	if err != nil {
+		return fmt.Errorf("list attempts: %w", err)
+	}
+	return httpapi.Paged(c, paging, list, func(a contract.Attempt) contract.Attempt { return a })
+}
+
+const selectAttemptsSQL = `
+SELECT ` + attemptColumns + `
+FROM   delivery_attempts
+WHERE  normalized_event_id = $1
+ORDER  BY id`
+
+const selectJobsSQL = `
+SELECT id, normalized_event_id, destination_id, queue_name, triggered_by, status, attempt_no, scheduled_at, started_at,
+       completed_at, error_message, created_at
+FROM   processing_jobs
+WHERE  normalized_event_id = $1
+ORDER  BY id`
+
+// History gives an event's attempts and jobs, oldest first.
+func (m *Module) History(ctx context.Context, eventID string) ([]contract.Attempt, []contract.Job, error) {
+	attempts := []contract.Attempt{}
+	if err := m.db.Select(ctx, &attempts, selectAttemptsSQL, eventID); err != nil {
+		return nil, nil, fmt.Errorf("read attempts: %w", err)
+	}
+	jobs, err := m.Jobs(ctx, eventID)
+	return attempts, jobs, err
+}
+
+// Jobs gives an event's jobs, oldest first.
+func (m *Module) Jobs(ctx context.Context, eventID string) ([]contract.Job, error) {
+	jobs := []contract.Job{}
+	if err := m.db.Select(ctx, &jobs, selectJobsSQL, eventID); err != nil {
+		return nil, fmt.Errorf("read jobs: %w", err)
+	}
+	return jobs, nil
+}

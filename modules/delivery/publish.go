@@ -1,0 +1,211 @@
+package delivery
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"sync"
+	"time"
+
+	"integration-gateway/platform/broker"
+	"integration-gateway/platform/database"
+)
+
+const (
+	idsPerMessage  = 32   // jobs that one message names, at most
+	publishAtOnce  = 512  // jobs in one round of confirms, at most
+	announceBuffer = 8192 // jobs waiting to be published; the relay has the rest
+	markEvery      = 500 * time.Millisecond
+	publishTimeout = 10 * time.Second
+)
+
+// message is the body of a broker message.
+type message struct {
+	Version int   `json:"v"`
+	Jobs    []ref `json:"jobs"`
+}
+
+// announcement is a job to be published. relayAt is what its row holds: a row that
+// holds something else since has been queued anew, and this publishing is not its.
+type announcement struct {
+	ref     ref
+	delay   time.Duration
+	relayAt time.Time
+}
+
+// publisher publishes jobs after their commit, off the path of whoever made them,
+// and marks lazily what was published: a job that was claimed meanwhile needs no
+// mark.
+type publisher struct {
+	m     *Module
+	queue chan announcement
+
+	mu       sync.Mutex
+	unmarked []published
+}
+
+// published is a job whose message is safe, and since when.
+type published struct {
+	announcement
+	at time.Time
+}
+
+func newPublisher(m *Module) *publisher {
+	return &publisher{m: m, queue: make(chan announcement, announceBuffer)}
+}
+
+// announce has jobs published soon. It never blocks: what does not fit, and what is
+// due too late for the broker, is left to the relay.
+func (p *publisher) announce(list []announcement) {
+	for _, a := range list {
+		if !direct(a.ref, a.delay) {
+			continue
+		}
+		select {
+		case p.queue <- a:
+		default:
+			return
+		}
+	}
+}
+
+// run publishes until ctx ends, and then what is left in the queue.
+func (p *publisher) run(ctx context.Context) {
+	for {
+		select {
+		case first := <-p.queue:
+			p.publish(ctx, p.gather(first))
+		case <-ctx.Done():
+			last, cancel := context.WithTimeout(context.WithoutCancel(ctx), publishTimeout)
+			defer cancel()
+			for len(p.queue) > 0 && last.Err() == nil {
+				p.publish(last, p.gather(<-p.queue))
+			}
+			p.mark(last)
+			return
+		}
+	}
+}
+
+func (p *publisher) gather(first announcement) []announcement {
+	list := []announcement{first}
+	for len(list) < publishAtOnce {
+		select {
+		case next := <-p.queue:
+			list = append(list, next)
+		default:
+			return list
+		}
+	}
+	return list
+}
+
+// publish sends list and remembers what to mark. What failed stays unpublished in
+// the database, and the relay takes it up.
+func (p *publisher) publish(ctx context.Context, list []announcement) {
+	at := p.m.now()
+	done, err := p.send(ctx, list)
+	if err != nil {
+		p.m.log.WarnContext(ctx, "publishing failed; the relay will publish again", "jobs", len(list)-len(done), "error", err)
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, a := range done {
+		p.unmarked = append(p.unmarked, published{a, at})
+	}
+}
+
+// send publishes list and gives the part whose messages are safe, with the first
+// error of the others.
+func (p *publisher) send(ctx context.Context, list []announcement) (done []announcement, err error) {
+	ctx, cancel := context.WithTimeout(ctx, publishTimeout)
+	defer cancel()
+	messages, groups := compose(list)
+	for i, problem := range p.m.broker.Publish(ctx, messages) {
+		if problem == nil {
+			done = append(done, groups[i]...)
+		} else if err == nil {
+			err = problem
+		}
+	}
+	return done, err
+}
+
+// compose makes messages: jobs of the same queue that are due at once share one.
+func compose(list []announcement) ([]broker.Message, [][]announcement) {
+	var messages []broker.Message
+	var groups [][]announcement
+	open := map[broker.Queue]int{}
+	for _, a := range list {
+		queue := broker.Process
+		if a.ref.Destination == "" {
+			queue = broker.Replay
+		}
+		at, ok := open[queue]
+		if a.delay > 0 || !ok || len(groups[at]) == idsPerMessage {
+			at = len(groups)
+			groups = append(groups, nil)
+			messages = append(messages, broker.Message{Queue: queue, Delay: a.delay})
+			if a.delay == 0 {
+				open[queue] = at
+			}
+		}
+		groups[at] = append(groups[at], a)
+	}
+	for i, group := range groups {
+		body := message{Version: 1}
+		for _, a := range group {
+			body.Jobs = append(body.Jobs, a.ref)
+		}
+		messages[i].Body, _ = json.Marshal(body) // strings alone; cannot fail
+	}
+	return messages, groups
+}
+
+// parse reads a message's body.
+func parse(body []byte) ([]ref, error) {
+	var msg message
+	if err := json.Unmarshal(body, &msg); err != nil {
+		return nil, fmt.Errorf("not a message of ours: %w", err)
+	}
+	if msg.Version != 1 {
+		return nil, fmt.Errorf("a message of version %d, and this program reads version 1", msg.Version)
+	}
+	if len(msg.Jobs) == 0 {
+		return nil, fmt.Errorf("a message that names no job")
+	}
+	for _, r := range msg.Jobs {
+		if !r.valid() {
+			return nil, fmt.Errorf("a message that names a job by no UUID")
+		}
+	}
+	return msg.Jobs, nil
+}
+
+const markPublishedSQL = `
+UPDATE processing_jobs SET published_at = v.at, relay_at = NULL
+FROM   v
+WHERE  normalized_event_id = v.event_id AND processing_jobs.id = v.id AND status = 'queued' AND relay_at = v.relay`
+
+// mark notes in the database what was published and not claimed since.
+func (p *publisher) mark(ctx context.Context) {
+	p.mu.Lock()
+	list := p.unmarked
+	p.unmarked = nil
+	p.mu.Unlock()
+	slices.SortFunc(list, func(a, b published) int { return a.ref.compare(b.ref) })
+	for _, part := range chunks(list, publishAtOnce) {
+		rows := database.NewRows("event_id uuid", "id uuid", "at timestamptz", "relay timestamptz")
+		for _, m := range part {
+			rows.Add(m.ref.EventID, m.ref.JobID, m.at, m.relayAt)
+		}
+		err := p.m.db.InTx(ctx, func(tx *database.Tx) error {
+			_, err := tx.ExecRows(ctx, rows, markPublishedSQL)
+			return err
+		})
+		if err != nil {
+			p.m.log.WarnContext(ctx, "marking jobs as published failed; they may be published twice", "jobs", len(part), "error", err)
+		}
+	}
+}

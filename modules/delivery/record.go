@@ -1,0 +1,221 @@
+package delivery
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"integration-gateway/platform/batch"
+	"integration-gateway/platform/clock"
+	"integration-gateway/platform/contract"
+	"integration-gateway/platform/database"
+	"integration-gateway/platform/fault"
+	"integration-gateway/platform/id"
+)
+
+// recordTimeout bounds one transaction of outcomes.
+const recordTimeout = 15 * time.Second
+
+// outcome is what one attempt led to, before it is stored.
+type outcome struct {
+	claimed
+	destination destination
+	response    response
+	chance      float64 // for the verdict; drawn once, so that a rerun decides alike
+}
+
+func (o outcome) place() string { return o.EventID + *o.DestinationID }
+
+// decided is an outcome with its number and its verdict.
+type decided struct {
+	outcome
+	number int
+	fate   fate
+	wait   time.Duration
+	owned  bool // the job was still this process's, or nobody's after a success
+	next   *newJob
+}
+
+// recordAll stores a group of outcomes; if the group fails for a reason of one
+// outcome's own, each by itself.
+func (m *Module) recordAll(list []outcome) []batch.Result[struct{}] {
+	results := make([]batch.Result[struct{}], len(list))
+	err := m.record(list)
+	if err != nil && len(list) > 1 && !fault.Is(err, fault.Unavailable) {
+		for i := range list {
+			results[i].Err = m.record(list[i : i+1])
+		}
+		return results
+	}
+	for i := range results {
+		results[i].Err = err
+	}
+	return results
+}
+
+// record stores attempts, ends their jobs, makes the next ones and moves the
+// events, in one transaction.
+func (m *Module) record(list []outcome) error {
+	ctx, cancel := context.WithTimeout(context.Background(), recordTimeout)
+	defer cancel()
+	ids := eventIDs(list, func(o outcome) string { return o.EventID })
+	return m.db.InTx(ctx, func(tx *database.Tx) error {
+		states, err := m.events.LockStates(ctx, tx, ids)
+		if err != nil {
+			return err
+		}
+		decisions, err := m.decide(ctx, tx, list)
+		if err != nil {
+			return err
+		}
+		if err := m.endJobs(ctx, tx, decisions); err != nil {
+			return err
+		}
+		if err := tx.Insert(ctx, "delivery_attempts", attemptRows(decisions, tx.Now)); err != nil {
+			return err
+		}
+		if err := m.insertJobs(ctx, tx, nextJobs(decisions, m.cfg.Queues.Retry)); err != nil {
+			return err
+		}
+		if err := m.moveEvents(ctx, tx, states, decisions); err != nil {
+			return err
+		}
+		return m.endReplays(ctx, tx, replayIDs(decisions))
+	})
+}
+
+const selectLastNumbersSQL = `
+SELECT a.normalized_event_id, a.destination_id, max(a.attempt_no) AS last
+FROM   delivery_attempts a
+JOIN   v ON v.id = a.normalized_event_id
+GROUP  BY a.normalized_event_id, a.destination_id`
+
+// decide numbers the attempts and gives each job its verdict.
+func (m *Module) decide(ctx context.Context, tx *database.Tx, list []outcome) ([]decided, error) {
+	var numbers []struct {
+		EventID       string `db:"normalized_event_id"`
+		DestinationID string `db:"destination_id"`
+		Last          int    `db:"last"`
+	}
+	ids := eventIDs(list, func(o outcome) string { return o.EventID })
+	if err := tx.SelectRows(ctx, &numbers, database.IDs(ids), selectLastNumbersSQL); err != nil {
+		return nil, fmt.Errorf("number attempts: %w", err)
+	}
+	last := make(map[string]int, len(numbers))
+	for _, n := range numbers {
+		last[n.EventID+n.DestinationID] = n.Last
+	}
+	decisions := make([]decided, len(list))
+	for i, o := range list {
+		last[o.place()]++
+		d := decided{outcome: o, number: last[o.place()]}
+		d.fate, d.wait = verdict(m.policy(o.destination), d.number-o.BudgetStart, o.response, o.chance)
+		decisions[i] = d
+	}
+	return decisions, nil
+}
+
+func attemptRows(list []decided, at time.Time) *database.Rows {
+	rows := database.NewRows("id uuid", "normalized_event_id uuid", "integration_id uuid", "destination_id uuid", "job_id uuid",
+		"attempt_no bigint", "status text", "http_status bigint", "response_body text", "error_message text",
+		"duration_ms bigint", "created_at timestamptz")
+	for _, d := range list {
+		result := "failed"
+		if d.response.received() {
+			result = "success"
+		}
+		var httpStatus *int
+		var body *string
+		if d.response.status != 0 {
+			httpStatus, body = &d.response.status, &d.response.body
+		}
+		rows.Add(id.New(), d.EventID, d.IntegrationID, d.DestinationID, d.ID, d.number, result, httpStatus, body,
+			d.response.problem(), d.response.duration.Milliseconds(), at)
+	}
+	return rows
+}
+
+// nextJobs makes the retry of each job that this process ended and that may be
+// tried again.
+func nextJobs(list []decided, queue string) []newJob {
+	var jobs []newJob
+	for i, d := range list {
+		if !d.owned || d.fate != retry {
+			continue
+		}
+		next := newJob{id: id.New(), eventID: d.EventID, integrationID: d.IntegrationID, destinationID: d.DestinationID,
+			replayID: d.ReplayRequestID, queue: queue, trigger: contract.TriggerRetry, attemptNo: d.number + 1,
+			budgetStart: d.BudgetStart, correlationID: d.CorrelationID, delay: d.wait}
+		list[i].next = &next
+		jobs = append(jobs, next)
+	}
+	return jobs
+}
+
+// moveEvents sets the events' states from their jobs and what was just learnt, and
+// audits the steps.
+func (m *Module) moveEvents(ctx context.Context, tx *database.Tx, states []contract.EventState, list []decided) error {
+	ids := make([]string, len(states))
+	byID := make(map[string]*contract.EventState, len(states))
+	for i := range states {
+		ids[i], byID[states[i].EventID] = states[i].EventID, &states[i]
+	}
+	jobs, err := latestJobs(ctx, tx, ids)
+	if err != nil {
+		return err
+	}
+	for _, d := range list {
+		if s := byID[d.EventID]; s != nil {
+			s.ProcessingAttempts++
+			s.LastProcessedAt = &tx.Now
+			s.LastError = d.response.problem()
+		}
+	}
+	for i := range states {
+		s := &states[i]
+		s.Status, s.UpdatedAt = derive(jobs[s.EventID]), tx.Now
+		if s.Status == contract.EventProcessed {
+			s.LastError = nil
+		}
+	}
+	if err := m.events.SaveStates(ctx, tx, states); err != nil {
+		return err
+	}
+	var entries []contract.AuditEntry
+	for _, d := range list {
+		if s := byID[d.EventID]; s != nil && d.owned {
+			entries = append(entries, d.auditEntry(s.Status, tx.Now))
+		}
+	}
+	return m.auditor.Record(ctx, tx, entries)
+}
+
+// auditEntry says what the attempt meant for its event.
+func (d decided) auditEntry(now contract.EventStatus, at time.Time) contract.AuditEntry {
+	action := "event.delivered" // to this destination, while others are not at their end
+	details := map[string]any{"destinationId": *d.DestinationID, "jobId": d.ID, "attemptNo": d.number,
+		"durationMs": d.response.duration.Milliseconds(), "correlationId": d.CorrelationID}
+	if d.response.status != 0 {
+		details["httpStatus"] = d.response.status
+	}
+	if problem := d.response.problem(); problem != nil {
+		details["error"] = *problem
+	}
+	if d.ReplayRequestID != nil {
+		details["replayRequestId"] = *d.ReplayRequestID
+	}
+	switch {
+	case d.next != nil:
+		action = "event.retry_scheduled"
+		details["nextJobId"] = d.next.id
+		details["nextAttemptAt"] = clock.At(at.Add(d.wait))
+		details["delayMs"] = d.wait.Milliseconds()
+	case now == contract.EventProcessed:
+		action = "event.processed"
+	case now == contract.EventFailed:
+		action = "event.failed"
+	case d.fate != delivered:
+		action = "event.delivery_failed"
+	}
+	return eventEntry(d.EventID, action, details)
+}

@@ -1,0 +1,138 @@
+package delivery
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"slices"
+
+	"integration-gateway/platform/contract"
+	"integration-gateway/platform/database"
+)
+
+var endOwnedSQL = `
+UPDATE processing_jobs
+SET    status = v.new_status, completed_at = $1, error_message = v.problem, attempt_no = v.number,
+       lease_until = NULL, claim_token = NULL
+FROM   v
+WHERE  normalized_event_id = v.event_id AND processing_jobs.id = v.id AND claim_token = v.token
+AND    status = 'running' AND status IN ` + from(succeeded) + `
+RETURNING processing_jobs.id`
+
+// A job whose lease ran out before its success was stored, and that nobody claimed
+// since, is done.
+var endLateSQL = `
+UPDATE processing_jobs
+SET    status = 'succeeded', completed_at = $1, attempt_no = v.number, relay_at = NULL, parked = false
+FROM   v
+WHERE  normalized_event_id = v.event_id AND processing_jobs.id = v.id
+AND    status = 'queued' AND status IN ` + from(succeeded) + `
+RETURNING processing_jobs.id`
+
+// endJobs ends the jobs of list, and notes which of them were this process's to end.
+func (m *Module) endJobs(ctx context.Context, tx *database.Tx, list []decided) error {
+	rows := database.NewRows("event_id uuid", "id uuid", "token uuid", "new_status text", "number bigint", "problem text")
+	for _, d := range list {
+		end := failed
+		if d.response.received() {
+			end = succeeded
+		}
+		rows.Add(d.EventID, d.ID, d.token, string(end), d.number, d.response.problem())
+	}
+	var owned, late []string
+	if err := tx.SelectRows(ctx, &owned, rows, endOwnedSQL, tx.Now); err != nil {
+		return fmt.Errorf("end jobs: %w", err)
+	}
+	rest := database.NewRows("event_id uuid", "id uuid", "number bigint")
+	for i := range list {
+		list[i].owned = slices.Contains(owned, list[i].ID)
+		if !list[i].owned && list[i].response.received() {
+			rest.Add(list[i].EventID, list[i].ID, list[i].number)
+		}
+	}
+	if rest.Len() == 0 {
+		return nil
+	}
+	if err := tx.SelectRows(ctx, &late, rest, endLateSQL, tx.Now); err != nil {
+		return fmt.Errorf("end late jobs: %w", err)
+	}
+	for i := range list {
+		list[i].owned = list[i].owned || slices.Contains(late, list[i].ID)
+	}
+	return nil
+}
+
+// replayIDs gives the replay requests whose end may have come with list.
+func replayIDs(list []decided) []string {
+	var ids []string
+	for _, d := range list {
+		if d.owned && d.next == nil && d.ReplayRequestID != nil {
+			ids = append(ids, *d.ReplayRequestID)
+		}
+	}
+	slices.Sort(ids)
+	return slices.Compact(ids)
+}
+
+const selectReplayJobsSQL = `
+SELECT ` + jobColumns + `
+FROM   processing_jobs
+WHERE  destination_id IS NOT NULL AND replay_request_id IN (SELECT v.request_id FROM v)
+ORDER  BY processing_jobs.id`
+
+// endReplays ends those requests that have no live job left: completed when every
+// destination received the event, else failed.
+func (m *Module) endReplays(ctx context.Context, tx *database.Tx, requestIDs []string) error {
+	if len(requestIDs) == 0 {
+		return nil
+	}
+	rows := database.NewRows("request_id uuid")
+	for _, id := range requestIDs {
+		rows.Add(id)
+	}
+	var jobs []job
+	if err := tx.SelectRows(ctx, &jobs, rows, selectReplayJobsSQL); err != nil {
+		return fmt.Errorf("look up replay jobs: %w", err)
+	}
+	return m.replays.Ended(ctx, tx, replayEnds(jobs))
+}
+
+// replayEnds gives the ends of those requests whose jobs, oldest first, are all at
+// their end. A destination's last job speaks for it.
+func replayEnds(jobs []job) []contract.ReplayEnd {
+	type request struct {
+		event string
+		live  bool
+		last  map[string]job
+	}
+	requests := map[string]*request{}
+	for _, j := range jobs {
+		r := requests[*j.ReplayRequestID]
+		if r == nil {
+			r = &request{event: j.EventID, last: map[string]job{}}
+			requests[*j.ReplayRequestID] = r
+		}
+		r.live = r.live || j.Status == queued || j.Status == running
+		r.last[*j.DestinationID] = j
+	}
+	var ends []contract.ReplayEnd
+	for id, r := range requests {
+		if r.live {
+			continue
+		}
+		end := contract.ReplayEnd{RequestID: id, EventID: r.event}
+		for _, j := range r.last {
+			if j.Status == failed {
+				end.Failed, end.Error = true, j.ErrorMessage
+			}
+		}
+		ends = append(ends, end)
+	}
+	return ends
+}
+
+func eventEntry(eventID, action string, details map[string]any) contract.AuditEntry {
+	text, _ := json.Marshal(details) // strings and numbers; cannot fail
+	return contract.AuditEntry{EntityType: contract.EntityNormalizedEvent, EntityID: &eventID, Action: action,
+		Actor: contract.ActorGateway, Details: text}
+}

@@ -1,0 +1,171 @@
+package delivery
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"integration-gateway/platform/contract"
+	"integration-gateway/platform/database"
+)
+
+func newRef(eventID, jobID string) ref {
+	return ref{JobRef: contract.JobRef{EventID: eventID, JobID: jobID}}
+}
+
+const selectExpiredSQL = `
+SELECT normalized_event_id
+FROM   processing_jobs
+WHERE  status = 'running' AND lease_until < %s
+ORDER  BY lease_until
+LIMIT  500`
+
+const sweepSQL = `
+UPDATE processing_jobs
+SET    status = 'queued', claim_token = NULL, lease_until = NULL, started_at = NULL, published_at = NULL, relay_at = $1
+FROM   v
+WHERE  normalized_event_id = v.id AND status = 'running' AND lease_until < %s`
+
+// sweep queues jobs whose owner let the lease run out: it died, or hangs.
+func (m *Module) sweep(ctx context.Context) error {
+	var expired []string
+	if err := m.db.Select(ctx, &expired, fmt.Sprintf(selectExpiredSQL, m.db.Dialect.LeaseNow)); err != nil {
+		return fmt.Errorf("look up leases: %w", err)
+	}
+	return m.requeue(ctx, expired, fmt.Sprintf(sweepSQL, m.db.Dialect.LeaseNow), "jobs past their lease are queued again")
+}
+
+const selectRunningSQL = `
+SELECT normalized_event_id FROM processing_jobs WHERE status = 'running'`
+
+const takeUpSQL = `
+UPDATE processing_jobs
+SET    status = 'queued', claim_token = NULL, lease_until = NULL, started_at = NULL, published_at = NULL, relay_at = $1
+FROM   v
+WHERE  normalized_event_id = v.id AND status = 'running'`
+
+const takeUpQueuedSQL = `
+UPDATE processing_jobs SET published_at = NULL, relay_at = CASE WHEN scheduled_at > $1 THEN scheduled_at ELSE $1 END
+WHERE  status = 'queued' AND NOT parked`
+
+// Recover takes up at once whatever an earlier process of this installation left.
+// Only where one process alone works on the database, with the in-process broker:
+// there nobody else can have the leases or the messages.
+func (m *Module) Recover(ctx context.Context) error {
+	var events []string
+	if err := m.db.Select(ctx, &events, selectRunningSQL); err != nil {
+		return fmt.Errorf("look up running jobs: %w", err)
+	}
+	if err := m.requeue(ctx, events, takeUpSQL, "jobs of an earlier process are queued again"); err != nil {
+		return err
+	}
+	return m.db.InTx(ctx, func(tx *database.Tx) error {
+		_, err := tx.Exec(ctx, takeUpQueuedSQL, tx.Now)
+		return err
+	})
+}
+
+// requeue runs an update of these events' running jobs and sets their states anew.
+func (m *Module) requeue(ctx context.Context, events []string, update, say string) error {
+	for _, part := range chunks(eventIDs(events, func(id string) string { return id }), relayAtOnce) {
+		var n int64
+		err := m.db.InTx(ctx, func(tx *database.Tx) error {
+			states, err := m.events.LockStates(ctx, tx, part)
+			if err != nil {
+				return err
+			}
+			if n, err = tx.ExecRows(ctx, database.IDs(part), update, tx.Now); err != nil {
+				return fmt.Errorf("queue jobs again: %w", err)
+			}
+			return m.deriveAndSave(ctx, tx, states)
+		})
+		if err != nil {
+			return err
+		}
+		m.log.WarnContext(ctx, say, "jobs", n)
+	}
+	return nil
+}
+
+const selectParkedSQL = `
+SELECT d.id, d.integration_id
+FROM   destinations d
+WHERE  d.is_active AND EXISTS (SELECT 1 FROM processing_jobs j WHERE j.parked AND j.destination_id = d.id)`
+
+var unparkSQL = `
+UPDATE processing_jobs SET parked = false, relay_at = $1, published_at = NULL
+WHERE  (normalized_event_id, id) IN (
+       SELECT normalized_event_id, id FROM processing_jobs
+       WHERE  parked AND status = 'queued' AND destination_id = $2
+       ORDER  BY normalized_event_id, id
+       LIMIT  $3%s)`
+
+// unpark brings back, in batches, the jobs of destinations that are active again.
+func (m *Module) unpark(ctx context.Context) error {
+	var parked []struct {
+		ID            string `db:"id"`
+		IntegrationID string `db:"integration_id"`
+	}
+	if err := m.db.Select(ctx, &parked, selectParkedSQL); err != nil || len(parked) == 0 {
+		return err
+	}
+	integrations := make([]string, len(parked))
+	for i, p := range parked {
+		integrations[i] = p.IntegrationID
+	}
+	active, err := m.events.ActiveIntegrations(ctx, integrations)
+	if err != nil {
+		return err
+	}
+	for _, p := range parked {
+		if !active[p.IntegrationID] {
+			continue
+		}
+		err := m.db.InTx(ctx, func(tx *database.Tx) error {
+			_, err := tx.Exec(ctx, fmt.Sprintf(unparkSQL, tx.Dialect.SkipLocked), tx.Now, p.ID, relayAtOnce)
+			return err
+		})
+		if err != nil {
+			return fmt.Errorf("bring back jobs of destination %s: %w", p.ID, err)
+		}
+	}
+	return nil
+}
+
+const publishLaterSQL = `
+UPDATE processing_jobs SET published_at = NULL, relay_at = $3
+WHERE  normalized_event_id = $1 AND id = $2 AND status = 'queued' AND NOT parked`
+
+// publishLater has a job that came before its time published for it.
+func (m *Module) publishLater(ctx context.Context, r ref, early time.Duration) error {
+	return m.db.InTx(ctx, func(tx *database.Tx) error {
+		a := m.announcement(r, tx.Now, early)
+		tx.AfterCommit(func() { m.publisher.announce([]announcement{a}) })
+		_, err := tx.Exec(ctx, publishLaterSQL, r.EventID, r.JobID, a.relayAt)
+		return err
+	})
+}
+
+const postponeSQL = `
+UPDATE processing_jobs SET scheduled_at = v.due, published_at = NULL, relay_at = v.relay
+FROM   v
+WHERE  normalized_event_id = v.event_id AND processing_jobs.id = v.id AND status = 'queued' AND NOT parked`
+
+// postpone moves jobs that wait for a stuck destination by about one timeout.
+func (m *Module) postpone(ctx context.Context, list []arrival) error {
+	delays := make([]time.Duration, len(list))
+	for i := range list {
+		delays[i] = m.cfg.Timeout/2 + time.Duration(m.random()*float64(m.cfg.Timeout))
+	}
+	return m.db.InTx(ctx, func(tx *database.Tx) error {
+		rows := database.NewRows("event_id uuid", "id uuid", "due timestamptz", "relay timestamptz")
+		announcements := make([]announcement, len(list))
+		for i, a := range list {
+			announcements[i] = m.announcement(a.ref, tx.Now, delays[i])
+			rows.Add(a.EventID, a.JobID, tx.Now.Add(delays[i]), announcements[i].relayAt)
+		}
+		tx.AfterCommit(func() { m.publisher.announce(announcements) })
+		_, err := tx.ExecRows(ctx, rows, postponeSQL)
+		return err
+	})
+}

@@ -1,0 +1,83 @@
+package delivery
+
+import (
+	"net/http"
+	"strconv"
+	"time"
+)
+
+// policy bounds the attempts of one budget.
+type policy struct {
+	maxAttempts int
+	base, cap   time.Duration
+}
+
+// response is what became of one request: a status, or the error that kept it away.
+type response struct {
+	status     int // 0 when there was no answer
+	retryAfter time.Duration
+	body       string
+	err        string // "" when there was an answer
+	duration   time.Duration
+}
+
+func (r response) received() bool { return r.status >= 200 && r.status < 300 }
+
+// problem is the attempt's error in words; nil when it was received.
+func (r response) problem() *string {
+	if r.received() {
+		return nil
+	}
+	text := r.err
+	switch {
+	case text != "":
+	case r.status >= 300 && r.status < 400:
+		text = "the destination redirects (HTTP " + strconv.Itoa(r.status) + "), and redirects are not followed"
+	default:
+		text = "the destination answered HTTP " + strconv.Itoa(r.status)
+	}
+	return &text
+}
+
+// fate is what becomes of a job after an attempt.
+type fate int
+
+const (
+	delivered fate = iota
+	retry          // after a wait
+	exhausted      // the budget is used up
+	refused        // the destination said that it is gone
+)
+
+// verdict decides the fate of a job after attempt number attempt of its budget,
+// counting from 1, and the wait before the next. It is pure: chance is in [0, 1)
+// and spreads the waits of events that failed together by up to a fifth.
+func verdict(p policy, attempt int, r response, chance float64) (fate, time.Duration) {
+	switch {
+	case r.received():
+		return delivered, 0
+	case r.status == http.StatusGone:
+		return refused, 0
+	case attempt >= p.maxAttempts:
+		return exhausted, 0
+	}
+	wait := p.cap
+	if shift := attempt - 1; shift < 32 && p.base<<shift>>shift == p.base {
+		wait = min(p.base<<shift, p.cap)
+	}
+	wait += time.Duration(chance * float64(wait) / 5)
+	return retry, max(wait, min(r.retryAfter, max(p.cap, time.Hour)))
+}
+
+// retryAfter reads a Retry-After header: seconds or a date (RFC 9110, 10.2.3).
+// 0 when there is none that can be read.
+func retryAfter(header http.Header, now time.Time) time.Duration {
+	value := header.Get("Retry-After")
+	if seconds, err := strconv.ParseInt(value, 10, 32); err == nil {
+		return max(0, time.Duration(seconds)*time.Second)
+	}
+	if at, err := http.ParseTime(value); err == nil {
+		return max(0, at.Sub(now))
+	}
+	return 0
+}

@@ -1,0 +1,58 @@
+package ingestion
+
+import (
+	"encoding/json"
+	"net/http"
+	"slices"
+	"strings"
+
+	"integration-gateway/platform/secret"
+)
+
+// telling are parts of header names under which credentials travel.
+var telling = []string{
+	"authorization", "cookie", "api-key", "apikey", "token", "secret", "password", "credential", "access-key", "session",
+}
+
+// innocent are header names that look like it and are not: providers' own ids.
+var innocent = []string{"i-twilio-idempotency-token"}
+
+// shortestSecret is how long a secret must be for its appearance within a longer
+// value to be no accident.
+const shortestSecret = 8
+
+// storedHeaders gives the headers as the JSON object that is kept: names in lower case,
+// all values, and secret.Redacted in place of whatever is or holds a credential.
+func storedHeaders(h http.Header, src *source) []byte {
+	kept := make(map[string][]string, len(h))
+	for name, values := range h {
+		name = strings.ToLower(name)
+		whole := carriesCredential(name, src)
+		for _, v := range values {
+			if whole || holdsSecret(v, src) {
+				v = secret.Redacted
+			}
+			kept[name] = append(kept[name], v)
+		}
+	}
+	text, _ := json.Marshal(kept) // strings always marshal
+	return text
+}
+
+func carriesCredential(name string, src *source) bool {
+	if slices.ContainsFunc(src.spec.Sensitive, func(s string) bool { return strings.EqualFold(s, name) }) {
+		return true
+	}
+	return !slices.Contains(innocent, name) &&
+		slices.ContainsFunc(telling, func(part string) bool { return strings.Contains(name, part) })
+}
+
+func holdsSecret(value string, src *source) bool {
+	for _, s := range src.secrets {
+		text := s.Value.Reveal()
+		if text != "" && value == text || len(text) >= shortestSecret && strings.Contains(value, text) {
+			return true
+		}
+	}
+	return false
+}

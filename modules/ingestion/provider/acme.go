@@ -1,0 +1,50 @@
+package provider
+
+import "crypto/sha256"
+
+// acme signs the raw body: x-acme-signature is its HMAC-SHA256 in hex.
+//
+//	{"eventId": "…", "eventType": "…", "occurredAt": "…", "subject": "…", "data": {…}}
+//
+// The subject may be left out and is data.id then.
+func acme() Spec {
+	return Spec{
+		Name:  "acme",
+		Title: "Acme",
+		Help:  "Acme signs each body with the shared secret: x-acme-signature is the HMAC-SHA256 of the raw body in hex.",
+		Verify: HMAC{
+			Hash: sha256.New, Header: "X-Acme-Signature", Encoding: Hex,
+			Prefix: "sha256=", Bare: true, Separator: ",",
+		},
+		Normalize: normalizeAcme,
+	}
+}
+
+func normalizeAcme(req Request) ([]Event, error) {
+	body, err := parseObject(req.Body)
+	if err != nil {
+		return nil, err
+	}
+	c := canonical{provider: "acme"}
+	if c.id, err = body.text("eventId"); err != nil {
+		return nil, err
+	}
+	if c.eventType, err = body.text("eventType"); err != nil {
+		return nil, err
+	}
+	if c.occurredAt, err = body.time("occurredAt"); err != nil {
+		return nil, err
+	}
+	if c.subject, err = body.optionalText("subject"); err != nil {
+		return nil, err
+	}
+	data, raw, err := body.object("data")
+	if err != nil {
+		return nil, err
+	}
+	c.data = raw
+	if c.subject.absent() {
+		c.subject = data.identifier("id")
+	}
+	return []Event{c.event()}, nil
+}

@@ -1,0 +1,260 @@
+package ingestion
+
+import (
+	"bytes"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"integration-gateway/platform/clock"
+	"integration-gateway/platform/contract"
+	"integration-gateway/platform/database"
+	"integration-gateway/platform/id"
+	"integration-gateway/platform/secret"
+	"integration-gateway/platform/testkit"
+)
+
+func TestAWebhookIsStoredOnceWithAllThatBelongsToIt(t *testing.T) {
+	testkit.EachStore(t, func(t *testing.T, db *database.DB) {
+		g := setup(t, db)
+		first := g.do(acmeRequest(acmeBody("e1"), "X-Correlation-Id", "trace-1"))
+		require.Equal(t, http.StatusAccepted, first.Status)
+		r := first.receipt(t)
+		require.True(t, id.Valid(r.EventID))
+		require.Equal(t, receipt{EventID: r.EventID, Status: "queued", CorrelationID: "trace-1"}, r)
+		require.NotContains(t, string(first.Data), "eventIds")
+
+		again := g.do(acmeRequest(acmeBody("e1"), "X-Correlation-Id", "trace-2"))
+		require.Equal(t, http.StatusOK, again.Status)
+		require.Equal(t, receipt{EventID: r.EventID, Status: "duplicate", Duplicate: true, CorrelationID: "trace-1"}, again.receipt(t))
+
+		require.Equal(t, 1, g.stored())
+		var actions []string
+		require.NoError(t, db.Select(t.Context(), &actions, `SELECT entity_type || ' ' || action || ' ' || actor FROM audit_entries ORDER BY id`))
+		require.Equal(t, []string{
+			"webhook_event webhook.received gateway", "normalized_event event.normalized gateway", "normalized_event event.queued gateway"}, actions)
+		var wrong int
+		require.NoError(t, db.Get(t.Context(), &wrong, `SELECT count(*) FROM audit_entries WHERE details NOT LIKE '%"correlationId":"trace-1"%' OR details NOT LIKE '%"externalEventId":"e1"%'`))
+		require.Zero(t, wrong)
+		require.Empty(t, g.audit.take())
+	})
+}
+
+func TestOneIdInTwoSourcesIsTwoEvents(t *testing.T) {
+	testkit.EachStore(t, func(t *testing.T, db *database.DB) {
+		g := setup(t, db)
+		g.add(NewIntegration{Source: "acme-eu", Provider: "acme", Name: "Acme in Europe", Secrets: []secret.Value{secret.New(acmeSecret)}})
+		require.Equal(t, http.StatusAccepted, g.do(acmeRequest(acmeBody("e1"))).Status)
+		other := request("acme-eu", acmeBody("e1"))
+		other.Header.Set("X-Acme-Signature", sign(acmeBody("e1")))
+		require.Equal(t, http.StatusAccepted, g.do(other).Status)
+		require.Equal(t, 2, g.stored())
+	})
+}
+
+func TestAnEventWithNobodyToDeliverToIsProcessed(t *testing.T) {
+	testkit.EachStore(t, func(t *testing.T, db *database.DB) {
+		g := setup(t, db)
+		g.to.idle[g.acme] = true
+		require.Equal(t, http.StatusAccepted, g.do(acmeRequest(acmeBody("e1"))).Status)
+		var details string
+		require.NoError(t, db.Get(t.Context(), &details, `SELECT details FROM audit_entries WHERE action = 'event.processed'`))
+		require.Contains(t, details, `"reason":"no active destination"`)
+		var processed int
+		require.NoError(t, db.Get(t.Context(), &processed, `SELECT count(*) FROM event_states WHERE status = 'processed' AND last_processed_at IS NOT NULL`))
+		require.Equal(t, 1, processed)
+	})
+}
+
+// Both engines must take what signed, legal bodies hold.
+func TestWhateverIsLegalIsAccepted(t *testing.T) {
+	testkit.EachStore(t, func(t *testing.T, db *database.DB) {
+		g := setup(t, db)
+		long := strings.Repeat("é", 1500)
+		body := func(eventID, rest string) string {
+			return `{"eventId":"` + eventID + `","eventType":"t","occurredAt":"2026-01-31T12:00:00Z","data":` + rest + `}`
+		}
+		bodies := map[string]string{
+			"NUL in texts":                    body(`a\u0000`, `{"id":"\u0000"}`),
+			"one lone surrogate":              body(`\ud800`, `{"id":"\udc00"}`),
+			"another lone surrogate":          body(`\ud801`, `{}`),
+			"bytes that are not UTF-8":        body("b\xff", "{\"id\":\"\xfe\"}"),
+			"a byte-order mark":               "\xEF\xBB\xBF" + body("bom", `{}`),
+			"an external id of 3 kB":          body(long, `{"id":"`+long+`"}`),
+			"another one":                     body(long+"x", `{}`),
+			"__proto__ and doubled names":     body("proto", `{"__proto__":{"a":1},"a":1,"a":2,"constructor":null}`),
+			"big numbers":                     body("big", `{"id":12345678901234567891,"n":1.10,"e":1e400}`),
+			"an id with quotes and a colon":   body(`a:\"b\"`, `{}`),
+			"an id that looks like SQL":       body(`'; DROP TABLE v; --`, `{}`),
+			"an id that looks like an array":  body(`{NULL,NULL}`, `{}`),
+			"the id NULL":                     body(`NULL`, `{}`),
+			"the last second of the calendar": strings.Replace(body("late", `{}`), "2026-01-31T12:00:00Z", "9999-12-31T23:59:59.999999Z", 1),
+			"the first second of it":          strings.Replace(body("early", `{}`), "2026-01-31T12:00:00Z", "0001-01-01T00:00:00Z", 1),
+		}
+		for name, text := range bodies {
+			a := g.do(acmeRequest(text))
+			require.Equal(t, http.StatusAccepted, a.Status, "%s: %+v", name, a.Error)
+			eventID := a.receipt(t).EventID
+			require.Equal(t, http.StatusOK, g.do(acmeRequest(text)).Status, "%s: the repeat", name)
+
+			sent, err := g.module.Deliverables(t.Context(), []string{eventID})
+			require.NoError(t, err)
+			_, data, _ := strings.Cut(strings.TrimSuffix(text, "}"), `"data":`)
+			require.True(t, bytes.HasSuffix(sent[0].Payload, []byte(`"data":`+data+`}`)), "%s: %s", name, sent[0].Payload)
+			require.Equal(t, http.StatusOK, g.get("/events/"+eventID).Status, name)
+		}
+		require.Equal(t, len(bodies), g.stored())
+		require.Equal(t, http.StatusOK, g.get("/events?pageSize=100").Status)
+	})
+}
+
+func TestWebhooksThatAreRefused(t *testing.T) {
+	testkit.EachStore(t, func(t *testing.T, db *database.DB) {
+		g := setup(t, db)
+		g.add(NewIntegration{Source: "asleep", Provider: "acme", Name: "Asleep", Secrets: []secret.Value{secret.New(acmeSecret)}})
+		g.exec(`UPDATE integrations SET is_active = $1 WHERE source = 'asleep'`, false)
+		g.add(NewIntegration{Source: "small", Provider: "acme", Name: "Small", Secrets: []secret.Value{secret.New(acmeSecret)}})
+		g.exec(`UPDATE integrations SET max_body_bytes = $1 WHERE source = 'small'`, 10)
+		for _, c := range refusedRequests() {
+			t.Run(c.name, func(t *testing.T) {
+				a := g.do(c.request)
+				require.Equal(t, c.status, a.Status, "%+v", a.Error)
+				require.False(t, a.Success)
+				refused := g.audit.take()
+				if c.reason == "" {
+					return // no route
+				}
+				require.Equal(t, c.code, a.Error.Code)
+				require.Equal(t, []contract.Refusal{{Action: "webhook.rejected", EntityType: "webhook_event", Source: c.source, Reason: c.reason}}, refused)
+				if c.field != "" {
+					require.Equal(t, c.field, a.Error.Details[0].Field)
+				}
+				if c.status == 401 {
+					require.Equal(t, "The webhook's credentials are not valid for this source.", a.Error.Message)
+				}
+			})
+		}
+		require.Zero(t, g.stored())
+		require.Equal(t, http.StatusAccepted, g.do(acmeRequest(padded())).Status, "exactly the limit")
+	})
+}
+
+func TestContentTypes(t *testing.T) {
+	for kind, want := range map[string]bool{
+		"application/json": true, "Application/JSON": true, "application/json; charset=utf-8": true, "application/json;charset=latin1": true,
+		"application/cloudevents+json": true, "application/json; charset": true, "application/json;": true,
+		"": false, "text/plain": false, "text/json": false, "application/xml": false, "json": false, "application/json+xml": false, ";": false,
+	} {
+		require.Equal(t, want, isJSON(kind), kind)
+	}
+}
+
+func TestDuringARotationBothSecretsVerifyAndARevokedOneStopsWithinASecond(t *testing.T) {
+	now := time.Date(2026, 1, 31, 12, 0, 0, 0, time.UTC)
+	g := setup(t, testkit.Open(t, testkit.SQLite(t)), func(_ *Config, d *Deps) { d.Now = func() time.Time { return now } })
+	token := func(text, eventID string) int {
+		r := request("globex", `{"id":"`+eventID+`","type":"t","timestamp":"2026-01-31T12:00:00Z","resource":{"id":1}}`)
+		r.Header.Set("X-Globex-Token", text)
+		return g.do(r).Status
+	}
+	require.Equal(t, 202, token(globexSecret, "1"))
+	sealed, err := rot13{}.Seal(secret.New("new-secret"))
+	require.NoError(t, err)
+	g.exec(`INSERT INTO integration_secrets (id, integration_id, secret, is_active, created_at) VALUES ($1, $2, $3, $4, $5)`, id.New(), g.globex, sealed, true, now)
+	now = now.Add(sourceAge)
+	require.Equal(t, 202, token("new-secret", "2"))
+	require.Equal(t, 202, token(globexSecret, "3"))
+	g.exec(`UPDATE integration_secrets SET is_active = $1 WHERE secret <> $2`, false, sealed)
+	now = now.Add(sourceAge - time.Microsecond)
+	require.Equal(t, 202, token(globexSecret, "4"), "remembered for less than a second")
+	now = now.Add(time.Microsecond)
+	require.Equal(t, 401, token(globexSecret, "5"))
+	require.Equal(t, 202, token("new-secret", "6"))
+
+	g.exec(`UPDATE integrations SET is_active = $1 WHERE source = 'globex'`, false)
+	require.Equal(t, 202, token("new-secret", "7"))
+	g.module.Invalidate("globex")
+	require.Equal(t, 404, token("new-secret", "8"), "told of the change, at once")
+}
+
+func TestAnOutageIsNoMistakeOfTheSender(t *testing.T) {
+	g := setup(t, testkit.Open(t, testkit.SQLite(t)))
+	require.NoError(t, g.db.Close())
+	a := g.do(acmeRequest(acmeBody("1")))
+	require.GreaterOrEqual(t, a.Status, 500)
+	require.Empty(t, g.audit.take())
+
+	shut := setup(t, testkit.Open(t, testkit.SQLite(t)))
+	shut.module.Close()
+	a = shut.do(acmeRequest(acmeBody("1")))
+	require.Equal(t, http.StatusServiceUnavailable, a.Status)
+	require.NotEmpty(t, a.Header.Get("Retry-After"))
+	require.Empty(t, shut.audit.take())
+}
+
+func TestTheAddressThatProvidersSign(t *testing.T) {
+	r := httptest.NewRequest(http.MethodPost, "http://gateway.internal/api/v1/webhooks/acme?a=1", nil)
+	require.Equal(t, "http://gateway.internal/api/v1/webhooks/acme?a=1", New(Config{}, Deps{Now: clock.System}).urlOf(r))
+	require.Equal(t, "https://hooks.example.com/api/v1/webhooks/acme?a=1",
+		New(Config{PublicBaseURL: "https://hooks.example.com"}, Deps{Now: clock.System}).urlOf(r))
+}
+
+type refusedRequest struct {
+	name    string
+	request *http.Request
+	status  int
+	code    string
+	source  string
+	reason  string
+	field   string
+}
+
+// padded is a good body of exactly the size that is allowed.
+func padded() string {
+	good := acmeBody("e1")
+	return good[:len(good)-1] + strings.Repeat(" ", 64<<10-len(good)) + "}"
+}
+
+// signed sends body to any source with acme's signature.
+func signed(source, body string) *http.Request {
+	r := request(source, body)
+	r.Header.Set("X-Acme-Signature", sign(body))
+	return r
+}
+
+func changed(r *http.Request, change func(http.Header)) *http.Request {
+	change(r.Header)
+	return r
+}
+
+func refusedRequests() []refusedRequest {
+	good := acmeBody("e1")
+	return []refusedRequest{
+		{"an unknown source", signed("initech", good), 404, "NOT_FOUND", "(unknown)", "unknown_source", ""},
+		{"an inactive source", signed("asleep", good), 404, "NOT_FOUND", "(unknown)", "unknown_source", ""},
+		{"a source in another case", signed("Acme", good), 404, "NOT_FOUND", "(unknown)", "unknown_source", ""},
+		{"a source that is no name", signed("a%00b'", good), 404, "", "", "", ""},
+		{"no content type", changed(signed("acme", good), func(h http.Header) { h.Del("Content-Type") }), 415, "UNSUPPORTED_MEDIA_TYPE", "acme", "not_json", ""},
+		{"a form", changed(signed("acme", good), func(h http.Header) { h.Set("Content-Type", "application/x-www-form-urlencoded") }), 415, "UNSUPPORTED_MEDIA_TYPE", "acme", "not_json", ""},
+		{"text/json-ish", changed(signed("acme", good), func(h http.Header) { h.Set("Content-Type", "application/jsonx") }), 415, "UNSUPPORTED_MEDIA_TYPE", "acme", "not_json", ""},
+		{"one byte over the limit", signed("acme", padded()+" "), 413, "PAYLOAD_TOO_LARGE", "acme", "body_too_large", ""},
+		{"one byte over the source's own limit", signed("small", strings.Repeat("x", 11)), 413, "PAYLOAD_TOO_LARGE", "small", "body_too_large", ""},
+		{"exactly the source's own limit", signed("small", strings.Repeat("x", 10)), 400, "VALIDATION_ERROR", "small", "malformed_json", "body"},
+		{"no signature", changed(signed("acme", good), func(h http.Header) { h.Del("X-Acme-Signature") }), 401, "UNAUTHORIZED", "acme", "missing_header", ""},
+		{"a signature of something else", changed(signed("acme", good), func(h http.Header) { h.Set("X-Acme-Signature", sign("x")) }), 401, "UNAUTHORIZED", "acme", "no_match", ""},
+		{"the signature twice", changed(signed("acme", good), func(h http.Header) { h.Add("X-Acme-Signature", sign(good)) }), 401, "UNAUTHORIZED", "acme", "duplicate_header", ""},
+		{"acme's signature for globex", signed("globex", good), 401, "UNAUTHORIZED", "globex", "missing_header", ""},
+		{"a wrong token", changed(signed("globex", good), func(h http.Header) { h.Set("X-Globex-Token", "wrong") }), 401, "UNAUTHORIZED", "globex", "no_match", ""},
+		{"a malformed body with a wrong signature is unauthorized", changed(signed("acme", "{"), func(h http.Header) { h.Set("X-Acme-Signature", sign("x")) }), 401, "UNAUTHORIZED", "acme", "no_match", ""},
+		{"malformed JSON", signed("acme", good[:30]), 400, "VALIDATION_ERROR", "acme", "malformed_json", "body"},
+		{"an empty body", signed("acme", ""), 400, "VALIDATION_ERROR", "acme", "empty_body", "body"},
+		{"an array", signed("acme", "["+good+"]"), 400, "VALIDATION_ERROR", "acme", "not_an_object", "body"},
+		{"nested without bound", signed("acme", strings.Repeat("[", 60_000)), 400, "VALIDATION_ERROR", "acme", "too_deep", "body"},
+		{"no eventId", signed("acme", strings.Replace(good, "eventId", "id", 1)), 400, "VALIDATION_ERROR", "acme", "missing_field", "eventId"},
+		{"a year that is none", signed("acme", strings.Replace(good, "2026-", "12026-", 1)), 400, "VALIDATION_ERROR", "acme", "wrong_field", "occurredAt"},
+	}
+}

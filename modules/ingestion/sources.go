@@ -1,0 +1,149 @@
+package ingestion
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"time"
+
+	"golang.org/x/sync/singleflight"
+
+	"integration-gateway/modules/ingestion/provider"
+	"integration-gateway/platform/clock"
+	"integration-gateway/platform/fault"
+)
+
+const (
+	sourceAge     = time.Second // how long a revoked secret may go on verifying
+	sourceTimeout = 10 * time.Second
+	maxSources    = 4096 // names that are remembered, unknown ones included
+	maxSourceName = 64
+)
+
+// source is an integration as the hot path needs it. It is shared and never changed.
+type source struct {
+	integrationID string
+	name          string
+	spec          provider.Spec
+	secrets       []provider.Secret // the active ones
+	rateLimit     *int
+	maxBodyBytes  *int64
+}
+
+// sources remembers integrations for at most sourceAge, so that a webhook costs no
+// query and a change is seen within a second. Unknown names are remembered too, in
+// bounded number.
+type sources struct {
+	load   func(ctx context.Context, name string) (*source, error) // nil: unknown or inactive
+	now    clock.Now
+	flight singleflight.Group
+
+	mu      sync.Mutex
+	entries map[string]sourceEntry
+	changes uint64 // counts Invalidate, so that a load from before is not kept
+}
+
+type sourceEntry struct {
+	source *source
+	at     time.Time
+}
+
+func newSources(load func(context.Context, string) (*source, error), now clock.Now) *sources {
+	return &sources{load: load, now: now, entries: map[string]sourceEntry{}}
+}
+
+// find gives the active integration of that source name, else fault.NotFound, which
+// does not tell an inactive source from one that never was.
+func (s *sources) find(ctx context.Context, name string) (*source, error) {
+	if !validSource(name) {
+		return nil, unknownSource()
+	}
+	src, fresh := s.remembered(name)
+	if !fresh {
+		var err error
+		if src, err = s.ask(ctx, name); err != nil {
+			return nil, err
+		}
+	}
+	if src == nil {
+		return nil, unknownSource()
+	}
+	return src, nil
+}
+
+func unknownSource() error {
+	return fault.NotFound.New("unknown_source", "There is no active source of this name.")
+}
+
+// ask loads name once for all who ask for it at this moment. The load belongs to no
+// single request.
+func (s *sources) ask(ctx context.Context, name string) (*source, error) {
+	answer := s.flight.DoChan(name, func() (any, error) {
+		own, cancel := context.WithTimeout(context.WithoutCancel(ctx), sourceTimeout)
+		defer cancel()
+		at, changes := s.now(), s.changesSoFar()
+		src, err := s.load(own, name)
+		if err != nil {
+			return nil, fmt.Errorf("load the source %s: %w", name, err)
+		}
+		s.remember(name, sourceEntry{src, at}, changes)
+		return src, nil
+	})
+	select {
+	case r := <-answer:
+		if r.Err != nil {
+			return nil, r.Err
+		}
+		return r.Val.(*source), nil
+	case <-ctx.Done():
+		return nil, callerGone(ctx.Err())
+	}
+}
+
+func (s *sources) remembered(name string) (*source, bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	e, ok := s.entries[name]
+	return e.source, ok && s.now.Since(e.at) < sourceAge
+}
+
+func (s *sources) changesSoFar() uint64 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.changes
+}
+
+func (s *sources) remember(name string, e sourceEntry, changes uint64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if changes != s.changes {
+		return
+	}
+	if len(s.entries) >= maxSources {
+		clear(s.entries) // a flood of made-up names; what is real is loaded again
+	}
+	s.entries[name] = e
+}
+
+func (s *sources) invalidate(name string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.changes++
+	delete(s.entries, name)
+	s.flight.Forget(name)
+}
+
+// validSource keeps names that cannot exist away from the database: a letter or digit,
+// then letters, digits, - and _, all lower case, at most 64 in all.
+func validSource(name string) bool {
+	if name == "" || len(name) > maxSourceName {
+		return false
+	}
+	for i, b := range []byte(name) {
+		letter := b >= 'a' && b <= 'z' || b >= '0' && b <= '9'
+		if !letter && (i == 0 || b != '-' && b != '_') {
+			return false
+		}
+	}
+	return true
+}

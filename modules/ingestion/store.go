@@ -1,0 +1,255 @@
+package ingestion
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"slices"
+
+	"integration-gateway/modules/ingestion/provider"
+	"integration-gateway/platform/contract"
+	"integration-gateway/platform/database"
+	"integration-gateway/platform/fault"
+	"integration-gateway/platform/id"
+	"integration-gateway/platform/secret"
+)
+
+// On SQLite an INSERT … SELECT with ON CONFLICT needs a WHERE to be parsed.
+const insertKeysSQL = `
+INSERT INTO idempotency_keys (idempotency_key, event_id, correlation_id, created_at)
+SELECT idempotency_key, event_id, correlation_id, created_at FROM v WHERE true
+ON CONFLICT (idempotency_key) DO NOTHING
+RETURNING idempotency_key`
+
+const selectKeysSQL = `
+SELECT k.idempotency_key, k.event_id, k.correlation_id
+FROM   idempotency_keys k
+JOIN   v ON v.idempotency_key = k.idempotency_key`
+
+// keyring says for each key of a group which event it belongs to, and which keys were
+// free until now.
+type keyring struct {
+	at  map[string]known
+	won map[string]bool
+}
+
+// claimKeys makes each new key belong to the first draft that has it. A key that
+// another transaction is about to commit is waited for, so that nobody is told of an
+// event that then vanishes.
+func claimKeys(ctx context.Context, tx *database.Tx, arrivals []arrival) (keyring, error) {
+	ring := keyring{at: map[string]known{}, won: map[string]bool{}}
+	var keys []string
+	for _, a := range arrivals {
+		for _, e := range a.events {
+			if _, ok := ring.at[e.key]; !ok {
+				ring.at[e.key] = known{e.id, a.correlationID}
+				keys = append(keys, e.key)
+			}
+		}
+	}
+	slices.Sort(keys) // two groups that lock the same keys in two orders would deadlock
+	rows := database.NewRows("idempotency_key text", "event_id uuid", "correlation_id text", "created_at timestamptz")
+	for _, key := range keys {
+		rows.Add(key, ring.at[key].eventID, ring.at[key].correlationID, tx.Now)
+	}
+	var won []string
+	if err := tx.SelectRows(ctx, &won, rows, insertKeysSQL); err != nil {
+		return ring, fmt.Errorf("claim idempotency keys: %w", err)
+	}
+	for _, key := range won {
+		ring.won[key] = true
+	}
+	return ring, ring.lookUp(ctx, tx, keys)
+}
+
+// lookUp finds the events of the keys that were not won.
+func (r keyring) lookUp(ctx context.Context, tx *database.Tx, keys []string) error {
+	lost := database.NewRows("idempotency_key text")
+	for _, key := range keys {
+		if !r.won[key] {
+			lost.Add(key)
+		}
+	}
+	if lost.Len() == 0 {
+		return nil
+	}
+	var first []struct {
+		Key           string `db:"idempotency_key"`
+		EventID       string `db:"event_id"`
+		CorrelationID string `db:"correlation_id"`
+	}
+	if err := tx.SelectRows(ctx, &first, lost, selectKeysSQL); err != nil {
+		return fmt.Errorf("look up idempotency keys: %w", err)
+	}
+	if len(first) != lost.Len() { // deleted in between by retention; the sender's next try finds it free
+		return fault.Unavailable.New("key_vanished", "The event was removed at this very moment.")
+	}
+	for _, f := range first {
+		r.at[f.Key] = known{f.EventID, f.CorrelationID}
+	}
+	return nil
+}
+
+// winners are the arrivals with new events, with those alone.
+func (r keyring) winners(arrivals []arrival) []arrival {
+	var news []arrival
+	for _, a := range arrivals {
+		a.events = slices.DeleteFunc(slices.Clone(a.events), func(d draft) bool {
+			return !r.won[d.key] || r.at[d.key].eventID != d.id
+		})
+		if len(a.events) > 0 {
+			news = append(news, a)
+		}
+	}
+	return news
+}
+
+func insertWebhooks(ctx context.Context, tx *database.Tx, news []arrival) error {
+	rows := database.NewRows("id uuid", "integration_id uuid", "source text", "provider text", "external_event_id text",
+		"idempotency_key text", "signature_valid boolean", "request_headers text", "raw_body bytea", "source_ip text",
+		"correlation_id text", "received_at timestamptz")
+	for _, a := range news {
+		first := a.events[0]
+		rows.Add(a.webhookID, a.source.integrationID, a.source.name, a.source.spec.Name, first.ID,
+			first.key, true, string(a.headers), a.body, a.sourceIP, a.correlationID, a.receivedAt)
+	}
+	return tx.Insert(ctx, "webhook_events", rows)
+}
+
+func insertEvents(ctx context.Context, tx *database.Tx, news []arrival) error {
+	rows := database.NewRows("id uuid", "webhook_event_id uuid", "integration_id uuid", "source text", "provider text",
+		"external_event_id text", "event_type text", "subject text", "occurred_at timestamptz", "normalized_payload bytea",
+		"correlation_id text", "received_at timestamptz", "created_at timestamptz")
+	for _, a := range news {
+		for _, e := range a.events {
+			rows.Add(e.id, a.webhookID, a.source.integrationID, a.source.name, a.source.spec.Name,
+				e.ID, e.Type, e.Subject, e.OccurredAt, e.Payload, a.correlationID, a.receivedAt, tx.Now)
+		}
+	}
+	return tx.Insert(ctx, "normalized_events", rows)
+}
+
+// insertStates lets events wait for their jobs; those that have none are done.
+func insertStates(ctx context.Context, tx *database.Tx, news []arrival, scheduled map[string]contract.Scheduled) error {
+	rows := database.NewRows("event_id uuid", "status text", "processing_attempts bigint", "last_processed_at timestamptz", "updated_at timestamptz")
+	for _, a := range news {
+		for _, e := range a.events {
+			if len(scheduled[e.id].Jobs) == 0 {
+				rows.Add(e.id, string(contract.EventProcessed), 0, tx.Now, tx.Now)
+			} else {
+				rows.Add(e.id, string(contract.EventPending), 0, nil, tx.Now)
+			}
+		}
+	}
+	return tx.Insert(ctx, "event_states", rows)
+}
+
+// NewIntegration is a source to be set up.
+type NewIntegration struct {
+	Source   string
+	Provider string
+	Name     string
+	Secrets  []secret.Value
+}
+
+const insertIntegrationSQL = `
+INSERT INTO integrations (id, source, provider, name, is_active, created_at, updated_at)
+VALUES ($1, $2, $3, $4, $5, $6, $6)
+ON CONFLICT (source) DO NOTHING`
+
+const selectIntegrationIDSQL = `
+SELECT id FROM integrations WHERE source = $1`
+
+// AddIntegration sets up a source with its secrets, unless it exists: then it and
+// its secrets stay as they are. It gives the source's integration and whether it is new.
+func (m *Module) AddIntegration(ctx context.Context, tx *database.Tx, n NewIntegration) (integrationID string, created bool, err error) {
+	if !validSource(n.Source) {
+		return "", false, fault.Invalid.New("bad_source", "A source is named with lower-case letters, digits, - and _, at most %d.", maxSourceName).At("source")
+	}
+	if _, ok := m.d.Providers.Spec(n.Provider); !ok {
+		return "", false, fault.Invalid.New("unknown_provider", "There is no provider %s.", n.Provider).At("provider")
+	}
+	integrationID = id.New()
+	inserted, err := tx.Exec(ctx, insertIntegrationSQL, integrationID, n.Source, n.Provider, n.Name, true, tx.Now)
+	if err != nil {
+		return "", false, fmt.Errorf("insert integration: %w", err)
+	}
+	if inserted == 0 {
+		if err := tx.Get(ctx, &integrationID, selectIntegrationIDSQL, n.Source); err != nil {
+			return "", false, fmt.Errorf("find integration: %w", err)
+		}
+		return integrationID, false, nil
+	}
+	tx.AfterCommit(func() { m.sources.invalidate(n.Source) }) // it may be remembered as unknown
+	rows := database.NewRows("id uuid", "integration_id uuid", "secret text", "is_active boolean", "created_at timestamptz")
+	for _, s := range n.Secrets {
+		sealed, err := m.d.Sealer.Seal(s)
+		if err != nil {
+			return "", false, fmt.Errorf("seal a secret: %w", err)
+		}
+		rows.Add(id.New(), integrationID, sealed, true, tx.Now)
+	}
+	return integrationID, true, tx.Insert(ctx, "integration_secrets", rows)
+}
+
+const countIntegrationsSQL = `
+SELECT count(*) FROM integrations`
+
+// CountIntegrations is the number of integrations, inactive ones included.
+func (m *Module) CountIntegrations(ctx context.Context) (int, error) {
+	var n int
+	if err := m.d.DB.Get(ctx, &n, countIntegrationsSQL); err != nil {
+		return 0, fmt.Errorf("count integrations: %w", err)
+	}
+	return n, nil
+}
+
+const selectSourceSQL = `
+SELECT id, source, provider, rate_limit_per_minute, max_body_bytes
+FROM   integrations
+WHERE  source = $1 AND is_active`
+
+//nolint:gosec // a query, not a secret
+const selectSecretsSQL = `
+SELECT id, secret
+FROM   integration_secrets
+WHERE  integration_id = $1 AND is_active
+ORDER  BY id`
+
+// loadSource reads an active integration with its active secrets; nil when there is none.
+func (m *Module) loadSource(ctx context.Context, name string) (*source, error) {
+	var row struct {
+		ID           string `db:"id"`
+		Source       string `db:"source"`
+		Provider     string `db:"provider"`
+		RateLimit    *int   `db:"rate_limit_per_minute"`
+		MaxBodyBytes *int64 `db:"max_body_bytes"`
+	}
+	switch err := m.d.DB.Get(ctx, &row, selectSourceSQL, name); {
+	case errors.Is(err, sql.ErrNoRows):
+		return nil, nil //nolint:nilnil // no source is an answer that is remembered
+	case err != nil:
+		return nil, err
+	}
+	spec, ok := m.d.Providers.Spec(row.Provider)
+	if !ok {
+		return nil, fmt.Errorf("the integration %s has the provider %s, which this program does not know", row.ID, row.Provider)
+	}
+	src := &source{integrationID: row.ID, name: row.Source, spec: spec, rateLimit: row.RateLimit, maxBodyBytes: row.MaxBodyBytes}
+	var secrets []struct {
+		ID     string `db:"id"`
+		Secret string `db:"secret"`
+	}
+	if err := m.d.DB.Select(ctx, &secrets, selectSecretsSQL, row.ID); err != nil {
+		return nil, err
+	}
+	for _, s := range secrets {
+		value, err := m.d.Sealer.Open(s.Secret)
+		if err != nil {
+			return nil, fmt.Errorf("open secret %s: %w", s.ID, err)
+		}
+		src.secrets = append(src.secrets, provider.Secret{ID: s.ID, Value: value})
+	}
+	return src, nil
+}

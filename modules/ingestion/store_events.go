@@ -1,0 +1,138 @@
+package ingestion
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"time"
+
+	"integration-gateway/platform/clock"
+	"integration-gateway/platform/contract"
+	"integration-gateway/platform/database"
+	"integration-gateway/platform/fault"
+)
+
+const selectDeliverablesSQL = `
+SELECT e.id, e.integration_id, e.source, e.provider, e.correlation_id, e.normalized_payload
+FROM   normalized_events e
+JOIN   v ON v.id = e.id`
+
+// Deliverables gives what is sent of these events, in no particular order. Unknown
+// events are left out.
+func (m *Module) Deliverables(ctx context.Context, eventIDs []string) ([]contract.Deliverable, error) {
+	if len(eventIDs) == 0 {
+		return nil, nil
+	}
+	var rows []struct {
+		ID            string `db:"id"`
+		IntegrationID string `db:"integration_id"`
+		Source        string `db:"source"`
+		Provider      string `db:"provider"`
+		CorrelationID string `db:"correlation_id"`
+		Payload       []byte `db:"normalized_payload"`
+	}
+	if err := m.d.DB.SelectRows(ctx, &rows, database.IDs(eventIDs), selectDeliverablesSQL); err != nil {
+		return nil, fmt.Errorf("read deliverables: %w", err)
+	}
+	found := make([]contract.Deliverable, len(rows))
+	for i, r := range rows {
+		found[i] = contract.Deliverable{
+			EventID: r.ID, IntegrationID: r.IntegrationID, Source: r.Source, Provider: r.Provider,
+			CorrelationID: r.CorrelationID, Payload: r.Payload,
+		}
+	}
+	return found, nil
+}
+
+type stateRow struct {
+	EventID            string      `db:"event_id"`
+	Status             string      `db:"status"`
+	ProcessingAttempts int         `db:"processing_attempts"`
+	LastError          *string     `db:"last_error"`
+	LastProcessedAt    *clock.Time `db:"last_processed_at"`
+	UpdatedAt          clock.Time  `db:"updated_at"`
+}
+
+const selectStatesSQL = `
+SELECT s.event_id, s.status, s.processing_attempts, s.last_error, s.last_processed_at, s.updated_at
+FROM   event_states s
+WHERE  s.event_id IN (SELECT id FROM v)
+ORDER  BY s.event_id`
+
+// LockStates reads these events' states and locks them until the transaction ends, in
+// the order of their ids. Unknown events are left out.
+func (m *Module) LockStates(ctx context.Context, tx *database.Tx, eventIDs []string) ([]contract.EventState, error) {
+	if len(eventIDs) == 0 {
+		return nil, nil
+	}
+	var rows []stateRow
+	if err := tx.SelectRows(ctx, &rows, database.IDs(eventIDs), selectStatesSQL+tx.Dialect.ForUpdate); err != nil {
+		return nil, fmt.Errorf("lock event states: %w", err)
+	}
+	states := make([]contract.EventState, len(rows))
+	for i, r := range rows {
+		states[i] = contract.EventState{
+			EventID: r.EventID, Status: contract.EventStatus(r.Status), ProcessingAttempts: r.ProcessingAttempts,
+			LastError: r.LastError, LastProcessedAt: plainTime(r.LastProcessedAt), UpdatedAt: r.UpdatedAt.Time,
+		}
+	}
+	return states, nil
+}
+
+func plainTime(t *clock.Time) *time.Time {
+	if t == nil {
+		return nil
+	}
+	return &t.Time
+}
+
+const updateStatesSQL = `
+UPDATE event_states
+SET    status = v.status, processing_attempts = v.processing_attempts, last_error = v.last_error,
+       last_processed_at = v.last_processed_at, updated_at = v.updated_at
+FROM   v
+WHERE  event_states.event_id = v.event_id`
+
+// SaveStates writes states that LockStates locked in the same transaction.
+func (m *Module) SaveStates(ctx context.Context, tx *database.Tx, states []contract.EventState) error {
+	if len(states) == 0 {
+		return nil
+	}
+	rows := database.NewRows("event_id uuid", "status text", "processing_attempts bigint", "last_error text",
+		"last_processed_at timestamptz", "updated_at timestamptz")
+	for _, s := range states {
+		rows.Add(s.EventID, string(s.Status), s.ProcessingAttempts, s.LastError, s.LastProcessedAt, s.UpdatedAt)
+	}
+	saved, err := tx.ExecRows(ctx, rows, updateStatesSQL)
+	if err != nil {
+		return fmt.Errorf("save event states: %w", err)
+	}
+	if saved != int64(len(states)) {
+		return fmt.Errorf("save event states: %d of %d exist", saved, len(states))
+	}
+	return nil
+}
+
+const selectIntegrationOfSQL = `
+SELECT integration_id, correlation_id FROM normalized_events WHERE id = $1`
+
+// Integration gives the integration that an event belongs to and the event's
+// correlation id; fault.NotFound when there is no such event.
+func (m *Module) Integration(ctx context.Context, tx *database.Tx, eventID string) (integrationID, correlationID string, err error) {
+	var row struct {
+		IntegrationID string `db:"integration_id"`
+		CorrelationID string `db:"correlation_id"`
+	}
+	switch err := tx.Get(ctx, &row, selectIntegrationOfSQL, eventID); {
+	case errors.Is(err, sql.ErrNoRows):
+		return "", "", noEvent(eventID)
+	case err != nil:
+		return "", "", fmt.Errorf("find the integration of event %s: %w", eventID, err)
+	}
+	return row.IntegrationID, row.CorrelationID, nil
+}
+
+func noEvent(id string) error {
+	return fault.NotFound.New("event_not_found", "There is no event %s.", id)
+}

@@ -1,0 +1,159 @@
+package ingestion
+
+import (
+	"bytes"
+	"encoding/json"
+	"net/url"
+	"unicode/utf8"
+
+	"integration-gateway/modules/ingestion/provider"
+	"integration-gateway/platform/clock"
+	"integration-gateway/platform/contract"
+)
+
+// eventRow is an event with its state, as it is read and, but for the payload, shown.
+type eventRow struct {
+	ID                 string          `db:"id" json:"id"`
+	WebhookEventID     string          `db:"webhook_event_id" json:"webhookEventId"`
+	IntegrationID      string          `db:"integration_id" json:"integrationId"`
+	Source             string          `db:"source" json:"source"`
+	Provider           string          `db:"provider" json:"provider"`
+	ExternalEventID    *string         `db:"external_event_id" json:"externalEventId"`
+	EventType          string          `db:"event_type" json:"eventType"`
+	Subject            *string         `db:"subject" json:"subject"`
+	OccurredAt         clock.Time      `db:"occurred_at" json:"occurredAt"`
+	NormalizedPayload  json.RawMessage `db:"normalized_payload" json:"normalizedPayload"`
+	Status             string          `db:"status" json:"status"`
+	ProcessingAttempts int             `db:"processing_attempts" json:"processingAttempts"`
+	LastError          *string         `db:"last_error" json:"lastError"`
+	LastProcessedAt    *clock.Time     `db:"last_processed_at" json:"lastProcessedAt"`
+	CorrelationID      string          `db:"correlation_id" json:"correlationId"`
+	ReceivedAt         clock.Time      `db:"received_at" json:"receivedAt"`
+	CreatedAt          clock.Time      `db:"created_at" json:"createdAt"`
+	UpdatedAt          clock.Time      `db:"updated_at" json:"updatedAt"`
+}
+
+// shown makes the payload fit for an answer, which is UTF-8.
+func (e eventRow) shown() eventRow {
+	e.NormalizedPayload = bytes.ToValidUTF8(e.NormalizedPayload, []byte(string(utf8.RuneError)))
+	return e
+}
+
+type webhookRow struct {
+	ID              string     `db:"id"`
+	Provider        string     `db:"provider"`
+	ExternalEventID *string    `db:"external_event_id"`
+	IdempotencyKey  string     `db:"idempotency_key"`
+	SignatureValid  bool       `db:"signature_valid"`
+	RequestHeaders  string     `db:"request_headers"`
+	RawBody         []byte     `db:"raw_body"`
+	SourceIP        string     `db:"source_ip"`
+	ReceivedAt      clock.Time `db:"received_at"`
+}
+
+type webhookView struct {
+	ID              string          `json:"id"`
+	Provider        string          `json:"provider"`
+	ExternalEventID *string         `json:"externalEventId"`
+	IdempotencyKey  string          `json:"idempotencyKey"`
+	SignatureValid  bool            `json:"signatureValid"`
+	RequestHeaders  json.RawMessage `json:"requestHeaders"`
+	RawPayload      json.RawMessage `json:"rawPayload"` // the body as JSON, or as a string when it is none
+	RawBody         []byte          `json:"rawBody"`    // the exact bytes, in base64
+	SourceIP        *string         `json:"sourceIp"`
+	ReceivedAt      clock.Time      `json:"receivedAt"`
+}
+
+func (w webhookRow) view() webhookView {
+	v := webhookView{
+		ID: w.ID, Provider: w.Provider, ExternalEventID: w.ExternalEventID, IdempotencyKey: w.IdempotencyKey,
+		SignatureValid: w.SignatureValid, RequestHeaders: json.RawMessage(w.RequestHeaders),
+		RawPayload: rawPayload(w.RawBody), RawBody: w.RawBody, ReceivedAt: w.ReceivedAt,
+	}
+	if w.SourceIP != "" {
+		v.SourceIP = &w.SourceIP
+	}
+	return v
+}
+
+func rawPayload(body []byte) json.RawMessage {
+	text := bytes.ToValidUTF8(provider.WithoutBOM(body), []byte(string(utf8.RuneError)))
+	if json.Valid(text) {
+		return text
+	}
+	quoted, _ := json.Marshal(string(text)) // strings always marshal
+	return quoted
+}
+
+type statusView struct {
+	EventID            string         `json:"eventId" db:"event_id"`
+	Status             string         `json:"status" db:"status"`
+	ProcessingAttempts int            `json:"processingAttempts" db:"processing_attempts"`
+	LastError          *string        `json:"lastError" db:"last_error"`
+	LastProcessedAt    *clock.Time    `json:"lastProcessedAt" db:"last_processed_at"`
+	Jobs               []contract.Job `json:"jobs"`
+}
+
+type integrationRow struct {
+	ID        string     `db:"id"`
+	Source    string     `db:"source"`
+	Provider  string     `db:"provider"`
+	Name      string     `db:"name"`
+	IsActive  bool       `db:"is_active"`
+	CreatedAt clock.Time `db:"created_at"`
+	UpdatedAt clock.Time `db:"updated_at"`
+}
+
+type destinationView struct {
+	ID        string     `json:"id"`
+	URL       string     `json:"url"`
+	IsActive  bool       `json:"isActive"`
+	CreatedAt clock.Time `json:"createdAt"`
+	UpdatedAt clock.Time `json:"updatedAt"`
+}
+
+type integrationView struct {
+	ID           string            `json:"id"`
+	Source       string            `json:"source"`
+	Provider     string            `json:"provider"`
+	Name         string            `json:"name"`
+	CallbackURL  *string           `json:"callbackUrl"` // the first destination's
+	Destinations []destinationView `json:"destinations"`
+	IsActive     bool              `json:"isActive"`
+	CreatedAt    clock.Time        `json:"createdAt"`
+	UpdatedAt    clock.Time        `json:"updatedAt"`
+}
+
+func (r integrationRow) view(to []contract.Destination) integrationView {
+	v := integrationView{
+		ID: r.ID, Source: r.Source, Provider: r.Provider, Name: r.Name, IsActive: r.IsActive,
+		CreatedAt: r.CreatedAt, UpdatedAt: r.UpdatedAt, Destinations: []destinationView{},
+	}
+	for _, d := range to {
+		v.Destinations = append(v.Destinations, destinationView{
+			ID: d.ID, URL: withoutPassword(d.URL), IsActive: d.IsActive,
+			CreatedAt: clock.At(d.CreatedAt), UpdatedAt: clock.At(d.UpdatedAt),
+		})
+	}
+	if len(v.Destinations) > 0 {
+		v.CallbackURL = &v.Destinations[0].URL
+	}
+	return v
+}
+
+// withoutPassword masks the password that a URL may hold.
+func withoutPassword(text string) string {
+	u, err := url.Parse(text)
+	if err != nil || u.User == nil {
+		return text
+	}
+	return u.Redacted()
+}
+
+// orEmpty makes an empty list of none, since answers hold arrays.
+func orEmpty[T any](items []T) []T {
+	if items == nil {
+		return []T{}
+	}
+	return items
+}

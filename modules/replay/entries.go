@@ -1,0 +1,33 @@
+package replay
+
+import (
+	"encoding/json"
+
+	"integration-gateway/platform/contract"
+)
+
+func requestedEntry(r request) contract.AuditEntry {
+	return entry(r, "requested", r.Actor, struct {
+		RequestID     string  `json:"replayRequestId"`
+		RequestedBy   string  `json:"requestedBy"`
+		Reason        string  `json:"reason"`
+		DestinationID *string `json:"destinationId"`
+		OnlyFailed    bool    `json:"onlyFailed"`
+	}{r.ID, r.RequestedBy, r.Reason, r.DestinationID, r.OnlyFailed})
+}
+
+func progressEntry(s step) contract.AuditEntry {
+	return entry(s.request, string(s.to), contract.ActorGateway, struct {
+		RequestID string  `json:"replayRequestId"`
+		Error     *string `json:"error,omitempty"`
+	}{s.ID, s.err})
+}
+
+// entry says under the event's id what happened to its replay.
+func entry(r request, what, actor string, details any) contract.AuditEntry {
+	text, _ := json.Marshal(details) // strings and booleans always marshal
+	return contract.AuditEntry{
+		EntityType: contract.EntityNormalizedEvent, EntityID: &r.EventID,
+		Action: "replay." + what, Actor: actor, Details: text,
+	}
+}

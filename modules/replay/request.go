@@ -1,0 +1,54 @@
+package replay
+
+import (
+	"context"
+	"fmt"
+
+	"integration-gateway/platform/clock"
+	"integration-gateway/platform/contract"
+	"integration-gateway/platform/database"
+	"integration-gateway/platform/id"
+)
+
+// order is what an operator asks for, checked.
+type order struct {
+	eventID       string
+	requestedBy   string
+	reason        string
+	destinationID *string
+	onlyFailed    bool
+	actor         string // the credential that was used
+}
+
+// request stores the order, puts it on the replay queue and audits it, all in one
+// transaction, and gives the request's id.
+func (m *Module) request(ctx context.Context, o order) (string, error) {
+	requestID := id.New()
+	err := m.db.InTx(ctx, func(tx *database.Tx) error {
+		integrationID, correlationID, err := m.events.Integration(ctx, tx, o.eventID)
+		if err != nil {
+			return err
+		}
+		r := newRequest(requestID, o, tx)
+		if err := insertRequest(ctx, tx, r); err != nil {
+			return err
+		}
+		if err := m.scheduler.Dispatch(ctx, tx, r.order(), integrationID, correlationID); err != nil {
+			return fmt.Errorf("dispatch the replay: %w", err)
+		}
+		return m.audit.Record(ctx, tx, []contract.AuditEntry{requestedEntry(r)})
+	})
+	return requestID, err
+}
+
+func newRequest(requestID string, o order, tx *database.Tx) request {
+	return request{
+		ID: requestID, EventID: o.eventID, DestinationID: o.destinationID, OnlyFailed: o.onlyFailed,
+		RequestedBy: o.requestedBy, Reason: o.reason, Actor: o.actor,
+		Status: queued, CreatedAt: clock.At(tx.Now),
+	}
+}
+
+func (r request) order() contract.ReplayOrder {
+	return contract.ReplayOrder{RequestID: r.ID, EventID: r.EventID, DestinationID: r.DestinationID, OnlyFailed: r.OnlyFailed}
+}

@@ -1,0 +1,129 @@
+package replay
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+
+	"integration-gateway/platform/clock"
+	"integration-gateway/platform/database"
+	"integration-gateway/platform/fault"
+)
+
+// request is a row of replay_requests.
+type request struct {
+	ID            string      `db:"id"`
+	EventID       string      `db:"normalized_event_id"`
+	DestinationID *string     `db:"destination_id"`
+	OnlyFailed    bool        `db:"only_failed"`
+	RequestedBy   string      `db:"requested_by"`
+	Reason        string      `db:"reason"`
+	Actor         string      `db:"actor"`
+	Status        status      `db:"status"`
+	ErrorMessage  *string     `db:"error_message"`
+	CreatedAt     clock.Time  `db:"created_at"`
+	DispatchedAt  *clock.Time `db:"dispatched_at"`
+	CompletedAt   *clock.Time `db:"completed_at"`
+}
+
+const requestColumns = `id, normalized_event_id, destination_id, only_failed, requested_by, reason, actor,
+       status, error_message, created_at, dispatched_at, completed_at`
+
+const insertRequestSQL = `
+INSERT INTO replay_requests (id, normalized_event_id, destination_id, only_failed, requested_by, reason, actor, status, created_at)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)`
+
+func insertRequest(ctx context.Context, tx *database.Tx, r request) error {
+	_, err := tx.Exec(ctx, insertRequestSQL, r.ID, r.EventID, r.DestinationID, r.OnlyFailed,
+		r.RequestedBy, r.Reason, r.Actor, string(r.Status), r.CreatedAt)
+	if err != nil {
+		return fmt.Errorf("insert the replay request: %w", err)
+	}
+	return nil
+}
+
+const lockRequestsSQL = `
+SELECT ` + requestColumns + `
+FROM   replay_requests
+WHERE  id IN (SELECT id FROM v)
+ORDER  BY id`
+
+// lockRequests gives the requests in the order of their ids, and keeps them from
+// changing until tx ends. Unknown ids are left out.
+func lockRequests(ctx context.Context, tx *database.Tx, ids []string) ([]request, error) {
+	if len(ids) == 0 {
+		return nil, nil
+	}
+	var locked []request
+	err := tx.SelectRows(ctx, &locked, database.IDs(ids), lockRequestsSQL+tx.Dialect.ForUpdate)
+	if err != nil {
+		return nil, fmt.Errorf("lock the replay requests: %w", err)
+	}
+	return locked, nil
+}
+
+const updateStatusesSQL = `
+UPDATE replay_requests AS r
+SET    status        = v.becomes,
+       error_message = v.error_message,
+       dispatched_at = CASE v.becomes WHEN 'dispatched' THEN $1 ELSE r.dispatched_at END,
+       completed_at  = CASE v.becomes WHEN 'dispatched' THEN r.completed_at ELSE $1 END
+FROM   v
+WHERE  r.id = v.id AND r.status = v.leaves`
+
+// updateStatuses makes steps whose requests are locked, each on the condition that
+// the request still has the status that it leaves.
+func updateStatuses(ctx context.Context, tx *database.Tx, steps []step) error {
+	rows := database.NewRows("id uuid", "leaves text", "becomes text", "error_message text")
+	for _, s := range steps {
+		rows.Add(s.ID, string(s.Status), string(s.to), s.err)
+	}
+	n, err := tx.ExecRows(ctx, rows, updateStatusesSQL, tx.Now)
+	if err != nil {
+		return fmt.Errorf("update the replay requests: %w", err)
+	}
+	if int(n) != len(steps) {
+		return fmt.Errorf("update the replay requests: %d of %d locked rows changed", n, len(steps))
+	}
+	return nil
+}
+
+const selectRequestSQL = `
+SELECT ` + requestColumns + `
+FROM   replay_requests
+WHERE  id = $1`
+
+func readRequest(ctx context.Context, db *database.DB, id string) (request, error) {
+	var r request
+	err := db.Get(ctx, &r, selectRequestSQL, id)
+	if errors.Is(err, sql.ErrNoRows) {
+		return r, fault.NotFound.New("replay_request_not_found", "There is no replay request %s.", id)
+	}
+	if err != nil {
+		return r, fmt.Errorf("read the replay request: %w", err)
+	}
+	return r, nil
+}
+
+// newest lists requests by id, which sorts by the time they were made.
+var newest = database.Listing[request]{
+	Columns: requestColumns,
+	From:    "replay_requests",
+	ID:      "id",
+	Sort:    "id",
+	Desc:    true,
+	Key:     func(r request) database.Position { return database.Position{ID: r.ID} },
+}
+
+// readRequests lists the requests of an event and in a status; "" means any.
+func readRequests(ctx context.Context, db *database.DB, eventID, status string, page database.Page) (database.List[request], error) {
+	var f database.Filter
+	if eventID != "" {
+		f.Add("normalized_event_id = ?", eventID)
+	}
+	if status != "" {
+		f.Add("status = ?", status)
+	}
+	return database.ReadList(ctx, db, newest, &f, page)
+}

@@ -1,0 +1,126 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+
+	"integration-gateway/platform/broker"
+	"integration-gateway/platform/cache"
+	"integration-gateway/platform/clock"
+	"integration-gateway/platform/config"
+	"integration-gateway/platform/database"
+)
+
+// stores are the connections that everything stands on.
+type stores struct {
+	db     *database.DB
+	broker broker.Broker
+	cache  cache.Cache
+}
+
+// openDatabase waits until the database answers.
+func openDatabase(ctx context.Context, cfg config.Config, log *slog.Logger) (*database.DB, error) {
+	db, err := database.Open(database.Config{URL: cfg.Database.URL.Reveal(), MaxConnections: cfg.Database.MaxConnections}, clock.System)
+	if err != nil {
+		return nil, err
+	}
+	if err := db.WaitReady(ctx, log); err != nil {
+		return nil, errors.Join(err, db.Close())
+	}
+	return db, nil
+}
+
+// open connects to what cfg names. Of the three only the database must be there.
+// alone says that this process is the only one of its installation.
+func open(ctx context.Context, cfg config.Config, log *slog.Logger, alone bool) (*stores, error) {
+	db, err := openDatabase(ctx, cfg, log)
+	if err != nil {
+		return nil, err
+	}
+	s := &stores{db: db}
+	err = db.CheckSchema(ctx)
+	if err == nil {
+		err = s.openRest(ctx, cfg, log, alone)
+	}
+	if err != nil {
+		s.close(log)
+		return nil, err
+	}
+	return s, nil
+}
+
+func (s *stores) openRest(ctx context.Context, cfg config.Config, log *slog.Logger, alone bool) (err error) {
+	if cfg.RabbitMQ.URL.Empty() {
+		s.broker = broker.NewMemory(clock.System, nil)
+	} else {
+		s.broker, err = broker.NewRabbitMQ(broker.RabbitMQConfig{
+			URL: cfg.RabbitMQ.URL.Reveal(), Names: queueNames(cfg), QueueType: cfg.RabbitMQ.QueueType,
+		}, log, clock.System)
+		if err != nil {
+			return fmt.Errorf("RABBITMQ_URL: %w", err)
+		}
+	}
+	switch {
+	case !cfg.RedisURL.Empty():
+		prefix, err := installation(ctx, s.db)
+		if err != nil {
+			return err
+		}
+		s.cache, err = cache.NewRedis(cache.RedisConfig{URL: cfg.RedisURL}, prefix, log)
+		if err != nil {
+			return fmt.Errorf("REDIS_URL: %w", err)
+		}
+	case alone:
+		s.cache = cache.NewMemory(0, clock.System)
+	default:
+		log.InfoContext(ctx, "REDIS_URL is not set: the database alone answers repeats, and there are no limits per minute")
+		s.cache = cache.None{}
+	}
+	return nil
+}
+
+const selectInstallationSQL = `
+SELECT id FROM installation`
+
+// A copy of a database has the same installation id as the original; its oid
+// keeps the two apart on one server.
+const selectDatabaseSQL = `
+SELECT i.id || ':' || d.oid
+FROM   installation i, pg_database d
+WHERE  d.datname = current_database()`
+
+// installation names this database, so that the markers of another one, such as
+// that which it was restored from, are not taken for its own.
+func installation(ctx context.Context, db *database.DB) (string, error) {
+	query := selectInstallationSQL
+	if db.Dialect.Name == "postgres" {
+		query = selectDatabaseSQL
+	}
+	var name string
+	if err := db.Get(ctx, &name, query); err != nil {
+		return "", fmt.Errorf("read the installation's id: %w", err)
+	}
+	return "ig:" + name, nil
+}
+
+func queueNames(cfg config.Config) broker.Names {
+	return broker.Names{Process: cfg.RabbitMQ.Process, Retry: cfg.RabbitMQ.Retry, Replay: cfg.RabbitMQ.Replay, Dead: cfg.RabbitMQ.Dead}
+}
+
+// close ends the connections, the database's last: the others may want to note
+// something.
+func (s *stores) close(log *slog.Logger) {
+	var errs []error
+	if s.cache != nil {
+		errs = append(errs, s.cache.Close())
+	}
+	if s.broker != nil {
+		errs = append(errs, s.broker.Close())
+	}
+	errs = append(errs, s.db.Close())
+	if err := errors.Join(errs...); err != nil {
+		log.Warn("closing connections failed", "error", err)
+	}
+}

@@ -1,0 +1,117 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"integration-gateway/platform/httpapi"
+)
+
+// part runs until its context ends, and then returns as soon as it is done.
+type part struct {
+	name string
+	run  func(ctx context.Context) error
+}
+
+// stage is a set of parts that stop together.
+type stage []part
+
+// errGrace is the end of a process whose work did not finish in time. Nothing is
+// lost by it: the leases in the database bring the work back.
+var errGrace = errors.New("work was still running when the grace time ended; it is taken up again elsewhere")
+
+// run runs all stages until ctx ends or a part fails, and then stops one stage
+// after the other, in order: who takes work in stops before who passes it on.
+func run(ctx context.Context, log *slog.Logger, grace time.Duration, stages ...stage) error {
+	failed := make(chan error, 1)
+	running := make([]*runningStage, len(stages))
+	for i, s := range stages {
+		running[i] = start(ctx, s, failed)
+	}
+	var cause error
+	select {
+	case <-ctx.Done():
+		log.Info("stopping", "grace", grace)
+	case cause = <-failed:
+		log.Error("a part of the process failed; stopping", "error", cause)
+	}
+	end, cancel := context.WithTimeout(context.WithoutCancel(ctx), grace)
+	defer cancel()
+	for _, s := range running {
+		s.stop()
+		select {
+		case <-s.done:
+		case <-end.Done():
+			return errors.Join(cause, errGrace)
+		}
+		if cause == nil {
+			cause = s.err
+		}
+	}
+	if cause == nil {
+		log.Info("stopped")
+	}
+	return cause
+}
+
+type runningStage struct {
+	stop context.CancelFunc
+	done chan struct{}
+	err  error // once done is closed
+}
+
+func start(ctx context.Context, s stage, failed chan<- error) *runningStage {
+	life, stop := context.WithCancel(context.WithoutCancel(ctx))
+	r := &runningStage{stop: stop, done: make(chan struct{})}
+	var parts errgroup.Group
+	for _, p := range s {
+		parts.Go(func() error {
+			err := p.run(life)
+			if err != nil {
+				err = fmt.Errorf("%s: %w", p.name, err)
+				select {
+				case failed <- err:
+				default: // another one failed first
+				}
+			}
+			return err
+		})
+	}
+	go func() {
+		r.err = parts.Wait()
+		close(r.done)
+	}()
+	return r
+}
+
+// serving answers requests until ctx ends; then it says that it is not ready,
+// takes no more, and finishes those that run.
+func serving(s *httpapi.Server, grace time.Duration) func(context.Context) error {
+	return func(ctx context.Context) error {
+		served := make(chan error, 1)
+		go func() { served <- s.Serve() }()
+		select {
+		case err := <-served:
+			return err
+		case <-ctx.Done():
+		}
+		s.Drain()
+		end, cancel := context.WithTimeout(context.WithoutCancel(ctx), grace)
+		defer cancel()
+		return errors.Join(s.Shutdown(end), <-served)
+	}
+}
+
+// closing runs nothing, and do when its time has come.
+func closing(do func()) func(context.Context) error {
+	return func(ctx context.Context) error {
+		<-ctx.Done()
+		do()
+		return nil
+	}
+}

@@ -1,0 +1,79 @@
+package app
+
+import (
+	"crypto/aes"
+	"crypto/cipher"
+	"crypto/hkdf"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"strings"
+
+	"integration-gateway/platform/secret"
+)
+
+// sealed starts every text that a sealer encrypted, with the version of how.
+const sealed = "sealed:v1:"
+
+// errSealed answers a secret that this process has not the key for.
+var errSealed = errors.New("a secret in the database was encrypted with another SECRETS_KEY, or this process has none")
+
+// sealer encrypts secrets for the database, with AES-256-GCM under a key that is
+// derived from SECRETS_KEY (RFC 5869). Without one it stores them as they are, and
+// what was stored so can still be read when there is one.
+type sealer struct{ aead cipher.AEAD }
+
+func newSealer(key secret.Value) (sealer, error) {
+	if key.Empty() {
+		return sealer{}, nil
+	}
+	derived, err := hkdf.Key(sha256.New, []byte(key.Reveal()), nil, "integration-gateway secrets v1", 32)
+	if err != nil {
+		return sealer{}, fmt.Errorf("derive the key for secrets: %w", err)
+	}
+	block, err := aes.NewCipher(derived)
+	if err != nil {
+		return sealer{}, fmt.Errorf("the key for secrets: %w", err)
+	}
+	aead, err := cipher.NewGCMWithRandomNonce(block)
+	if err != nil {
+		return sealer{}, fmt.Errorf("the key for secrets: %w", err)
+	}
+	return sealer{aead}, nil
+}
+
+// Seal encrypts value.
+func (s sealer) Seal(value secret.Value) (string, error) {
+	if s.aead == nil {
+		if strings.HasPrefix(value.Reveal(), sealed) {
+			return "", fmt.Errorf("a secret cannot start with %q", sealed)
+		}
+		return value.Reveal(), nil
+	}
+	return sealed + base64.RawStdEncoding.EncodeToString(s.aead.Seal(nil, nil, []byte(value.Reveal()), nil)), nil
+}
+
+// Open decrypts what Seal gave.
+func (s sealer) Open(stored string) (secret.Value, error) {
+	text, encrypted := strings.CutPrefix(stored, sealed)
+	if !encrypted {
+		return secret.New(stored), nil
+	}
+	if s.aead == nil {
+		return secret.Value{}, errSealed
+	}
+	raw, err := base64.RawStdEncoding.DecodeString(text)
+	if err != nil {
+		return secret.Value{}, fmt.Errorf("a sealed secret: %w", err)
+	}
+	plain, err := s.aead.Open(nil, nil, raw, nil)
+	if err != nil {
+		return secret.Value{}, errSealed
+	}
+	return secret.New(string(plain)), nil
+}
+
+// newKey makes a key for a sealer.
+func newKey() string { return rand.Text() + rand.Text() }

@@ -1,0 +1,77 @@
+package app
+
+import (
+	"context"
+	"log/slog"
+
+	"integration-gateway/platform/config"
+	"integration-gateway/platform/contract"
+)
+
+// allQueues is what a process works on that does both.
+var allQueues = []contract.Queue{contract.ProcessQueue, contract.ReplayQueue}
+
+// Serve takes webhooks in and answers the management API until ctx ends. With both
+// it delivers as well.
+func Serve(ctx context.Context, cfg config.Config, log *slog.Logger, both bool) error {
+	unlock, err := lockDatabase(cfg)
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	s, err := open(ctx, cfg, log, both)
+	if err != nil {
+		return err
+	}
+	defer s.close(log)
+	g, err := wire(cfg, s, log)
+	if err != nil {
+		return err
+	}
+	if err := g.refuseDemoSecrets(ctx, cfg); err != nil {
+		return err
+	}
+	if err := g.server.Listen(ctx); err != nil {
+		return err
+	}
+	if !both {
+		return g.serve(ctx, cfg, log, nil)
+	}
+	if err := g.recover(ctx, cfg); err != nil {
+		return err
+	}
+	return g.serve(ctx, cfg, log, allQueues)
+}
+
+// recover takes up at once what an earlier process left, where no other process
+// can have it: in a database file that is locked by this one.
+func (g *system) recover(ctx context.Context, cfg config.Config) error {
+	if !cfg.Database.SQLite() || !cfg.RabbitMQ.URL.Empty() {
+		return nil // a living process may have it; otherwise its leases run out
+	}
+	return g.delivery.Recover(ctx)
+}
+
+// serve runs a process that listens, and works on queues when there are any.
+func (g *system) serve(ctx context.Context, cfg config.Config, log *slog.Logger, queues []contract.Queue) error {
+	log.InfoContext(ctx, "listening", "address", g.server.Addr(), "database", g.db.Dialect.Name, "queues", queues)
+	front := stage{{"http", serving(g.server, drainTime(cfg))}}
+	if len(queues) > 0 {
+		front = append(front, g.working(queues))
+	}
+	return run(ctx, log, cfg.ShutdownGrace, append([]stage{front}, g.behind()...)...)
+}
+
+func (g *system) working(queues []contract.Queue) part {
+	return part{"work", func(ctx context.Context) error { return g.delivery.Work(ctx, queues) }}
+}
+
+// behind is what runs in every process, in the order in which it stops.
+func (g *system) behind() []stage {
+	return []stage{
+		{{"ingestion", closing(g.ingestion.Close)}},
+		{{"relay", g.delivery.Relay}},
+		{{"audit", g.audit.Run}},
+		{{"egress", closing(g.out.Close)}},
+	}
+}

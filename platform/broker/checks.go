@@ -1,0 +1,71 @@
+package broker
+
+import (
+	"errors"
+	"fmt"
+
+	"integration-gateway/platform/fault"
+)
+
+// What both drivers say about messages and consumers that break the contract of
+// broker.go. These are mistakes of this program, so they stay unclassified.
+
+func checkMessage(m Message) error {
+	switch m.Queue {
+	case Process, Replay, Dead:
+	default:
+		return fmt.Errorf("publish: there is no queue %q", m.Queue)
+	}
+	if m.Delay > 0 && m.Queue != Process {
+		return fmt.Errorf("publish: only %q takes a delay, not %q", Process, m.Queue)
+	}
+	if m.Delay > MaxDelay {
+		return fmt.Errorf("publish: a delay of %s is longer than %s; let it wait in the database", m.Delay, MaxDelay)
+	}
+	return nil
+}
+
+func checkConsumer(q Queue, prefetch int) error {
+	const most = 1<<16 - 1 // AMQP 0-9-1, basic.qos: a short
+	if checkMessage(Message{Queue: q}) != nil {
+		return fmt.Errorf("consume: there is no queue %q", q)
+	}
+	if prefetch < 1 || prefetch > most {
+		return fmt.Errorf("consume: prefetch is %d; it must be 1 to %d", prefetch, most)
+	}
+	return nil
+}
+
+// check reports what is wrong with the names, all at once.
+func (n Names) check() error {
+	var wrong []error
+	seen := map[string]string{}
+	for _, named := range []struct{ role, name string }{
+		{"process", n.Process}, {"retry", n.Retry}, {"replay", n.Replay}, {"dead", n.Dead},
+	} {
+		switch other, twice := seen[named.name]; {
+		case named.name == "":
+			wrong = append(wrong, fmt.Errorf("the %s queue has no name", named.role))
+		case len(named.name) > maxName:
+			wrong = append(wrong, fmt.Errorf("the name of the %s queue is longer than %d bytes", named.role, maxName))
+		case twice:
+			wrong = append(wrong, fmt.Errorf("the %s and the %s queue are both called %q", other, named.role, named.name))
+		}
+		seen[named.name] = named.role
+	}
+	for _, r := range rungs {
+		if role, taken := seen[n.rungQueue(r)]; taken {
+			wrong = append(wrong, fmt.Errorf("the %s queue is called %q, which is the retry ladder's", role, n.rungQueue(r)))
+		}
+	}
+	return errors.Join(wrong...)
+}
+
+// maxName leaves room for the rung in AMQP's short string of 255 bytes.
+const maxName = 240
+
+var errClosed = errors.New("the broker was closed")
+
+func shuttingDown() error {
+	return fault.Unavailable.Wrap(errClosed, "broker_closed", "The gateway is shutting down")
+}

@@ -1,0 +1,154 @@
+package broker
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"sync"
+	"time"
+
+	amqp "github.com/rabbitmq/amqp091-go"
+)
+
+// dial connects and logs in, within cfg.DialTimeout and ctx.
+func dial(ctx context.Context, cfg RabbitMQConfig, purpose string) (*amqp.Connection, error) {
+	properties := amqp.NewConnectionProperties()
+	properties.SetClientConnectionName("integration-gateway " + purpose)
+	var raw net.Conn
+	ended := func() bool { return true }
+	conn, err := amqp.DialConfig(cfg.URL, amqp.Config{
+		Heartbeat:  cfg.Heartbeat,
+		Locale:     "en_US",
+		Properties: properties,
+		Dial: func(network, address string) (net.Conn, error) {
+			dialer := net.Dialer{Timeout: cfg.DialTimeout}
+			var err error
+			if raw, err = dialer.DialContext(ctx, network, address); err != nil {
+				return nil, err
+			}
+			ended = context.AfterFunc(ctx, func() { _ = raw.Close() })
+			guarded := &guardedConn{Conn: raw, timeout: cfg.WriteTimeout}
+			// For TLS and the login; the library clears it afterwards.
+			return guarded, guarded.SetDeadline(time.Now().Add(cfg.DialTimeout))
+		},
+	})
+	ended()
+	if err != nil {
+		if raw != nil {
+			_ = raw.Close()
+		}
+		return nil, fmt.Errorf("connect: %w", err)
+	}
+	return conn, nil
+}
+
+// guardedConn gives every write a deadline. The library's writes have none, so that
+// a server that stopped reading would hold its caller, and the locks it has, for
+// ever. Reads are guarded by the heartbeats.
+type guardedConn struct {
+	net.Conn
+	timeout time.Duration
+
+	mu    sync.Mutex
+	limit time.Time // what the library itself has set, if it is sooner
+}
+
+// Write writes within the timeout, or within the library's own deadline where that is sooner.
+func (c *guardedConn) Write(p []byte) (int, error) {
+	if err := c.beforeWrite(); err != nil {
+		return 0, err
+	}
+	return c.Conn.Write(p)
+}
+
+func (c *guardedConn) beforeWrite() error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	until := time.Now().Add(c.timeout)
+	if !c.limit.IsZero() && c.limit.Before(until) {
+		until = c.limit
+	}
+	return c.Conn.SetWriteDeadline(until)
+}
+
+// SetDeadline also bounds the writes to come.
+func (c *guardedConn) SetDeadline(t time.Time) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.limit = t
+	return c.Conn.SetDeadline(t)
+}
+
+// SetWriteDeadline also bounds the writes to come.
+func (c *guardedConn) SetWriteDeadline(t time.Time) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.limit = t
+	return c.Conn.SetWriteDeadline(t)
+}
+
+// hangUp says goodbye, if the server listens, and ends every call on conn.
+func hangUp(conn *amqp.Connection) { _ = conn.CloseDeadline(time.Now().Add(closeTimeout)) }
+
+// roundTrip asks the server for an answer: an open connection may be to a machine
+// that is gone, until three heartbeats have passed.
+func roundTrip(ctx context.Context, conn *amqp.Connection) error {
+	_, err := within(ctx, func() (struct{}, error) {
+		ch, err := conn.Channel()
+		if err != nil {
+			return struct{}{}, err
+		}
+		return struct{}{}, ch.Close()
+	}, nil)
+	return err
+}
+
+// within runs a call that takes no context and stops waiting when ctx ends. The
+// call itself goes on until the connection dies; drop receives its late result.
+func within[T any](ctx context.Context, call func() (T, error), drop func(T)) (T, error) {
+	type result struct {
+		value T
+		err   error
+	}
+	done := make(chan result, 1)
+	go func() {
+		value, err := call()
+		done <- result{value, err}
+	}()
+	select {
+	case r := <-done:
+		return r.value, r.err
+	case <-ctx.Done():
+		if drop != nil {
+			go func() {
+				if r := <-done; r.err == nil {
+					drop(r.value)
+				}
+			}()
+		}
+		var none T
+		return none, ctx.Err()
+	}
+}
+
+// sleep waits for d and reports whether ctx outlasted it.
+func sleep(ctx context.Context, d time.Duration) bool {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return ctx.Err() == nil
+	case <-ctx.Done():
+		return false
+	}
+}
+
+// replyCode is the AMQP reply code in err's chain, or 0.
+func replyCode(err error) int {
+	var reply *amqp.Error
+	if errors.As(err, &reply) {
+		return reply.Code
+	}
+	return 0
+}

@@ -1,0 +1,92 @@
+package broker
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	amqp "github.com/rabbitmq/amqp091-go"
+
+	"integration-gateway/platform/id"
+)
+
+// publishedAt is the header with the time of publishing in microseconds since 1970:
+// AMQP's own timestamp has seconds only.
+const publishedAt = "x-published-at"
+
+// Publish sends the messages and waits until RabbitMQ has confirmed each, ctx ends,
+// or the configured PublishTimeout has passed. Every error that is not a mistake of
+// the caller is of kind Unavailable: the server is away, blocked (ErrBlocked), has no such
+// queue (ErrUnroutable), could not keep the message, or did not answer in time. A
+// message that was not answered in time may still be being written: its body must
+// not be changed.
+func (b *RabbitMQ) Publish(ctx context.Context, messages []Message) []error {
+	ctx, cancel := context.WithTimeout(ctx, b.cfg.PublishTimeout)
+	defer cancel()
+	batch := b.batch(messages)
+	if batch.open == 0 {
+		return batch.errs
+	}
+	if _, err := b.publishing.current(ctx); err != nil {
+		return batch.refuse(err)
+	}
+	out := b.out.Load()
+	if out.blocked.Load() {
+		return batch.refuse(blocked())
+	}
+	seen := b.declared.Load()
+	errs := out.publish(ctx, batch)
+	for _, err := range errs {
+		if errors.Is(err, ErrUnroutable) {
+			b.redeclare(ctx, out.conn, seen)
+			break
+		}
+	}
+	return errs
+}
+
+// batch sorts out what breaks the contract and puts the rest into AMQP's words.
+func (b *RabbitMQ) batch(messages []Message) *batch {
+	out := &batch{
+		messages: make([]outgoing, 0, len(messages)),
+		errs:     make([]error, len(messages)),
+		settled:  make(chan struct{}),
+		gone:     make(chan struct{}),
+	}
+	now := b.now()
+	for i, m := range messages {
+		if err := checkMessage(m); err != nil {
+			out.errs[i] = err
+			continue
+		}
+		out.errs[i] = errOpen
+		out.messages = append(out.messages, b.outgoing(i, m, now))
+	}
+	out.open = len(out.messages)
+	return out
+}
+
+func (b *RabbitMQ) outgoing(index int, m Message, now time.Time) outgoing {
+	p := amqp.Publishing{
+		Headers:      amqp.Table{publishedAt: now.UnixMicro()},
+		ContentType:  "application/json",
+		DeliveryMode: amqp.Persistent,
+		MessageId:    id.New(),
+		Timestamp:    now,
+		Body:         m.Body,
+	}
+	key := b.cfg.Names.role(m.Queue)
+	if m.Delay > 0 {
+		key = b.cfg.Names.rungQueue(rung(m.Delay))
+		p.Expiration = expiration(m.Delay)
+	}
+	return outgoing{index, key, p}
+}
+
+// refuse settles all that is open with err, before anything was sent.
+func (b *batch) refuse(err error) []error {
+	for _, m := range b.messages {
+		b.errs[m.index] = err
+	}
+	return b.errs
+}

@@ -1,0 +1,181 @@
+package cli
+
+import (
+	"bytes"
+	"context"
+	"os"
+	"path/filepath"
+	"runtime/debug"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+// setup leaves nothing of this machine's environment and files to the command line,
+// but for these variables.
+func setup(t *testing.T, env ...string) {
+	t.Helper()
+	t.Chdir(t.TempDir())
+	for _, pair := range os.Environ() {
+		name, _, _ := strings.Cut(pair, "=")
+		if name == strings.ToUpper(name) && name != "PATH" && name != "TMPDIR" && name != "HOME" {
+			t.Setenv(name, "") // puts the present value back after the test
+			require.NoError(t, os.Unsetenv(name))
+		}
+	}
+	for i := 0; i+1 < len(env); i += 2 {
+		t.Setenv(env[i], env[i+1])
+	}
+}
+
+func runLine(t *testing.T, line string) (code int, stdout, stderr string) {
+	t.Helper()
+	var out, err bytes.Buffer
+	code = Run(t.Context(), strings.Fields(line), &out, &err)
+	return code, out.String(), err.String()
+}
+
+func TestCommandLinesThatAreWrong(t *testing.T) {
+	for _, c := range []struct{ sentence, line, says string }{
+		{"an unknown command", "srve", `unknown command "srve" for "gateway"`},
+		{"an unknown flag", "serve --wrok", "unknown flag: --wrok"},
+		{"an argument too many", "serve now", `unknown command "now"`},
+		{"a number that is none", "work --concurrency many", `invalid argument "many"`},
+		{"an unknown queue", "work --queues=process,retry", `--queues: there is no queue "retry"; the queues are process and replay`},
+		{"no queue", "work --queues=", "--queues: name at least one of process and replay"},
+		{"a concurrency of nothing", "work --concurrency 0", "DELIVERY_CONCURRENCY"},
+		{"migrate alone", "migrate", "migrate: name what to do: up, down, version or force"},
+		{"down without a number", "migrate down", "--steps N, or undo every migration, and lose all data, with --all"},
+		{"down with both", "migrate down --steps 1 --all", "not both"},
+		{"down by nothing", "migrate down --steps 0", "--steps must be at least 1"},
+		{"force without a version", "migrate force", "accepts 1 arg(s), received 0"},
+		{"force to no version", "migrate force one", `migrate force: "one" is no version`},
+		{"a callback that is none", "seed --callback-base nowhere", "--callback-base: The URL must start with https://"},
+		{"a demo with a callback", "dev --demo --callback-base http://127.0.0.1:1", "leave --callback-base out"},
+		{"a port that is none", "dev --port 65536", "APP_PORT"},
+		{"a file that is not there", "dev --config nowhere.yaml", "--config: nowhere.yaml cannot be read"},
+		{"no configuration", "serve", "run `gateway dev`"},
+		{"no configuration to work with", "work", "DATABASE_URL: it is not set"},
+		{"nothing to migrate", "migrate up", "DATABASE_URL: it is not set"},
+		{"nothing to seed", "seed", "DATABASE_URL: it is not set"},
+	} {
+		t.Run(c.sentence, func(t *testing.T) {
+			setup(t)
+			code, stdout, stderr := runLine(t, c.line)
+			require.Equal(t, exitUsage, code, stderr)
+			require.True(t, strings.HasPrefix(stderr, "gateway: "), stderr)
+			require.Contains(t, stderr, c.says)
+			require.NotContains(t, stderr, "Usage:", "the mistake stands alone")
+			require.Empty(t, stdout)
+		})
+	}
+}
+
+func TestSQLiteIsForOneProcess(t *testing.T) {
+	for _, line := range []string{"serve", "work"} {
+		setup(t, "DATABASE_URL", "sqlite://x.db", "MANAGEMENT_API_KEY", "k-5f0c2b7e9a1d4c83", "RABBITMQ_URL", "amqp://127.0.0.1/")
+		code, _, stderr := runLine(t, line)
+		require.Equal(t, exitUsage, code)
+		require.Contains(t, stderr, "SQLite serves one process")
+		require.NoFileExists(t, "x.db", "nothing was started")
+	}
+}
+
+func TestHelp(t *testing.T) {
+	setup(t)
+	for _, line := range []string{"", "--help", "help"} {
+		code, stdout, stderr := runLine(t, line)
+		require.Zero(t, code)
+		require.Empty(t, stderr)
+		for _, command := range []string{"serve", "work", "migrate", "seed", "dev", "version"} {
+			require.Contains(t, stdout, "\n  "+command+" ")
+		}
+	}
+}
+
+func TestMigrateAndSeed(t *testing.T) {
+	setup(t, "DATABASE_URL", "sqlite://records/gateway.db", "LOG_LEVEL", "error")
+	for _, step := range []struct {
+		line string
+		code int
+		says string
+	}{
+		{"migrate version", 0, "0\n"},
+		{"seed", exitFailed, "run: gateway migrate up"},
+		{"migrate up", 0, "the schema is at version"},
+		{"migrate up", 0, "the schema is at version"},
+		{"seed --callback-base http://127.0.0.1:9/hooks/", 0, "acme: made, delivers to http://127.0.0.1:9/hooks/acme\n"},
+		{"seed", 0, "acme: is there already, delivers to http://127.0.0.1:9/hooks/acme\n"},
+		{"migrate down --all", 0, "the schema is at version 0\n"},
+		{"seed", exitFailed, "run: gateway migrate up"},
+	} {
+		code, stdout, stderr := runLine(t, step.line)
+		require.Equal(t, step.code, code, "%s: %s", step.line, stderr)
+		require.Contains(t, stdout+stderr, step.says, step.line)
+	}
+	t.Setenv("APP_ENV", "production")
+	t.Setenv("SECRETS_KEY", "5f0c2b7e9a1d4c835f0c2b7e9a1d4c83x")
+	code, _, stderr := runLine(t, "seed")
+	require.Equal(t, exitFailed, code)
+	require.Contains(t, stderr, "not made where APP_ENV is production")
+}
+
+func TestTheDemo(t *testing.T) {
+	setup(t)
+	code, stdout, stderr := runLine(t, "dev --demo")
+	require.Zero(t, code, stdout+stderr)
+	require.Contains(t, stdout, "4 of 4 went as they should.")
+	require.Empty(t, stderr, "the failure is part of the play")
+	entries, err := os.ReadDir(".")
+	require.NoError(t, err)
+	require.Empty(t, entries, "it leaves nothing behind")
+}
+
+func TestServeThatIsTerminatedEndsWell(t *testing.T) {
+	setup(t, "DATABASE_URL", "sqlite://gateway.db", "MANAGEMENT_API_KEY", "k-5f0c2b7e9a1d4c83", "APP_HOST", "127.0.0.1", "APP_PORT", "0")
+	code, _, stderr := runLine(t, "migrate up")
+	require.Zero(t, code, stderr)
+	ctx, cancel := context.WithCancel(t.Context())
+	log := &watched{until: []byte(`"msg":"listening"`), then: cancel}
+	require.Zero(t, Run(ctx, []string{"serve", "--work"}, &bytes.Buffer{}, log), "%s", &log.Buffer)
+	require.Contains(t, log.String(), `"msg":"stopped"`)
+	require.FileExists(t, filepath.Join(".", "gateway.db.lock"))
+}
+
+// watched is a log that does something once a line has come.
+type watched struct {
+	bytes.Buffer
+	until []byte
+	then  func()
+}
+
+// Write keeps p; slog writes one line at a time.
+func (w *watched) Write(p []byte) (int, error) {
+	if bytes.Contains(p, w.until) {
+		w.then()
+	}
+	return w.Buffer.Write(p)
+}
+
+func TestVersion(t *testing.T) {
+	built := func(version string, settings ...debug.BuildSetting) *debug.BuildInfo {
+		return &debug.BuildInfo{Main: debug.Module{Version: version}, Settings: settings}
+	}
+	for _, c := range []struct {
+		sentence, release string
+		info              *debug.BuildInfo
+		want              string
+	}{
+		{"the release that was built in", "v1.2.3", built("(devel)"), "v1.2.3"},
+		{"what go install knows", "", built("v1.2.0"), "v1.2.0"},
+		{"the revision of a checkout", "", built("(devel)", debug.BuildSetting{Key: "vcs.revision", Value: "0123456789abcdef"},
+			debug.BuildSetting{Key: "vcs.modified", Value: "true"}), "development 0123456789ab with changes"},
+		{"nothing", "", nil, "unknown"},
+	} {
+		t.Run(c.sentence, func(t *testing.T) { require.Equal(t, c.want, versionOf(c.release, c.info)) })
+	}
+	code, stdout, _ := runLine(t, "version")
+	require.Zero(t, code)
+	require.True(t, strings.HasPrefix(stdout, "gateway "))
+}

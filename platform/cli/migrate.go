@@ -1,0 +1,122 @@
+package cli
+
+import (
+	"fmt"
+	"log/slog"
+	"strconv"
+
+	"github.com/spf13/cobra"
+
+	"integration-gateway/platform/app"
+	"integration-gateway/platform/config"
+)
+
+func (c *command) migrate() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "migrate",
+		Short: "Bring the database's schema to a version",
+		Args:  cobra.NoArgs,
+		RunE: func(*cobra.Command, []string) error {
+			return usage("migrate: name what to do: up, down, version or force")
+		},
+	}
+	cmd.AddCommand(c.migrateUp(), c.migrateDown(), c.migrateVersion(), c.migrateForce())
+	return cmd
+}
+
+// onDatabase makes the RunE of a command that needs nothing but the database.
+func (c *command) onDatabase(do func(cmd *cobra.Command, cfg config.Config, log *slog.Logger) error) func(*cobra.Command, []string) error {
+	return func(cmd *cobra.Command, _ []string) error {
+		cfg, log, err := c.load(config.Options{Role: config.Migrate})
+		if err != nil {
+			return err
+		}
+		return do(cmd, cfg, log)
+	}
+}
+
+func (c *command) migrateUp() *cobra.Command {
+	return &cobra.Command{
+		Use:   "up",
+		Short: "Migrate to the version that this program needs",
+		Args:  cobra.NoArgs,
+		RunE: c.onDatabase(func(cmd *cobra.Command, cfg config.Config, log *slog.Logger) error {
+			version, err := app.MigrateUp(cmd.Context(), cfg, log)
+			if err != nil {
+				return err
+			}
+			_, _ = fmt.Fprintf(c.stdout, "the schema is at version %d\n", version)
+			return nil
+		}),
+	}
+}
+
+func (c *command) migrateDown() *cobra.Command {
+	var steps int
+	var all bool
+	cmd := &cobra.Command{
+		Use:   "down",
+		Short: "Undo migrations; data in what they made is lost",
+		Args:  cobra.NoArgs,
+	}
+	undo := c.onDatabase(func(cmd *cobra.Command, cfg config.Config, log *slog.Logger) error {
+		version, err := app.MigrateDown(cmd.Context(), cfg, log, steps)
+		if err != nil {
+			return err
+		}
+		_, _ = fmt.Fprintf(c.stdout, "the schema is at version %d\n", version)
+		return nil
+	})
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		counted := cmd.Flags().Changed("steps")
+		switch {
+		case all && counted:
+			return usage("migrate down: give --steps or --all, not both")
+		case !all && !counted:
+			return usage("migrate down: say how many with --steps N, or undo every migration, and lose all data, with --all")
+		case counted && steps < 1:
+			return usage("migrate down: --steps must be at least 1")
+		}
+		return undo(cmd, args)
+	}
+	cmd.Flags().IntVar(&steps, "steps", 0, "how many migrations to undo")
+	cmd.Flags().BoolVar(&all, "all", false, "undo every migration; all data is lost")
+	return cmd
+}
+
+func (c *command) migrateVersion() *cobra.Command {
+	return &cobra.Command{
+		Use:   "version",
+		Short: "Print the schema's version",
+		Args:  cobra.NoArgs,
+		RunE: c.onDatabase(func(cmd *cobra.Command, cfg config.Config, log *slog.Logger) error {
+			version, dirty, err := app.MigrationVersion(cmd.Context(), cfg, log)
+			if err != nil {
+				return err
+			}
+			suffix := ""
+			if dirty {
+				suffix = " (failed half-way; mend the schema, then: gateway migrate force V)"
+			}
+			_, _ = fmt.Fprintf(c.stdout, "%d%s\n", version, suffix)
+			return nil
+		}),
+	}
+}
+
+func (c *command) migrateForce() *cobra.Command {
+	return &cobra.Command{
+		Use:   "force V",
+		Short: "Set the schema's version without running anything, after mending it by hand",
+		Args:  cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			version, err := strconv.Atoi(args[0])
+			if err != nil || version < 0 {
+				return usage(fmt.Sprintf("migrate force: %q is no version", args[0]))
+			}
+			return c.onDatabase(func(cmd *cobra.Command, cfg config.Config, log *slog.Logger) error {
+				return app.MigrateForce(cmd.Context(), cfg, log, version)
+			})(cmd, args)
+		},
+	}
+}

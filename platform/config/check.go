@@ -1,0 +1,118 @@
+package config
+
+import (
+	"fmt"
+	"net/netip"
+	"os"
+	"slices"
+	"strings"
+
+	"integration-gateway/platform/egress"
+	"integration-gateway/platform/secret"
+)
+
+// loopback is what destinations may be in development and test.
+var loopback = []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8"), netip.MustParsePrefix("::1/128")}
+
+// complete fills in what depends on other settings and on the role.
+func complete(c *Config, o Options, given map[string]bool) {
+	if o.Role == Dev && os.Getenv("APP_ENV") == "" {
+		c.Env = Development // NODE_ENV of some other program in this shell does not count here
+	}
+	if !given["EGRESS_ALLOW"] && c.Env != Production {
+		c.EgressAllow = egress.Allow{Networks: slices.Clone(loopback)}
+	}
+	if o.Role != Dev {
+		return
+	}
+	if !given["MANAGEMENT_API_KEY"] {
+		c.ManagementKey = secret.New(DemoKey)
+	}
+	if !given["APP_HOST"] {
+		c.HTTP.Host = "127.0.0.1" // its key is well known: nobody else's machine may reach it
+	}
+}
+
+// check finds what is wrong between settings, and what the role needs.
+func check(c Config, o Options, m *Mistakes) {
+	checkNeeds(c, o, m)
+	checkProduction(c, o, m)
+	checkAcross(c, m)
+}
+
+func checkNeeds(c Config, o Options, m *Mistakes) {
+	if o.Role == Dev {
+		return
+	}
+	if c.Database.URL.Empty() && !m.has("DATABASE_URL") {
+		m.add("DATABASE_URL", "it is not set", "write postgres://user:password@host:5432/name, or run `gateway dev`, which needs nothing installed")
+	}
+	apart := o.Role == Serve && !o.Both || o.Role == Work
+	if apart && c.Database.SQLite() {
+		m.add("DATABASE_URL", "SQLite serves one process, and `gateway "+string(o.Role)+"` is one of several",
+			"use PostgreSQL, or run `gateway serve --work`, which is both in one process")
+	}
+	if apart && c.RabbitMQ.URL.Empty() && !m.has("RABBITMQ_URL") {
+		m.add("RABBITMQ_URL", "it is not set, and processes that run apart meet only through RabbitMQ",
+			"write amqp://user:password@host:5672/, or run `gateway serve --work`, which is both in one process")
+	}
+	if c.Env == Production && o.Role != Migrate && c.SecretsKey.Empty() && !m.has("SECRETS_KEY") {
+		m.add("SECRETS_KEY", "it is not set, and in production the secrets in the database are encrypted with it",
+			"write at least 32 characters, the same for every process, for example from: openssl rand -hex 32")
+	}
+	if o.Role == Serve && c.ManagementKey.Empty() && !m.has("MANAGEMENT_API_KEY") {
+		m.add("MANAGEMENT_API_KEY", "it is not set, and the management routes are protected by it", "write at least 16 characters, for example from: openssl rand -hex 32")
+	}
+}
+
+func checkProduction(c Config, o Options, m *Mistakes) {
+	if c.Env != Production {
+		return
+	}
+	if o.Role == Dev {
+		m.add("APP_ENV", "`gateway dev` has well-known secrets and is not for production", "run `gateway serve` and `gateway work`, or unset APP_ENV")
+	}
+	if demo(c.ManagementKey.Reveal()) {
+		m.add("MANAGEMENT_API_KEY", "it is a demo key, which everybody knows", "in production use your own, for example from: openssl rand -hex 32")
+	}
+	if demo(c.SecretsKey.Reveal()) {
+		m.add("SECRETS_KEY", "it is a demo key, which everybody knows", "in production use your own, for example from: openssl rand -hex 32")
+	}
+}
+
+// demo reports whether a key is one that examples use.
+func demo(key string) bool {
+	key = strings.ToLower(key)
+	for _, start := range []string{"dev-", "demo-", "test-", "local-", "example-", "your-"} {
+		if strings.HasPrefix(key, start) {
+			return true
+		}
+	}
+	for _, part := range []string{"-demo-", "change-me", "change_me", "changeme", "replace-me", "replace_me", "0123456789abcdef"} {
+		if strings.Contains(key, part) {
+			return true
+		}
+	}
+	return key != "" && strings.Count(key, key[:1]) == len(key)
+}
+
+func checkAcross(c Config, m *Mistakes) {
+	if c.Delivery.Timeout > 0 && c.Delivery.LockTTL > 0 && c.Delivery.Timeout >= c.Delivery.LockTTL {
+		m.add("PROCESSING_LOCK_TTL_SECONDS", fmt.Sprintf("%s does not outlive an attempt of DELIVERY_TIMEOUT_MS (%s)", c.Delivery.LockTTL, c.Delivery.Timeout),
+			"make the lock last longer than the attempt that it guards")
+	}
+	if c.Delivery.RetryCap > 0 && c.Delivery.RetryCap < c.Delivery.RetryBase {
+		m.add("RETRY_MAX_DELAY_MS", fmt.Sprintf("%s is less than RETRY_BASE_DELAY_MS (%s)", c.Delivery.RetryCap, c.Delivery.RetryBase),
+			"make the longest delay at least as long as the first")
+	}
+	named := map[string]string{}
+	for _, q := range []struct{ variable, name string }{
+		{"RABBITMQ_PROCESS_QUEUE", c.RabbitMQ.Process}, {"RABBITMQ_RETRY_QUEUE", c.RabbitMQ.Retry},
+		{"RABBITMQ_REPLAY_QUEUE", c.RabbitMQ.Replay}, {"RABBITMQ_DEAD_QUEUE", c.RabbitMQ.Dead},
+	} {
+		if other, taken := named[q.name]; taken && q.name != "" {
+			m.add(q.variable, fmt.Sprintf("%q is the name of %s too", q.name, other), "give each queue a name of its own")
+		}
+		named[q.name] = q.variable
+	}
+}

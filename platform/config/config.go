@@ -1,0 +1,116 @@
+// Package config reads what the program is told: environment variables over
+// configs/gateway.yaml over defaults. Everything that is wrong is reported at
+// once, by name, and no report holds a secret's value.
+package config
+
+import (
+	"net/netip"
+	"time"
+
+	"integration-gateway/platform/egress"
+	"integration-gateway/platform/secret"
+)
+
+// Env is where the program runs; it decides which conveniences are refused.
+type Env string
+
+// The environments.
+const (
+	Development Env = "development"
+	Test        Env = "test"
+	Production  Env = "production"
+)
+
+// Role is the command that asks: each needs different settings.
+type Role string
+
+// The roles.
+const (
+	Serve   Role = "serve"
+	Work    Role = "work"
+	Migrate Role = "migrate"
+	Seed    Role = "seed"
+	Dev     Role = "dev"
+)
+
+// Config is everything the program is told, checked.
+type Config struct {
+	Env      Env
+	HTTP     HTTP
+	Log      Log
+	Database Database
+	RedisURL secret.Value // empty: no fast path
+	RabbitMQ RabbitMQ
+	Webhook  Webhook
+	Delivery Delivery
+
+	ManagementKey secret.Value
+	// SecretsKey encrypts integrations' and destinations' secrets in the
+	// database; empty: they are stored as they are.
+	SecretsKey    secret.Value
+	WorkAddr      string // host:port of a worker's own listener; "" turns it off
+	ShutdownGrace time.Duration
+	EgressAllow   egress.Allow // what destinations may be besides public addresses
+}
+
+// HTTP is how requests are taken.
+type HTTP struct {
+	Host           string
+	Port           int            // 0 takes a free one
+	PublicBaseURL  string         // without a slash at the end; "" when unknown
+	TrustedProxies []netip.Prefix // whose forwarded headers count
+	ReadTimeout    time.Duration  // a whole request, body included
+	WriteTimeout   time.Duration
+	IdleTimeout    time.Duration
+}
+
+// Log is what is written about the program's work.
+type Log struct {
+	Level  string // a name that telemetry knows
+	Format string // json, text, or auto: text on a terminal
+}
+
+// Database is the system of record.
+type Database struct {
+	URL            secret.Value // postgres://… or sqlite://path
+	MaxConnections int          // PostgreSQL only
+}
+
+// SQLite reports whether the records are in a file of this machine.
+func (d Database) SQLite() bool { return scheme(d.URL.Reveal()) == "sqlite" }
+
+// RabbitMQ is the broker and the queues' names there.
+type RabbitMQ struct {
+	URL       secret.Value // empty: a queue in this process
+	Process   string
+	Retry     string // the stem of the retry ladder's names
+	Replay    string
+	Dead      string
+	QueueType string // classic or quorum
+}
+
+// Webhook bounds what senders may do.
+type Webhook struct {
+	RatePerMinute    int // verified requests per source and client address; 0 turns it off
+	FailurePerMinute int // refused requests per client address; 0 turns it off
+	MaxBodyBytes     int64
+	MaxInflightBytes int64 // of all bodies that are being read or stored
+	IdempotencyTTL   time.Duration
+}
+
+// Delivery is how events are sent on.
+type Delivery struct {
+	MaxAttempts int // in all, the first included
+	RetryBase   time.Duration
+	RetryCap    time.Duration
+	Timeout     time.Duration // one attempt
+	LockTTL     time.Duration
+	Concurrency int // deliveries under way at once in one process
+}
+
+// DemoKey is the management key of `gateway dev`, refused in production.
+const DemoKey = "gateway-demo-management-key"
+
+// MaxSourceBodyBytes is what a source may raise its own body limit to: GitHub
+// sends up to 25 MB.
+const MaxSourceBodyBytes = 32 << 20

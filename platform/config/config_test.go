@@ -1,0 +1,333 @@
+package config
+
+import (
+	"bufio"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"integration-gateway/platform/egress"
+	"integration-gateway/platform/secret"
+)
+
+const (
+	goodDatabase = "postgres://gateway:s3cr3t-in-url@127.0.0.1:5432/gateway"
+	goodKey      = "k-5f0c2b7e9a1d4c83"
+	goodSecrets  = "s-5f0c2b7e9a1d4c83-77b0e4c19fd2a635"
+)
+
+// enough is what `gateway serve` needs at least.
+var enough = map[string]string{
+	"DATABASE_URL":       goodDatabase,
+	"RABBITMQ_URL":       "amqp://guest:guest@127.0.0.1:5672/",
+	"MANAGEMENT_API_KEY": goodKey,
+}
+
+// setup leaves exactly these variables in the environment, in a folder without a
+// configuration file.
+func setup(t *testing.T, sets ...map[string]string) {
+	t.Helper()
+	t.Chdir(t.TempDir())
+	names := []string{"NODE_ENV", PathVariable}
+	for _, s := range settings(new(Config)) {
+		names = append(names, s.name)
+	}
+	for _, name := range names {
+		t.Setenv(name, "") // puts the present value back after the test
+		require.NoError(t, os.Unsetenv(name))
+	}
+	for _, set := range sets {
+		for name, value := range set {
+			t.Setenv(name, value)
+		}
+	}
+}
+
+func file(t *testing.T, text string) string {
+	path := filepath.Join(t.TempDir(), "gateway.yaml")
+	require.NoError(t, os.WriteFile(path, []byte(text), 0o600))
+	return path
+}
+
+func TestDefaults(t *testing.T) {
+	setup(t, enough)
+	c, err := Load(Options{Role: Serve})
+	require.NoError(t, err)
+	require.Equal(t, Config{
+		Env: Development,
+		HTTP: HTTP{Host: "0.0.0.0", Port: 3000, ReadTimeout: time.Minute,
+			WriteTimeout: time.Minute, IdleTimeout: 2 * time.Minute},
+		Log:      Log{Level: "info", Format: "auto"},
+		Database: Database{URL: secret.New(goodDatabase), MaxConnections: 20},
+		RabbitMQ: RabbitMQ{URL: secret.New(enough["RABBITMQ_URL"]), Process: "ig.events.process", Retry: "ig.events.retry",
+			Replay: "ig.events.replay", Dead: "ig.events.dead", QueueType: "classic"},
+		Webhook: Webhook{RatePerMinute: 6000, FailurePerMinute: 120, MaxBodyBytes: 5 << 20, MaxInflightBytes: 128 << 20, IdempotencyTTL: 24 * time.Hour},
+		Delivery: Delivery{MaxAttempts: 15, RetryBase: 5 * time.Second, RetryCap: 30 * time.Minute, Timeout: 15 * time.Second,
+			LockTTL: time.Minute, Concurrency: 64},
+		ManagementKey: secret.New(goodKey),
+		WorkAddr:      "127.0.0.1:3001",
+		ShutdownGrace: 25 * time.Second,
+		EgressAllow:   egress.Allow{Networks: loopback},
+	}, c)
+}
+
+func TestTheDefaultBudgetOutlastsAnHour(t *testing.T) {
+	setup(t, enough)
+	c, err := Load(Options{Role: Serve})
+	require.NoError(t, err)
+	total, delay := time.Duration(0), c.Delivery.RetryBase
+	for range c.Delivery.MaxAttempts - 1 {
+		total += min(delay, c.Delivery.RetryCap)
+		delay *= 2
+	}
+	require.Equal(t, 3*time.Hour+12*time.Minute+35*time.Second, total)
+	require.Greater(t, total/2, time.Hour, "even when chance halves every delay")
+}
+
+func TestEachVariableIsChecked(t *testing.T) {
+	for _, c := range []struct{ name, bad, problem string }{
+		{"APP_ENV", "staging", `"staging" is unknown; write one of development, test, production`},
+		{"APP_HOST", "http://x", `"http://x" is no host`},
+		{"APP_PORT", "65536", `"65536" is no whole number in its range; write one from 0 to 65535`},
+		{"APP_PORT", "-1", "from 0 to 65535"},
+		{"APP_PORT", "3e3", "no whole number"},
+		{"PUBLIC_BASE_URL", "hooks.example.com", "it is no base URL"},
+		{"PUBLIC_BASE_URL", "https://x/?q", "it is no base URL"},
+		{"TRUSTED_PROXIES", "10.0.0.0/33", `"10.0.0.0/33" is no network`},
+		{"HTTP_READ_TIMEOUT_MS", "99", "from 100 to 600000"},
+		{"HTTP_WRITE_TIMEOUT_MS", "1s", "no whole number"},
+		{"HTTP_IDLE_TIMEOUT_MS", "0", "from 1000 to 3600000"},
+		{"WORK_HTTP_ADDR", "3001", `"3001" is no host:port`},
+		{"WORK_HTTP_ADDR", "127.0.0.1:x", "is no host:port"},
+		{"SHUTDOWN_GRACE_SECONDS", "0", "from 1 to 600"},
+		{"LOG_LEVEL", "loud", `"loud" is unknown; write one of debug, info, warn, error, silent`},
+		{"LOG_FORMAT", "xml", "write one of auto, json, text"},
+		{"MANAGEMENT_API_KEY", "123456789012345", "it has 15 characters; use at least 16"},
+		{"MANAGEMENT_API_KEY", "twenty characters ok", "do not survive an HTTP header"},
+		{"SECRETS_KEY", strings.Repeat("ab", 15) + "c", "it has 31 characters; use at least 32"},
+		{"DATABASE_URL", "mysql://u:hunter2@h/d", "start it with postgres:// or postgresql:// or sqlite://"},
+		{"DATABASE_URL", "postgres://u:hunter2%zz@h/d", "it is not well-formed"},
+		{"DATABASE_URL", "postgres:///d", "names no host"},
+		{"DATABASE_URL", "sqlite://", "it names no file"},
+		{"DATABASE_URL", "sqlite:///tmp/x.db", "use PostgreSQL, or run `gateway serve --work`"},
+		{"DATABASE_MAX_CONNECTIONS", "1", "from 2 to 1000"},
+		{"REDIS_URL", "127.0.0.1:6379", "start it with redis:// or rediss:// or unix://"},
+		{"RABBITMQ_URL", "http://guest:hunter2@h", "start it with amqp:// or amqps://"},
+		{"RABBITMQ_URL", "", "meet only through RabbitMQ"},
+		{"RABBITMQ_PROCESS_QUEUE", "amq.mine", `"amq.mine" is no queue name`},
+		{"RABBITMQ_RETRY_QUEUE", strings.Repeat("q", 201), "at most 200 plain characters"},
+		{"RABBITMQ_REPLAY_QUEUE", "ig.events.process", `"ig.events.process" is the name of RABBITMQ_PROCESS_QUEUE too`},
+		{"RABBITMQ_DEAD_QUEUE", "a b", "is no queue name"},
+		{"RABBITMQ_QUEUE_TYPE", "stream", "write one of classic, quorum"},
+		{"WEBHOOK_RATE_LIMIT_PER_MINUTE", "many", "no whole number"},
+		{"WEBHOOK_FAILURE_LIMIT_PER_MINUTE", "-1", "no whole number"},
+		{"WEBHOOK_MAX_BODY_BYTES", "33554433", "from 1 to 33554432"},
+		{"MAX_INFLIGHT_BODY_BYTES", "33554431", "write one from 33554432"},
+		{"IDEMPOTENCY_TTL_SECONDS", "0", "write one from 1"},
+		{"PROCESSING_LOCK_TTL_SECONDS", "15", "does not outlive an attempt of DELIVERY_TIMEOUT_MS (15s)"},
+		{"MAX_PROCESSING_RETRIES", "0", "from 1 to 1000"},
+		{"RETRY_BASE_DELAY_MS", "0", "write one from 1"},
+		{"RETRY_MAX_DELAY_MS", "4999", "is less than RETRY_BASE_DELAY_MS (5s)"},
+		{"DELIVERY_TIMEOUT_MS", "0", "write one from 1"},
+		{"DELIVERY_CONCURRENCY", "0", "from 1 to 10000"},
+		{"EGRESS_ALLOW", "10.0.0.0/8, 300.1.1.1/8", `"300.1.1.1/8" is no network`},
+	} {
+		t.Run(c.name+"="+c.bad[:min(len(c.bad), 20)], func(t *testing.T) {
+			setup(t, enough, map[string]string{c.name: c.bad})
+			_, err := Load(Options{Role: Serve})
+			var mistakes Mistakes
+			require.ErrorAs(t, err, &mistakes)
+			require.Len(t, mistakes, 1)
+			require.Equal(t, c.name, mistakes[0].Name)
+			require.Contains(t, err.Error(), c.name+": ")
+			require.Contains(t, err.Error(), c.problem)
+			require.NotContains(t, err.Error(), "hunter2")
+		})
+	}
+}
+
+func TestBothSidesOfTheBoundaries(t *testing.T) {
+	setup(t, enough, map[string]string{
+		"APP_PORT": "0", "PROCESSING_LOCK_TTL_SECONDS": "16", "RETRY_MAX_DELAY_MS": "5000", "WEBHOOK_MAX_BODY_BYTES": "33554432",
+		"MAX_INFLIGHT_BODY_BYTES": "33554432", "MANAGEMENT_API_KEY": "1234567890123456", "WEBHOOK_RATE_LIMIT_PER_MINUTE": "0",
+		"HTTP_READ_TIMEOUT_MS": "100", "WORK_HTTP_ADDR": ":0", "LOG_LEVEL": "WARN", "MAX_PROCESSING_RETRIES": "1",
+		"TRUSTED_PROXIES": "10.1.2.3/8, ::1", "EGRESS_ALLOW": "10.0.0.0/8,Billing.Internal fd00::/8", "PUBLIC_BASE_URL": "https://hooks.example.com/",
+	})
+	c, err := Load(Options{Role: Serve})
+	require.NoError(t, err)
+	require.Equal(t, []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("::1/128")}, c.HTTP.TrustedProxies)
+	require.Equal(t, egress.Allow{Networks: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("fd00::/8")},
+		Hosts: []string{"billing.internal"}}, c.EgressAllow)
+	require.Equal(t, "https://hooks.example.com", c.HTTP.PublicBaseURL)
+}
+
+func TestEverythingWrongIsSaidAtOnce(t *testing.T) {
+	setup(t, map[string]string{"APP_PORT": "x", "DATABASE_URL": "mysql://u:hunter2@h", "MANAGEMENT_API_KEY": "hunter2", "LOG_LEVEL": "loud"})
+	_, err := Load(Options{Role: Serve, Path: file(t, "app_prot: 1\nretry_base_delay_ms: soon\n")})
+	var mistakes Mistakes
+	require.ErrorAs(t, err, &mistakes)
+	names := make([]string, len(mistakes))
+	for i, m := range mistakes {
+		names[i] = m.Name
+	}
+	require.ElementsMatch(t, []string{"app_prot", "APP_PORT", "LOG_LEVEL", "MANAGEMENT_API_KEY", "DATABASE_URL", "RABBITMQ_URL", "RETRY_BASE_DELAY_MS"}, names)
+	require.Len(t, strings.Split(err.Error(), "\n"), 1+len(mistakes), "one line each")
+	require.NotContains(t, err.Error(), "hunter2")
+}
+
+func TestWhatEachRoleNeeds(t *testing.T) {
+	sqlite := map[string]string{"DATABASE_URL": "sqlite://data/gateway.db", "MANAGEMENT_API_KEY": goodKey}
+	for _, c := range []struct {
+		sentence string
+		options  Options
+		env      map[string]string
+		problem  string // "" when it may start
+	}{
+		{"serve without a database is told of dev", Options{Role: Serve}, nil, "run `gateway dev`"},
+		{"work without a database is told of dev", Options{Role: Work}, nil, "run `gateway dev`"},
+		{"work needs no management key", Options{Role: Work}, map[string]string{"DATABASE_URL": goodDatabase, "RABBITMQ_URL": "amqp://h/"}, ""},
+		{"work needs RabbitMQ", Options{Role: Work}, map[string]string{"DATABASE_URL": goodDatabase}, "RABBITMQ_URL: it is not set"},
+		{"work refuses SQLite", Options{Role: Work}, map[string]string{"DATABASE_URL": "sqlite://x.db", "RABBITMQ_URL": "amqp://h/"}, "SQLite serves one process"},
+		{"serve --work takes SQLite and no RabbitMQ", Options{Role: Serve, Both: true}, sqlite, ""},
+		{"serve alone does not", Options{Role: Serve}, sqlite, "RABBITMQ_URL: it is not set"},
+		{"migrate needs the database alone", Options{Role: Migrate}, map[string]string{"DATABASE_URL": goodDatabase}, ""},
+		{"migrate needs the database", Options{Role: Migrate}, nil, "DATABASE_URL: it is not set"},
+		{"seed needs the database alone", Options{Role: Seed}, map[string]string{"DATABASE_URL": "sqlite://x.db"}, ""},
+		{"dev needs nothing", Options{Role: Dev}, nil, ""},
+		{"dev does not look at the servers of the shell", Options{Role: Dev}, map[string]string{"DATABASE_URL": "mysql://x", "REDIS_URL": "x", "RABBITMQ_URL": "x"}, ""},
+		{"production encrypts its secrets", Options{Role: Work}, map[string]string{"DATABASE_URL": goodDatabase, "RABBITMQ_URL": "amqp://h/", "APP_ENV": "production"}, "SECRETS_KEY: it is not set"},
+		{"dev is not for production", Options{Role: Dev}, map[string]string{"APP_ENV": "production", "SECRETS_KEY": goodSecrets}, "APP_ENV: `gateway dev` has well-known secrets"},
+	} {
+		t.Run(c.sentence, func(t *testing.T) {
+			setup(t, c.env)
+			cfg, err := Load(c.options)
+			if c.problem == "" {
+				require.NoError(t, err)
+				require.Equal(t, c.options.Role == Dev, cfg.ManagementKey.Equal(DemoKey))
+				return
+			}
+			require.ErrorContains(t, err, c.problem)
+		})
+	}
+}
+
+func TestProduction(t *testing.T) {
+	for _, c := range []struct{ sentence, key, problem string }{
+		{"a key of one's own is taken", goodKey, ""},
+		{"the demo key is refused", DemoKey, "it is a demo key"},
+		{"a development key is refused", "dev-management-key-1234", "it is a demo key"},
+		{"an example is refused", "please-change-me-soon", "it is a demo key"},
+		{"one letter over and over is refused", "aaaaaaaaaaaaaaaaaaaa", "it is a demo key"},
+	} {
+		t.Run(c.sentence, func(t *testing.T) {
+			setup(t, enough, map[string]string{"APP_ENV": "production", "MANAGEMENT_API_KEY": c.key, "SECRETS_KEY": goodSecrets})
+			cfg, err := Load(Options{Role: Serve})
+			if c.problem != "" {
+				require.ErrorContains(t, err, "MANAGEMENT_API_KEY: "+c.problem)
+				require.NotContains(t, err.Error(), c.key)
+				return
+			}
+			require.NoError(t, err)
+			require.Zero(t, cfg.EgressAllow, "in production not even loopback is allowed")
+		})
+	}
+}
+
+func TestNodeEnvCountsWhereAppEnvIsUnset(t *testing.T) {
+	for _, c := range []struct {
+		sentence, app, node string
+		role                Role
+		want                Env
+	}{
+		{"neither is development", "", "", Serve, Development},
+		{"NODE_ENV stands in", "", "production", Serve, Production},
+		{"APP_ENV wins", "test", "production", Serve, Test},
+		{"dev does not look at NODE_ENV", "", "production", Dev, Development},
+	} {
+		t.Run(c.sentence, func(t *testing.T) {
+			setup(t, enough, map[string]string{"APP_ENV": c.app, "NODE_ENV": c.node, "SECRETS_KEY": goodSecrets})
+			cfg, err := Load(Options{Role: c.role})
+			require.NoError(t, err)
+			require.Equal(t, c.want, cfg.Env)
+		})
+	}
+}
+
+func TestWhoWins(t *testing.T) {
+	path := file(t, "app_port: 4000\nlog_level: debug\nwork_http_addr: 127.0.0.1:9\nredis_url: redis://h:1\negress_allow: [10.0.0.0/8, billing.internal]\n")
+	setup(t, enough, map[string]string{"APP_PORT": "5000", "REDIS_URL": "", "LOG_LEVEL": "", "SOMETHING_ELSE": "ignored"})
+	c, err := Load(Options{Role: Serve, Path: path})
+	require.NoError(t, err)
+	require.Equal(t, 5000, c.HTTP.Port, "the environment wins over the file")
+	require.Equal(t, "debug", c.Log.Level, "an empty variable that cannot be empty is as if it were not set")
+	require.True(t, c.RedisURL.Empty(), "an empty variable that can be empty turns the file's value off")
+	require.Equal(t, "127.0.0.1:9", c.WorkAddr, "the file wins over the default")
+	require.Equal(t, []string{"billing.internal"}, c.EgressAllow.Hosts)
+
+	c, err = Load(Options{Role: Serve, Path: path, Flags: map[string]string{"APP_PORT": "6000"}})
+	require.NoError(t, err)
+	require.Equal(t, 6000, c.HTTP.Port, "a flag wins over the environment")
+
+	t.Setenv(PathVariable, path)
+	t.Setenv("APP_PORT", "")
+	c, err = Load(Options{Role: Serve})
+	require.NoError(t, err)
+	require.Equal(t, 4000, c.HTTP.Port, "the variable names the file")
+}
+
+func TestMistakesInTheFile(t *testing.T) {
+	for _, c := range []struct{ sentence, text, problem string }{
+		{"a misspelt key", "app_prot: 3000", "app_prot: there is no such key"},
+		{"and what was meant", "app_prot: 3000", "did you mean app_port?"},
+		{"a misspelt key without a value", "databse_url:", "did you mean database_url?"},
+		{"a key in a section", "app:\n  port: 3000", "did you mean app_port?"},
+		{"a key like no other", "colour: blue", "delete it"},
+		{"a section for a value", "app_port:\n  - 1\n  - 2", "no whole number"},
+		{"no YAML", "app_port: [", "cannot be read"},
+		{"no mapping", "hunter2", "it is not a YAML mapping"},
+	} {
+		t.Run(c.sentence, func(t *testing.T) {
+			setup(t, enough)
+			_, err := Load(Options{Role: Serve, Path: file(t, c.text)})
+			require.ErrorContains(t, err, c.problem)
+			require.NotContains(t, err.Error(), "hunter2")
+		})
+	}
+	setup(t, enough)
+	_, err := Load(Options{Role: Serve, Path: "no/such.yaml"})
+	require.ErrorContains(t, err, "--config: no/such.yaml cannot be read: no such file or directory")
+}
+
+func TestTheListedFileIsTheDefaults(t *testing.T) {
+	listed, err := filepath.Abs(filepath.Join("..", "..", "configs", "gateway.yaml"))
+	require.NoError(t, err)
+	setup(t, enough)
+	want, err := Load(Options{Role: Serve})
+	require.NoError(t, err)
+	got, err := Load(Options{Role: Serve, Path: listed})
+	require.NoError(t, err)
+	require.Equal(t, want, got)
+
+	f, err := os.Open(listed)
+	require.NoError(t, err)
+	defer func() { _ = f.Close() }()
+	remaining := settings(new(Config))
+	previous := ""
+	for lines := bufio.NewScanner(f); lines.Scan(); previous = lines.Text() {
+		line := lines.Text()
+		if line == "" || strings.HasPrefix(line, "#") {
+			continue
+		}
+		require.NotEmpty(t, remaining, line)
+		next := remaining[0]
+		remaining = remaining[1:]
+		require.Equal(t, strings.TrimRight(strings.ToLower(next.name)+": "+next.fallback, " "), line, "in the order of the code")
+		require.True(t, strings.HasPrefix(previous, "# "), "%s needs a comment of one line", line)
+	}
+	require.Empty(t, remaining, "configs/gateway.yaml lists every key")
+}

@@ -1,0 +1,204 @@
+package config
+
+import (
+	"fmt"
+	"net"
+	"net/netip"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"integration-gateway/platform/egress"
+	"integration-gateway/platform/secret"
+	"integration-gateway/platform/telemetry"
+)
+
+// Each function here gives a reader that checks a text and puts it in place.
+
+func plain(into *string) func(string) error {
+	return func(text string) error {
+		if strings.ContainsAny(text, " \t\r\n/") {
+			return wrong(fmt.Sprintf("%q is no host", text), "write an address such as 0.0.0.0, or a host name")
+		}
+		*into = text
+		return nil
+	}
+}
+
+func integer[N int | int64](into *N, low, high int64) func(string) error {
+	return func(text string) error {
+		n, err := strconv.ParseInt(text, 10, 64)
+		if err != nil || n < low || n > high {
+			return wrong(fmt.Sprintf("%q is no whole number in its range", text), "write one from %d to %d", low, high)
+		}
+		*into = N(n)
+		return nil
+	}
+}
+
+func duration(into *time.Duration, unit time.Duration, low, high int64) func(string) error {
+	return func(text string) error {
+		var n int64
+		if err := integer(&n, low, high)(text); err != nil {
+			return err
+		}
+		*into = time.Duration(n) * unit
+		return nil
+	}
+}
+
+func oneOf(into *string, allowed ...string) func(string) error {
+	return func(text string) error {
+		if !slices.Contains(allowed, text) {
+			return wrong(fmt.Sprintf("%q is unknown", text), "write one of %s", strings.Join(allowed, ", "))
+		}
+		*into = text
+		return nil
+	}
+}
+
+func environment(into *Env) func(string) error {
+	return func(text string) error {
+		var name string
+		err := oneOf(&name, string(Development), string(Test), string(Production))(text)
+		*into = Env(name)
+		return err
+	}
+}
+
+func level(into *string) func(string) error {
+	return func(text string) error {
+		if _, err := telemetry.ParseLevel(text); err != nil {
+			return wrong(fmt.Sprintf("%q is unknown", text), "write one of debug, info, warn, error, silent")
+		}
+		*into = text
+		return nil
+	}
+}
+
+func key(into *secret.Value, atLeast int) func(string) error {
+	return func(text string) error {
+		switch {
+		case strings.ContainsFunc(text, func(r rune) bool { return r <= ' ' || r > '~' }):
+			return wrong("it holds characters that do not survive an HTTP header", "use letters, digits and punctuation, without spaces")
+		case len(text) < atLeast:
+			return wrong(fmt.Sprintf("it has %d characters", len(text)), "use at least %d, for example from: openssl rand -hex 32", atLeast)
+		}
+		*into = secret.New(text)
+		return nil
+	}
+}
+
+// serverURL takes a URL that may hold a password: nothing of it is shown.
+func serverURL(into *secret.Value, schemes ...string) func(string) error {
+	return func(text string) error {
+		if text == "" {
+			*into = secret.Value{}
+			return nil
+		}
+		fix := "start it with " + strings.Join(schemes, ":// or ") + "://"
+		s := scheme(text)
+		if !slices.Contains(schemes, s) {
+			return wrong("its scheme is none of those this program has drivers for", "%s", fix)
+		}
+		u, err := url.Parse(text)
+		if s == "sqlite" || s == "unix" { // a path, which may hold what a URL may not
+			if strings.TrimPrefix(text, s+"://") == "" {
+				return wrong("it names no file", "write %s://path/to/file", s)
+			}
+		} else if err != nil || u.Hostname() == "" && !strings.Contains(u.RawQuery, "host=") {
+			return wrong("it is not well-formed or names no host", "write %s://user:password@host:port/…, with %%XX for special characters in the password", s)
+		}
+		*into = secret.New(text)
+		return nil
+	}
+}
+
+func scheme(text string) string {
+	s, _, found := strings.Cut(text, "://")
+	if !found {
+		return ""
+	}
+	return strings.ToLower(s)
+}
+
+func baseURL(into *string) func(string) error {
+	return func(text string) error {
+		if text == "" {
+			return nil
+		}
+		u, err := url.Parse(text)
+		if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" || u.User != nil || u.RawQuery != "" || u.Fragment != "" {
+			return wrong("it is no base URL", "write one such as https://hooks.example.com, without user, query or fragment")
+		}
+		*into = strings.TrimRight(text, "/")
+		return nil
+	}
+}
+
+func address(into *string) func(string) error {
+	return func(text string) error {
+		*into = ""
+		if text == "" {
+			return nil
+		}
+		_, port, err := net.SplitHostPort(text)
+		if n, e := strconv.ParseUint(port, 10, 16); err != nil || e != nil || n > 65535 {
+			return wrong(fmt.Sprintf("%q is no host:port", text), "write one such as 127.0.0.1:3001, or leave it empty to turn the listener off")
+		}
+		*into = text
+		return nil
+	}
+}
+
+func list(text string) []string {
+	return strings.FieldsFunc(text, func(r rune) bool { return r == ',' || r == ' ' || r == '\n' || r == '\t' })
+}
+
+func network(text string) (netip.Prefix, error) {
+	if addr, err := netip.ParseAddr(text); err == nil {
+		return netip.PrefixFrom(addr, addr.BitLen()), nil
+	}
+	prefix, err := netip.ParsePrefix(text)
+	return prefix.Masked(), err
+}
+
+func networks(into *[]netip.Prefix) func(string) error {
+	return func(text string) error {
+		*into = nil
+		for _, part := range list(text) {
+			prefix, err := network(part)
+			if err != nil {
+				return wrong(fmt.Sprintf("%q is no network", part), "write addresses or networks such as 10.0.0.0/8, separated by commas")
+			}
+			*into = append(*into, prefix)
+		}
+		return nil
+	}
+}
+
+func destinations(into *egress.Allow) func(string) error {
+	return func(text string) error {
+		allow, err := egress.ParseAllow(list(text))
+		if err != nil {
+			return wrong(strings.ReplaceAll(err.Error(), "\n", "; "), "write networks such as 10.1.0.0/16 and hosts such as billing.internal, separated by commas")
+		}
+		*into = allow
+		return nil
+	}
+}
+
+// queueNameLimit leaves room in AMQP's 255 bytes for a rung of the retry ladder.
+const queueNameLimit = 200
+
+func queueName(into *string) func(string) error {
+	return func(text string) error {
+		if len(text) > queueNameLimit || strings.HasPrefix(text, "amq.") || strings.ContainsFunc(text, func(r rune) bool { return r <= ' ' || r > '~' }) {
+			return wrong(fmt.Sprintf("%q is no queue name", text), "write at most %d plain characters that do not start with amq.", queueNameLimit)
+		}
+		*into = text
+		return nil
+	}
+}

@@ -1,0 +1,72 @@
+package config
+
+import "time"
+
+// setting is one variable: NAME in the environment, name in the YAML file.
+type setting struct {
+	name     string
+	fallback string
+	read     func(text string) error // its error is a problem
+	// blank says that an empty value means something ("off"), rather than "as
+	// if it were not set".
+	blank bool
+}
+
+// settings is every variable there is, its default, and where it goes in c.
+// configs/gateway.yaml lists the same in the same order; a test compares them.
+func settings(c *Config) []setting {
+	return append(processSettings(c), append(storeSettings(c), flowSettings(c)...)...)
+}
+
+func processSettings(c *Config) []setting {
+	return []setting{
+		{name: "APP_ENV", fallback: string(Development), read: environment(&c.Env)},
+		{name: "APP_HOST", fallback: "0.0.0.0", read: plain(&c.HTTP.Host)},
+		{name: "APP_PORT", fallback: "3000", read: integer(&c.HTTP.Port, 0, 65535)},
+		{name: "PUBLIC_BASE_URL", blank: true, read: baseURL(&c.HTTP.PublicBaseURL)},
+		{name: "TRUSTED_PROXIES", blank: true, read: networks(&c.HTTP.TrustedProxies)},
+		{name: "HTTP_READ_TIMEOUT_MS", fallback: "60000", read: duration(&c.HTTP.ReadTimeout, time.Millisecond, 100, 600_000)},
+		{name: "HTTP_WRITE_TIMEOUT_MS", fallback: "60000", read: duration(&c.HTTP.WriteTimeout, time.Millisecond, 100, 600_000)},
+		{name: "HTTP_IDLE_TIMEOUT_MS", fallback: "120000", read: duration(&c.HTTP.IdleTimeout, time.Millisecond, 1000, 3_600_000)},
+		{name: "WORK_HTTP_ADDR", fallback: "127.0.0.1:3001", blank: true, read: address(&c.WorkAddr)},
+		{name: "SHUTDOWN_GRACE_SECONDS", fallback: "25", read: duration(&c.ShutdownGrace, time.Second, 1, 600)},
+		{name: "LOG_LEVEL", fallback: "info", read: level(&c.Log.Level)},
+		{name: "LOG_FORMAT", fallback: "auto", read: oneOf(&c.Log.Format, "auto", "json", "text")},
+		{name: "MANAGEMENT_API_KEY", read: key(&c.ManagementKey, 16)},
+		{name: "SECRETS_KEY", read: key(&c.SecretsKey, 32)},
+	}
+}
+
+func storeSettings(c *Config) []setting {
+	return []setting{
+		{name: "DATABASE_URL", read: serverURL(&c.Database.URL, "postgres", "postgresql", "sqlite")},
+		{name: "DATABASE_MAX_CONNECTIONS", fallback: "20", read: integer(&c.Database.MaxConnections, 2, 1000)},
+		{name: "REDIS_URL", blank: true, read: serverURL(&c.RedisURL, "redis", "rediss", "unix")},
+		{name: "RABBITMQ_URL", blank: true, read: serverURL(&c.RabbitMQ.URL, "amqp", "amqps")},
+		{name: "RABBITMQ_PROCESS_QUEUE", fallback: "ig.events.process", read: queueName(&c.RabbitMQ.Process)},
+		{name: "RABBITMQ_RETRY_QUEUE", fallback: "ig.events.retry", read: queueName(&c.RabbitMQ.Retry)},
+		{name: "RABBITMQ_REPLAY_QUEUE", fallback: "ig.events.replay", read: queueName(&c.RabbitMQ.Replay)},
+		{name: "RABBITMQ_DEAD_QUEUE", fallback: "ig.events.dead", read: queueName(&c.RabbitMQ.Dead)},
+		{name: "RABBITMQ_QUEUE_TYPE", fallback: "classic", read: oneOf(&c.RabbitMQ.QueueType, "classic", "quorum")},
+	}
+}
+
+func flowSettings(c *Config) []setting {
+	return []setting{
+		{name: "WEBHOOK_RATE_LIMIT_PER_MINUTE", fallback: "6000", read: integer(&c.Webhook.RatePerMinute, 0, 100_000_000)},
+		{name: "WEBHOOK_FAILURE_LIMIT_PER_MINUTE", fallback: "120", read: integer(&c.Webhook.FailurePerMinute, 0, 100_000_000)},
+		{name: "WEBHOOK_MAX_BODY_BYTES", fallback: "5242880", read: integer(&c.Webhook.MaxBodyBytes, 1, MaxSourceBodyBytes)},
+		{name: "MAX_INFLIGHT_BODY_BYTES", fallback: "134217728", read: integer(&c.Webhook.MaxInflightBytes, MaxSourceBodyBytes, 64<<30)},
+		{name: "IDEMPOTENCY_TTL_SECONDS", fallback: "86400", read: duration(&c.Webhook.IdempotencyTTL, time.Second, 1, 31_536_000)},
+		{name: "PROCESSING_LOCK_TTL_SECONDS", fallback: "60", read: duration(&c.Delivery.LockTTL, time.Second, 1, 86_400)},
+		// With the delays below, 15 attempts last 3 h 12 min (5 s, 10 s, 20 s … 21 min,
+		// then five times 30 min): an hour's outage of a destination loses nothing.
+		{name: "MAX_PROCESSING_RETRIES", fallback: "15", read: integer(&c.Delivery.MaxAttempts, 1, 1000)},
+		{name: "RETRY_BASE_DELAY_MS", fallback: "5000", read: duration(&c.Delivery.RetryBase, time.Millisecond, 1, 86_400_000)},
+		{name: "RETRY_MAX_DELAY_MS", fallback: "1800000", read: duration(&c.Delivery.RetryCap, time.Millisecond, 1, 604_800_000)},
+		{name: "DELIVERY_TIMEOUT_MS", fallback: "15000", read: duration(&c.Delivery.Timeout, time.Millisecond, 1, 600_000)},
+		{name: "DELIVERY_CONCURRENCY", fallback: "64", read: integer(&c.Delivery.Concurrency, 1, 10_000)},
+		// Its default depends on APP_ENV: loopback in development and test.
+		{name: "EGRESS_ALLOW", blank: true, read: destinations(&c.EgressAllow)},
+	}
+}

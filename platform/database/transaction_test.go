@@ -1,0 +1,224 @@
+package database_test
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"integration-gateway/platform/clock"
+	"integration-gateway/platform/database"
+	"integration-gateway/platform/fault"
+	"integration-gateway/platform/id"
+	"integration-gateway/platform/testkit"
+)
+
+const bumpSQL = `UPDATE event_states SET processing_attempts = processing_attempts + 1 WHERE event_id = $1`
+
+func attemptsOf(t *testing.T, db *database.DB, event string) int {
+	t.Helper()
+	var n int
+	require.NoError(t, db.Get(context.Background(), &n, `SELECT processing_attempts FROM event_states WHERE event_id = $1`, event))
+	return n
+}
+
+func TestADeadlocksVictimIsBegunAnew(t *testing.T) {
+	db := testkit.Open(t, testkit.Postgres(t))
+	ctx := context.Background()
+	ids := insertStates(t, db, noon, noon)
+	hasFirst := []chan struct{}{make(chan struct{}), make(chan struct{})}
+	runs, ended := make(chan int, 20), make(chan error, 2)
+	for me, order := range [][]string{{ids[0], ids[1]}, {ids[1], ids[0]}} {
+		go func() {
+			run, announced := 0, 0
+			err := db.InTx(ctx, func(tx *database.Tx) error {
+				run++
+				tx.AfterCommit(func() { announced++ })
+				if _, err := tx.Exec(ctx, bumpSQL, order[0]); err != nil {
+					return fmt.Errorf("first: %w", err)
+				}
+				if run == 1 {
+					close(hasFirst[me])
+				}
+				<-hasFirst[1-me]
+				_, err := tx.Exec(ctx, bumpSQL, order[1])
+				return err
+			})
+			if err == nil && announced != 1 {
+				err = fmt.Errorf("announced %d times", announced)
+			}
+			runs <- run
+			ended <- err
+		}()
+	}
+	require.NoError(t, <-ended)
+	require.NoError(t, <-ended)
+	require.Equal(t, 3, <-runs+<-runs, "one of the two ran twice")
+	require.Equal(t, []int{2, 2}, []int{attemptsOf(t, db, ids[0]), attemptsOf(t, db, ids[1])})
+}
+
+func TestATransactionThatAlwaysLosesGivesUp(t *testing.T) {
+	db := testkit.Open(t, testkit.Postgres(t))
+	runs := 0
+	err := db.InTx(context.Background(), func(tx *database.Tx) error {
+		runs++
+		_, err := tx.Exec(context.Background(), `DO $$ BEGIN RAISE EXCEPTION 'lost' USING ERRCODE = 'serialization_failure'; END $$`)
+		return err
+	})
+	require.True(t, fault.Is(err, fault.Unavailable), "%v", err)
+	require.Equal(t, 4, runs)
+}
+
+func TestAMistakeIsNotTriedAgain(t *testing.T) {
+	testkit.EachStore(t, func(t *testing.T, db *database.DB) {
+		for _, failure := range []error{errors.New("ours"), fault.Invalid.New("theirs", "theirs"), sql.ErrNoRows} {
+			runs := 0
+			err := db.InTx(context.Background(), func(*database.Tx) error {
+				runs++
+				return failure
+			})
+			require.Equal(t, failure, err, "an error that is not the database's passes unchanged")
+			require.Equal(t, 1, runs)
+		}
+		err := db.Get(context.Background(), new(int), `SELECT nonsense FROM nowhere`)
+		require.True(t, fault.Is(err, fault.Internal), "%v", err)
+		require.Equal(t, sql.ErrNoRows, db.Get(context.Background(), new(string), `SELECT event_id FROM event_states`))
+	})
+}
+
+func TestAPanicLeavesNoTransactionBehind(t *testing.T) {
+	testkit.EachStore(t, func(t *testing.T, db *database.DB) {
+		ids := insertStates(t, db, noon)
+		require.Panics(t, func() {
+			_ = db.InTx(context.Background(), func(tx *database.Tx) error {
+				if _, err := tx.Exec(context.Background(), bumpSQL, ids[0]); err != nil {
+					return err
+				}
+				panic("a bug")
+			})
+		})
+		ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+		defer cancel()
+		require.NoError(t, db.InTx(ctx, func(tx *database.Tx) error {
+			_, err := tx.Exec(ctx, bumpSQL, ids[0])
+			return err
+		}))
+		require.Equal(t, 1, attemptsOf(t, db, ids[0]))
+	})
+}
+
+func TestConcurrentWritersLoseNothing(t *testing.T) {
+	testkit.EachStore(t, func(t *testing.T, db *database.DB) {
+		const writers, writes = 8, 25
+		ids := insertStates(t, db, noon)
+		ended := make(chan error)
+		for range writers {
+			go func() {
+				for range writes {
+					if err := readAndWrite(db, ids[0]); err != nil {
+						ended <- err
+						return
+					}
+				}
+				ended <- nil
+			}()
+		}
+		for range writers {
+			require.NoError(t, <-ended)
+		}
+		require.Equal(t, writers*writes, attemptsOf(t, db, ids[0]))
+	})
+}
+
+// readAndWrite loses another's write unless the row is locked from the read on.
+func readAndWrite(db *database.DB, event string) error {
+	ctx := context.Background()
+	return db.InTx(ctx, func(tx *database.Tx) error {
+		var n int
+		if err := tx.Get(ctx, &n, `SELECT processing_attempts FROM event_states WHERE event_id = $1`+tx.Dialect.ForUpdate, event); err != nil {
+			return err
+		}
+		_, err := tx.Exec(ctx, `UPDATE event_states SET processing_attempts = $1 WHERE event_id = $2`, n+1, event)
+		return err
+	})
+}
+
+func TestAReaderDoesNotWaitForAWriter(t *testing.T) {
+	testkit.EachStore(t, func(t *testing.T, db *database.DB) {
+		ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+		defer cancel()
+		ids := insertStates(t, db, noon)
+		require.NoError(t, db.InTx(ctx, func(tx *database.Tx) error {
+			if _, err := tx.Exec(ctx, bumpSQL, ids[0]); err != nil {
+				return err
+			}
+			require.Equal(t, 0, attemptsOf(t, db, ids[0]), "nor does it see what is not committed")
+			return nil
+		}))
+		require.Equal(t, 1, attemptsOf(t, db, ids[0]))
+	})
+}
+
+func TestAnotherProcessMayWriteToTheSameSQLiteFile(t *testing.T) {
+	u := testkit.SQLite(t)
+	pools := []*database.DB{testkit.Open(t, u), testkit.Open(t, u)}
+	ids := insertStates(t, pools[0], noon)
+	ended := make(chan error)
+	for _, db := range pools {
+		go func() {
+			for range 50 {
+				if err := readAndWrite(db, ids[0]); err != nil {
+					ended <- err
+					return
+				}
+			}
+			ended <- nil
+		}()
+	}
+	require.NoError(t, <-ended)
+	require.NoError(t, <-ended)
+	require.Equal(t, 100, attemptsOf(t, pools[1], ids[0]))
+}
+
+func TestReadsCannotWriteOnSQLite(t *testing.T) {
+	db := testkit.Open(t, testkit.SQLite(t))
+	var ids []string
+	require.Error(t, db.Select(context.Background(), &ids, `DELETE FROM installation RETURNING id`))
+}
+
+func TestARefusedRowIsKnownByItsConstraint(t *testing.T) {
+	testkit.EachStore(t, func(t *testing.T, db *database.DB) {
+		event, destination := id.New(), id.New()
+		attempt := func(attemptID string, no int, status string) error {
+			return db.InTx(context.Background(), func(tx *database.Tx) error {
+				rows := database.NewRows("id uuid", "normalized_event_id uuid", "integration_id uuid", "destination_id uuid", "job_id uuid",
+					"attempt_no bigint", "status text", "duration_ms bigint", "created_at timestamptz")
+				rows.Add(attemptID, event, event, destination, event, no, status, 1, clock.System())
+				return tx.Insert(context.Background(), "delivery_attempts", rows)
+			})
+		}
+		first := id.New()
+		require.NoError(t, attempt(first, 1, "success"))
+		require.False(t, db.Dialect.IsUnique(nil))
+		require.True(t, db.Dialect.IsUnique(attempt(first, 2, "success")), "the key is taken")
+		require.True(t, db.Dialect.IsUnique(attempt(id.New(), 1, "success")), "the number is taken")
+		check := attempt(id.New(), 2, "splendid")
+		require.Error(t, check)
+		require.False(t, db.Dialect.IsUnique(check), "another constraint")
+		require.False(t, db.Dialect.IsUnique(errors.New("UNIQUE constraint failed")), "a text proves nothing")
+		require.NoError(t, attempt(id.New(), 2, "failed"))
+	})
+}
+
+func TestMoreRowsThanOneStatementTakesGoInTogether(t *testing.T) {
+	testkit.EachStore(t, func(t *testing.T, db *database.DB) {
+		insertStates(t, db, make([]time.Time, 9_000)...)
+		var n int
+		require.NoError(t, db.Get(context.Background(), &n, `SELECT count(*) FROM event_states`))
+		require.Equal(t, 9_000, n)
+	})
+}

@@ -1,0 +1,97 @@
+package egress
+
+import (
+	"net/netip"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+const public Refusal = 0
+
+func TestJudge(t *testing.T) {
+	for _, c := range []struct {
+		name  string
+		addrs map[string]Refusal
+	}{
+		{"0.0.0.0/8", map[string]Refusal{"0.0.0.0": Unspecified, "0.255.255.255": Unspecified, "1.0.0.0": public}},
+		{"10.0.0.0/8", map[string]Refusal{"9.255.255.255": public, "10.0.0.0": Private, "10.255.255.255": Private, "11.0.0.0": public}},
+		{"100.64.0.0/10", map[string]Refusal{"100.63.255.255": public, "100.64.0.0": SharedCarrier, "100.127.255.255": SharedCarrier, "100.128.0.0": public}},
+		{"127.0.0.0/8", map[string]Refusal{"126.255.255.255": public, "127.0.0.0": Loopback, "127.0.0.1": Loopback, "127.255.255.255": Loopback, "128.0.0.0": public}},
+		{"169.254.0.0/16", map[string]Refusal{"169.253.255.255": public, "169.254.0.0": LinkLocal, "169.254.255.255": LinkLocal, "169.255.0.0": public}},
+		{"metadata", map[string]Refusal{
+			"169.254.169.253": LinkLocal, "169.254.169.254": Metadata, "169.254.169.255": LinkLocal, "169.254.170.2": Metadata, "169.254.170.23": Metadata,
+			"168.63.129.15": public, "168.63.129.16": Metadata, "168.63.129.17": public,
+			"100.100.100.199": SharedCarrier, "100.100.100.200": Metadata, "192.0.0.192": Metadata,
+			"fd00:ec2::253": Private, "fd00:ec2::254": Metadata, "fd00:ec2::23": Metadata, "fd20:ce::254": Metadata,
+		}},
+		{"172.16.0.0/12", map[string]Refusal{"172.15.255.255": public, "172.16.0.0": Private, "172.31.255.255": Private, "172.32.0.0": public}},
+		{"192.0.0.0/24", map[string]Refusal{"191.255.255.255": public, "192.0.0.0": Reserved, "192.0.0.255": Reserved, "192.0.1.0": public}},
+		{"192.0.2.0/24", map[string]Refusal{"192.0.1.255": public, "192.0.2.0": Documentation, "192.0.2.255": Documentation, "192.0.3.0": public}},
+		{"192.88.99.0/24", map[string]Refusal{"192.88.98.255": public, "192.88.99.0": Reserved, "192.88.99.255": Reserved, "192.88.100.0": public}},
+		{"192.168.0.0/16", map[string]Refusal{"192.167.255.255": public, "192.168.0.0": Private, "192.168.255.255": Private, "192.169.0.0": public}},
+		{"198.18.0.0/15", map[string]Refusal{"198.17.255.255": public, "198.18.0.0": Benchmarking, "198.19.255.255": Benchmarking, "198.20.0.0": public}},
+		{"198.51.100.0/24", map[string]Refusal{"198.51.99.255": public, "198.51.100.0": Documentation, "198.51.100.255": Documentation, "198.51.101.0": public}},
+		{"203.0.113.0/24", map[string]Refusal{"203.0.112.255": public, "203.0.113.0": Documentation, "203.0.113.255": Documentation, "203.0.114.0": public}},
+		{"224.0.0.0/4 and 240.0.0.0/4", map[string]Refusal{"223.255.255.255": public, "224.0.0.0": Multicast, "239.255.255.255": Multicast,
+			"240.0.0.0": Reserved, "255.255.255.254": Reserved, "255.255.255.255": Broadcast}},
+
+		{"IPv6 beside ::", map[string]Refusal{"::": Unspecified, "::1": Loopback, "::2": Unspecified}},
+		{"what IANA has given out", map[string]Refusal{"1fff:ffff::": Reserved, "2000::": public, "2606:4700::1111": public, "3ffe::": public, "4000::": Reserved}},
+		{"2001::/23", map[string]Refusal{"2000:ffff::": public, "2001::": Reserved, "2001:1ff:ffff::": Reserved, "2001:200::": public}},
+		{"2001:2::/48", map[string]Refusal{"2001:1:ffff::": Reserved, "2001:2::": Benchmarking, "2001:2:0:ffff::": Benchmarking, "2001:2:1::": Reserved}},
+		{"2001:db8::/32", map[string]Refusal{"2001:db7:ffff::": public, "2001:db8::": Documentation, "2001:db8:ffff::": Documentation, "2001:db9::": public}},
+		{"3fff::/20", map[string]Refusal{"3ffe:ffff::": public, "3fff::": Documentation, "3fff:fff::": Documentation, "3fff:1000::": public}},
+		{"fc00::/7", map[string]Refusal{"fbff:ffff::": Reserved, "fc00::": Private, "fdff:ffff::": Private, "fe00::": Reserved}},
+		{"fe80::/10", map[string]Refusal{"fe7f:ffff::": Reserved, "fe80::": LinkLocal, "febf:ffff::": LinkLocal, "fec0::": Private, "feff:ffff::": Private}},
+		{"with a zone", map[string]Refusal{"fe80::1%eth0": LinkLocal, "2606:4700::1111%eth0": public}},
+		{"ff00::/8", map[string]Refusal{"ff00::": Multicast, "ffff:ffff::": Multicast}},
+		{"discard only, SRv6", map[string]Refusal{"100::1": Reserved, "5f00::1": Reserved}},
+
+		{"IPv4-mapped", map[string]Refusal{"::ffff:8.8.8.8": public, "::ffff:127.0.0.1": Loopback, "::ffff:10.0.0.1": Private, "::ffff:169.254.169.254": Metadata}},
+		{"IPv4-compatible is never routed", map[string]Refusal{"::8.8.8.8": Reserved, "::127.0.0.1": Loopback, "::10.0.0.1": Private}},
+		{"NAT64", map[string]Refusal{"64:ff9b::8.8.8.8": public, "64:ff9b::127.0.0.1": Loopback, "64:ff9b::169.254.169.254": Metadata,
+			"64:ff9b::1:8.8.8.8": Reserved, "64:ff9b:1::8.8.8.8": Private, "64:ff9b:2::": Reserved}},
+		{"IPv4-translated", map[string]Refusal{"::ffff:0:8.8.8.8": Reserved, "::ffff:0:127.0.0.1": Reserved}},
+		{"6to4", map[string]Refusal{"2002:808:808::1": public, "2002:7f00:1::1": Loopback, "2002:a00:1::1": Private, "2002:a9fe:a9fe::1": Metadata, "2003::": public}},
+		{"Teredo", map[string]Refusal{"2001:0:808:808::": Reserved}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			for text, want := range c.addrs {
+				got, refused := Allow{}.judge(netip.MustParseAddr(text))
+				require.Equal(t, want, got, text)
+				require.Equal(t, want != public, refused, text)
+			}
+		})
+	}
+	_, refused := Allow{}.judge(netip.Addr{})
+	require.True(t, refused, "no address")
+}
+
+func TestJudgeAllowsWhatTheOperatorAllows(t *testing.T) {
+	allow, err := ParseAllow([]string{"10.1.0.0/16", "127.0.0.1", "fd00:1::/32", "169.254.169.254"})
+	require.NoError(t, err)
+	for text, want := range map[string]Refusal{
+		"10.0.255.255": Private, "10.1.0.0": public, "10.1.255.255": public, "10.2.0.0": Private,
+		"127.0.0.0": Loopback, "127.0.0.1": public, "127.0.0.2": Loopback,
+		"fd00:0:ffff::": Private, "fd00:1::": public, "fd00:2::": Private,
+		"169.254.169.253": LinkLocal, "169.254.169.254": public,
+		"::ffff:10.1.0.1": public, "::ffff:10.2.0.1": Private,
+		"64:ff9b::10.1.0.1": public, "2002:a01:1::": public, "2002:a02:1::": Private,
+		"::10.1.0.1": Reserved,
+	} {
+		got, refused := allow.judge(netip.MustParseAddr(text))
+		require.Equal(t, want, got, text)
+		require.Equal(t, want != public, refused, text)
+	}
+}
+
+func TestEveryRefusalHasAName(t *testing.T) {
+	for r := Unknown; r <= Reserved; r++ {
+		require.NotEmpty(t, r.String())
+		require.Contains(t, r.Error(), r.String())
+	}
+	for _, s := range special {
+		require.Equal(t, s.network.Masked(), s.network)
+	}
+}

@@ -1,0 +1,150 @@
+package httpapi
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"io"
+	"mime"
+	"net"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"github.com/labstack/echo/v4"
+	"golang.org/x/sync/semaphore"
+
+	"integration-gateway/platform/fault"
+)
+
+// firstRead is what a body is given before it has shown a single byte, and so what
+// a caller who only announces a large one can hold of our memory.
+const firstRead = 16 << 10
+
+const leaseKey = "httpapi.lease"
+
+// lease is what one request holds of the bytes that all may have in flight.
+type lease struct {
+	gate *semaphore.Weighted
+	held int64
+}
+
+func (l *lease) take(n int64) error {
+	if l == nil {
+		return nil
+	}
+	if !l.gate.TryAcquire(n) {
+		return fault.Unavailable.New("bodies_in_flight", "Too many bytes are being received at the moment.").After(time.Second)
+	}
+	l.held += n
+	return nil
+}
+
+// lendBodies lets ReadBody take from the gate, and gives back when the request is
+// over: a body stays in memory until its handler has returned.
+func (s *Server) lendBodies(next echo.HandlerFunc) echo.HandlerFunc {
+	return func(c echo.Context) error {
+		l := &lease{gate: s.bodies}
+		c.Set(leaseKey, l)
+		defer func() { l.gate.Release(l.held) }()
+		return next(c)
+	}
+}
+
+// ReadBody reads the request's body, byte for byte. A body of limit bytes is read, one
+// more is fault.TooLarge; one that breaks off or comes too slowly is fault.Invalid; and
+// fault.Unavailable when all requests together hold too much.
+func ReadBody(c echo.Context, limit int64) ([]byte, error) {
+	r := c.Request()
+	if r.ContentLength > limit {
+		return nil, tooLarge(limit)
+	}
+	l, _ := c.Get(leaseKey).(*lease)
+	most := limit + 1 // one byte more than is allowed shows that there is more
+	if r.ContentLength >= 0 {
+		most = max(r.ContentLength, 1)
+	}
+	var body []byte
+	for {
+		if len(body) == cap(body) {
+			grown := min(max(firstRead, 2*int64(cap(body))), most)
+			if grown == int64(cap(body)) { // all that was announced has come
+				return body, nil
+			}
+			if err := l.take(grown - int64(cap(body))); err != nil {
+				return nil, err
+			}
+			body = append(make([]byte, 0, grown), body...)
+		}
+		n, err := r.Body.Read(body[len(body):cap(body)])
+		body = body[:len(body)+n]
+		switch {
+		case int64(len(body)) > limit:
+			return nil, tooLarge(limit)
+		case errors.Is(err, io.EOF):
+			return body, nil
+		case err != nil:
+			return nil, broken(err)
+		}
+	}
+}
+
+func tooLarge(limit int64) error {
+	return fault.TooLarge.New("body_too_large", "The body is larger than %d bytes.", limit)
+}
+
+func broken(err error) error {
+	var timeout net.Error
+	if errors.As(err, &timeout) && timeout.Timeout() {
+		return fault.Invalid.Wrap(err, "body_too_slow", "The body did not arrive in time.")
+	}
+	return fault.Invalid.Wrap(err, "body_broken", "The body could not be read to its end.")
+}
+
+// DecodeJSON reads the request's body, at most limit bytes of JSON, into dest. Fields that
+// dest does not have are refused: a misspelt option must not be taken for its default.
+func DecodeJSON(c echo.Context, limit int64, dest any) error {
+	kind, params, err := mime.ParseMediaType(c.Request().Header.Get(echo.HeaderContentType))
+	charset := params["charset"]
+	if err != nil || kind != echo.MIMEApplicationJSON || charset != "" && !strings.EqualFold(charset, "utf-8") {
+		return fault.UnsupportedMedia.New("not_json", "The content-type must be application/json.")
+	}
+	body, err := ReadBody(c, limit)
+	if err != nil {
+		return err
+	}
+	if !utf8.Valid(body) {
+		return fault.Invalid.New("malformed_json", "The body is not UTF-8.")
+	}
+	decoder := json.NewDecoder(bytes.NewReader(body))
+	decoder.DisallowUnknownFields()
+	if err := decoder.Decode(dest); err != nil {
+		return malformed(err)
+	}
+	if _, err := decoder.Token(); !errors.Is(err, io.EOF) {
+		return fault.Invalid.New("malformed_json", "The body goes on after its JSON value, at byte %d.", decoder.InputOffset())
+	}
+	return nil
+}
+
+// malformed says where a body is wrong, in the caller's terms.
+func malformed(err error) error {
+	var syntax *json.SyntaxError
+	var kind *json.UnmarshalTypeError
+	switch {
+	case errors.Is(err, io.EOF):
+		return fault.Invalid.New("empty_body", "The body is empty; it must be a JSON object.")
+	case errors.Is(err, io.ErrUnexpectedEOF):
+		return fault.Invalid.New("malformed_json", "The body is JSON that ends too early.")
+	case errors.As(err, &syntax):
+		return fault.Invalid.Wrap(err, "malformed_json", "The body is not JSON at byte %d.", syntax.Offset)
+	case errors.As(err, &kind) && kind.Field != "":
+		return Invalid([]fault.Field{{Field: kind.Field, Message: "must not be a JSON " + kind.Value}})
+	case errors.As(err, &kind):
+		return fault.Invalid.Wrap(err, "malformed_json", "The body must be a JSON object, not a JSON %s.", kind.Value)
+	}
+	if name, ok := strings.CutPrefix(err.Error(), "json: unknown field "); ok { // encoding/json has no type for it
+		return Invalid([]fault.Field{{Field: strings.Trim(name, `"`), Message: "is not a field of this request"}})
+	}
+	return fault.Invalid.Wrap(err, "malformed_json", "The body does not fit this request.")
+}

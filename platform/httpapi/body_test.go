@@ -1,0 +1,185 @@
+package httpapi_test
+
+import (
+	"bytes"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/labstack/echo/v4"
+	"github.com/stretchr/testify/require"
+
+	"integration-gateway/platform/clock"
+	"integration-gateway/platform/httpapi"
+)
+
+// echoBody answers the length of the body, read up to limit.
+func echoBody(limit int64) echo.HandlerFunc {
+	return func(c echo.Context) error {
+		body, err := httpapi.ReadBody(c, limit)
+		if err != nil {
+			return err
+		}
+		return httpapi.Data(c, http.StatusOK, []any{len(body), strings.Trim(string(body), "x") == ""})
+	}
+}
+
+func TestReadBodyLimit(t *testing.T) {
+	for _, limit := range []int{0, 1, 100, 16 << 10, 100_000, 1 << 20} {
+		h := setup(t, httpapi.Config{}, map[string]echo.HandlerFunc{"/body": echoBody(int64(limit))})
+		for _, size := range []int{0, 1, limit - 1, limit, limit + 1, 2*limit + 1} {
+			if size < 0 {
+				continue
+			}
+			for _, announced := range []bool{true, false} {
+				t.Run(fmt.Sprintf("%d of %d bytes, announced: %v", size, limit, announced), func(t *testing.T) {
+					r := httptest.NewRequest(http.MethodPost, "/api/v1/body", bytes.NewReader(bytes.Repeat([]byte("x"), size)))
+					if !announced {
+						r.ContentLength = -1
+					}
+					a := h.do(t, r)
+					if size > limit {
+						require.Equal(t, http.StatusRequestEntityTooLarge, a.status)
+						require.Equal(t, "PAYLOAD_TOO_LARGE", a.body.Error.Code)
+						require.Contains(t, a.body.Error.Message, fmt.Sprint(limit))
+						return
+					}
+					require.Equal(t, http.StatusOK, a.status)
+					require.JSONEq(t, fmt.Sprintf("[%d,true]", size), string(a.body.Data))
+				})
+			}
+		}
+	}
+}
+
+func TestReadBodyOverAConnection(t *testing.T) {
+	h := setup(t, httpapi.Config{ReadTimeout: 300 * time.Millisecond}, map[string]echo.HandlerFunc{"/body": echoBody(1000)})
+	addr := h.start(t)
+	const head = "POST /api/v1/body HTTP/1.1\r\nHost: x\r\n"
+	for _, c := range []struct {
+		name, request string
+		status        int
+		says          string
+	}{
+		{"in chunks", head + "Transfer-Encoding: chunked\r\n\r\n3\r\nxxx\r\n2\r\nxx\r\n0\r\n\r\n", 200, "[5,true]"},
+		{"in chunks beyond the limit", head + "Transfer-Encoding: chunked\r\n\r\n3e9\r\n" + strings.Repeat("x", 1001) + "\r\n0\r\n\r\n", 413, "PAYLOAD_TOO_LARGE"},
+		{"announced beyond the limit, and never sent", head + "Content-Length: 1001\r\n\r\n", 413, "PAYLOAD_TOO_LARGE"},
+		{"a chunk that is none", head + "Transfer-Encoding: chunked\r\n\r\nzz\r\nxxx\r\n0\r\n\r\n", 400, "VALIDATION_ERROR"},
+		{"a sender that stops", head + "Content-Length: 100\r\n\r\nxxx", 400, "did not arrive in time"},
+		{"a sender that never starts", head + "Content-Length: 100\r\n\r\n", 400, "did not arrive in time"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			status, text := raw(t, addr, c.request)
+			require.Equal(t, c.status, status, text)
+			require.Contains(t, text, c.says)
+		})
+	}
+	t.Run("a sender that leaves in the middle", func(t *testing.T) {
+		conn, err := net.Dial("tcp", addr)
+		require.NoError(t, err)
+		defer func() { _ = conn.Close() }()
+		require.NoError(t, conn.SetDeadline(clock.System().Add(patience)))
+		_, err = io.WriteString(conn, head+"Content-Length: 100\r\n\r\nxxx")
+		require.NoError(t, err)
+		require.NoError(t, conn.(*net.TCPConn).CloseWrite())
+		text, err := io.ReadAll(conn)
+		require.NoError(t, err)
+		require.Contains(t, string(text), "HTTP/1.1 400")
+		require.Contains(t, string(text), "could not be read to its end")
+	})
+}
+
+func TestBodiesInFlightAreBounded(t *testing.T) {
+	holding, leave := make(chan struct{}), make(chan struct{})
+	h := setup(t, httpapi.Config{BodyBytesInFlight: 100}, map[string]echo.HandlerFunc{
+		"/hold": func(c echo.Context) error {
+			if _, err := httpapi.ReadBody(c, 1000); err != nil {
+				return err
+			}
+			holding <- struct{}{}
+			<-leave
+			return httpapi.Data(c, http.StatusOK, nil)
+		},
+		"/body": echoBody(1000),
+	})
+	post := func(path string, size int) answer {
+		return h.do(t, httptest.NewRequest(http.MethodPost, "/api/v1"+path, strings.NewReader(strings.Repeat("x", size))))
+	}
+	done := make(chan int)
+	go func() { done <- post("/hold", 60).status }()
+	<-holding
+	require.Equal(t, http.StatusOK, post("/body", 40).status, "what just fits")
+	refused := post("/body", 41)
+	require.Equal(t, http.StatusServiceUnavailable, refused.status, "one byte more")
+	require.Equal(t, "DEPENDENCY_UNAVAILABLE", refused.body.Error.Code)
+	require.Equal(t, "1", refused.header.Get("Retry-After"))
+	close(leave)
+	require.Equal(t, http.StatusOK, <-done)
+	require.Equal(t, http.StatusOK, post("/body", 100).status, "everything was given back")
+	require.Equal(t, http.StatusServiceUnavailable, post("/body", 101).status)
+	require.Equal(t, http.StatusOK, post("/body", 100).status, "also by those that were refused")
+}
+
+func TestDecodeJSON(t *testing.T) {
+	type order struct {
+		Reason string `json:"reason"`
+		Nested struct {
+			Count int `json:"count"`
+		} `json:"nested"`
+	}
+	h := setup(t, httpapi.Config{}, map[string]echo.HandlerFunc{"/json": func(c echo.Context) error {
+		var o order
+		if err := httpapi.DecodeJSON(c, 100, &o); err != nil {
+			return err
+		}
+		return httpapi.Data(c, http.StatusOK, o.Reason)
+	}})
+	const kind = "application/json"
+	for _, c := range []struct {
+		name, contentType, body string
+		status                  int
+		says, details           string
+	}{
+		{"an object", kind, `{"reason":"why"}`, 200, "", ""},
+		{"with a charset", "application/json; charset=UTF-8", `{"reason":"why"}`, 200, "", ""},
+		{"a type in capitals", "Application/JSON", `{"reason":"why"}`, 200, "", ""},
+		{"blanks around it", kind, " \n{\"reason\":\"why\"}\r\n ", 200, "", ""},
+		{"no content type", "", `{"reason":"why"}`, 415, "must be application/json", "null"},
+		{"a form", "application/x-www-form-urlencoded", `reason=why`, 415, "must be application/json", "null"},
+		{"another charset", "application/json; charset=latin1", `{}`, 415, "must be application/json", "null"},
+		{"a content type that is none", "application/json; charset", `{}`, 415, "must be application/json", "null"},
+		{"nothing", kind, ``, 400, "empty", "null"},
+		{"blanks", kind, `  `, 400, "empty", "null"},
+		{"an end too early", kind, `{"reason":"wh`, 400, "ends too early", "null"},
+		{"no JSON", kind, `{"reason":why}`, 400, "at byte 11", "null"},
+		{"a comma too many", kind, `{"reason":"why",}`, 400, "at byte 17", "null"},
+		{"an array", kind, `[]`, 400, "must be a JSON object, not a JSON array", "null"},
+		{"a string", kind, `"why"`, 400, "must be a JSON object, not a JSON string", "null"},
+		{"a number for a text", kind, `{"reason":5}`, 400, "reason must not be a JSON number", `[{"field":"reason","message":"must not be a JSON number"}]`},
+		{"a text for a nested number", kind, `{"nested":{"count":"5"}}`, 400, "nested.count", `[{"field":"nested.count","message":"must not be a JSON string"}]`},
+		{"a field that is none", kind, `{"raeson":"why"}`, 400, "raeson", `[{"field":"raeson","message":"is not a field of this request"}]`},
+		{"a second value", kind, `{"reason":"why"}{}`, 400, "goes on after", "null"},
+		{"rubbish behind", kind, `{"reason":"why"}]`, 400, "goes on after", "null"},
+		{"bytes that are no UTF-8", kind, "{\"reason\":\"\xff\"}", 400, "not UTF-8", "null"},
+		{"nested without end", kind, `{"reason":` + strings.Repeat("[", 89), 400, "", "null"},
+		{"as large as allowed", kind, `{"reason":"why"}` + strings.Repeat(" ", 84), 200, "", ""},
+		{"one byte larger", kind, `{"reason":"why"}` + strings.Repeat(" ", 85), 413, "100 bytes", "null"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			r := httptest.NewRequest(http.MethodPost, "/api/v1/json", strings.NewReader(c.body))
+			r.Header.Set("Content-Type", c.contentType)
+			a := h.do(t, r)
+			require.Equal(t, c.status, a.status, a.text)
+			require.Contains(t, a.body.Error.Message, c.says)
+			require.Equal(t, c.details, string(a.body.Error.Details))
+			if c.status == 200 {
+				require.Equal(t, `"why"`, string(a.body.Data))
+			}
+		})
+	}
+}

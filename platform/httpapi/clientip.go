@@ -1,0 +1,93 @@
+package httpapi
+
+import (
+	"net/http"
+	"net/netip"
+	"strings"
+
+	"github.com/labstack/echo/v4"
+)
+
+const headerForwardedFor = "X-Forwarded-For"
+
+// ClientIP is the address that a request came from: the peer's, or, when the peer is
+// a trusted proxy, the one that the trusted proxies say. It is in canonical form, or
+// "" when the peer has no IP address.
+func ClientIP(c echo.Context) string {
+	if e := c.Echo(); e != nil && e.IPExtractor != nil {
+		return e.IPExtractor(c.Request())
+	}
+	return text(peer(c.Request())) // never echo's own fallback, which believes anyone
+}
+
+func (s *Server) clientIP(r *http.Request) string {
+	return text(clientAddr(peer(r), r.Header.Values(headerForwardedFor), s.cfg.TrustedProxies))
+}
+
+// clientAddr walks X-Forwarded-For from the right, where the nearest proxy wrote, for
+// as long as trusted proxies vouch for what stands there. It stops at the first
+// address that is no trusted proxy, and before an entry that is no address.
+func clientAddr(peer netip.Addr, forwarded []string, trusted []netip.Prefix) netip.Addr {
+	client := peer
+	for i := len(forwarded) - 1; i >= 0; i-- {
+		rest, more := forwarded[i], true
+		for more {
+			if !within(client, trusted) {
+				return client
+			}
+			var entry string
+			if comma := strings.LastIndexByte(rest, ','); comma >= 0 {
+				rest, entry = rest[:comma], rest[comma+1:]
+			} else {
+				entry, more = rest, false
+			}
+			addr, ok := parseEntry(entry)
+			if !ok {
+				return client
+			}
+			client = addr
+		}
+	}
+	return client
+}
+
+// parseEntry reads an address with or without a port: some load balancers write one.
+func parseEntry(entry string) (netip.Addr, bool) {
+	entry = strings.TrimSpace(entry)
+	if withPort, err := netip.ParseAddrPort(entry); err == nil {
+		return canonical(withPort.Addr()), true
+	}
+	if inner, ok := strings.CutPrefix(entry, "["); ok {
+		entry = strings.TrimSuffix(inner, "]")
+	}
+	addr, err := netip.ParseAddr(entry)
+	if err != nil {
+		return netip.Addr{}, false
+	}
+	return canonical(addr), true
+}
+
+func peer(r *http.Request) netip.Addr {
+	addr, _ := parseEntry(r.RemoteAddr)
+	return addr
+}
+
+// canonical makes one address of its spellings: IPv4 in IPv6 is IPv4, and a zone
+// means something on its own machine only.
+func canonical(addr netip.Addr) netip.Addr { return addr.Unmap().WithZone("") }
+
+func within(addr netip.Addr, networks []netip.Prefix) bool {
+	for _, network := range networks {
+		if network.Contains(addr) {
+			return true
+		}
+	}
+	return false
+}
+
+func text(addr netip.Addr) string {
+	if !addr.IsValid() {
+		return ""
+	}
+	return addr.String()
+}

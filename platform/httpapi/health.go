@@ -1,0 +1,144 @@
+package httpapi
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"time"
+
+	"github.com/labstack/echo/v4"
+	"golang.org/x/sync/singleflight"
+
+	"integration-gateway/platform/clock"
+)
+
+// checkTimeout is what one dependency has to answer in.
+const checkTimeout = 2 * time.Second
+
+const (
+	pathHealth = Base + "/health"
+	pathLive   = "/livez"
+	pathReady  = "/readyz"
+)
+
+// Check answers nil when a dependency can be used. What it says otherwise goes to
+// the log only.
+type Check func(ctx context.Context) error
+
+type checkResult struct {
+	Status string `json:"status"`
+}
+
+type healthReport struct {
+	Status    string                 `json:"status"`
+	Timestamp clock.Time             `json:"timestamp"`
+	Checks    map[string]checkResult `json:"checks"`
+}
+
+type probeReport struct {
+	Status    string     `json:"status"`
+	Timestamp clock.Time `json:"timestamp"`
+}
+
+// Health registers the public routes that say how the process is:
+//   - GET /api/v1/health: each of checks by its name; 503 and "degraded" when one fails
+//   - GET /livez: 200 as long as the process answers at all, whatever it depends on
+//   - GET /readyz: 503 while ready fails, and from Drain on
+//
+// The latter two stand at the root and below the API's base.
+func (s *Server) Health(checks map[string]Check, ready Check) {
+	p := &prober{server: s, checks: checks, ready: ready}
+	s.Routes().Public.GET("/health", p.health)
+	for _, base := range []string{"", Base} {
+		register(s.echo, http.MethodGet, base+pathLive, p.live)
+		register(s.echo, http.MethodGet, base+pathReady, p.readiness)
+	}
+}
+
+func isProbe(route string) bool {
+	switch route {
+	case pathHealth, pathLive, pathReady, Base + pathLive, Base + pathReady:
+		return true
+	}
+	return false
+}
+
+type prober struct {
+	server *Server
+	checks map[string]Check
+	ready  Check
+	// Anyone may ask for health as often as they like; a dependency is asked once at a
+	// time, and one that hangs holds one goroutine.
+	running singleflight.Group
+}
+
+func (p *prober) health(c echo.Context) error {
+	type outcome struct {
+		name string
+		err  error
+	}
+	ctx := c.Request().Context()
+	outcomes := make(chan outcome, len(p.checks))
+	for name, check := range p.checks {
+		go func() { outcomes <- outcome{name, p.ask(ctx, name, check)} }()
+	}
+	report := healthReport{Status: "ok", Checks: make(map[string]checkResult, len(p.checks))}
+	for range p.checks {
+		o := <-outcomes
+		report.Checks[o.name] = checkResult{"ok"}
+		if o.err != nil {
+			report.Status = "degraded"
+			report.Checks[o.name] = checkResult{"error"}
+			p.server.log.WarnContext(ctx, "health check failed", "check", o.name, "error", o.err)
+		}
+	}
+	report.Timestamp = clock.At(p.server.now())
+	return Data(c, statusOf(report.Status == "ok"), report)
+}
+
+func (p *prober) live(c echo.Context) error {
+	return Data(c, http.StatusOK, probeReport{"ok", clock.At(p.server.now())})
+}
+
+func (p *prober) readiness(c echo.Context) error {
+	report := probeReport{"ok", clock.At(p.server.now())}
+	ctx := c.Request().Context()
+	if p.server.draining.Load() {
+		report.Status = "draining"
+	} else if err := p.ask(ctx, "", p.ready); err != nil {
+		report.Status = "error"
+		p.server.log.WarnContext(ctx, "not ready", "error", err)
+	}
+	return Data(c, statusOf(report.Status == "ok"), report)
+}
+
+// ask runs check, or waits for one that runs already. It returns in time even when
+// the check does not.
+func (p *prober) ask(ctx context.Context, name string, check Check) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), checkTimeout)
+	defer cancel()
+	result := p.running.DoChan(name, func() (_ any, err error) {
+		defer func() {
+			if v := recover(); v != nil { // singleflight would bring the process down
+				err = fmt.Errorf("panic: %v", v)
+			}
+		}()
+		own, done := context.WithTimeout(context.WithoutCancel(ctx), checkTimeout)
+		defer done()
+		return nil, check(own)
+	})
+	select {
+	case r := <-result:
+		return r.Err
+	case <-ctx.Done():
+		return errors.New("no answer in time")
+	}
+}
+
+func statusOf(ok bool) int {
+	if ok {
+		return http.StatusOK
+	}
+	return http.StatusServiceUnavailable
+}

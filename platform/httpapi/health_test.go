@@ -1,0 +1,119 @@
+package httpapi_test
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"net/http"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"integration-gateway/platform/clock"
+	"integration-gateway/platform/httpapi"
+)
+
+type healthData struct {
+	Status    string    `json:"status"`
+	Timestamp time.Time `json:"timestamp"`
+	Checks    map[string]struct {
+		Status string `json:"status"`
+	} `json:"checks"`
+}
+
+func healthOf(t *testing.T, a answer) (d healthData) {
+	t.Helper()
+	require.True(t, *a.body.Success)
+	require.NoError(t, json.Unmarshal(a.body.Data, &d))
+	require.WithinDuration(t, clock.System(), d.Timestamp, time.Minute)
+	return d
+}
+
+func fine(context.Context) error { return nil }
+
+func broken(context.Context) error { return errors.New("dial tcp 10.1.2.3:5432: refused") }
+
+func TestHealth(t *testing.T) {
+	for _, c := range []struct {
+		name   string
+		redis  httpapi.Check
+		status int
+		says   string
+		check  string
+	}{
+		{"all is well", fine, 200, "ok", "ok"},
+		{"one is away", broken, 503, "degraded", "error"},
+		{"one panics", func(context.Context) error { panic("burst") }, 503, "degraded", "error"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			h := setup(t, httpapi.Config{}, nil)
+			h.Health(map[string]httpapi.Check{"postgres": fine, "redis": c.redis, "rabbitmq": fine}, fine)
+			a := h.do(t, get("/api/v1/health"))
+			require.Equal(t, c.status, a.status)
+			d := healthOf(t, a)
+			require.Equal(t, c.says, d.Status)
+			require.Len(t, d.Checks, 3)
+			require.Equal(t, "ok", d.Checks["postgres"].Status)
+			require.Equal(t, c.check, d.Checks["redis"].Status)
+			require.Equal(t, "ok", d.Checks["rabbitmq"].Status)
+			require.NotContains(t, a.text, "10.1.2.3")
+			if c.status != 200 {
+				require.Contains(t, h.log.String(), `"check":"redis"`)
+			}
+		})
+	}
+}
+
+func TestHealthAnswersInTimeWhenAllChecksHang(t *testing.T) {
+	release := make(chan struct{})
+	defer close(release)
+	var started atomic.Int32
+	hang := func(context.Context) error { // does not even listen to its context
+		started.Add(1)
+		<-release
+		return nil
+	}
+	h := setup(t, httpapi.Config{}, nil)
+	h.Health(map[string]httpapi.Check{"postgres": hang, "redis": hang, "rabbitmq": fine}, hang)
+	start := clock.System()
+	var wg sync.WaitGroup
+	for range 20 {
+		wg.Go(func() {
+			a := h.do(t, get("/api/v1/health"))
+			require.Equal(t, http.StatusServiceUnavailable, a.status)
+			require.Equal(t, "error", healthOf(t, a).Checks["redis"].Status)
+		})
+	}
+	wg.Wait()
+	require.Less(t, clock.Now(clock.System).Since(start), 2*2*time.Second, "side by side, not one after another")
+	require.EqualValues(t, 2, started.Load(), "each dependency is asked once, however many want to know")
+	require.Equal(t, http.StatusOK, h.do(t, get("/livez")).status, "the process lives")
+	require.Equal(t, http.StatusServiceUnavailable, h.do(t, get("/readyz")).status)
+}
+
+func TestProbes(t *testing.T) {
+	var ready httpapi.Check = fine
+	h := setup(t, httpapi.Config{}, nil)
+	h.Health(nil, func(ctx context.Context) error { return ready(ctx) })
+	expect := func(live, readiness int, says string) {
+		t.Helper()
+		for _, base := range []string{"", "/api/v1"} {
+			require.Equal(t, live, h.do(t, get(base+"/livez")).status)
+			a := h.do(t, get(base+"/readyz"))
+			require.Equal(t, readiness, a.status)
+			require.Equal(t, says, healthOf(t, a).Status)
+			require.NotContains(t, a.text, "10.1.2.3")
+		}
+	}
+	expect(200, 200, "ok")
+	require.NotContains(t, h.log.String(), `"level":"INFO"`, "probes are many and say little")
+	ready = broken
+	expect(200, 503, "error")
+	ready = fine
+	expect(200, 200, "ok")
+	h.Drain()
+	expect(200, 503, "draining")
+}
