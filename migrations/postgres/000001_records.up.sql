@@ -39,12 +39,24 @@ CREATE TABLE destinations (
     old_secret     text,
     timeout_ms     bigint,
     max_attempts   bigint,
+    retry_base_ms  bigint,
+    retry_cap_ms   bigint,
     concurrency    bigint,
+    rate_per_second bigint,
     created_at     timestamptz NOT NULL,
     updated_at     timestamptz NOT NULL
 );
 
 CREATE INDEX destinations_integration ON destinations (integration_id);
+
+-- The circuit breaker of a destination that is taken for down; one without a row is closed.
+CREATE TABLE destination_breakers (
+    destination_id uuid NOT NULL PRIMARY KEY REFERENCES destinations (id),
+    state          text NOT NULL CHECK (state IN ('open', 'half_open')),
+    until          timestamptz NOT NULL,
+    trips          bigint NOT NULL,
+    opened_at      timestamptz NOT NULL
+);
 
 CREATE TABLE webhook_events (
     id                uuid        NOT NULL PRIMARY KEY,

@@ -39,12 +39,24 @@ CREATE TABLE destinations (
     old_secret     text,
     timeout_ms     integer,
     max_attempts   integer,
+    retry_base_ms  integer,
+    retry_cap_ms   integer,
     concurrency    integer,
+    rate_per_second integer,
     created_at     timestamp NOT NULL,
     updated_at     timestamp NOT NULL
 );
 
 CREATE INDEX destinations_integration ON destinations (integration_id);
+
+-- The circuit breaker of a destination that is taken for down; one without a row is closed.
+CREATE TABLE destination_breakers (
+    destination_id text NOT NULL PRIMARY KEY REFERENCES destinations (id),
+    state          text NOT NULL CHECK (state IN ('open', 'half_open')),
+    until          timestamp NOT NULL,
+    trips          integer NOT NULL,
+    opened_at      timestamp NOT NULL
+);
 
 CREATE TABLE webhook_events (
     id                text        NOT NULL PRIMARY KEY,

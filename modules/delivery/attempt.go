@@ -12,6 +12,7 @@ import (
 
 	"integration-gateway/platform/cache"
 	"integration-gateway/platform/contract"
+	"integration-gateway/platform/failpoint"
 	"integration-gateway/platform/telemetry"
 )
 
@@ -114,7 +115,7 @@ func (m *Module) prepare(ctx context.Context, jobs []claimed, arrivals map[strin
 	for _, c := range jobs {
 		d, known := destinations[*c.DestinationID]
 		event, stored := byID[c.EventID]
-		if !known || !stored || !d.IsActive || !active[c.IntegrationID] {
+		if !known || !stored || !d.flows() || !active[c.IntegrationID] {
 			back = append(back, release{claimed: c, parked: true})
 			continue
 		}
@@ -129,7 +130,7 @@ func (m *Module) prepare(ctx context.Context, jobs []claimed, arrivals map[strin
 func (m *Module) lockAll(ctx context.Context, list []attempt) (free []attempt, held []release) {
 	claims := make([]cache.Claim, len(list))
 	for i, a := range list {
-		claims[i] = a.lock(min(m.cfg.LockTTL, m.timeout(a.destination)+leaseMargin))
+		claims[i] = a.lock(min(m.cfg.LockTTL, m.timeout(a.destination)+m.cfg.LeaseMargin))
 	}
 	answers, err := m.cache.Claim(ctx, claims)
 	if err != nil {
@@ -149,19 +150,21 @@ func (m *Module) lockAll(ctx context.Context, list []attempt) (free []attempt, h
 // or the job is given back.
 func (w *worker) deliver(a attempt) error {
 	defer w.m.unlock(a)
-	if w.m.now.Since(a.at) > leaseMargin/2 {
+	if w.m.now.Since(a.at) > w.m.cfg.LeaseMargin/2 {
 		return w.giveBack(release{claimed: a.claimed})
 	}
 	r, interrupted := w.m.send(w.life, a)
 	if interrupted {
 		return w.giveBack(release{claimed: a.claimed})
 	}
+	failpoint.Hit(failpoint.AfterPost)
 	o := outcome{claimed: a.claimed, destination: a.destination, response: r, chance: w.m.random()}
 	err := w.retryUntil(a.claimed, "storing an outcome", func() error {
 		_, err := w.m.outcomes.Do(context.WithoutCancel(w.life), o)
 		return err
 	})
 	w.m.logAttempt(a, r, err)
+	w.m.watch(a.destination, r)
 	return err
 }
 

@@ -11,6 +11,7 @@ import (
 
 	"integration-gateway/platform/broker"
 	"integration-gateway/platform/contract"
+	"integration-gateway/platform/failpoint"
 	"integration-gateway/platform/fault"
 )
 
@@ -18,6 +19,7 @@ const (
 	prefetch     = 256 // messages taken and not acknowledged, a queue
 	claimAtOnce  = 128 // jobs in one claim
 	stuckAfter   = 2 * time.Second
+	throttleTick = 50 * time.Millisecond
 	claimTimeout = 15 * time.Second
 )
 
@@ -38,6 +40,7 @@ func (d *delivery) done() {
 		d.Requeue()
 		return
 	}
+	failpoint.Hit(failpoint.BeforeAck)
 	d.Ack()
 }
 
@@ -64,7 +67,7 @@ type worker struct {
 func (m *Module) Work(ctx context.Context, queues []contract.Queue) error {
 	life, end := context.WithCancel(context.WithoutCancel(ctx))
 	defer end()
-	w := &worker{m: m, line: newFair(m.cfg.Concurrency, m.cfg.PerDestination), life: life,
+	w := &worker{m: m, line: newFair(m.cfg.Concurrency, m.limits), life: life,
 		in: make(chan *delivery, prefetch*len(queues)), quit: make(chan struct{}), ended: make(chan string, m.cfg.Concurrency)}
 	consumers, consuming := errgroup.WithContext(ctx)
 	for _, queue := range queues {
@@ -77,6 +80,26 @@ func (m *Module) Work(ctx context.Context, queues []contract.Queue) error {
 	err := consumers.Wait()
 	w.stop(end)
 	return err
+}
+
+// limits are what a destination can take at once; a probe of one that is taken for down
+// goes alone.
+func (m *Module) limits(destinationID string) limits {
+	l := limits{each: m.cfg.PerDestination}
+	if destinationID == "" {
+		return l
+	}
+	d := m.directory.peek(destinationID)
+	if d.Concurrency != nil {
+		l.each = *d.Concurrency
+	}
+	if d.Rate != nil {
+		l.rate = *d.Rate
+	}
+	if d.Breaker == breakerHalfOpen {
+		l.each = 1
+	}
+	return l
 }
 
 // receive hands a message to the loop. The channel holds as many as the broker gives
@@ -92,16 +115,21 @@ func (w *worker) receive(d broker.Delivery) {
 func (w *worker) loop(ctx context.Context) {
 	tick := time.NewTicker(time.Second)
 	defer tick.Stop()
+	var soon <-chan time.Time
 	pause := time.Duration(0)
 	for {
-		if turn := w.line.take(claimAtOnce); len(turn) > 0 {
+		if turn := w.line.take(claimAtOnce, w.m.now()); len(turn) > 0 {
 			pause = w.begin(ctx, turn, pause)
+		}
+		if soon = nil; w.line.throttled() {
+			soon = time.After(throttleTick)
 		}
 		select {
 		case d := <-w.in:
 			w.accept(ctx, d)
 		case destination := <-w.ended:
 			w.line.done(destination, w.m.now())
+		case <-soon:
 		case <-tick.C:
 			w.putOff(w.line.stuck(w.m.now().Add(-stuckAfter)))
 		case <-ctx.Done():
@@ -179,6 +207,7 @@ func (w *worker) start(ctx context.Context, turn []arrival) error {
 	if err != nil {
 		return fmt.Errorf("claim: %w", err)
 	}
+	failpoint.Hit(failpoint.AfterClaim)
 	for _, c := range jobs {
 		w.m.watermark.raise(byJob[c.ID].message.PublishedAt, c.ScheduledAt.Time)
 	}
@@ -277,7 +306,7 @@ func (w *worker) retryUntil(c claimed, what string, do func() error) error {
 	pause := 100 * time.Millisecond
 	for {
 		err := do()
-		if err == nil || !fault.Is(err, fault.Unavailable) || w.m.now.Since(c.at) > leaseMargin+w.m.cfg.Timeout {
+		if err == nil || !fault.Is(err, fault.Unavailable) || w.m.now.Since(c.at) > w.m.cfg.LeaseMargin+w.m.cfg.Timeout {
 			return err
 		}
 		w.m.log.WarnContext(w.life, what+" failed; trying again", "job_id", c.ID, "event_id", c.EventID, "error", err)

@@ -22,10 +22,19 @@ type destination struct {
 	OldSecret     *string    `db:"old_secret"` // signs beside the new one while receivers change over
 	TimeoutMS     *int       `db:"timeout_ms"`
 	MaxAttempts   *int       `db:"max_attempts"`
+	RetryBaseMS   *int       `db:"retry_base_ms"`
+	RetryCapMS    *int       `db:"retry_cap_ms"`
 	Concurrency   *int       `db:"concurrency"`
+	Rate          *int       `db:"rate_per_second"`
 	CreatedAt     clock.Time `db:"created_at"`
 	UpdatedAt     clock.Time `db:"updated_at"`
+
+	Breaker      breakerState `db:"breaker"`
+	BreakerUntil *clock.Time  `db:"breaker_until"`
 }
+
+// flows reports whether jobs may go there; otherwise they wait, parked.
+func (d destination) flows() bool { return d.IsActive && d.Breaker != breakerOpen }
 
 func (d destination) secrets() []string {
 	if d.OldSecret == nil {
@@ -46,13 +55,22 @@ func (m *Module) policy(d destination) policy {
 	if d.MaxAttempts != nil {
 		p.maxAttempts = *d.MaxAttempts
 	}
+	if d.RetryBaseMS != nil {
+		p.base = time.Duration(*d.RetryBaseMS) * time.Millisecond
+	}
+	if d.RetryCapMS != nil {
+		p.cap = time.Duration(*d.RetryCapMS) * time.Millisecond
+	}
 	return p
 }
 
 const selectDestinationsSQL = `
-SELECT id, integration_id, url, is_active, signing_secret, old_secret, timeout_ms, max_attempts, concurrency, created_at, updated_at
-FROM   destinations
-ORDER  BY id`
+SELECT d.id, d.integration_id, d.url, d.is_active, d.signing_secret, d.old_secret, d.timeout_ms, d.max_attempts,
+       d.retry_base_ms, d.retry_cap_ms, d.concurrency, d.rate_per_second, d.created_at, d.updated_at,
+       COALESCE(b.state, 'closed') AS breaker, b.until AS breaker_until
+FROM   destinations d
+LEFT   JOIN destination_breakers b ON b.destination_id = d.id
+ORDER  BY d.id`
 
 // directoryAge is how old the directory's picture of destinations may be.
 const directoryAge = time.Second
@@ -105,6 +123,13 @@ func (d *directory) of(ctx context.Context, integrationID string) ([]destination
 	return d.byIntegration[integrationID], nil
 }
 
+// peek gives what is known of a destination without asking the database.
+func (d *directory) peek(id string) destination {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.byID[id]
+}
+
 func (d *directory) forget() {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -140,7 +165,7 @@ func (m *Module) Destinations(ctx context.Context, integrationIDs []string) ([]c
 		}
 		for _, d := range found {
 			list = append(list, contract.Destination{ID: d.ID, IntegrationID: d.IntegrationID, URL: d.URL,
-				IsActive: d.IsActive, CreatedAt: d.CreatedAt.Time, UpdatedAt: d.UpdatedAt.Time})
+				IsActive: d.IsActive, Breaker: string(d.Breaker), CreatedAt: d.CreatedAt.Time, UpdatedAt: d.UpdatedAt.Time})
 		}
 	}
 	return list, nil

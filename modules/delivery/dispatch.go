@@ -2,7 +2,6 @@ package delivery
 
 import (
 	"context"
-	"database/sql"
 	"fmt"
 	"slices"
 	"time"
@@ -95,7 +94,11 @@ func (m *Module) reopen(ctx context.Context, tx *database.Tx, c claimed, o contr
 		}
 		return m.replays.Ended(ctx, tx, []contract.ReplayEnd{{RequestID: o.RequestID, EventID: o.EventID, Failed: true, Error: &reason}})
 	}
-	superseded, err := m.supersede(ctx, tx, o, targets)
+	ids := make([]string, len(targets))
+	for i, d := range targets {
+		ids[i] = d.ID
+	}
+	_, superseded, err := m.endWaiting(ctx, tx, o.EventID, ids, "superseded by replay "+o.RequestID)
 	if err != nil {
 		return err
 	}
@@ -107,7 +110,7 @@ func (m *Module) reopen(ctx context.Context, tx *database.Tx, c claimed, o contr
 		}
 		jobs[i] = newJob{id: id.New(), eventID: c.EventID, integrationID: c.IntegrationID, destinationID: &d.ID,
 			replayID: &o.RequestID, queue: m.cfg.Queues.Process, trigger: contract.TriggerReplay,
-			attemptNo: last + 1, budgetStart: last, correlationID: c.CorrelationID, parked: !d.IsActive}
+			attemptNo: last + 1, budgetStart: last, correlationID: c.CorrelationID, parked: !d.flows()}
 	}
 	if err := m.insertJobs(ctx, tx, jobs); err != nil {
 		return err
@@ -121,9 +124,9 @@ func (m *Module) reopen(ctx context.Context, tx *database.Tx, c claimed, o contr
 	return m.deriveAndSave(ctx, tx, states)
 }
 
-const endDispatchSQL = `
-UPDATE processing_jobs SET status = 'succeeded', completed_at = $4, lease_until = NULL, claim_token = NULL
-WHERE  normalized_event_id = $1 AND id = $2 AND claim_token = $3 AND status = 'running'`
+var endDispatchSQL = `
+UPDATE processing_jobs SET ` + succeedStep.set() + `, completed_at = $4, lease_until = NULL, claim_token = NULL
+WHERE  normalized_event_id = $1 AND id = $2 AND claim_token = $3 AND ` + succeedStep.when()
 
 // endDispatch ends the job on the replay queue. An error means that the lease ran
 // out and somebody else has it.
@@ -133,35 +136,6 @@ func (m *Module) endDispatch(ctx context.Context, tx *database.Tx, c claimed) er
 		err = fmt.Errorf("the lease of job %s ran out", c.ID)
 	}
 	return err
-}
-
-const supersedeSQL = `
-UPDATE processing_jobs
-SET    status = 'failed', completed_at = $1, error_message = $2, relay_at = NULL, parked = false
-FROM   v
-WHERE  normalized_event_id = $3 AND destination_id = v.id AND status = 'queued'
-RETURNING replay_request_id`
-
-// supersede ends the jobs that wait for the targets and gives the replay requests
-// that they belonged to.
-func (m *Module) supersede(ctx context.Context, tx *database.Tx, o contract.ReplayOrder, targets []destination) ([]string, error) {
-	ids := make([]string, len(targets))
-	for i, d := range targets {
-		ids[i] = d.ID
-	}
-	var owners []sql.NullString
-	err := tx.SelectRows(ctx, &owners, database.IDs(ids), supersedeSQL, tx.Now, "superseded by replay "+o.RequestID, o.EventID)
-	if err != nil {
-		return nil, fmt.Errorf("supersede jobs: %w", err)
-	}
-	var requests []string
-	for _, owner := range owners {
-		if owner.Valid && !slices.Contains(requests, owner.String) {
-			requests = append(requests, owner.String)
-		}
-	}
-	slices.Sort(requests)
-	return requests, nil
 }
 
 const selectLastNumberSQL = `

@@ -12,20 +12,38 @@ type arrival struct {
 // out turns in rounds, so that a destination which is slow or has a backlog takes no
 // turns from the others. It is not safe for concurrent use.
 type fair struct {
-	total, each int // attempts under way, in all and for one destination, at most
-	under       int
-	lines       map[string]*line
-	order       []string // destinations with a line, in the order of the next round
+	total  int                             // attempts under way in all, at most
+	limits func(destination string) limits // for one destination
+	under  int
+	lines  map[string]*line
+	order  []string // destinations with a line, in the order of the next round
+}
+
+// limits are what one destination can take.
+type limits struct {
+	each int // attempts under way
+	rate int // attempts begun in a second; 0 for no limit
 }
 
 type line struct {
 	waiting []arrival
 	under   int       // attempts under way
 	moved   time.Time // when one of them last ended, or the line began
+	limits  limits
+	begun   int // attempts begun in the second that began at since
+	since   time.Time
 }
 
-func newFair(total, each int) *fair {
-	return &fair{total: total, each: each, lines: map[string]*line{}}
+// free reports whether one more attempt may begin.
+func (l *line) free(now time.Time) bool {
+	if now.Sub(l.since) >= time.Second {
+		l.since, l.begun = now, 0
+	}
+	return l.under < l.limits.each && (l.limits.rate == 0 || l.begun < l.limits.rate)
+}
+
+func newFair(total int, limits func(destination string) limits) *fair {
+	return &fair{total: total, limits: limits, lines: map[string]*line{}}
 }
 
 // add puts a job at the end of its destination's line.
@@ -40,18 +58,22 @@ func (f *fair) add(a arrival, now time.Time) {
 }
 
 // take gives up to n jobs whose turn it is; done ends each turn.
-func (f *fair) take(n int) []arrival {
+func (f *fair) take(n int, now time.Time) []arrival {
 	var turn []arrival
+	for name, l := range f.lines {
+		l.limits = f.limits(name)
+	}
 	for progress := true; progress && len(turn) < n && f.under < f.total; {
 		progress = false
 		for _, name := range f.order {
 			l := f.lines[name]
-			if len(l.waiting) == 0 || l.under >= f.each || f.under >= f.total || len(turn) == n {
+			if len(l.waiting) == 0 || !l.free(now) || f.under >= f.total || len(turn) == n {
 				continue
 			}
 			turn = append(turn, l.waiting[0])
 			l.waiting = l.waiting[1:]
 			l.under++
+			l.begun++
 			f.under++
 			progress = true
 		}
@@ -74,17 +96,31 @@ func (f *fair) done(destination string, now time.Time) {
 }
 
 // stuck takes away what waits for destinations that have all their turns under way
-// and none of them ended since before: these jobs must not fill this process's window
-// of unacknowledged messages.
+// and none of them ended since before, and what a limited rate will not reach soon:
+// these jobs must not fill this process's window of unacknowledged messages.
 func (f *fair) stuck(before time.Time) []arrival {
 	var list []arrival
 	for _, l := range f.lines {
-		if l.under >= f.each && l.moved.Before(before) {
-			list = append(list, l.waiting...)
-			l.waiting = nil
+		keep := len(l.waiting)
+		if l.limits.each > 0 && l.under >= l.limits.each && l.moved.Before(before) {
+			keep = 0
+		} else if l.limits.rate > 0 {
+			keep = min(keep, 5*l.limits.rate)
 		}
+		list = append(list, l.waiting[keep:]...)
+		l.waiting = l.waiting[:keep:keep]
 	}
 	return list
+}
+
+// throttled reports whether a limited rate alone keeps jobs waiting.
+func (f *fair) throttled() bool {
+	for _, l := range f.lines {
+		if l.limits.rate > 0 && len(l.waiting) > 0 && l.under < l.limits.each {
+			return true
+		}
+	}
+	return false
 }
 
 // clear takes away all that waits.

@@ -1,8 +1,6 @@
 package delivery
 
 import (
-	"strings"
-
 	"integration-gateway/platform/clock"
 	"integration-gateway/platform/contract"
 )
@@ -17,30 +15,23 @@ const (
 	failed    status = "failed"
 )
 
-// transitions is the one table of a job's changes. A statement that sets a status
-// names those it may leave with from.
-//
-//	queued    claimed → running; superseded or cancelled → failed;
-//	          received by a late owner → succeeded
-//	running   received → succeeded; not received → failed; lease run out,
-//	          given back → queued
-var transitions = map[status][]status{
-	queued:  {running, failed, succeeded},
-	running: {succeeded, failed, queued},
-}
+// step is a change of a job's status. Statements that change one are made of a step's
+// set and when, so that a late writer cannot undo a newer state.
+type step struct{ from, to status }
 
-// from is the SQL list of the statuses that a job may leave for to.
-func from(to status) string {
-	var list []string
-	for _, s := range []status{queued, running} {
-		for _, next := range transitions[s] {
-			if next == to {
-				list = append(list, "'"+string(s)+"'")
-			}
-		}
-	}
-	return "(" + strings.Join(list, ", ") + ")"
-}
+// The steps of a job: the one table of what may become what. Whoever made the step is
+// named; docs/domain-model.md draws it.
+var (
+	claimStep   = step{queued, running}    // a worker
+	succeedStep = step{running, succeeded} // its worker, once the destination received
+	failStep    = step{running, failed}    // its worker, once it did not
+	releaseStep = step{running, queued}    // its worker gives it back, or the sweep after its lease
+	endStep     = step{queued, failed}     // a replay supersedes it, an operator cancels it
+	lateStep    = step{queued, succeeded}  // a worker whose lease had run out, once the destination received
+)
+
+func (s step) set() string  { return "status = '" + string(s.to) + "'" }
+func (s step) when() string { return "status = '" + string(s.from) + "'" }
 
 // live is the SQL list of the statuses of a job that is not at its end.
 const live = "('queued', 'running')"

@@ -33,9 +33,20 @@ type Config struct {
 	Timeout     time.Duration // of one attempt, from connect to the answer's last byte; default 10 s
 	LockTTL     time.Duration // of the lock in the cache; never longer than the lease; default 60 s
 
-	Concurrency    int           // attempts under way in this process; default 64
+	Concurrency    int           // attempts under way in this process; default 128
 	PerDestination int           // of these to one destination; default 32
 	Grace          time.Duration // for attempts under way when the process stops; default 15 s
+
+	// LeaseMargin is how long a claimed job may wait for its turn and for its outcome to
+	// be stored, beside the attempt itself; default 30 s.
+	LeaseMargin time.Duration
+
+	// A destination is taken for down when, of BreakerVolume attempts or more within a
+	// minute, BreakerRate failed for reasons of its own; defaults 20 and 0.8. It is probed
+	// after BreakerProbe, twice that, and so on up to a minute; default 5 s.
+	BreakerVolume int
+	BreakerRate   float64
+	BreakerProbe  time.Duration
 
 	RelayEvery time.Duration // default 1 s
 	RelayGrace time.Duration // how long the direct publish may take before the relay does it; default 5 s
@@ -102,6 +113,7 @@ type Module struct {
 	random    func() float64
 	directory *directory
 	publisher *publisher
+	breakers  *breakers
 	outcomes  *batch.Group[outcome, struct{}]
 	watermark watermark
 }
@@ -116,6 +128,8 @@ func New(cfg Config, d Deps) *Module {
 		cache: d.Cache, sender: d.Sender, events: d.Events, replays: d.Replays, auditor: d.Auditor, random: d.Random}
 	m.directory = &directory{db: d.DB, now: d.Now}
 	m.publisher = newPublisher(m)
+	m.breakers = &breakers{seen: map[string]*window{}, policy: breakerPolicy{
+		volume: cfg.BreakerVolume, rate: cfg.BreakerRate, probe: cfg.BreakerProbe, reach: max(time.Minute, cfg.BreakerProbe)}}
 	m.outcomes = batch.NewGroup(batch.Config[outcome]{Runners: 2, MaxItems: 256}, m.recordAll)
 	return m
 }
@@ -123,6 +137,8 @@ func New(cfg Config, d Deps) *Module {
 // Routes registers the module's part of the API.
 func (m *Module) Routes(r httpapi.Routes) {
 	r.Management.GET("/deliveries", m.listAttempts)
+	r.Management.POST("/events/:id/cancel", m.cancelEvent)
+	r.Management.POST("/events/:id/retry", m.retryEvent)
 }
 
 func (c Config) withDefaults() Config {
@@ -132,7 +148,11 @@ func (c Config) withDefaults() Config {
 	setDefault(&c.RetryCap, 30*time.Minute)
 	setDefault(&c.Timeout, 10*time.Second)
 	setDefault(&c.LockTTL, time.Minute)
-	setDefault(&c.Concurrency, 64)
+	setDefault(&c.LeaseMargin, 30*time.Second)
+	setDefault(&c.BreakerVolume, 20)
+	setDefault(&c.BreakerRate, 0.8)
+	setDefault(&c.BreakerProbe, 5*time.Second)
+	setDefault(&c.Concurrency, 128)
 	setDefault(&c.PerDestination, 32)
 	setDefault(&c.Grace, 15*time.Second)
 	setDefault(&c.RelayEvery, time.Second)

@@ -10,6 +10,7 @@ import (
 
 	"integration-gateway/platform/broker"
 	"integration-gateway/platform/database"
+	"integration-gateway/platform/failpoint"
 )
 
 const (
@@ -122,6 +123,8 @@ func (p *publisher) send(ctx context.Context, list []announcement) (done []annou
 	ctx, cancel := context.WithTimeout(ctx, publishTimeout)
 	defer cancel()
 	messages, groups := compose(list)
+	failpoint.Hit(failpoint.BeforePublish)
+	defer failpoint.Hit(failpoint.AfterPublish)
 	for i, problem := range p.m.broker.Publish(ctx, messages) {
 		if problem == nil {
 			done = append(done, groups[i]...)

@@ -9,6 +9,7 @@ import (
 	"integration-gateway/platform/clock"
 	"integration-gateway/platform/contract"
 	"integration-gateway/platform/database"
+	"integration-gateway/platform/failpoint"
 	"integration-gateway/platform/fault"
 	"integration-gateway/platform/id"
 )
@@ -41,6 +42,7 @@ type decided struct {
 func (m *Module) recordAll(list []outcome) []batch.Result[struct{}] {
 	results := make([]batch.Result[struct{}], len(list))
 	err := m.record(list)
+	failpoint.Hit(failpoint.AfterRecord)
 	if err != nil && len(list) > 1 && !fault.Is(err, fault.Unavailable) {
 		for i := range list {
 			results[i].Err = m.record(list[i : i+1])

@@ -51,7 +51,7 @@ func (m *Module) Schedule(ctx context.Context, tx *database.Tx, events []contrac
 		for _, d := range destinations {
 			j := newJob{id: id.New(), eventID: e.EventID, integrationID: e.IntegrationID, destinationID: &d.ID,
 				queue: m.cfg.Queues.Process, trigger: contract.TriggerWebhook, attemptNo: 1,
-				correlationID: e.CorrelationID, parked: !d.IsActive}
+				correlationID: e.CorrelationID, parked: !d.flows()}
 			jobs = append(jobs, j)
 			scheduled[i].Jobs = append(scheduled[i].Jobs, j.ref().JobRef)
 		}

@@ -71,10 +71,6 @@ func orNever(at time.Time, never bool) *time.Time {
 	return &at
 }
 
-// leaseMargin is how long a claimed job may wait for its turn and for its outcome
-// to be stored, beside the attempt itself.
-const leaseMargin = 30 * time.Second
-
 // claimed is a job that this process has, until its lease runs out.
 type claimed struct {
 	job
@@ -82,12 +78,12 @@ type claimed struct {
 	at    time.Time
 }
 
-const claimSQL = `
+var claimSQL = `
 UPDATE processing_jobs
-SET    status = 'running', claim_token = $1, started_at = $2, relay_at = NULL, lease_until = %s
+SET    ` + claimStep.set() + `, claim_token = $1, started_at = $2, relay_at = NULL, lease_until = %s
 FROM   v
 WHERE  normalized_event_id = v.event_id AND processing_jobs.id = v.id
-AND    status IN %s AND NOT parked AND scheduled_at <= $2
+AND    ` + claimStep.when() + ` AND NOT parked AND scheduled_at <= $2
 RETURNING processing_jobs.id, normalized_event_id, integration_id, destination_id, replay_request_id, triggered_by, status,
           attempt_no, budget_start, correlation_id, scheduled_at, error_message`
 
@@ -104,8 +100,8 @@ func (m *Module) claim(ctx context.Context, refs []ref) ([]claimed, error) {
 		if err != nil {
 			return err
 		}
-		err = tx.SelectRows(ctx, &jobs, refRows(refs), fmt.Sprintf(claimSQL, lease, from(running)),
-			token, at, leaseMargin.Milliseconds(), m.cfg.Timeout.Milliseconds())
+		err = tx.SelectRows(ctx, &jobs, refRows(refs), fmt.Sprintf(claimSQL, lease),
+			token, at, m.cfg.LeaseMargin.Milliseconds(), m.cfg.Timeout.Milliseconds())
 		if err != nil {
 			return fmt.Errorf("claim jobs: %w", err)
 		}
@@ -162,12 +158,12 @@ type release struct {
 	parked bool
 }
 
-const giveBackSQL = `
+var giveBackSQL = `
 UPDATE processing_jobs
-SET    status = 'queued', claim_token = NULL, lease_until = NULL, started_at = NULL, published_at = NULL,
+SET    ` + releaseStep.set() + `, claim_token = NULL, lease_until = NULL, started_at = NULL, published_at = NULL,
        parked = v.park, scheduled_at = v.due, relay_at = v.relay
 FROM   v
-WHERE  normalized_event_id = v.event_id AND processing_jobs.id = v.id AND claim_token = v.token AND status = 'running'`
+WHERE  normalized_event_id = v.event_id AND processing_jobs.id = v.id AND claim_token = v.token AND ` + releaseStep.when()
 
 // giveBack queues claimed work again without counting an attempt.
 func (m *Module) giveBack(ctx context.Context, list []release) error {

@@ -16,28 +16,28 @@ SET    status = v.new_status, completed_at = $1, error_message = v.problem, atte
        lease_until = NULL, claim_token = NULL
 FROM   v
 WHERE  normalized_event_id = v.event_id AND processing_jobs.id = v.id AND claim_token = v.token
-AND    status = 'running' AND status IN ` + from(succeeded) + `
+AND    ` + succeedStep.when() + `
 RETURNING processing_jobs.id`
 
 // A job whose lease ran out before its success was stored, and that nobody claimed
 // since, is done.
 var endLateSQL = `
 UPDATE processing_jobs
-SET    status = 'succeeded', completed_at = $1, attempt_no = v.number, relay_at = NULL, parked = false
+SET    ` + lateStep.set() + `, completed_at = $1, attempt_no = v.number, relay_at = NULL, parked = false
 FROM   v
 WHERE  normalized_event_id = v.event_id AND processing_jobs.id = v.id
-AND    status = 'queued' AND status IN ` + from(succeeded) + `
+AND    ` + lateStep.when() + `
 RETURNING processing_jobs.id`
 
 // endJobs ends the jobs of list, and notes which of them were this process's to end.
 func (m *Module) endJobs(ctx context.Context, tx *database.Tx, list []decided) error {
 	rows := database.NewRows("event_id uuid", "id uuid", "token uuid", "new_status text", "number bigint", "problem text")
 	for _, d := range list {
-		end := failed
+		end := failStep
 		if d.response.received() {
-			end = succeeded
+			end = succeedStep
 		}
-		rows.Add(d.EventID, d.ID, d.token, string(end), d.number, d.response.problem())
+		rows.Add(d.EventID, d.ID, d.token, string(end.to), d.number, d.response.problem())
 	}
 	var owned, late []string
 	if err := tx.SelectRows(ctx, &owned, rows, endOwnedSQL, tx.Now); err != nil {

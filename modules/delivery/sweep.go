@@ -20,11 +20,11 @@ WHERE  status = 'running' AND lease_until < %s
 ORDER  BY lease_until
 LIMIT  500`
 
-const sweepSQL = `
+var sweepSQL = `
 UPDATE processing_jobs
-SET    status = 'queued', claim_token = NULL, lease_until = NULL, started_at = NULL, published_at = NULL, relay_at = $1
+SET    ` + releaseStep.set() + `, claim_token = NULL, lease_until = NULL, started_at = NULL, published_at = NULL, relay_at = $1
 FROM   v
-WHERE  normalized_event_id = v.id AND status = 'running' AND lease_until < %s`
+WHERE  normalized_event_id = v.id AND ` + releaseStep.when() + ` AND lease_until < %s`
 
 // sweep queues jobs whose owner let the lease run out: it died, or hangs.
 func (m *Module) sweep(ctx context.Context) error {
@@ -38,11 +38,11 @@ func (m *Module) sweep(ctx context.Context) error {
 const selectRunningSQL = `
 SELECT normalized_event_id FROM processing_jobs WHERE status = 'running'`
 
-const takeUpSQL = `
+var takeUpSQL = `
 UPDATE processing_jobs
-SET    status = 'queued', claim_token = NULL, lease_until = NULL, started_at = NULL, published_at = NULL, relay_at = $1
+SET    ` + releaseStep.set() + `, claim_token = NULL, lease_until = NULL, started_at = NULL, published_at = NULL, relay_at = $1
 FROM   v
-WHERE  normalized_event_id = v.id AND status = 'running'`
+WHERE  normalized_event_id = v.id AND ` + releaseStep.when()
 
 const takeUpQueuedSQL = `
 UPDATE processing_jobs SET published_at = NULL, relay_at = CASE WHEN scheduled_at > $1 THEN scheduled_at ELSE $1 END
@@ -88,45 +88,52 @@ func (m *Module) requeue(ctx context.Context, events []string, update, say strin
 }
 
 const selectParkedSQL = `
-SELECT d.id, d.integration_id
+SELECT d.id
 FROM   destinations d
-WHERE  d.is_active AND EXISTS (SELECT 1 FROM processing_jobs j WHERE j.parked AND j.destination_id = d.id)`
+WHERE  EXISTS (SELECT 1 FROM processing_jobs j WHERE j.parked AND j.destination_id = d.id)`
 
 var unparkSQL = `
-UPDATE processing_jobs SET parked = false, relay_at = $1, published_at = NULL
+UPDATE processing_jobs
+SET    parked = false, published_at = NULL, relay_at = CASE WHEN scheduled_at > $1 THEN scheduled_at ELSE $1 END
 WHERE  (normalized_event_id, id) IN (
        SELECT normalized_event_id, id FROM processing_jobs
        WHERE  parked AND status = 'queued' AND destination_id = $2
-       ORDER  BY normalized_event_id, id
+       ORDER  BY scheduled_at
        LIMIT  $3%s)`
 
-// unpark brings back, in batches, the jobs of destinations that are active again.
+// unpark brings back, in batches, the jobs of destinations that are active and reachable
+// again, and sends a probe where it is time.
 func (m *Module) unpark(ctx context.Context) error {
-	var parked []struct {
-		ID            string `db:"id"`
-		IntegrationID string `db:"integration_id"`
-	}
+	var parked []string
 	if err := m.db.Select(ctx, &parked, selectParkedSQL); err != nil || len(parked) == 0 {
 		return err
 	}
-	integrations := make([]string, len(parked))
-	for i, p := range parked {
-		integrations[i] = p.IntegrationID
+	destinations, err := m.directory.get(ctx, parked)
+	if err != nil {
+		return err
+	}
+	integrations := make([]string, 0, len(parked))
+	for _, d := range destinations {
+		integrations = append(integrations, d.IntegrationID)
 	}
 	active, err := m.events.ActiveIntegrations(ctx, integrations)
 	if err != nil {
 		return err
 	}
-	for _, p := range parked {
-		if !active[p.IntegrationID] {
+	for _, d := range destinations {
+		switch {
+		case !d.IsActive || !active[d.IntegrationID]:
 			continue
+		case d.Breaker != breakerClosed:
+			err = m.probe(ctx, d)
+		default:
+			err = m.db.InTx(ctx, func(tx *database.Tx) error {
+				_, err := tx.Exec(ctx, fmt.Sprintf(unparkSQL, tx.Dialect.SkipLocked), tx.Now, d.ID, relayAtOnce)
+				return err
+			})
 		}
-		err := m.db.InTx(ctx, func(tx *database.Tx) error {
-			_, err := tx.Exec(ctx, fmt.Sprintf(unparkSQL, tx.Dialect.SkipLocked), tx.Now, p.ID, relayAtOnce)
-			return err
-		})
 		if err != nil {
-			return fmt.Errorf("bring back jobs of destination %s: %w", p.ID, err)
+			return fmt.Errorf("bring back jobs of destination %s: %w", d.ID, err)
 		}
 	}
 	return nil

@@ -87,6 +87,7 @@ type Destination struct {
 	IntegrationID string
 	URL           string
 	IsActive      bool
+	Breaker       string // closed, open or half_open
 	CreatedAt     time.Time
 	UpdatedAt     time.Time
 }
@@ -134,6 +135,7 @@ const (
 const (
 	EntityWebhookEvent    = "webhook_event"
 	EntityNormalizedEvent = "normalized_event"
+	EntityDestination     = "destination"
 	EntityManagement      = "management_api"
 )
 
