@@ -40,13 +40,16 @@ type (
 	replaysLater struct{ delivery.Replays }
 )
 
+// maxAttempt is a ceiling for attempts, whatever a destination's own timeout is.
+const maxAttempt = 10 * time.Minute
+
 // wire builds everything in order.
 func wire(cfg config.Config, s *stores, log *slog.Logger) (*system, error) {
 	sealer, err := newSealer(cfg.SecretsKey)
 	if err != nil {
 		return nil, err
 	}
-	out := egress.New(egress.Config{Allow: cfg.EgressAllow, Timeout: cfg.Delivery.Timeout})
+	out := egress.New(egress.Config{Allow: cfg.EgressAllow, Timeout: maxAttempt})
 	trail := audit.New(audit.Config{}, audit.Deps{DB: s.db, Log: log, Now: clock.System})
 
 	events, replays := &eventsLater{}, &replaysLater{}
@@ -90,7 +93,13 @@ func deliveryConfig(cfg config.Config) delivery.Config {
 		Timeout:     cfg.Delivery.Timeout,
 		LockTTL:     cfg.Delivery.LockTTL,
 		Concurrency: cfg.Delivery.Concurrency,
-		Grace:       drainTime(cfg),
+		// One destination takes a quarter of a worker at most.
+		PerDestination: max(1, cfg.Delivery.Concurrency/4),
+		LeaseMargin:    cfg.Delivery.LeaseMargin,
+		BreakerVolume:  cfg.Delivery.BreakerVolume,
+		BreakerRate:    float64(cfg.Delivery.BreakerPercent) / 100,
+		BreakerProbe:   cfg.Delivery.BreakerProbe,
+		Grace:          drainTime(cfg),
 	}
 }
 

@@ -106,6 +106,11 @@ type Delivery struct {
 	Timeout     time.Duration // one attempt
 	LockTTL     time.Duration
 	Concurrency int // deliveries under way at once in one process
+	LeaseMargin time.Duration
+
+	BreakerVolume  int // attempts within a minute
+	BreakerPercent int // of them failed
+	BreakerProbe   time.Duration
 }
 
 // DemoKey is the management key of `gateway dev`, refused in production.

@@ -68,7 +68,7 @@ func TestDefaults(t *testing.T) {
 			Replay: "ig.events.replay", Dead: "ig.events.dead", QueueType: "classic"},
 		Webhook: Webhook{RatePerMinute: 6000, FailurePerMinute: 120, MaxBodyBytes: 5 << 20, MaxInflightBytes: 128 << 20, IdempotencyTTL: 24 * time.Hour},
 		Delivery: Delivery{MaxAttempts: 15, RetryBase: 5 * time.Second, RetryCap: 30 * time.Minute, Timeout: 15 * time.Second,
-			LockTTL: time.Minute, Concurrency: 64},
+			LockTTL: time.Minute, Concurrency: 128, LeaseMargin: 30 * time.Second, BreakerVolume: 20, BreakerPercent: 80, BreakerProbe: 5 * time.Second},
 		ManagementKey: secret.New(goodKey),
 		WorkAddr:      "127.0.0.1:3001",
 		ShutdownGrace: 25 * time.Second,
