@@ -193,6 +193,32 @@ CREATE TABLE replay_requests (
 CREATE INDEX replay_requests_event ON replay_requests (normalized_event_id, id);
 CREATE INDEX replay_requests_open ON replay_requests (id) WHERE status IN ('queued', 'dispatched');
 
+-- What was given up on: deliveries that ended without success, and messages nobody could read.
+-- body is a message's; replay_request_id the replay that a requeue became.
+CREATE TABLE dead_letters (
+    id                uuid NOT NULL PRIMARY KEY,
+    kind              text NOT NULL CHECK (kind IN ('exhausted', 'refused', 'unreadable')),
+    queue             text NOT NULL,
+    event_id          uuid,
+    destination_id    uuid,
+    job_id            uuid,
+    source            text,
+    provider          text,
+    event_type        text,
+    reason            text NOT NULL,
+    body              bytea,
+    attempts          bigint NOT NULL,
+    status            text NOT NULL CHECK (status IN ('open', 'requeued', 'resolved')),
+    replay_request_id uuid,
+    requeued_by       text,
+    created_at        timestamptz NOT NULL,
+    requeued_at       timestamptz,
+    resolved_at       timestamptz
+);
+
+CREATE INDEX dead_letters_event ON dead_letters (event_id, destination_id) WHERE event_id IS NOT NULL;
+CREATE INDEX dead_letters_open ON dead_letters (id) WHERE status = 'open';
+
 CREATE TABLE audit_entries (
     id          uuid        NOT NULL PRIMARY KEY,
     entity_type text        NOT NULL,

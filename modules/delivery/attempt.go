@@ -158,7 +158,7 @@ func (w *worker) deliver(a attempt) error {
 		return w.giveBack(release{claimed: a.claimed})
 	}
 	failpoint.Hit(failpoint.AfterPost)
-	o := outcome{claimed: a.claimed, destination: a.destination, response: r, chance: w.m.random()}
+	o := outcome{claimed: a.claimed, destination: a.destination, event: a.event, response: r, chance: w.m.random()}
 	err := w.retryUntil(a.claimed, "storing an outcome", func() error {
 		_, err := w.m.outcomes.Do(context.WithoutCancel(w.life), o)
 		return err
@@ -229,7 +229,7 @@ func (m *Module) request(ctx context.Context, a attempt, at time.Time) (*http.Re
 		"X-Correlation-Id":       a.event.CorrelationID,
 		"Webhook-Id":             a.EventID,
 		"Webhook-Timestamp":      strconv.FormatInt(at.Unix(), 10),
-		"Webhook-Signature":      sign(a.destination.secrets(), a.EventID, at, a.event.Payload),
+		"Webhook-Signature":      sign(a.destination.secrets, a.EventID, at, a.event.Payload),
 	} {
 		req.Header.Set(name, value)
 	}

@@ -55,7 +55,7 @@ func TestAnEventIsDeliveredSignedOnce(t *testing.T) {
 		require.NoError(t, err)
 		at, err := time.ParseDuration(got.Header.Get("Webhook-Timestamp") + "s")
 		require.NoError(t, err)
-		require.Equal(t, sign(destinations[destinationID].secrets(), eventID, time.Unix(int64(at.Seconds()), 0), h.receiver.bodies[0]),
+		require.Equal(t, sign(destinations[destinationID].secrets, eventID, time.Unix(int64(at.Seconds()), 0), h.receiver.bodies[0]),
 			got.Header.Get("Webhook-Signature"))
 	})
 }

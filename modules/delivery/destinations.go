@@ -10,6 +10,7 @@ import (
 	"integration-gateway/platform/contract"
 	"integration-gateway/platform/database"
 	"integration-gateway/platform/id"
+	"integration-gateway/platform/secret"
 )
 
 // destination is a row of destinations.
@@ -18,8 +19,8 @@ type destination struct {
 	IntegrationID string     `db:"integration_id"`
 	URL           string     `db:"url"`
 	IsActive      bool       `db:"is_active"`
-	SigningSecret string     `db:"signing_secret"`
-	OldSecret     *string    `db:"old_secret"` // signs beside the new one while receivers change over
+	SigningSecret string     `db:"signing_secret"` // sealed, as is the next
+	OldSecret     *string    `db:"old_secret"`     // signs beside the new one while receivers change over
 	TimeoutMS     *int       `db:"timeout_ms"`
 	MaxAttempts   *int       `db:"max_attempts"`
 	RetryBaseMS   *int       `db:"retry_base_ms"`
@@ -31,16 +32,27 @@ type destination struct {
 
 	Breaker      breakerState `db:"breaker"`
 	BreakerUntil *clock.Time  `db:"breaker_until"`
+
+	secrets []secret.Value // the signing secrets, open
 }
 
 // flows reports whether jobs may go there; otherwise they wait, parked.
 func (d destination) flows() bool { return d.IsActive && d.Breaker != breakerOpen }
 
-func (d destination) secrets() []string {
-	if d.OldSecret == nil {
-		return []string{d.SigningSecret}
+// unseal opens the destination's secrets.
+func (d *destination) unseal(s Sealer) error {
+	sealed := []string{d.SigningSecret}
+	if d.OldSecret != nil {
+		sealed = append(sealed, *d.OldSecret)
 	}
-	return []string{d.SigningSecret, *d.OldSecret}
+	for _, text := range sealed {
+		value, err := s.Open(text)
+		if err != nil {
+			return fmt.Errorf("open the signing secret of destination %s: %w", d.ID, err)
+		}
+		d.secrets = append(d.secrets, value)
+	}
+	return nil
 }
 
 func (m *Module) timeout(d destination) time.Duration {
@@ -77,8 +89,9 @@ const directoryAge = time.Second
 
 // directory is this process's picture of all destinations.
 type directory struct {
-	db  *database.DB
-	now clock.Now
+	db     *database.DB
+	now    clock.Now
+	sealer Sealer
 
 	mu            sync.Mutex
 	readAt        time.Time
@@ -149,6 +162,9 @@ func (d *directory) refresh(ctx context.Context, known func() bool) error {
 	d.byID = make(map[string]destination, len(all))
 	d.byIntegration = make(map[string][]destination)
 	for _, dest := range all {
+		if err := dest.unseal(d.sealer); err != nil {
+			return err
+		}
 		d.byID[dest.ID] = dest
 		d.byIntegration[dest.IntegrationID] = append(d.byIntegration[dest.IntegrationID], dest)
 	}
@@ -175,9 +191,13 @@ func (m *Module) Destinations(ctx context.Context, integrationIDs []string) ([]c
 // gives its id and the secret, which is not shown again.
 func (m *Module) AddDestination(ctx context.Context, tx *database.Tx, integrationID, url string) (destinationID, signingSecret string, err error) {
 	destinationID, signingSecret = id.New(), newSigningSecret()
+	sealed, err := m.directory.sealer.Seal(secret.New(signingSecret))
+	if err != nil {
+		return "", "", fmt.Errorf("seal the signing secret: %w", err)
+	}
 	row := database.NewRows("id uuid", "integration_id uuid", "url text", "is_active boolean", "signing_secret text",
 		"created_at timestamptz", "updated_at timestamptz")
-	row.Add(destinationID, integrationID, url, true, signingSecret, tx.Now, tx.Now)
+	row.Add(destinationID, integrationID, url, true, sealed, tx.Now, tx.Now)
 	tx.AfterCommit(m.directory.forget)
 	return destinationID, signingSecret, tx.Insert(ctx, "destinations", row)
 }

@@ -3,6 +3,7 @@ package delivery
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"io"
 	"log/slog"
 	"net/http"
@@ -23,6 +24,7 @@ import (
 	"integration-gateway/platform/database"
 	"integration-gateway/platform/egress"
 	"integration-gateway/platform/id"
+	"integration-gateway/platform/secret"
 	"integration-gateway/platform/testkit"
 )
 
@@ -55,7 +57,7 @@ func newHarness(t *testing.T, db *database.DB, cfg Config) *harness {
 	setDefault(&cfg.RelayEvery, 50*time.Millisecond)
 	setDefault(&cfg.Timeout, 5*time.Second)
 	h.Module = New(cfg, Deps{DB: db, Log: slog.New(slog.NewTextHandler(io.Discard, nil)), Now: clock.System,
-		Broker: h.broker, Cache: cache.None{}, Events: h.events, Replays: h.replays, Auditor: h.audit,
+		Broker: h.broker, Cache: cache.None{}, Events: h.events, Replays: h.replays, Auditor: h.audit, Sealer: rot{},
 		Sender: egress.New(egress.Config{Allow: egress.Allow{Networks: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}}})})
 	now := clock.System()
 	rows := database.NewRows("id uuid", "source text", "provider text", "name text", "is_active boolean", "created_at timestamptz", "updated_at timestamptz")
@@ -210,7 +212,7 @@ type fakeEvents struct {
 func (f *fakeEvents) add(eventID, integrationID string) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.payloads[eventID] = contract.Deliverable{EventID: eventID, IntegrationID: integrationID, Source: "acme", Provider: "acme",
+	f.payloads[eventID] = contract.Deliverable{EventID: eventID, IntegrationID: integrationID, Source: "acme", Provider: "acme", EventType: "order.created",
 		CorrelationID: "corr-" + eventID, Payload: []byte(`{"eventType":"order.created","data":{"n":12345678901234567890}}`)}
 }
 
@@ -344,6 +346,18 @@ func (f *fakeReplays) end(id string) *contract.ReplayEnd {
 		return &e
 	}
 	return nil
+}
+
+// rot stands in for encryption: what it seals is not what it was.
+type rot struct{}
+
+func (rot) Seal(v secret.Value) (string, error) { return "sealed:" + v.Reveal(), nil }
+func (rot) Open(stored string) (secret.Value, error) {
+	text, ok := strings.CutPrefix(stored, "sealed:")
+	if !ok {
+		return secret.Value{}, errors.New("not sealed")
+	}
+	return secret.New(text), nil
 }
 
 type fakeAudit struct {

@@ -1,5 +1,6 @@
 // Package delivery sends stored events to destinations until they are received or
-// given up on. It owns destinations, processing_jobs and delivery_attempts.
+// given up on. It owns destinations, processing_jobs, delivery_attempts and
+// dead_letters.
 //
 // A job row is the outbox and the lease in one: what is queued and not published is
 // published by the relay, what is running past its lease is queued again. A broker
@@ -21,16 +22,17 @@ import (
 	"integration-gateway/platform/database"
 	"integration-gateway/platform/egress"
 	"integration-gateway/platform/httpapi"
+	"integration-gateway/platform/secret"
 )
 
 // Config is how deliveries are made. New replaces zero values with the defaults.
 type Config struct {
 	Queues broker.Names // shown as a job's queueName
 
-	MaxAttempts int           // a budget of attempts, retries included; default 12
+	MaxAttempts int           // a budget of attempts, retries included; default 15
 	RetryBase   time.Duration // wait after the first failure; doubles; default 5 s
 	RetryCap    time.Duration // longest wait between attempts, and the longest Retry-After that is honoured; default 30 min
-	Timeout     time.Duration // of one attempt, from connect to the answer's last byte; default 10 s
+	Timeout     time.Duration // of one attempt, from connect to the answer's last byte; default 15 s
 	LockTTL     time.Duration // of the lock in the cache; never longer than the lease; default 60 s
 
 	Concurrency    int           // attempts under way in this process; default 128
@@ -79,6 +81,12 @@ type Auditor interface {
 	Record(ctx context.Context, tx *database.Tx, entries []contract.AuditEntry) error
 }
 
+// Sealer encrypts signing secrets for the database.
+type Sealer interface {
+	Seal(value secret.Value) (string, error)
+	Open(stored string) (secret.Value, error)
+}
+
 // Sender makes one outbound request; its errors are egress's.
 type Sender interface {
 	Do(req *http.Request) (egress.Response, error)
@@ -86,16 +94,18 @@ type Sender interface {
 
 // Deps is everything delivery needs from the outside.
 type Deps struct {
-	DB      *database.DB
-	Log     *slog.Logger
-	Now     clock.Now
-	Broker  broker.Broker
-	Cache   cache.Cache
-	Sender  Sender
-	Events  Events
-	Replays Replays
-	Auditor Auditor
-	Random  func() float64 // in [0, 1); default math/rand
+	DB       *database.DB
+	Log      *slog.Logger
+	Now      clock.Now
+	Broker   broker.Broker
+	Cache    cache.Cache
+	Sender   Sender
+	Events   Events
+	Replays  Replays
+	Replayer Replayer
+	Auditor  Auditor
+	Sealer   Sealer
+	Random   func() float64 // in [0, 1); default math/rand
 }
 
 // Module is the delivery module.
@@ -109,6 +119,7 @@ type Module struct {
 	sender    Sender
 	events    Events
 	replays   Replays
+	replayer  Replayer
 	auditor   Auditor
 	random    func() float64
 	directory *directory
@@ -125,8 +136,8 @@ func New(cfg Config, d Deps) *Module {
 		d.Random = rand.Float64
 	}
 	m := &Module{cfg: cfg, db: d.DB, log: d.Log.With("module", "delivery"), now: d.Now, broker: d.Broker,
-		cache: d.Cache, sender: d.Sender, events: d.Events, replays: d.Replays, auditor: d.Auditor, random: d.Random}
-	m.directory = &directory{db: d.DB, now: d.Now}
+		cache: d.Cache, sender: d.Sender, events: d.Events, replays: d.Replays, replayer: d.Replayer, auditor: d.Auditor, random: d.Random}
+	m.directory = &directory{db: d.DB, now: d.Now, sealer: d.Sealer}
 	m.publisher = newPublisher(m)
 	m.breakers = &breakers{seen: map[string]*window{}, policy: breakerPolicy{
 		volume: cfg.BreakerVolume, rate: cfg.BreakerRate, probe: cfg.BreakerProbe, reach: max(time.Minute, cfg.BreakerProbe)}}
@@ -137,16 +148,20 @@ func New(cfg Config, d Deps) *Module {
 // Routes registers the module's part of the API.
 func (m *Module) Routes(r httpapi.Routes) {
 	r.Management.GET("/deliveries", m.listAttempts)
+	r.Management.GET("/dead-letters", m.listDeadLetters)
+	r.Management.GET("/dead-letters/:id", m.getDeadLetter)
+	r.Management.POST("/dead-letters/:id/requeue", m.requeueDeadLetter)
+	r.Management.POST("/dead-letters/requeue", m.requeueDeadLetters)
 	r.Management.POST("/events/:id/cancel", m.cancelEvent)
 	r.Management.POST("/events/:id/retry", m.retryEvent)
 }
 
 func (c Config) withDefaults() Config {
 	setDefault(&c.Queues, broker.Names{Process: "ig.events.process", Retry: "ig.events.retry", Replay: "ig.events.replay", Dead: "ig.events.dead"})
-	setDefault(&c.MaxAttempts, 12)
+	setDefault(&c.MaxAttempts, 15)
 	setDefault(&c.RetryBase, 5*time.Second)
 	setDefault(&c.RetryCap, 30*time.Minute)
-	setDefault(&c.Timeout, 10*time.Second)
+	setDefault(&c.Timeout, 15*time.Second)
 	setDefault(&c.LockTTL, time.Minute)
 	setDefault(&c.LeaseMargin, 30*time.Second)
 	setDefault(&c.BreakerVolume, 20)

@@ -23,12 +23,16 @@ import (
 
 // api serves the module's routes and makes requests with the management key.
 func (h *harness) api() func(method, path, body string) (int, map[string]any) {
+	return h.apiAs("a-management-key")
+}
+
+func (h *harness) apiAs(key string) func(method, path, body string) (int, map[string]any) {
 	server := httpapi.New(httpapi.Config{ManagementKey: secret.New("a-management-key")},
 		httpapi.Deps{Log: slog.New(slog.NewTextHandler(io.Discard, nil)), Now: clock.System, AuthFailed: func(string, string) {}})
 	h.Routes(server.Routes())
 	return func(method, path, body string) (int, map[string]any) {
 		req := httptest.NewRequest(method, "/api/v1"+path, strings.NewReader(body))
-		req.Header.Set("x-internal-api-key", "a-management-key")
+		req.Header.Set("x-internal-api-key", key)
 		if body != "" {
 			req.Header.Set("content-type", "application/json")
 		}

@@ -21,6 +21,7 @@ const recordTimeout = 15 * time.Second
 type outcome struct {
 	claimed
 	destination destination
+	event       contract.Deliverable
 	response    response
 	chance      float64 // for the verdict; drawn once, so that a rerun decides alike
 }
@@ -77,6 +78,9 @@ func (m *Module) record(list []outcome) error {
 			return err
 		}
 		if err := m.insertJobs(ctx, tx, nextJobs(decisions, m.cfg.Queues.Retry)); err != nil {
+			return err
+		}
+		if err := m.insertDeadLetters(ctx, tx, decisions); err != nil {
 			return err
 		}
 		if err := m.moveEvents(ctx, tx, states, decisions); err != nil {
@@ -170,7 +174,9 @@ func (m *Module) moveEvents(ctx context.Context, tx *database.Tx, states []contr
 		if s := byID[d.EventID]; s != nil {
 			s.ProcessingAttempts++
 			s.LastProcessedAt = &tx.Now
-			s.LastError = d.response.problem()
+			if problem := d.response.problem(); problem != nil {
+				s.LastError = problem
+			}
 		}
 	}
 	for i := range states {

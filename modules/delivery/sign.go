@@ -8,6 +8,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"integration-gateway/platform/secret"
 )
 
 // secretPrefix starts a signing secret.
@@ -23,12 +25,12 @@ func newSigningSecret() string {
 
 // sign is the webhook-signature header of Standard Webhooks: for each secret
 // "v1," and the base64 of HMAC-SHA256 over id.timestamp.body, separated by spaces.
-func sign(secrets []string, id string, at time.Time, body []byte) string {
+func sign(secrets []secret.Value, id string, at time.Time, body []byte) string {
 	signatures := make([]string, 0, len(secrets))
-	for _, secret := range secrets {
-		key, err := base64.StdEncoding.DecodeString(strings.TrimPrefix(secret, secretPrefix))
+	for _, s := range secrets {
+		key, err := base64.StdEncoding.DecodeString(strings.TrimPrefix(s.Reveal(), secretPrefix))
 		if err != nil {
-			key = []byte(secret)
+			key = []byte(s.Reveal())
 		}
 		mac := hmac.New(sha256.New, key)
 		mac.Write([]byte(id + "." + strconv.FormatInt(at.Unix(), 10) + "."))

@@ -8,6 +8,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"integration-gateway/platform/contract"
+	"integration-gateway/platform/secret"
 )
 
 func TestVerdict(t *testing.T) {
@@ -70,11 +71,11 @@ func TestRetryAfter(t *testing.T) {
 // The vector of the Standard Webhooks specification.
 func TestSignIsStandardWebhooks(t *testing.T) {
 	at := time.Unix(1614265330, 0)
-	secret := "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
+	text := "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 	body := []byte(`{"test": 2432232314}`)
 	want := "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE="
-	require.Equal(t, want, sign([]string{secret}, "msg_p5jXN8AQM9LWM0D4loKWxJek", at, body))
-	both := sign([]string{newSigningSecret(), secret}, "msg_p5jXN8AQM9LWM0D4loKWxJek", at, body)
+	require.Equal(t, want, sign([]secret.Value{secret.New(text)}, "msg_p5jXN8AQM9LWM0D4loKWxJek", at, body))
+	both := sign([]secret.Value{secret.New(newSigningSecret()), secret.New(text)}, "msg_p5jXN8AQM9LWM0D4loKWxJek", at, body)
 	require.Contains(t, both, " "+want, "while a secret is rotated, both sign")
 }
 

@@ -8,6 +8,7 @@ import (
 	"integration-gateway/platform/batch"
 	"integration-gateway/platform/contract"
 	"integration-gateway/platform/database"
+	"integration-gateway/platform/failpoint"
 	"integration-gateway/platform/fault"
 )
 
@@ -90,11 +91,13 @@ func (m *Module) commitOnce(ctx context.Context, arrivals []arrival) ([]batch.Re
 	var at map[string]known
 	err := m.d.DB.InTx(ctx, func(tx *database.Tx) (err error) {
 		at, err = m.storeNew(ctx, tx, arrivals)
+		failpoint.Hit(failpoint.BeforeCommit)
 		return err
 	})
 	if err != nil {
 		return nil, fmt.Errorf("store %d webhooks: %w", len(arrivals), err)
 	}
+	failpoint.Hit(failpoint.AfterCommit)
 	m.mark(ctx, at)
 	results := make([]batch.Result[receipt], len(arrivals))
 	for i, a := range arrivals {

@@ -14,7 +14,7 @@ import (
 )
 
 const selectDeliverablesSQL = `
-SELECT e.id, e.integration_id, e.source, e.provider, e.correlation_id, e.normalized_payload
+SELECT e.id, e.integration_id, e.source, e.provider, e.event_type, e.correlation_id, e.normalized_payload
 FROM   normalized_events e
 JOIN   v ON v.id = e.id`
 
@@ -29,6 +29,7 @@ func (m *Module) Deliverables(ctx context.Context, eventIDs []string) ([]contrac
 		IntegrationID string `db:"integration_id"`
 		Source        string `db:"source"`
 		Provider      string `db:"provider"`
+		EventType     string `db:"event_type"`
 		CorrelationID string `db:"correlation_id"`
 		Payload       []byte `db:"normalized_payload"`
 	}
@@ -38,7 +39,7 @@ func (m *Module) Deliverables(ctx context.Context, eventIDs []string) ([]contrac
 	found := make([]contract.Deliverable, len(rows))
 	for i, r := range rows {
 		found[i] = contract.Deliverable{
-			EventID: r.ID, IntegrationID: r.IntegrationID, Source: r.Source, Provider: r.Provider,
+			EventID: r.ID, IntegrationID: r.IntegrationID, Source: r.Source, Provider: r.Provider, EventType: r.EventType,
 			CorrelationID: r.CorrelationID, Payload: r.Payload,
 		}
 	}

@@ -24,21 +24,32 @@ type order struct {
 // transaction, and gives the request's id.
 func (m *Module) request(ctx context.Context, o order) (string, error) {
 	requestID := id.New()
-	err := m.db.InTx(ctx, func(tx *database.Tx) error {
-		integrationID, correlationID, err := m.events.Integration(ctx, tx, o.eventID)
-		if err != nil {
-			return err
-		}
-		r := newRequest(requestID, o, tx)
-		if err := insertRequest(ctx, tx, r); err != nil {
-			return err
-		}
-		if err := m.scheduler.Dispatch(ctx, tx, r.order(), integrationID, correlationID); err != nil {
-			return fmt.Errorf("dispatch the replay: %w", err)
-		}
-		return m.audit.Record(ctx, tx, []contract.AuditEntry{requestedEntry(r)})
-	})
+	err := m.db.InTx(ctx, func(tx *database.Tx) error { return m.requestIn(ctx, tx, requestID, o) })
 	return requestID, err
+}
+
+// Request stores a request for one destination in the caller's transaction, just as an
+// operator's own would be, and gives its id. fault.NotFound when there is no such event,
+// fault.Invalid when the destination is not one of its integration's.
+func (m *Module) Request(ctx context.Context, tx *database.Tx, a contract.ReplayAsk) (string, error) {
+	requestID := id.New()
+	return requestID, m.requestIn(ctx, tx, requestID, order{eventID: a.EventID, destinationID: &a.DestinationID,
+		requestedBy: a.RequestedBy, reason: a.Reason, actor: a.Actor})
+}
+
+func (m *Module) requestIn(ctx context.Context, tx *database.Tx, requestID string, o order) error {
+	integrationID, correlationID, err := m.events.Integration(ctx, tx, o.eventID)
+	if err != nil {
+		return err
+	}
+	r := newRequest(requestID, o, tx)
+	if err := insertRequest(ctx, tx, r); err != nil {
+		return err
+	}
+	if err := m.scheduler.Dispatch(ctx, tx, r.order(), integrationID, correlationID); err != nil {
+		return fmt.Errorf("dispatch the replay: %w", err)
+	}
+	return m.audit.Record(ctx, tx, []contract.AuditEntry{requestedEntry(r)})
 }
 
 func newRequest(requestID string, o order, tx *database.Tx) request {

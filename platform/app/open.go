@@ -55,9 +55,7 @@ func (s *stores) openRest(ctx context.Context, cfg config.Config, log *slog.Logg
 	if cfg.RabbitMQ.URL.Empty() {
 		s.broker = broker.NewMemory(clock.System, nil)
 	} else {
-		s.broker, err = broker.NewRabbitMQ(broker.RabbitMQConfig{
-			URL: cfg.RabbitMQ.URL.Reveal(), Names: queueNames(cfg), QueueType: cfg.RabbitMQ.QueueType,
-		}, log, clock.System)
+		s.broker, err = broker.NewRabbitMQ(rabbitConfig(cfg), log, clock.System)
 		if err != nil {
 			return fmt.Errorf("RABBITMQ_URL: %w", err)
 		}
@@ -103,6 +101,10 @@ func installation(ctx context.Context, db *database.DB) (string, error) {
 		return "", fmt.Errorf("read the installation's id: %w", err)
 	}
 	return "ig:" + name, nil
+}
+
+func rabbitConfig(cfg config.Config) broker.RabbitMQConfig {
+	return broker.RabbitMQConfig{URL: cfg.RabbitMQ.URL.Reveal(), Names: queueNames(cfg), QueueType: cfg.RabbitMQ.QueueType}
 }
 
 func queueNames(cfg config.Config) broker.Names {

@@ -27,7 +27,16 @@ var errGrace = errors.New("work was still running when the grace time ended; it 
 
 // run runs all stages until ctx ends or a part fails, and then stops one stage
 // after the other, in order: who takes work in stops before who passes it on.
-func run(ctx context.Context, log *slog.Logger, grace time.Duration, stages ...stage) error {
+func run(ctx context.Context, log *slog.Logger, grace time.Duration, stages ...stage) (err error) {
+	end, err := profiled()
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, end()) }()
+	return runStages(ctx, log, grace, stages)
+}
+
+func runStages(ctx context.Context, log *slog.Logger, grace time.Duration, stages []stage) error {
 	failed := make(chan error, 1)
 	running := make([]*runningStage, len(stages))
 	for i, s := range stages {

@@ -57,7 +57,7 @@ func (g *system) serve(ctx context.Context, cfg config.Config, log *slog.Logger,
 	log.InfoContext(ctx, "listening", "address", g.server.Addr(), "database", g.db.Dialect.Name, "queues", queues)
 	front := stage{{"http", serving(g.server, drainTime(cfg))}}
 	if len(queues) > 0 {
-		front = append(front, g.working(queues))
+		front = append(front, g.working(queues), g.burying())
 	}
 	return run(ctx, log, cfg.ShutdownGrace, append([]stage{front}, g.behind()...)...)
 }
@@ -65,6 +65,9 @@ func (g *system) serve(ctx context.Context, cfg config.Config, log *slog.Logger,
 func (g *system) working(queues []contract.Queue) part {
 	return part{"work", func(ctx context.Context) error { return g.delivery.Work(ctx, queues) }}
 }
+
+// burying empties the dead queue, wherever a process works.
+func (g *system) burying() part { return part{"dead letters", g.delivery.EmptyDeadQueue} }
 
 // behind is what runs in every process, in the order in which it stops.
 func (g *system) behind() []stage {

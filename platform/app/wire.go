@@ -37,7 +37,10 @@ type system struct {
 // that needs them. They are filled before anything starts.
 type (
 	eventsLater  struct{ delivery.Events }
-	replaysLater struct{ delivery.Replays }
+	replaysLater struct {
+		delivery.Replays
+		delivery.Replayer
+	}
 )
 
 // maxAttempt is a ceiling for attempts, whatever a destination's own timeout is.
@@ -55,14 +58,14 @@ func wire(cfg config.Config, s *stores, log *slog.Logger) (*system, error) {
 	events, replays := &eventsLater{}, &replaysLater{}
 	deliveries := delivery.New(deliveryConfig(cfg), delivery.Deps{
 		DB: s.db, Log: log, Now: clock.System, Broker: s.broker, Cache: s.cache, Sender: out,
-		Events: events, Replays: replays, Auditor: trail,
+		Events: events, Replays: replays, Sealer: sealer, Replayer: replays, Auditor: trail,
 	})
 	sources := ingestion.New(ingestionConfig(cfg), ingestion.Deps{
 		DB: s.db, Cache: s.cache, Now: clock.System, Providers: provider.Builtin(), Sealer: sealer,
 		Audit: trail, Scheduler: deliveries, Deliveries: deliveries,
 	})
 	requests := replay.New(replay.Deps{DB: s.db, Events: sources, Scheduler: deliveries, Audit: trail})
-	events.Events, replays.Replays = sources, requests
+	events.Events, replays.Replays, replays.Replayer = sources, requests, requests
 
 	server := httpapi.New(httpConfig(cfg), httpapi.Deps{Log: log, Now: clock.System, AuthFailed: func(reason, _ string) {
 		trail.Refused(contract.Refusal{Action: "auth.failed", EntityType: contract.EntityManagement, Source: "management", Reason: reason})

@@ -23,7 +23,7 @@ func Work(ctx context.Context, cfg config.Config, log *slog.Logger, queues []con
 	if err != nil {
 		return err
 	}
-	front := stage{g.working(queues)}
+	front := stage{g.working(queues), g.burying()}
 	if cfg.WorkAddr != "" {
 		probes := httpapi.New(httpapi.Config{Addr: cfg.WorkAddr}, httpapi.Deps{Log: log, Now: clock.System})
 		probes.Health(s.checks(), s.db.Ping)

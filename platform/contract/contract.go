@@ -63,6 +63,7 @@ type Deliverable struct {
 	IntegrationID string
 	Source        string
 	Provider      string
+	EventType     string
 	CorrelationID string
 	Payload       []byte // the canonical event as JSON, exactly as it is sent
 }
@@ -100,6 +101,37 @@ type ReplayOrder struct {
 	OnlyFailed    bool    // only destinations whose last job failed
 }
 
+// ReplayAsk asks replay for a request to send an event to one of its destinations
+// again.
+type ReplayAsk struct {
+	EventID       string
+	DestinationID string
+	RequestedBy   string // 2 to 120 characters
+	Reason        string // 5 to 500 characters
+	Actor         string // the credential that was used
+}
+
+// Damage is a place where the books do not hold and something can be put back.
+type Damage struct {
+	Kind            DamageKind
+	EventID         string
+	DestinationID   string // of DamageMissingJob
+	JobID           string // of DamageLease and DamageStranded
+	ReplayRequestID string // of DamageReplay
+}
+
+// DamageKind names what is wrong, as `gateway verify` shows it.
+type DamageKind string
+
+// The kinds of damage.
+const (
+	DamageMissingJob DamageKind = "missing_job"        // an open destination of the event has no live job
+	DamageStatus     DamageKind = "wrong_status"       // the event's status is not what its jobs say
+	DamageLease      DamageKind = "lease_ran_out"      // the job is running past its lease
+	DamageStranded   DamageKind = "stranded_job"       // the job is queued and nothing will move it
+	DamageReplay     DamageKind = "replay_without_end" // the request has neither an end nor a live job
+)
+
 // ReplayEnd tells replay that the last of a request's jobs has ended.
 type ReplayEnd struct {
 	RequestID string
@@ -128,6 +160,7 @@ type Refusal struct {
 // Actors of audit entries that are no management credential.
 const (
 	ActorGateway = "gateway"
+	ActorCLI     = "gateway-cli" // whoever may run the program on the database
 	ActorSeed    = "seed"
 )
 
@@ -136,6 +169,7 @@ const (
 	EntityWebhookEvent    = "webhook_event"
 	EntityNormalizedEvent = "normalized_event"
 	EntityDestination     = "destination"
+	EntityDeadLetter      = "dead_letter"
 	EntityManagement      = "management_api"
 )
 

@@ -1,0 +1,182 @@
+package delivery
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+
+	"integration-gateway/platform/broker"
+	"integration-gateway/platform/contract"
+	"integration-gateway/platform/database"
+	"integration-gateway/platform/fault"
+)
+
+// Replayer is what delivery needs of whoever takes replay requests, in order to send
+// what was given up on again: with an end of its own and a new budget of attempts.
+type Replayer interface {
+	// Request stores a replay request in tx and gives its id. fault.NotFound when the
+	// event is gone, fault.Invalid when its integration has no such destination.
+	Request(ctx context.Context, tx *database.Tx, a contract.ReplayAsk) (requestID string, err error)
+}
+
+// Requester is who asks for a requeue, and why.
+type Requester struct {
+	Name   string // as they call themselves, 2 to 120 characters
+	Reason string // 5 to 500 characters
+	Actor  string // the credential that they used
+}
+
+// RequeueDeadLetter gives a dead letter another chance: a delivery becomes a replay of
+// its destination, a message goes to the process queue again. One that is not open is a
+// fault.Conflict.
+func (m *Module) RequeueDeadLetter(ctx context.Context, deadLetterID string, by Requester) (DeadLetterWithBody, error) {
+	d, err := m.DeadLetter(ctx, deadLetterID)
+	if err != nil {
+		return d, err
+	}
+	if d.Status != deadOpen {
+		return d, notOpen(d.DeadLetter)
+	}
+	if d.Kind == deadUnreadable {
+		err = m.requeueMessage(ctx, d, by)
+	} else {
+		err = m.requeueDelivery(ctx, d.DeadLetter, by)
+	}
+	if err != nil {
+		return d, err
+	}
+	return m.DeadLetter(ctx, deadLetterID)
+}
+
+func notOpen(d DeadLetter) error {
+	if d.Status == deadOpen { // it was when it was read
+		d.Status = deadRequeued
+	}
+	return fault.Conflict.New("dead_letter_not_open", "The dead letter %s is %s already.", d.ID, d.Status)
+}
+
+func (m *Module) requeueDelivery(ctx context.Context, d DeadLetter, by Requester) error {
+	err := m.db.InTx(ctx, func(tx *database.Tx) error {
+		requestID, err := m.replayer.Request(ctx, tx, contract.ReplayAsk{EventID: *d.EventID, DestinationID: *d.DestinationID,
+			RequestedBy: by.Name, Reason: by.Reason, Actor: by.Actor})
+		if fault.Is(err, fault.NotFound) || fault.Is(err, fault.Invalid) {
+			return fault.Conflict.Wrap(err, "dead_letter_orphaned", "The event %s or its destination is no longer there, so it cannot be sent again.", *d.EventID)
+		}
+		if err != nil {
+			return err
+		}
+		return m.markRequeued(ctx, tx, d, &requestID, by)
+	})
+	if err != nil {
+		return fmt.Errorf("requeue dead letter %s: %w", d.ID, err)
+	}
+	return nil
+}
+
+// requeueMessage publishes first and notes it then: the other way round, a crash in
+// between would lose the message. No row is locked while the broker is waited for.
+func (m *Module) requeueMessage(ctx context.Context, d DeadLetterWithBody, by Requester) error {
+	if len(d.Body) >= maxDeadBody {
+		return fault.Conflict.New("dead_letter_cut", "Of the message only the first %d bytes were kept, so it cannot be published again.", maxDeadBody)
+	}
+	bounded, cancel := context.WithTimeout(ctx, publishTimeout)
+	defer cancel()
+	if err := m.broker.Publish(bounded, []broker.Message{{Queue: broker.Process, Body: d.Body}})[0]; err != nil {
+		return fmt.Errorf("requeue dead letter %s: publish: %w", d.ID, err)
+	}
+	return m.db.InTx(ctx, func(tx *database.Tx) error { return m.markRequeued(ctx, tx, d.DeadLetter, nil, by) })
+}
+
+const markRequeuedSQL = `
+UPDATE dead_letters SET status = 'requeued', requeued_at = $2, requeued_by = $3, replay_request_id = $4
+WHERE  id = $1 AND status = 'open'`
+
+func (m *Module) markRequeued(ctx context.Context, tx *database.Tx, d DeadLetter, requestID *string, by Requester) error {
+	n, err := tx.Exec(ctx, markRequeuedSQL, d.ID, tx.Now, by.Name, requestID)
+	if err != nil {
+		return fmt.Errorf("mark it as requeued: %w", err)
+	}
+	if n == 0 {
+		return notOpen(d)
+	}
+	details, _ := json.Marshal(struct { // strings alone; cannot fail
+		Kind            string  `json:"kind"`
+		EventID         *string `json:"eventId"`
+		DestinationID   *string `json:"destinationId"`
+		ReplayRequestID *string `json:"replayRequestId"`
+		RequestedBy     string  `json:"requestedBy"`
+		Reason          string  `json:"reason"`
+	}{d.Kind, d.EventID, d.DestinationID, requestID, by.Name, by.Reason})
+	return m.auditor.Record(ctx, tx, []contract.AuditEntry{{EntityType: contract.EntityDeadLetter, EntityID: &d.ID,
+		Action: "dead_letter.requeued", Actor: by.Actor, Details: details}})
+}
+
+// Requeued says what a requeue in bulk did.
+type Requeued struct {
+	Matched  int `json:"matched"`  // open ones that the filter means
+	Requeued int `json:"requeued"` // of these, now
+	Failed   int `json:"failed"`   // of these, those that cannot be requeued; the log says why
+}
+
+// oldestDead lists dead letters in the order in which they are requeued.
+var oldestDead = database.Listing[DeadLetter]{
+	Columns: deadLetterColumns, From: "dead_letters", ID: "id", Sort: "id",
+	Key: func(d DeadLetter) database.Position { return database.Position{ID: d.ID} },
+}
+
+// RequeueDeadLetters requeues the open dead letters that f means, the oldest first, at
+// most limit of them (0 for all); with dryRun it only counts them. Those made after it
+// began, such as by requeues that fail again, are left alone. When the database or the
+// broker is away it ends with that error; what was requeued by then stays so.
+func (m *Module) RequeueDeadLetters(ctx context.Context, f DeadLetterFilter, limit int, dryRun bool, by Requester) (Requeued, error) {
+	if f.Status != "" && f.Status != deadOpen {
+		return Requeued{}, fault.Invalid.New("not_open", "Only open dead letters can be requeued.").At("status")
+	}
+	f.Status = deadOpen
+	if began := m.now(); f.To == nil || f.To.After(began) {
+		f.To = &began
+	}
+	var done Requeued
+	page := database.Page{Number: 1, Size: 100}
+	for {
+		list, err := database.ReadList(ctx, m.db, oldestDead, f.conditions(), page)
+		if err != nil {
+			return done, fmt.Errorf("list dead letters: %w", err)
+		}
+		if page.After == nil {
+			done.Matched = list.Total
+		}
+		if dryRun {
+			return done, nil
+		}
+		for _, d := range list.Items {
+			if limit > 0 && done.Requeued+done.Failed >= limit {
+				return done, nil
+			}
+			if err := m.requeueOneOf(ctx, d, by, &done); err != nil {
+				return done, err
+			}
+		}
+		if list.Next == nil {
+			return done, nil
+		}
+		page.After = list.Next
+	}
+}
+
+// requeueOneOf requeues d and counts it; its error means that the others would fail too.
+func (m *Module) requeueOneOf(ctx context.Context, d DeadLetter, by Requester, done *Requeued) error {
+	_, err := m.RequeueDeadLetter(ctx, d.ID, by)
+	switch {
+	case err == nil:
+		done.Requeued++
+	case fault.Is(err, fault.Conflict):
+		if fault.As(err).Reason != "dead_letter_not_open" { // somebody else was faster
+			done.Failed++
+			m.log.WarnContext(ctx, "a dead letter cannot be requeued", "dead_letter_id", d.ID, "error", err)
+		}
+	default:
+		return err
+	}
+	return nil
+}

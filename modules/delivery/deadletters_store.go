@@ -1,0 +1,151 @@
+package delivery
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"integration-gateway/platform/clock"
+	"integration-gateway/platform/database"
+	"integration-gateway/platform/fault"
+	"integration-gateway/platform/id"
+)
+
+// DeadLetter is what was given up on, as it is stored and shown, without its body.
+type DeadLetter struct {
+	ID              string      `db:"id" json:"id"`
+	Kind            string      `db:"kind" json:"kind"`   // exhausted, refused or unreadable
+	Queue           string      `db:"queue" json:"queue"` // where its job or its message stood
+	EventID         *string     `db:"event_id" json:"eventId"`
+	DestinationID   *string     `db:"destination_id" json:"destinationId"`
+	JobID           *string     `db:"job_id" json:"jobId"`
+	Source          *string     `db:"source" json:"source"`
+	Provider        *string     `db:"provider" json:"provider"`
+	EventType       *string     `db:"event_type" json:"eventType"`
+	Reason          string      `db:"reason" json:"reason"`
+	Attempts        int         `db:"attempts" json:"attempts"` // at the destination, in all; 0 for a message
+	Status          string      `db:"status" json:"status"`     // open, requeued or resolved
+	ReplayRequestID *string     `db:"replay_request_id" json:"replayRequestId"`
+	CreatedAt       clock.Time  `db:"created_at" json:"createdAt"`
+	RequeuedAt      *clock.Time `db:"requeued_at" json:"requeuedAt"`
+	RequeuedBy      *string     `db:"requeued_by" json:"requeuedBy"`
+	ResolvedAt      *clock.Time `db:"resolved_at" json:"resolvedAt"`
+}
+
+// DeadLetterWithBody is a dead letter with its message, in base64 as JSON.
+type DeadLetterWithBody struct {
+	DeadLetter
+	Body []byte `db:"body" json:"body"`
+}
+
+const deadLetterColumns = `id, kind, queue, event_id, destination_id, job_id, source, provider, event_type, reason, attempts,
+	status, replay_request_id, created_at, requeued_at, requeued_by, resolved_at`
+
+// DeadLetterFilter says which dead letters are meant; what is empty means any.
+type DeadLetterFilter struct {
+	Kind, Status, Source, Provider, EventType string
+	DestinationID, EventID                    string
+	From, To                                  *time.Time // of createdAt, both included
+}
+
+// ParseDeadLetterFilter reads a filter from texts by their names in the API (kind,
+// status, source, provider, eventType, destinationId, eventId, from, to), and gives
+// every mistake.
+func ParseDeadLetterFilter(text func(name string) string) (DeadLetterFilter, []fault.Field) {
+	var wrong []fault.Field
+	fail := func(name, message string) { wrong = append(wrong, fault.Field{Field: name, Message: message}) }
+	oneOf := func(name string, allowed ...string) string {
+		value := text(name)
+		for _, a := range append(allowed, "") {
+			if value == a {
+				return value
+			}
+		}
+		fail(name, "must be one of "+strings.Join(allowed, ", "))
+		return ""
+	}
+	uuid := func(name string) string {
+		value := strings.ToLower(text(name))
+		if value != "" && !id.Valid(value) {
+			fail(name, "must be a UUID")
+		}
+		return value
+	}
+	at := func(name string) *time.Time {
+		value := text(name)
+		if value == "" {
+			return nil
+		}
+		t, err := time.Parse(time.RFC3339, value)
+		if t = t.UTC(); err != nil || t.Year() < 1 || t.Year() > 9999 {
+			fail(name, "must be an RFC 3339 time such as 2026-01-31T00:00:00Z")
+		}
+		return &t
+	}
+	plain := func(name string) string {
+		value := text(name)
+		if len(value) > 500 || storable([]byte(value), 500) != value {
+			fail(name, "must be text of at most 500 bytes in UTF-8")
+		}
+		return value
+	}
+	f := DeadLetterFilter{Kind: oneOf("kind", deadExhausted, deadRefused, deadUnreadable),
+		Status: oneOf("status", deadOpen, deadRequeued, deadResolved),
+		Source: plain("source"), Provider: plain("provider"), EventType: plain("eventType"),
+		DestinationID: uuid("destinationId"), EventID: uuid("eventId"), From: at("from"), To: at("to")}
+	return f, wrong
+}
+
+func (f DeadLetterFilter) conditions() *database.Filter {
+	var c database.Filter
+	for _, exact := range []struct{ column, value string }{
+		{"kind", f.Kind}, {"status", f.Status}, {"source", f.Source}, {"provider", f.Provider}, {"event_type", f.EventType},
+		{"destination_id", f.DestinationID}, {"event_id", f.EventID},
+	} {
+		if exact.value != "" {
+			c.Add(exact.column+" = ?", exact.value)
+		}
+	}
+	if f.From != nil {
+		c.Add("created_at >= ?", *f.From)
+	}
+	if f.To != nil {
+		c.Add("created_at <= ?", *f.To)
+	}
+	return &c
+}
+
+// newestDead lists dead letters by id, which sorts by the time they were made.
+var newestDead = database.Listing[DeadLetter]{
+	Columns: deadLetterColumns, From: "dead_letters", ID: "id", Sort: "id", Desc: true,
+	Key: func(d DeadLetter) database.Position { return database.Position{ID: d.ID} },
+}
+
+// DeadLetters gives a page of the dead letters that f means, the newest first.
+func (m *Module) DeadLetters(ctx context.Context, f DeadLetterFilter, page database.Page) (database.List[DeadLetter], error) {
+	list, err := database.ReadList(ctx, m.db, newestDead, f.conditions(), page)
+	if err != nil {
+		return list, fmt.Errorf("list dead letters: %w", err)
+	}
+	return list, nil
+}
+
+const selectDeadLetterSQL = `
+SELECT ` + deadLetterColumns + `, body
+FROM   dead_letters
+WHERE  id = $1`
+
+// DeadLetter gives one dead letter; fault.NotFound when there is none.
+func (m *Module) DeadLetter(ctx context.Context, deadLetterID string) (DeadLetterWithBody, error) {
+	var d DeadLetterWithBody
+	switch err := m.db.Get(ctx, &d, selectDeadLetterSQL, deadLetterID); {
+	case errors.Is(err, sql.ErrNoRows):
+		return d, fault.NotFound.New("dead_letter_not_found", "There is no dead letter %s.", deadLetterID)
+	case err != nil:
+		return d, fmt.Errorf("read dead letter %s: %w", deadLetterID, err)
+	}
+	return d, nil
+}

@@ -1,0 +1,178 @@
+package verify
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"integration-gateway/platform/clock"
+	"integration-gateway/platform/contract"
+)
+
+// A destination's latest job speaks for it: the live one, else the last.
+const rankedJobs = `
+       SELECT normalized_event_id, destination_id, id, status, triggered_by, error_message,
+              row_number() OVER (PARTITION BY normalized_event_id, destination_id
+                                 ORDER BY CASE WHEN status IN ('queued', 'running') THEN 0 ELSE 1 END, id DESC) AS place
+       FROM   processing_jobs
+       WHERE  normalized_event_id > $1 AND normalized_event_id <= $2 AND destination_id IS NOT NULL`
+
+// Each event with what its destinations' latest jobs say.
+const selectEventsSQL = `
+SELECT e.id, e.source, e.created_at, s.status, s.updated_at, w.id AS webhook_id, COALESCE(j.running, 0) AS running,
+       COALESCE(j.retrying, 0) AS retrying, COALESCE(j.queued, 0) AS queued, COALESCE(j.failed, 0) AS failed, COALESCE(j.surplus, 0) AS surplus
+FROM   normalized_events e
+LEFT   JOIN event_states s ON s.event_id = e.id
+LEFT   JOIN webhook_events w ON w.id = e.webhook_event_id
+LEFT   JOIN (
+       SELECT normalized_event_id,
+              count(*) FILTER (WHERE place = 1 AND status = 'running') AS running,
+              count(*) FILTER (WHERE place = 1 AND status = 'queued' AND triggered_by = 'retry') AS retrying,
+              count(*) FILTER (WHERE place = 1 AND status = 'queued' AND triggered_by <> 'retry') AS queued,
+              count(*) FILTER (WHERE place = 1 AND status = 'failed') AS failed,
+              count(*) FILTER (WHERE place > 1 AND status IN ('queued', 'running')) AS surplus
+       FROM  (` + rankedJobs + `) AS ranked
+       GROUP  BY normalized_event_id) AS j ON j.normalized_event_id = e.id
+WHERE  e.id > $1 AND e.id <= $2
+ORDER  BY e.id`
+
+// eventRow is an event as the checks see it.
+type eventRow struct {
+	ID        string      `db:"id"`
+	Source    string      `db:"source"`
+	CreatedAt clock.Time  `db:"created_at"`
+	Status    *string     `db:"status"`
+	UpdatedAt *clock.Time `db:"updated_at"`
+	WebhookID *string     `db:"webhook_id"`
+	Running   int         `db:"running"` // destinations whose latest job is so
+	Retrying  int         `db:"retrying"`
+	Queued    int         `db:"queued"`
+	Failed    int         `db:"failed"`
+	Surplus   int         `db:"surplus"` // live jobs beyond one a destination
+}
+
+// expected is the status that an event's jobs give it. It is delivery's rule, worked out
+// a second time: books are kept twice so that they can be compared.
+func (e eventRow) expected() string {
+	switch {
+	case e.Running > 0:
+		return string(contract.EventProcessing)
+	case e.Retrying > 0:
+		return string(contract.EventRetrying)
+	case e.Queued > 0:
+		return string(contract.EventPending)
+	case e.Failed > 0:
+		return string(contract.EventFailed)
+	}
+	return string(contract.EventProcessed)
+}
+
+// settled reports whether e has not changed since cutoff.
+func (e eventRow) settled(cutoff time.Time) bool {
+	return e.CreatedAt.Before(cutoff) && (e.UpdatedAt == nil || e.UpdatedAt.Before(cutoff))
+}
+
+func (t *tally) readEvents(ctx context.Context, s span) error {
+	cutoff := t.m.cutoff()
+	missing, err := t.readMissingJobs(ctx, s, cutoff)
+	if err != nil {
+		return err
+	}
+	var events []eventRow
+	if err := t.m.d.DB.Select(ctx, &events, selectEventsSQL, s.after, s.upTo); err != nil {
+		return err
+	}
+	for _, e := range events {
+		if e.Status != nil {
+			t.source(e.Source).Events[*e.Status]++
+		}
+		if !e.settled(cutoff) {
+			continue
+		}
+		for _, check := range e.problems(missing[e.ID]) {
+			if err := t.found(ctx, check.name, Problem{Source: e.Source, EventID: e.ID, Detail: check.detail}); err != nil {
+				return err
+			}
+		}
+	}
+	if err := t.readJobs(ctx, s, cutoff); err != nil {
+		return err
+	}
+	return t.readAttempts(ctx, s)
+}
+
+type finding struct{ name, detail string }
+
+// problems gives what is wrong with e. An event that a job is missing of is not told
+// off for its status too.
+func (e eventRow) problems(jobMissing bool) (list []finding) {
+	if e.WebhookID == nil {
+		list = append(list, finding{missingWebhook, ""})
+	}
+	if e.Surplus > 0 {
+		list = append(list, finding{severalJobs, fmt.Sprintf("%d too many", e.Surplus)})
+	}
+	switch {
+	case e.Status == nil:
+		list = append(list, finding{missingState, "its jobs say " + e.expected()})
+	case *e.Status != e.expected() && !jobMissing:
+		list = append(list, finding{string(contract.DamageStatus), *e.Status + ", and its jobs say " + e.expected()})
+	}
+	return list
+}
+
+// An event has a job for each destination that was there when it came, also for one that
+// is not active. One whose last job failed has another, unless that was the end: it was
+// given up on (a dead letter) or cancelled, or the event is failed.
+const selectMissingJobsSQL = `
+SELECT e.id AS event_id, e.source, e.created_at, d.id AS destination_id, d.created_at AS destination_at, s.updated_at, '' AS job_id
+FROM   normalized_events e
+JOIN   destinations d ON d.integration_id = e.integration_id AND d.created_at < e.created_at
+LEFT   JOIN event_states s ON s.event_id = e.id
+WHERE  e.id > $1 AND e.id <= $2
+AND    NOT EXISTS (SELECT 1 FROM processing_jobs j WHERE j.normalized_event_id = e.id AND j.destination_id = d.id)
+UNION  ALL
+SELECT e.id, e.source, e.created_at, j.destination_id, NULL, s.updated_at, CAST(j.id AS text)
+FROM  (` + rankedJobs + `) AS j
+JOIN   normalized_events e ON e.id = j.normalized_event_id
+JOIN   event_states s ON s.event_id = e.id
+WHERE  j.place = 1 AND j.status = 'failed' AND s.status NOT IN ('processed', 'failed')
+AND    COALESCE(j.error_message, '') NOT LIKE 'cancelled by %'
+AND    NOT EXISTS (SELECT 1 FROM dead_letters l WHERE l.event_id = j.normalized_event_id AND l.job_id = j.id)
+ORDER  BY 1, 4`
+
+// destinationMargin is how long after a destination was made an event may still have
+// missed it: processes remember destinations for a moment, and their clocks differ.
+const destinationMargin = time.Minute
+
+// readMissingJobs gives the events that a job is missing of.
+func (t *tally) readMissingJobs(ctx context.Context, s span, cutoff time.Time) (map[string]bool, error) {
+	var rows []struct {
+		EventID       string      `db:"event_id"`
+		Source        string      `db:"source"`
+		CreatedAt     clock.Time  `db:"created_at"`
+		DestinationID string      `db:"destination_id"`
+		DestinationAt *clock.Time `db:"destination_at"`
+		UpdatedAt     *clock.Time `db:"updated_at"`
+		JobID         string      `db:"job_id"`
+	}
+	if err := t.m.d.DB.Select(ctx, &rows, selectMissingJobsSQL, s.after, s.upTo); err != nil {
+		return nil, fmt.Errorf("look for missing jobs: %w", err)
+	}
+	missing := map[string]bool{}
+	for _, r := range rows {
+		young := r.DestinationAt != nil && r.CreatedAt.Sub(r.DestinationAt.Time) < destinationMargin
+		if young || !(eventRow{CreatedAt: r.CreatedAt, UpdatedAt: r.UpdatedAt}).settled(cutoff) {
+			continue
+		}
+		missing[r.EventID] = true
+		p := Problem{Source: r.Source, EventID: r.EventID, DestinationID: r.DestinationID, Detail: "it never had one"}
+		if r.JobID != "" {
+			p.Detail = "nothing followed job " + r.JobID
+		}
+		if err := t.found(ctx, string(contract.DamageMissingJob), p); err != nil {
+			return nil, err
+		}
+	}
+	return missing, nil
+}

@@ -1,0 +1,21 @@
+//go:build failpoint
+
+package failpoint
+
+import (
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+func TestWhatTheVariableSays(t *testing.T) {
+	list, err := parse("after-claim=kill@5,before-ack=hang")
+	require.NoError(t, err)
+	require.Equal(t, "kill", list[AfterClaim].action)
+	require.EqualValues(t, 5, list[AfterClaim].at)
+	require.EqualValues(t, 1, list[BeforeAck].at, "the first hit where no count is given")
+	for _, wrong := range []string{"after-claim", "after-claim=explode", "after-claim=kill@0", "after-claim=kill@soon"} {
+		_, err := parse(wrong)
+		require.Error(t, err, wrong)
+	}
+}

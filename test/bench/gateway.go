@@ -1,0 +1,192 @@
+package main
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"net"
+	"net/url"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"integration-gateway/platform/clock"
+	"integration-gateway/platform/database"
+	"integration-gateway/test/rig"
+)
+
+// gateway is a gateway that was just installed: an empty database, processes that have
+// served nothing yet.
+type gateway struct {
+	dir, addr string
+	name      string // of the database
+	servers   *rig.Servers
+	programs  []*rig.Program
+	records   *database.DB // on servers
+}
+
+// install makes a gateway for one turn, ready to take webhooks in.
+func (b *bench) install(ctx context.Context, c cell, turn int) (*gateway, error) {
+	g := &gateway{dir: filepath.Join(b.scratch, fmt.Sprintf("turn-%d", turn)), name: fmt.Sprintf("bench_%d", turn)}
+	if err := os.Mkdir(g.dir, 0o700); err != nil {
+		return g, fmt.Errorf("the turn's folder: %w", err)
+	}
+	b.port = rig.FreePort(b.port)
+	g.addr = fmt.Sprintf("127.0.0.1:%d", b.port)
+	env := append(b.environment(g), fmt.Sprintf("APP_PORT=%d", b.port))
+	if c.setup == embedded {
+		args := []string{"dev", "--data", filepath.Join(g.dir, "data"), "--callback-base", b.receiver.url()}
+		return g, b.launch(ctx, g, c, "dev", "http://"+g.addr, env, args...)
+	}
+	g.servers = b.servers
+	records, err := g.createDatabase(ctx)
+	if err != nil {
+		return g, err
+	}
+	env = append(env, "DATABASE_URL="+records, "REDIS_URL="+g.servers.URL(rig.Redis), "RABBITMQ_URL="+g.servers.URL(rig.RabbitMQ))
+	for _, queue := range []string{"process", "retry", "replay", "dead"} {
+		env = append(env, fmt.Sprintf("RABBITMQ_%s_QUEUE=%s.%s", strings.ToUpper(queue), g.name, queue))
+	}
+	for _, args := range [][]string{{"migrate", "up"}, {"seed", "--callback-base", b.receiver.url()}} {
+		if err := once(ctx, b.gateway, g.dir, env, args...); err != nil {
+			return g, err
+		}
+	}
+	if err := b.launch(ctx, g, c, "serve", "http://"+g.addr, env, "serve"); err != nil || c.mode == accept {
+		return g, err
+	}
+	b.port = rig.FreePort(b.port)
+	probes := fmt.Sprintf("127.0.0.1:%d", b.port)
+	return g, b.launch(ctx, g, c, "work", "http://"+probes, append(env, "WORK_HTTP_ADDR="+probes), "work")
+}
+
+// environment is what every command of the gateway gets. Everything that is not said
+// here stands at its default.
+func (b *bench) environment(g *gateway) []string {
+	return []string{
+		"PATH=" + os.Getenv("PATH"), "HOME=" + g.dir, "TMPDIR=" + g.dir,
+		"APP_ENV=test", "APP_HOST=127.0.0.1", "LOG_FORMAT=json", "LOG_LEVEL=warn", "EGRESS_ALLOW=127.0.0.0/8",
+		"MANAGEMENT_API_KEY=bench-management-key-91c2", "SECRETS_KEY=a-key-of-the-benchmark-with-32-characters",
+		"WEBHOOK_RATE_LIMIT_PER_MINUTE=0",
+	}
+}
+
+func (b *bench) launch(ctx context.Context, g *gateway, c cell, name, url string, env []string, args ...string) error {
+	if b.profile != "" {
+		file := fmt.Sprintf("%s-%s-%s.pprof", c.setup, c.mode, name)
+		env = append(env[:len(env):len(env)], "GATEWAY_CPUPROFILE="+filepath.Join(b.profile, file))
+	}
+	p, err := rig.Launch(g.dir, name, b.gateway, env, args...)
+	if err != nil {
+		return err
+	}
+	g.programs = append(g.programs, p)
+	return p.Ready(ctx, url+"/readyz")
+}
+
+// once runs a command to its end.
+func once(ctx context.Context, binary, dir string, env []string, args ...string) error {
+	cmd := exec.CommandContext(ctx, binary, args...) //nolint:gosec // our own
+	cmd.Dir, cmd.Env = dir, env
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return fmt.Errorf("%s %s: %w\n%s", filepath.Base(binary), strings.Join(args, " "), err, out)
+	}
+	return nil
+}
+
+func (g *gateway) createDatabase(ctx context.Context) (string, error) {
+	if err := g.admin(ctx, "CREATE DATABASE "+g.name); err != nil {
+		return "", err
+	}
+	u, err := url.Parse(g.servers.URL(rig.Postgres))
+	if err != nil {
+		return "", fmt.Errorf("the URL of PostgreSQL: %w", err)
+	}
+	u.Path = "/" + g.name
+	g.records, err = database.Open(database.Config{URL: u.String()}, clock.System)
+	return u.String(), err
+}
+
+func openAdmin(s *rig.Servers) (*sql.DB, error) {
+	pool, err := sql.Open("postgres", s.URL(rig.Postgres))
+	if err != nil {
+		return nil, fmt.Errorf("open PostgreSQL: %w", err)
+	}
+	return pool, nil
+}
+
+func (g *gateway) admin(ctx context.Context, statement string) error {
+	pool, err := openAdmin(g.servers)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = pool.Close() }()
+	if _, err := pool.ExecContext(ctx, statement); err != nil {
+		return fmt.Errorf("%s: %w", statement, err)
+	}
+	return nil
+}
+
+// remove ends the processes, who takes in first, and forgets the data.
+func (g *gateway) remove(ctx context.Context) error {
+	var errs []error
+	for _, p := range g.programs {
+		errs = append(errs, p.Stop())
+	}
+	if g.records != nil {
+		errs = append(errs, g.records.Close(), g.admin(ctx, "DROP DATABASE "+g.name+" WITH (FORCE)"), g.flush(ctx))
+	}
+	return errors.Join(errs...)
+}
+
+// flush empties the private Redis.
+func (g *gateway) flush(ctx context.Context) error {
+	u, err := url.Parse(g.servers.URL(rig.Redis))
+	if err != nil {
+		return fmt.Errorf("the URL of Redis: %w", err)
+	}
+	var d net.Dialer
+	conn, err := d.DialContext(ctx, "tcp", u.Host)
+	if err != nil {
+		return fmt.Errorf("empty Redis: %w", err)
+	}
+	defer func() { _ = conn.Close() }()
+	if _, err = conn.Write([]byte("FLUSHALL\r\n")); err == nil {
+		_, err = conn.Read(make([]byte, 64))
+	}
+	return err
+}
+
+const countUnpublishedSQL = `
+SELECT count(*) FROM processing_jobs WHERE status = 'queued' AND published_at IS NULL`
+
+// published waits until no job is unpublished and says how long that took.
+func (g *gateway) published(ctx context.Context) (time.Duration, error) {
+	from := clock.System()
+	bounded, cancel := context.WithTimeout(ctx, stallsAfter)
+	defer cancel()
+	for {
+		var n int
+		if err := g.records.Get(bounded, &n, countUnpublishedSQL); err != nil {
+			return 0, fmt.Errorf("wait until all is published: %w", err)
+		}
+		if n == 0 {
+			return clock.System().Sub(from), nil
+		}
+		<-time.After(20 * time.Millisecond)
+	}
+}
+
+const selectKeysSQL = `
+SELECT substr(idempotency_key, $1) FROM idempotency_keys WHERE idempotency_key LIKE $2`
+
+// stored gives the numbers of the webhooks in the database.
+func (g *gateway) stored(ctx context.Context, mark string) ([]string, error) {
+	prefix := "acme:" + mark + "-"
+	var list []string
+	err := g.records.Select(ctx, &list, selectKeysSQL, len(prefix)+1, prefix+"%")
+	return list, err
+}

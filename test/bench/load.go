@@ -1,0 +1,93 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"time"
+
+	"integration-gateway/platform/clock"
+)
+
+// answersWithin is how long an answer may take at the end of a phase.
+const answersWithin = 30 * time.Second
+
+// load sends webhooks over connections that last.
+type load struct {
+	ledger   *ledger
+	clients  []*client
+	rate     int // a second; 0 is a closed loop
+	mu       sync.Mutex
+	problems map[string]int
+}
+
+func newLoad(l *ledger, addr string, c cell) (*load, error) {
+	t, err := newTemplate(addr, l.mark, c.payload)
+	if err != nil {
+		return nil, err
+	}
+	made := &load{ledger: l, rate: c.rate, problems: map[string]int{}}
+	for range c.concurrency {
+		made.clients = append(made.clients, newClient(t))
+	}
+	return made, nil
+}
+
+// run sends for as long as lasts says and returns when all were answered, with the
+// moments between which it sent.
+func (l *load) run(ctx context.Context, lasts time.Duration) (from, to time.Time) {
+	from = clock.System()
+	end := from.Add(lasts)
+	first := l.ledger.next.Load()
+	var all sync.WaitGroup
+	for _, c := range l.clients {
+		all.Go(func() { l.send(ctx, c, from, end, first) })
+	}
+	all.Wait()
+	return from, clock.System()
+}
+
+func (l *load) close() {
+	for _, c := range l.clients {
+		c.close()
+	}
+}
+
+func (l *load) send(ctx context.Context, c *client, from, end time.Time, first int64) {
+	deadline := end.Add(answersWithin)
+	if c.conn != nil && c.conn.SetDeadline(deadline) != nil {
+		c.close()
+	}
+	for ctx.Err() == nil {
+		now := clock.System()
+		if l.rate == 0 && !now.Before(end) {
+			return
+		}
+		n := l.ledger.next.Add(1) - 1
+		due := now
+		if l.rate > 0 {
+			due = from.Add(time.Duration(n-first) * time.Second / time.Duration(l.rate))
+		}
+		if !due.Before(end) || n >= int64(len(l.ledger.records)) {
+			return
+		}
+		if early := due.Sub(now); early > 0 {
+			<-time.After(early)
+		}
+		r := &l.ledger.records[n]
+		status, err := c.send(int(n), deadline)
+		r.due, r.answered, r.status = due.UnixMicro(), clock.System().UnixMicro(), status
+		if err != nil {
+			l.problem(err.Error())
+			<-time.After(50 * time.Millisecond) // nobody listens, perhaps
+		} else if !r.accepted() {
+			l.problem(fmt.Sprintf("answered %d", status))
+		}
+	}
+}
+
+func (l *load) problem(text string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.problems[text]++
+}

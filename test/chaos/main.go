@@ -1,0 +1,141 @@
+// Command chaos is the fault suite: it runs the gateway as real processes on real
+// servers, sends webhooks as a provider would, breaks one thing in the middle, counts
+// what arrives, and holds it against the bars of docs/reliability.md.
+//
+// It needs the servers' Debian packages (scripts/services installs them where it may)
+// and touches no server that runs already. Run it by scripts/chaos.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"syscall"
+)
+
+const help = `Runs the fault suite. Without a name: every scenario, on the three servers and then on
+the embedded default, which writes docs/reliability.md.
+
+usage: ./scripts/chaos [flags] [scenario …]
+`
+
+// options are what the command line says.
+type options struct {
+	list, short, embedded, keep bool
+	gateway                     string // a binary that is built already
+	names                       []string
+}
+
+// full says that this run covers everything.
+func (o options) full() bool { return !o.short && !o.embedded && len(o.names) == 0 }
+
+func main() {
+	o, err := parse(os.Args[1:], os.Stderr)
+	if err != nil {
+		if errors.Is(err, flag.ErrHelp) {
+			return
+		}
+		os.Exit(2)
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	err = chaos(ctx, o, os.Stdout)
+	stop()
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "chaos:", err)
+		os.Exit(1)
+	}
+}
+
+func parse(args []string, out io.Writer) (options, error) {
+	var o options
+	flags := flag.NewFlagSet("chaos", flag.ContinueOnError)
+	flags.SetOutput(out)
+	flags.BoolVar(&o.list, "list", false, "name the scenarios and what each does, and run none")
+	flags.BoolVar(&o.short, "short", false, "a selection that takes about three minutes")
+	flags.BoolVar(&o.embedded, "embedded", false, "only the scenarios of the embedded default, which need no servers")
+	flags.BoolVar(&o.keep, "keep", false, "keep the logs and data of scenarios that went well, too")
+	flags.StringVar(&o.gateway, "gateway", "", "a gateway that is built already, with -tags failpoint")
+	flags.Usage = func() {
+		fmt.Fprint(out, help)
+		flags.PrintDefaults()
+	}
+	err := flags.Parse(args)
+	o.names = flags.Args()
+	return o, err
+}
+
+func chaos(ctx context.Context, o options, out io.Writer) error {
+	chosen, err := choose(catalog(), o)
+	if err != nil {
+		return err
+	}
+	if o.list {
+		for _, s := range chosen {
+			fmt.Fprintf(out, "%-28s %s\n", s.name, s.about)
+		}
+		return nil
+	}
+	root, err := repository()
+	if err != nil {
+		return err
+	}
+	scratch, err := os.MkdirTemp("", "gateway-chaos-")
+	if err != nil {
+		return fmt.Errorf("a folder to work in: %w", err)
+	}
+	if err := os.Chmod(scratch, 0o711); err != nil { //nolint:gosec // PostgreSQL runs as another user below it
+		return fmt.Errorf("open the folder to the servers: %w", err)
+	}
+	s := &suite{root: root, scratch: scratch, out: out, options: o}
+	results, err := s.run(ctx, chosen)
+	if err != nil {
+		return errors.Join(err, fmt.Errorf("logs and data: %s", scratch))
+	}
+	return s.conclude(results)
+}
+
+// choose picks what the command line asks for.
+func choose(all []scenario, o options) ([]scenario, error) {
+	var chosen []scenario
+	found := map[string]bool{}
+	for _, s := range all {
+		named := len(o.names) == 0
+		for _, name := range o.names {
+			match, err := filepath.Match(name, s.name)
+			if err != nil {
+				return nil, fmt.Errorf("the name %q: %w", name, err)
+			}
+			named = named || match
+			found[name] = found[name] || match
+		}
+		if named && (!o.short || s.short) && (!o.embedded || s.embedded) {
+			chosen = append(chosen, s)
+		}
+	}
+	for _, name := range o.names {
+		if !found[name] {
+			return nil, fmt.Errorf("there is no scenario %q; --list names them", name)
+		}
+	}
+	return chosen, nil
+}
+
+// repository is the folder that holds go.mod, upwards from here.
+func repository() (string, error) {
+	dir, err := os.Getwd()
+	for err == nil {
+		if _, err := os.Stat(filepath.Join(dir, "go.mod")); err == nil {
+			return dir, nil
+		}
+		if dir == filepath.Dir(dir) {
+			break
+		}
+		dir = filepath.Dir(dir)
+	}
+	return "", errors.New("run it inside the repository")
+}

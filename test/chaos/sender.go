@@ -1,0 +1,140 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"net/http"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"integration-gateway/platform/clock"
+)
+
+const (
+	acmeSecret    = "acme-demo-secret" //nolint:gosec // everybody knows it
+	sendTimeout   = 30 * time.Second
+	firstPause    = 200 * time.Millisecond
+	longestPause  = time.Second
+	givesUpAfter  = 60 * time.Second // after the last new webhook
+	signatureName = "X-Acme-Signature"
+)
+
+// sender is a provider: it sends new webhooks at a steady rate, each again and again
+// until it is answered 2xx.
+type sender struct {
+	ledger  *ledger
+	name    string // makes the events' ids unique
+	targets []string
+	client  *http.Client
+	turn    atomic.Uint64
+	sent    atomic.Int64
+	open    sync.WaitGroup
+}
+
+func newSender(l *ledger, name string, targets []string) *sender {
+	return &sender{ledger: l, name: name, targets: targets, client: &http.Client{
+		Timeout:   sendTimeout,
+		Transport: &http.Transport{MaxIdleConnsPerHost: 256, IdleConnTimeout: 10 * time.Second},
+	}}
+}
+
+// send sends new webhooks until ctx ends. Those that were not accepted go on for a while.
+func (s *sender) send(ctx context.Context) {
+	tick := time.NewTicker(time.Second / rate)
+	defer tick.Stop()
+	late, end := context.WithCancel(context.WithoutCancel(ctx))
+	context.AfterFunc(ctx, func() { time.AfterFunc(givesUpAfter, end) })
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+		n := s.sent.Add(1)
+		s.open.Add(1)
+		go func() {
+			defer s.open.Done()
+			s.insist(late, fmt.Sprintf("%s-%05d", s.name, n), n)
+		}()
+	}
+}
+
+// settled waits until every webhook was accepted or given up.
+func (s *sender) settled(ctx context.Context) error {
+	done := make(chan struct{})
+	go func() { s.open.Wait(); close(done) }()
+	select {
+	case <-done:
+		s.client.CloseIdleConnections()
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
+func (s *sender) insist(ctx context.Context, external string, n int64) {
+	body := fmt.Appendf(nil, `{"eventId":%q,"eventType":"order.created","occurredAt":"2026-01-05T09:00:00Z","data":{"id":"ord_%d","n":%d}}`,
+		external, n, n)
+	mac := hmac.New(sha256.New, []byte(acmeSecret))
+	mac.Write(body)
+	signature := hex.EncodeToString(mac.Sum(nil))
+	pause := firstPause
+	for {
+		began := clock.System()
+		a, eventID := s.post(ctx, body, signature)
+		a.at = clock.System()
+		a.took = a.at.Sub(began)
+		if ctx.Err() != nil && eventID == "" {
+			return
+		}
+		s.ledger.answered(external, eventID, a)
+		if eventID != "" || lasting(ctx, jittered(pause)) != nil {
+			return
+		}
+		pause = min(pause*2, longestPause)
+	}
+}
+
+func jittered(d time.Duration) time.Duration {
+	return d/2 + time.Duration(rand.Float64()*float64(d)) //nolint:gosec // jitter
+}
+
+func (s *sender) post(ctx context.Context, body []byte, signature string) (a answer, eventID string) {
+	target := s.targets[s.turn.Add(1)%uint64(len(s.targets))]
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, target+"/api/v1/webhooks/acme", bytes.NewReader(body))
+	if err != nil {
+		return answer{}, ""
+	}
+	req.Header.Set("Content-Type", "application/json")
+	req.Header.Set(signatureName, signature)
+	res, err := s.client.Do(req)
+	if err != nil {
+		return answer{}, ""
+	}
+	defer func() { _ = res.Body.Close() }()
+	text, err := io.ReadAll(io.LimitReader(res.Body, 1<<20))
+	if err != nil {
+		return answer{}, ""
+	}
+	a = answer{status: res.StatusCode, retryAfter: res.Header.Get("Retry-After") != ""}
+	if res.StatusCode/100 != 2 {
+		return a, ""
+	}
+	var got struct {
+		Data struct {
+			EventID string `json:"eventId"`
+		} `json:"data"`
+	}
+	if json.Unmarshal(text, &got) != nil || got.Data.EventID == "" {
+		return answer{}, ""
+	}
+	return a, got.Data.EventID
+}
