@@ -36,7 +36,7 @@ func run(ctx context.Context, log *slog.Logger, grace time.Duration, stages ...s
 	var cause error
 	select {
 	case <-ctx.Done():
-		log.Info("stopping", "grace", grace)
+		log.Info("stopping", "grace", grace.String())
 	case cause = <-failed:
 		log.Error("a part of the process failed; stopping", "error", cause)
 	}
