@@ -92,6 +92,13 @@ func (r *receiver) count(eventID string) int {
 	return r.times[eventID]
 }
 
+// total counts all deliveries.
+func (r *receiver) total() int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return len(r.got)
+}
+
 // missing gives how many of these events were not delivered.
 func (r *receiver) missing(eventIDs []string) int {
 	n := 0

@@ -126,3 +126,25 @@ func TestASecondSignalEndsAtOnce(t *testing.T) {
 	g.dev()
 	g.ends(r.EventID, "processed")
 }
+
+func TestADeployUnderLoad(t *testing.T) {
+	t.Parallel()
+	g := onServers(t, "SHUTDOWN_GRACE_SECONDS", fmt.Sprint(graceSeconds), "WEBHOOK_RATE_LIMIT_PER_MINUTE", "0")
+	serve, worker := g.serve(), g.work()
+	l := startLoad(g, "deploy", 8)
+	for range 2 {
+		l.reaches(50)
+		next := g.work()
+		worker.terminate()
+		require.Zero(t, worker.exitCode(graceSeconds*time.Second+5*time.Second))
+		worker = next
+		serve.terminate()
+		require.Zero(t, serve.exitCode(graceSeconds*time.Second+5*time.Second))
+		serve = g.serve()
+	}
+	l.reaches(50)
+	l.arrives()
+	g.settles("deploy", l)
+	require.Zero(t, g.receiver.repeats(), "nothing is lost, and nothing comes twice")
+	t.Logf("%d webhooks answered 2xx over 2 deploys of serve and work, each delivered once", l.count())
+}
