@@ -32,7 +32,7 @@ import (
 // receiver, and stand-ins for the modules that it talks to.
 type harness struct {
 	*Module
-	t           *testing.T
+	t           testing.TB
 	db          *database.DB
 	broker      *broker.Memory
 	events      *fakeEvents
@@ -46,7 +46,7 @@ func eachHarness(t *testing.T, test func(h *harness)) {
 	testkit.EachStore(t, func(t *testing.T, db *database.DB) { test(newHarness(t, db, Config{})) })
 }
 
-func newHarness(t *testing.T, db *database.DB, cfg Config) *harness {
+func newHarness(t testing.TB, db *database.DB, cfg Config) *harness {
 	h := &harness{t: t, db: db, broker: broker.NewMemory(clock.System, nil), integration: id.New()}
 	h.events = &fakeEvents{db: db, payloads: map[string]contract.Deliverable{}, inactive: map[string]bool{}}
 	h.replays = &fakeReplays{orders: map[string]contract.ReplayOrder{}, dispatched: map[string]bool{}, ends: map[string]contract.ReplayEnd{}}
@@ -172,7 +172,7 @@ type receiver struct {
 	answer func(n int, w http.ResponseWriter, r *http.Request)
 }
 
-func newReceiver(t *testing.T) *receiver {
+func newReceiver(t testing.TB) *receiver {
 	r := &receiver{}
 	r.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
 		body, _ := io.ReadAll(req.Body)

@@ -156,7 +156,7 @@ func (d down) Count(ctx context.Context, _ []cache.Count) ([]cache.Counted, erro
 }
 
 type gateway struct {
-	t       *testing.T
+	t       testing.TB
 	db      *database.DB
 	module  *Module
 	handler http.Handler
@@ -168,7 +168,7 @@ type gateway struct {
 
 // setup makes a gateway with the sources acme and globex. change may adjust what it
 // is made of.
-func setup(t *testing.T, db *database.DB, change ...func(*Config, *Deps)) *gateway {
+func setup(t testing.TB, db *database.DB, change ...func(*Config, *Deps)) *gateway {
 	g := &gateway{t: t, db: db, audit: &auditor{failure: errors.New("poison")}, to: &deliveries{idle: map[string]bool{}}}
 	cfg := Config{MaxBodyBytes: 64 << 10, RateLimitPerMinute: 6000, FailureLimitPerMinute: 1000, IdempotencyTTL: time.Hour}
 	d := Deps{
@@ -235,7 +235,7 @@ type answer struct {
 	} `json:"error"`
 }
 
-func (a answer) receipt(t *testing.T) (r receipt) {
+func (a answer) receipt(t testing.TB) (r receipt) {
 	t.Helper()
 	require.NoError(t, json.Unmarshal(a.Data, &r), "%d %+v", a.Status, a.Error)
 	return r

@@ -6,6 +6,7 @@ import (
 
 	"github.com/labstack/echo/v4"
 
+	"integration-gateway/modules/ingestion/provider"
 	"integration-gateway/platform/contract"
 	"integration-gateway/platform/database"
 	"integration-gateway/platform/fault"
@@ -65,7 +66,7 @@ func (m *Module) eventFilter(q *httpapi.Query) *database.Filter {
 		{"externalEventId", "e.external_event_id"}, {"correlationId", "e.correlation_id"},
 	} {
 		if v := q.Text(exact.parameter); v != "" {
-			f.Add(exact.column+" = ?", v)
+			f.Add(exact.column+" = ?", provider.Clean(v)) // as the columns have it
 		}
 	}
 	if v := q.Enum("status", "", "pending", "processing", "processed", "retrying", "failed"); v != "" {
@@ -99,6 +100,7 @@ func (m *Module) getEvent(c echo.Context) error {
 	if err != nil {
 		return err
 	}
+	webhook.takeID(event)
 	attempts, jobs, err := m.d.Deliveries.History(ctx, eventID)
 	if err != nil {
 		return err

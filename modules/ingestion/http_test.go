@@ -75,7 +75,7 @@ func TestOneEvent(t *testing.T) {
 		require.Equal(t, "acme:e1", webhook["idempotencyKey"])
 		require.Equal(t, true, webhook["signatureValid"])
 		require.Equal(t, "192.0.2.1", webhook["sourceIp"])
-		require.Equal(t, []any{"application/json"}, webhook["requestHeaders"].(map[string]any)["content-type"])
+		require.Equal(t, "application/json", webhook["requestHeaders"].(map[string]any)["content-type"])
 		require.Equal(t, "\uFFFD", webhook["rawPayload"].(map[string]any)["data"].(map[string]any)["bad"])
 		require.Equal(t, "<", event["normalizedPayload"].(map[string]any)["data"].(map[string]any)["html"])
 		require.Equal(t, 2, strings.Count(string(a.Data), `"n":12345678901234567891`))
@@ -91,6 +91,24 @@ func TestOneEvent(t *testing.T) {
 		g.to.jobs, g.to.attempts = nil, nil
 		require.Equal(t, []any{}, g.get("/processing-status/" + eventID).object(t)["jobs"])
 		require.Equal(t, []any{}, g.get("/events/" + eventID).object(t)["deliveryAttempts"])
+	})
+}
+
+func TestLongTextsAreFoundAndShownWhole(t *testing.T) {
+	testkit.EachStore(t, func(t *testing.T, db *database.DB) {
+		g := setup(t, db)
+		long := func(letter string) string { return strings.Repeat(letter, 3000) }
+		r := acmeRequest(`{"eventId":"` + long("i") + `","eventType":"` + long("t") + `","occurredAt":"2026-01-31T12:00:00Z","subject":"` + long("s") + `","data":{}}`)
+		r.Header["X-Twice"] = []string{"a", "b"}
+		a := g.do(r)
+		require.Equal(t, http.StatusAccepted, a.Status, "%+v", a.Error)
+		found, _ := g.get("/events?externalEventId=" + long("i") + "&eventType=" + long("t")).list(t)
+		require.Equal(t, []string{a.receipt(t).EventID}, found)
+		o := g.get("/events/" + a.receipt(t).EventID).object(t)
+		event, webhook := o["event"].(map[string]any), o["webhook"].(map[string]any)
+		require.Equal(t, []any{long("i"), long("t"), long("s"), long("i")},
+			[]any{event["externalEventId"], event["eventType"], event["subject"], webhook["externalEventId"]})
+		require.Equal(t, "a, b", webhook["requestHeaders"].(map[string]any)["x-twice"])
 	})
 }
 
@@ -243,12 +261,13 @@ func TestQueriesThatAreRefused(t *testing.T) {
 		return g.get("/events?pageSize=1").list(t)
 	}()
 	cursor := meta["nextCursor"].(string)
+	forged := base64.RawURLEncoding.EncodeToString([]byte(`{"o":"-receivedAt","v":"","i":"` + id.New() + `"}`))
 	for query, field := range map[string]string{
-		"from=yesterday": "from", "to=2026-01-31": "to", "receivedFrom=1": "receivedFrom", "receivedTo=x": "receivedTo",
+		"cursor=" + forged: "cursor", "from=yesterday": "from", "to=2026-01-31": "to", "receivedFrom=1": "receivedFrom", "receivedTo=x": "receivedTo",
 		"page=-1": "page", "page=0": "page", "page=1.5": "page", "pageSize=1e9": "pageSize", "pageSize=101": "pageSize", "pageSize=0": "pageSize",
 		"status=done": "status", "sortBy=subject": "sortBy", "sortOrder=up": "sortOrder", "subject=%00": "subject", "subject=%ff": "subject",
 		"cursor=x": "cursor", "page=1&cursor=" + cursor: "cursor", "sortOrder=asc&cursor=" + cursor: "cursor", "sortBy=occurredAt&cursor=" + cursor: "cursor",
-		"sortBy=status&cursor=" + cursor: "cursor", "provider=" + strings.Repeat("x", 501): "provider",
+		"sortBy=status&cursor=" + cursor: "cursor", "provider=" + strings.Repeat("x", 4097): "provider",
 	} {
 		a := g.get("/events?" + query)
 		require.Equal(t, http.StatusBadRequest, a.Status, query)

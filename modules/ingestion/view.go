@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"net/url"
+	"strings"
 	"unicode/utf8"
 
 	"integration-gateway/modules/ingestion/provider"
@@ -33,10 +34,27 @@ type eventRow struct {
 	UpdatedAt          clock.Time      `db:"updated_at" json:"updatedAt"`
 }
 
-// shown makes the payload fit for an answer, which is UTF-8.
+// shown makes the payload fit for an answer, which is UTF-8, and gives texts at their
+// full length that the columns had to cut.
 func (e eventRow) shown() eventRow {
 	e.NormalizedPayload = bytes.ToValidUTF8(e.NormalizedPayload, []byte(string(utf8.RuneError)))
+	if !cut(e.ExternalEventID) && !cut(&e.EventType) && !cut(e.Subject) {
+		return e
+	}
+	var full struct {
+		ExternalEventID *string `json:"externalEventId"`
+		EventType       string  `json:"eventType"`
+		Subject         *string `json:"subject"`
+	}
+	if json.Unmarshal(e.NormalizedPayload, &full) == nil {
+		e.ExternalEventID, e.EventType, e.Subject = full.ExternalEventID, full.EventType, full.Subject
+	}
 	return e
+}
+
+// cut reports whether a column's text may have been longer.
+func cut(text *string) bool {
+	return text != nil && utf8.RuneCountInString(*text) >= provider.MaxText
 }
 
 type webhookRow struct {
@@ -52,28 +70,48 @@ type webhookRow struct {
 }
 
 type webhookView struct {
-	ID              string          `json:"id"`
-	Provider        string          `json:"provider"`
-	ExternalEventID *string         `json:"externalEventId"`
-	IdempotencyKey  string          `json:"idempotencyKey"`
-	SignatureValid  bool            `json:"signatureValid"`
-	RequestHeaders  json.RawMessage `json:"requestHeaders"`
-	RawPayload      json.RawMessage `json:"rawPayload"` // the body as JSON, or as a string when it is none
-	RawBody         []byte          `json:"rawBody"`    // the exact bytes, in base64
-	SourceIP        *string         `json:"sourceIp"`
-	ReceivedAt      clock.Time      `json:"receivedAt"`
+	ID              string            `json:"id"`
+	Provider        string            `json:"provider"`
+	ExternalEventID *string           `json:"externalEventId"`
+	IdempotencyKey  string            `json:"idempotencyKey"`
+	SignatureValid  bool              `json:"signatureValid"`
+	RequestHeaders  map[string]string `json:"requestHeaders"`
+	RawPayload      json.RawMessage   `json:"rawPayload"` // the body as JSON, or as a string when it is none
+	RawBody         []byte            `json:"rawBody"`    // the exact bytes, in base64
+	SourceIP        *string           `json:"sourceIp"`
+	ReceivedAt      clock.Time        `json:"receivedAt"`
 }
 
 func (w webhookRow) view() webhookView {
 	v := webhookView{
 		ID: w.ID, Provider: w.Provider, ExternalEventID: w.ExternalEventID, IdempotencyKey: w.IdempotencyKey,
-		SignatureValid: w.SignatureValid, RequestHeaders: json.RawMessage(w.RequestHeaders),
+		SignatureValid: w.SignatureValid, RequestHeaders: joinedHeaders(w.RequestHeaders),
 		RawPayload: rawPayload(w.RawBody), RawBody: w.RawBody, ReceivedAt: w.ReceivedAt,
 	}
 	if w.SourceIP != "" {
 		v.SourceIP = &w.SourceIP
 	}
 	return v
+}
+
+// takeID gives the webhook's external id as e has it, where it is e's.
+func (v *webhookView) takeID(e eventRow) {
+	if v != nil && cut(v.ExternalEventID) && e.ExternalEventID != nil && *v.ExternalEventID == *e.ExternalEventID {
+		v.ExternalEventID = e.shown().ExternalEventID
+	}
+}
+
+// joinedHeaders shows each header as one text, as clients of the described service
+// know them; a header given several times means the same with a comma (RFC 9110
+// section 5.3).
+func joinedHeaders(stored string) map[string]string {
+	var headers map[string][]string
+	_ = json.Unmarshal([]byte(stored), &headers) // written by storedHeaders
+	shown := make(map[string]string, len(headers))
+	for name, values := range headers {
+		shown[name] = strings.Join(values, ", ")
+	}
+	return shown
 }
 
 func rawPayload(body []byte) json.RawMessage {

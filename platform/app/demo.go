@@ -19,7 +19,7 @@ var errDemo = errors.New("the demo did not go as it should")
 
 // DemoSettings makes the demo quick and quiet, where the environment says nothing else.
 func DemoSettings(flags map[string]string) {
-	for name, value := range map[string]string{"RETRY_BASE_DELAY_MS": "500", "LOG_LEVEL": "error", "SHUTDOWN_GRACE_SECONDS": "5"} {
+	for name, value := range map[string]string{"RETRY_BASE_DELAY_MS": "500", "LOG_LEVEL": "error", "SHUTDOWN_GRACE_SECONDS": "10"} {
 		if _, set := os.LookupEnv(name); !set {
 			flags[name] = value
 		}
@@ -43,7 +43,9 @@ func Demo(ctx context.Context, cfg config.Config, log *slog.Logger, o DevOptions
 	played := make(chan error, 1)
 	err := runDev(ctx, cfg, log, o, func(ctx context.Context, d *devSystem) error {
 		go func() {
-			played <- newVisitor(d).play(ctx, o.Out)
+			visitor := newVisitor(d)
+			played <- visitor.play(ctx, o.Out)
+			visitor.client.CloseIdleConnections() // the server would wait for one that was opened and never used
 			end()
 		}()
 		return nil

@@ -5,9 +5,11 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -85,10 +87,36 @@ func TestDev(t *testing.T) {
 	require.NoError(t, <-second.ended)
 }
 
+func TestADeliveryUnderWayIsFinishedBeforeTheEnd(t *testing.T) {
+	arrived, release := make(chan struct{}), make(chan struct{})
+	var once sync.Once
+	receiver := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		once.Do(func() { close(arrived); <-release })
+		w.WriteHeader(http.StatusNoContent)
+	}))
+	defer receiver.Close()
+	dir := t.TempDir()
+	first, _ := startDevTo(t, devConfig(t), dir, receiver.URL)
+	<-arrived // the pending example
+	first.stop()
+	close(release)
+	require.NoError(t, <-first.ended)
+
+	second, api := startDevTo(t, devConfig(t), dir, receiver.URL)
+	v := visit(api)
+	var events []struct{ ID string }
+	require.NoError(t, v.read(t.Context(), "/events?externalEventId=evt_example_pending", &events))
+	require.Len(t, events, 1)
+	s, err := v.ended(t.Context(), events[0].ID)
+	require.NoError(t, err)
+	require.True(t, s.is("processed", http.StatusNoContent), "one attempt, whose outcome was kept: %s", s)
+	second.stop()
+	require.NoError(t, <-second.ended)
+}
+
 func TestTheGreetingsWebhookIsAccepted(t *testing.T) {
 	r, api := startDev(t, devConfig(t), t.TempDir())
 	defer r.stop()
-	require.True(t, strings.HasPrefix(api, "http://127.0.0.1:"), "with a key that everybody knows it listens to this machine alone")
 	require.Contains(t, r.said, "curl -i "+api+"/webhooks/acme")
 	require.Contains(t, r.said, config.DemoKey)
 	_, rest, _ := strings.Cut(r.said, "-d '")

@@ -44,12 +44,17 @@ type running struct {
 // startDev starts one and waits until it has said where it listens.
 func startDev(t *testing.T, cfg config.Config, dir string) (*running, string) {
 	t.Helper()
+	return startDevTo(t, cfg, dir, "")
+}
+
+func startDevTo(t *testing.T, cfg config.Config, dir, callback string) (*running, string) {
+	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
 	out, in := io.Pipe()
 	r := &running{"", cancel, make(chan error, 1)}
 	lines := bufio.NewScanner(out)
 	go func() {
-		err := Dev(ctx, cfg, quiet, DevOptions{DataDir: dir, Out: in})
+		err := Dev(ctx, cfg, quiet, DevOptions{DataDir: dir, CallbackBase: callback, Out: in})
 		_ = in.CloseWithError(io.EOF)
 		r.ended <- err
 	}()

@@ -11,6 +11,7 @@ import (
 	"integration-gateway/platform/clock"
 	"integration-gateway/platform/config"
 	"integration-gateway/platform/database"
+	"integration-gateway/platform/fault"
 )
 
 // stores are the connections that everything stands on.
@@ -20,14 +21,19 @@ type stores struct {
 	cache  cache.Cache
 }
 
-// openDatabase waits until the database answers.
+// openDatabase waits until the database answers. What waiting cannot mend, such as
+// a wrong password or a damaged file, is an error at once.
 func openDatabase(ctx context.Context, cfg config.Config, log *slog.Logger) (*database.DB, error) {
 	db, err := database.Open(database.Config{URL: cfg.Database.URL.Reveal(), MaxConnections: cfg.Database.MaxConnections}, clock.System)
 	if err != nil {
 		return nil, err
 	}
-	if err := db.WaitReady(ctx, log); err != nil {
-		return nil, errors.Join(err, db.Close())
+	err = db.Ping(ctx)
+	if fault.Is(err, fault.Unavailable) && !cfg.Database.SQLite() {
+		err = db.WaitReady(ctx, log)
+	}
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("open the database: %w", err), db.Close())
 	}
 	return db, nil
 }

@@ -45,7 +45,7 @@ func runStages(ctx context.Context, log *slog.Logger, grace time.Duration, stage
 	var cause error
 	select {
 	case <-ctx.Done():
-		log.Info("stopping", "grace", grace)
+		log.Info("stopping", "grace", grace.String())
 	case cause = <-failed:
 		log.Error("a part of the process failed; stopping", "error", cause)
 	}

@@ -10,14 +10,13 @@ import (
 	"regexp"
 	"strings"
 
+	"integration-gateway/modules/ingestion"
 	"integration-gateway/platform/config"
 	"integration-gateway/platform/contract"
 	"integration-gateway/platform/database"
 	"integration-gateway/platform/egress"
 	"integration-gateway/platform/httpapi"
 	"integration-gateway/platform/secret"
-
-	"integration-gateway/modules/ingestion"
 )
 
 // errSeedProduction is the answer to `gateway seed` in production.

@@ -52,14 +52,16 @@ func (g *system) recover(ctx context.Context, cfg config.Config) error {
 	return g.delivery.Recover(ctx)
 }
 
-// serve runs a process that listens, and works on queues when there are any.
+// serve runs a process that listens, and works on queues when there are any. It
+// stops working first: a destination may be this very process, as in development.
 func (g *system) serve(ctx context.Context, cfg config.Config, log *slog.Logger, queues []contract.Queue) error {
 	log.InfoContext(ctx, "listening", "address", g.server.Addr(), "database", g.db.Dialect.Name, "queues", queues)
-	front := stage{{"http", serving(g.server, drainTime(cfg))}}
+	var stages []stage
 	if len(queues) > 0 {
-		front = append(front, g.working(queues), g.burying())
+		stages = append(stages, stage{{"not ready", closing(g.server.Drain)}, g.working(queues), g.burying()}, stage{g.sending()})
 	}
-	return run(ctx, log, cfg.ShutdownGrace, append([]stage{front}, g.behind()...)...)
+	stages = append(stages, stage{{"http", serving(g.server, drainTime(cfg))}})
+	return run(ctx, log, cfg.ShutdownGrace, append(stages, g.behind()...)...)
 }
 
 func (g *system) working(queues []contract.Queue) part {
@@ -69,12 +71,13 @@ func (g *system) working(queues []contract.Queue) part {
 // burying empties the dead queue, wherever a process works.
 func (g *system) burying() part { return part{"dead letters", g.delivery.EmptyDeadQueue} }
 
+func (g *system) sending() part { return part{"egress", closing(g.out.Close)} }
+
 // behind is what runs in every process, in the order in which it stops.
 func (g *system) behind() []stage {
 	return []stage{
 		{{"ingestion", closing(g.ingestion.Close)}},
 		{{"relay", g.delivery.Relay}},
 		{{"audit", g.audit.Run}},
-		{{"egress", closing(g.out.Close)}},
 	}
 }

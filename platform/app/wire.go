@@ -52,6 +52,9 @@ func wire(cfg config.Config, s *stores, log *slog.Logger) (*system, error) {
 	if err != nil {
 		return nil, err
 	}
+	if cfg.SecretsKey.Empty() {
+		log.Warn("SECRETS_KEY is not set: the database keeps secrets as they are; set one of at least 32 characters, the same for every process")
+	}
 	out := egress.New(egress.Config{Allow: cfg.EgressAllow, Timeout: maxAttempt})
 	trail := audit.New(audit.Config{}, audit.Deps{DB: s.db, Log: log, Now: clock.System})
 

@@ -34,5 +34,5 @@ func Work(ctx context.Context, cfg config.Config, log *slog.Logger, queues []con
 		front = append(front, part{"probes", serving(probes, drainTime(cfg))})
 	}
 	log.InfoContext(ctx, "working", "queues", queues, "concurrency", cfg.Delivery.Concurrency)
-	return run(ctx, log, cfg.ShutdownGrace, append([]stage{front}, g.behind()...)...)
+	return run(ctx, log, cfg.ShutdownGrace, append([]stage{front, {g.sending()}}, g.behind()...)...)
 }

@@ -48,7 +48,11 @@ func Run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	_, _ = fmt.Fprintf(stderr, "gateway: %v\n", err)
 	var mistakes config.Mistakes
 	var misuse usage
-	if errors.As(err, &mistakes) || errors.As(err, &misuse) || !c.started {
+	switch {
+	case errors.As(err, &mistakes):
+		return exitUsage
+	case errors.As(err, &misuse) || !c.started:
+		_, _ = fmt.Fprintln(stderr, "See: gateway --help")
 		return exitUsage
 	}
 	return exitFailed

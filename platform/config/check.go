@@ -6,6 +6,7 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"time"
 
 	"integration-gateway/platform/egress"
 	"integration-gateway/platform/secret"
@@ -16,20 +17,34 @@ var loopback = []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8"), netip.MustPa
 
 // complete fills in what depends on other settings and on the role.
 func complete(c *Config, o Options, given map[string]bool) {
-	if o.Role == Dev && os.Getenv("APP_ENV") == "" {
-		c.Env = Development // NODE_ENV of some other program in this shell does not count here
-	}
+	fit(c)
 	if !given["EGRESS_ALLOW"] && c.Env != Production {
 		c.EgressAllow = egress.Allow{Networks: slices.Clone(loopback)}
 	}
-	if o.Role != Dev {
-		return
-	}
-	if !given["MANAGEMENT_API_KEY"] {
-		c.ManagementKey = secret.New(DemoKey)
+	host := "0.0.0.0"
+	if o.Role == Dev {
+		host = "127.0.0.1" // its key is well known: nobody else's machine may reach it
 	}
 	if !given["APP_HOST"] {
-		c.HTTP.Host = "127.0.0.1" // its key is well known: nobody else's machine may reach it
+		c.HTTP.Host = host
+	}
+	if o.Role == Dev && !given["MANAGEMENT_API_KEY"] {
+		c.ManagementKey = secret.New(DemoKey)
+	}
+}
+
+// fit moves the defaults of settings that are ours to what the described service's
+// settings ask for, so that whatever was right there is right here. What somebody set
+// in the environment, or to another value in the file, stays and is checked.
+func fit(c *Config) {
+	ours := func(name string, value, fallback time.Duration) bool {
+		return os.Getenv(name) == "" && value == fallback
+	}
+	if ours("DELIVERY_TIMEOUT_MS", c.Delivery.Timeout, defaultTimeout) && c.Delivery.LockTTL > 0 && c.Delivery.LockTTL <= defaultTimeout {
+		c.Delivery.Timeout = c.Delivery.LockTTL * 3 / 4
+	}
+	if ours("RETRY_MAX_DELAY_MS", c.Delivery.RetryCap, defaultRetryCap) {
+		c.Delivery.RetryCap = max(c.Delivery.RetryCap, c.Delivery.RetryBase)
 	}
 }
 
@@ -56,10 +71,6 @@ func checkNeeds(c Config, o Options, m *Mistakes) {
 		m.add("RABBITMQ_URL", "it is not set, and processes that run apart meet only through RabbitMQ",
 			"write amqp://user:password@host:5672/, or run `gateway serve --work`, which is both in one process")
 	}
-	if c.Env == Production && o.Role != Migrate && c.SecretsKey.Empty() && !m.has("SECRETS_KEY") {
-		m.add("SECRETS_KEY", "it is not set, and in production the secrets in the database are encrypted with it",
-			"write at least 32 characters, the same for every process, for example from: openssl rand -hex 32")
-	}
 	if o.Role == Serve && c.ManagementKey.Empty() && !m.has("MANAGEMENT_API_KEY") {
 		m.add("MANAGEMENT_API_KEY", "it is not set, and the management routes are protected by it", "write at least 16 characters, for example from: openssl rand -hex 32")
 	}
@@ -83,17 +94,17 @@ func checkProduction(c Config, o Options, m *Mistakes) {
 // demo reports whether a key is one that examples use.
 func demo(key string) bool {
 	key = strings.ToLower(key)
-	for _, start := range []string{"dev-", "demo-", "test-", "local-", "example-", "your-"} {
+	for _, start := range []string{"dev-", "demo-", "local-", "example-", "your-"} {
 		if strings.HasPrefix(key, start) {
 			return true
 		}
 	}
-	for _, part := range []string{"-demo-", "change-me", "change_me", "changeme", "replace-me", "replace_me", "0123456789abcdef"} {
+	for _, part := range []string{"-demo-", "change-me", "change_me", "changeme", "replace-me", "replace_me"} {
 		if strings.Contains(key, part) {
 			return true
 		}
 	}
-	return key != "" && strings.Count(key, key[:1]) == len(key)
+	return false
 }
 
 func checkAcross(c Config, m *Mistakes) {

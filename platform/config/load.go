@@ -38,7 +38,7 @@ func Load(o Options) (Config, error) {
 		if o.Role == Dev && ownOfDev[s.name] {
 			continue
 		}
-		text, set, err := lookUp(v, s, o.Flags)
+		text, set, err := lookUp(v, s, o)
 		given[s.name] = set
 		if err == nil && (set || s.fallback != "") {
 			err = s.read(text)
@@ -62,17 +62,18 @@ var ownOfDev = map[string]bool{"DATABASE_URL": true, "REDIS_URL": true, "RABBITM
 
 // lookUp finds a setting's text, and whether anybody gave one: a flag, the
 // environment, or the file, in this order; else it is the default.
-func lookUp(v *viper.Viper, s setting, flags map[string]string) (text string, given bool, err error) {
-	if text, ok := flags[s.name]; ok {
+func lookUp(v *viper.Viper, s setting, o Options) (text string, given bool, err error) {
+	if text, ok := o.Flags[s.name]; ok {
 		return text, true, nil
 	}
 	if text, ok := os.LookupEnv(s.name); ok && text == "" && s.blank {
 		return "", true, nil
 	}
 	names := []string{s.name}
-	if s.name == "APP_ENV" {
+	if s.name == "APP_ENV" && o.Role != Dev {
 		// A deployment that is carried over from the described service with
-		// NODE_ENV=production must not become a development one.
+		// NODE_ENV=production must not become a development one. For `gateway dev` it
+		// is some other program's variable.
 		names = append(names, "NODE_ENV")
 	}
 	key := strings.ToLower(s.name)

@@ -1,6 +1,9 @@
 package config
 
-import "time"
+import (
+	"strconv"
+	"time"
+)
 
 // setting is one variable: NAME in the environment, name in the YAML file.
 type setting struct {
@@ -12,16 +15,25 @@ type setting struct {
 	blank bool
 }
 
+// The defaults below that fit moves.
+const (
+	defaultTimeout  = 15 * time.Second
+	defaultRetryCap = 30 * time.Minute
+)
+
 // settings is every variable there is, its default, and where it goes in c.
 // configs/gateway.yaml lists the same in the same order; a test compares them.
 func settings(c *Config) []setting {
 	return append(processSettings(c), append(storeSettings(c), flowSettings(c)...)...)
 }
 
+func milliseconds(d time.Duration) string { return strconv.FormatInt(d.Milliseconds(), 10) }
+
 func processSettings(c *Config) []setting {
 	return []setting{
 		{name: "APP_ENV", fallback: string(Development), read: environment(&c.Env)},
-		{name: "APP_HOST", fallback: "0.0.0.0", read: plain(&c.HTTP.Host)},
+		// Its default depends on the role: see complete.
+		{name: "APP_HOST", read: plain(&c.HTTP.Host)},
 		{name: "APP_PORT", fallback: "3000", read: integer(&c.HTTP.Port, 0, 65535)},
 		{name: "PUBLIC_BASE_URL", blank: true, read: baseURL(&c.HTTP.PublicBaseURL)},
 		{name: "TRUSTED_PROXIES", blank: true, read: networks(&c.HTTP.TrustedProxies)},
@@ -63,14 +75,14 @@ func flowSettings(c *Config) []setting {
 		// then five times 30 min): an hour's outage of a destination loses nothing.
 		{name: "MAX_PROCESSING_RETRIES", fallback: "15", read: integer(&c.Delivery.MaxAttempts, 1, 1000)},
 		{name: "RETRY_BASE_DELAY_MS", fallback: "5000", read: duration(&c.Delivery.RetryBase, time.Millisecond, 1, 86_400_000)},
-		{name: "RETRY_MAX_DELAY_MS", fallback: "1800000", read: duration(&c.Delivery.RetryCap, time.Millisecond, 1, 604_800_000)},
-		{name: "DELIVERY_TIMEOUT_MS", fallback: "15000", read: duration(&c.Delivery.Timeout, time.Millisecond, 1, 600_000)},
+		{name: "RETRY_MAX_DELAY_MS", fallback: milliseconds(defaultRetryCap), read: duration(&c.Delivery.RetryCap, time.Millisecond, 1, 604_800_000)},
+		{name: "DELIVERY_TIMEOUT_MS", fallback: milliseconds(defaultTimeout), read: duration(&c.Delivery.Timeout, time.Millisecond, 1, 600_000)},
 		{name: "DELIVERY_CONCURRENCY", fallback: "128", read: integer(&c.Delivery.Concurrency, 1, 10_000)},
 		{name: "DELIVERY_LEASE_MARGIN_MS", fallback: "30000", read: duration(&c.Delivery.LeaseMargin, time.Millisecond, 1000, 600_000)},
 		{name: "BREAKER_MIN_ATTEMPTS", fallback: "20", read: integer(&c.Delivery.BreakerVolume, 1, 1_000_000)},
 		{name: "BREAKER_FAILURE_PERCENT", fallback: "80", read: integer(&c.Delivery.BreakerPercent, 1, 100)},
 		{name: "BREAKER_PROBE_DELAY_MS", fallback: "5000", read: duration(&c.Delivery.BreakerProbe, time.Millisecond, 10, 3_600_000)},
-		// Its default depends on APP_ENV: loopback in development and test.
+		// Its default depends on APP_ENV: see complete.
 		{name: "EGRESS_ALLOW", blank: true, read: destinations(&c.EgressAllow)},
 	}
 }

@@ -1,6 +1,7 @@
 package database
 
 import (
+	"strings"
 	"testing"
 	"time"
 
@@ -39,6 +40,19 @@ func TestAnArrayIsWrittenAsPostgreSQLReadsIt(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) { require.Equal(t, test.want, array(test.typ, test.values)) })
 	}
 	require.PanicsWithValue(t, "database: a column of type text cannot take a float64", func() { array(Text, []any{1.5}) })
+}
+
+func TestManyBytesAreParametersOfTheirOwn(t *testing.T) {
+	render := func(size int) string {
+		r := NewRows("id uuid", "body bytea", "n bigint")
+		r.Add("a", make([]byte, size), 1)
+		r.Add("b", []byte{1}, 2)
+		text, args := unnest(r, []any{"first"})
+		require.Equal(t, strings.Count(text, "$"), len(args)-1)
+		return text
+	}
+	require.Equal(t, "SELECT * FROM unnest($2::uuid[], $3::bytea[], $4::bigint[])", render(largeBytes-1))
+	require.Equal(t, "SELECT * FROM unnest($2::uuid[], ARRAY[$3::bytea,$4::bytea], $5::bigint[])", render(largeBytes))
 }
 
 func TestRowsAreCutToWhatOneStatementTakes(t *testing.T) {

@@ -1,6 +1,7 @@
 package database_test
 
 import (
+	"bytes"
 	"context"
 	"testing"
 	"time"
@@ -41,6 +42,37 @@ func TestRowsGoInAndOutUnchangedOnBothEngines(t *testing.T) {
 		require.Nil(t, got[1].EntityID)
 		require.Equal(t, "NULL", got[1].Actor)
 		require.Equal(t, clock.At(now.Add(time.Microsecond)), got[1].Created)
+	})
+}
+
+func TestBytesOfAnySizeGoInAndOutUnchanged(t *testing.T) {
+	testkit.EachStore(t, func(t *testing.T, db *database.DB) {
+		ctx := context.Background()
+		for _, sizes := range [][]int{{0}, {1, 0}, {64 << 10}, {64<<10 + 1}, {1, 3 << 20, 0, 2 << 20}} {
+			rows := database.NewRows("id uuid", "integration_id uuid", "source text", "provider text", "idempotency_key text",
+				"signature_valid boolean", "request_headers text", "raw_body bytea", "source_ip text", "correlation_id text", "received_at timestamptz")
+			want := map[string][]byte{}
+			ids := []string{}
+			for i, size := range sizes {
+				body := make([]byte, size)
+				for n := range body {
+					body[n] = byte(n*7 + i) // every byte there is
+				}
+				ids = append(ids, id.New())
+				want[ids[i]] = body
+				rows.Add(ids[i], id.New(), "s", "p", "k", true, "{}", body, "", "c", noon)
+			}
+			require.NoError(t, db.InTx(ctx, func(tx *database.Tx) error { return tx.Insert(ctx, "webhook_events", rows) }))
+			var got []struct {
+				ID   string `db:"id"`
+				Body []byte `db:"raw_body"`
+			}
+			require.NoError(t, db.SelectRows(ctx, &got, database.IDs(ids), `SELECT w.id, w.raw_body FROM webhook_events w JOIN v ON v.id = w.id`))
+			require.Len(t, got, len(sizes))
+			for _, row := range got {
+				require.True(t, bytes.Equal(want[row.ID], row.Body), "%v", sizes)
+			}
+		}
 	})
 }
 

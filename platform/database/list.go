@@ -6,6 +6,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"integration-gateway/platform/fault"
 )
 
 // Filter collects the conditions of a list.
@@ -108,7 +110,7 @@ func (l Listing[T]) startAfter(f *Filter, after Position, compare string) error 
 	}
 	value, err := time.Parse(time.RFC3339Nano, after.Value)
 	if err != nil {
-		return fmt.Errorf("a position's time: %w", err)
+		return fault.Invalid.Wrap(err, "bad_cursor", "The cursor is not one that this list gave.").At("cursor")
 	}
 	f.Add(fmt.Sprintf("(%s, %s) %s (?, ?)", l.Sort, l.ID, compare), value, after.ID)
 	return nil

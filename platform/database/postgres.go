@@ -104,7 +104,8 @@ func classifyPostgres(err error) error {
 		case "40": // still a deadlock after all attempts
 			return unavailable(err)
 		}
-		if hasCode(err, "55P03", "25P03", "25006") { // lock timeout, idle timeout, a standby
+		// A lock timeout, an idle timeout, a standby, and a database that takes no connections.
+		if hasCode(err, "55P03", "25P03", "25006", "55000") {
 			return unavailable(err)
 		}
 		return err
@@ -117,12 +118,38 @@ func classifyPostgres(err error) error {
 	return err
 }
 
-// unnest renders r as arrays, one parameter a column.
+// The server reads the text of an array one character at a time, ten times slower than
+// that of a single value, so bytes beyond this bound go as parameters of their own.
+const (
+	largeBytes    = 64 << 10
+	maxParameters = 1000 // of one column; PostgreSQL takes 65,535 in a statement
+)
+
+// unnest renders r as arrays, one parameter a column, or one a cell where a column
+// holds many bytes.
 func unnest(r *Rows, args []any) (string, []any) {
 	arrays := make([]string, len(r.columns))
 	for i, c := range r.columns {
+		if c.Type == Bytes && len(r.values[i]) <= maxParameters && sizeOf(r.values[i]) > largeBytes {
+			cells := make([]string, len(r.values[i]))
+			for n, value := range r.values[i] {
+				args = append(args, value)
+				cells[n] = fmt.Sprintf("$%d::bytea", len(args))
+			}
+			arrays[i] = "ARRAY[" + strings.Join(cells, ",") + "]"
+			continue
+		}
 		args = append(args, array(c.Type, r.values[i]))
 		arrays[i] = fmt.Sprintf("$%d::%s[]", len(args), c.Type)
 	}
 	return "SELECT * FROM unnest(" + strings.Join(arrays, ", ") + ")", args
+}
+
+func sizeOf(values []any) (n int) {
+	for _, v := range values {
+		if b, ok := v.([]byte); ok {
+			n += len(b)
+		}
+	}
+	return n
 }

@@ -2,8 +2,10 @@ package database_test
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
 	"net"
+	"net/url"
 	"testing"
 	"time"
 
@@ -226,6 +228,28 @@ func TestARestartedServerIsUsedAgain(t *testing.T) {
 		require.LessOrEqual(t, failures, idle, "each dead connection costs one call at most")
 	}
 	t.Logf("%d of %d dead connections were noticed by a call that failed", failures, idle)
+}
+
+func TestADatabaseThatTakesNoConnectionsIsAnOutage(t *testing.T) {
+	admin := testkit.Server(t, "TEST_DATABASE_URL")
+	u := testkit.Postgres(t)
+	parsed, err := url.Parse(u)
+	require.NoError(t, err)
+	ctx := context.Background()
+	allow := func(yes bool) {
+		require.NoError(t, testkit.Open(t, admin).InTx(ctx, func(tx *database.Tx) error {
+			_, err := tx.Exec(ctx, fmt.Sprintf(`ALTER DATABASE %q ALLOW_CONNECTIONS %t`, parsed.Path[1:], yes))
+			return err
+		}))
+	}
+	db := testkit.Open(t, u)
+	allow(false) // as in a restore
+	for name, call := range everyCall(ctx, openWith(t, database.Config{URL: u})) {
+		err := call()
+		require.True(t, fault.Is(err, fault.Unavailable), "%s: %v", name, err)
+	}
+	allow(true)
+	require.NoError(t, db.Ping(ctx))
 }
 
 func TestStartWaitsForTheDatabaseUntilItsContextEnds(t *testing.T) {

@@ -102,8 +102,11 @@ func broken(err error) error {
 }
 
 // DecodeJSON reads the request's body, at most limit bytes of JSON, into dest. Fields that
-// dest does not have are refused: a misspelt option must not be taken for its default.
+// dest does not have are passed over: a client may be written for more than we know.
 func DecodeJSON(c echo.Context, limit int64, dest any) error {
+	if c.Request().ContentLength == 0 {
+		return emptyBody() // also without a content-type: there is no content to have one
+	}
 	kind, params, err := mime.ParseMediaType(c.Request().Header.Get(echo.HeaderContentType))
 	charset := params["charset"]
 	if err != nil || kind != echo.MIMEApplicationJSON || charset != "" && !strings.EqualFold(charset, "utf-8") {
@@ -117,7 +120,6 @@ func DecodeJSON(c echo.Context, limit int64, dest any) error {
 		return fault.Invalid.New("malformed_json", "The body is not UTF-8.")
 	}
 	decoder := json.NewDecoder(bytes.NewReader(body))
-	decoder.DisallowUnknownFields()
 	if err := decoder.Decode(dest); err != nil {
 		return malformed(err)
 	}
@@ -127,13 +129,17 @@ func DecodeJSON(c echo.Context, limit int64, dest any) error {
 	return nil
 }
 
+func emptyBody() error {
+	return fault.Invalid.New("empty_body", "The body is empty; it must be a JSON object.")
+}
+
 // malformed says where a body is wrong, in the caller's terms.
 func malformed(err error) error {
 	var syntax *json.SyntaxError
 	var kind *json.UnmarshalTypeError
 	switch {
 	case errors.Is(err, io.EOF):
-		return fault.Invalid.New("empty_body", "The body is empty; it must be a JSON object.")
+		return emptyBody()
 	case errors.Is(err, io.ErrUnexpectedEOF):
 		return fault.Invalid.New("malformed_json", "The body is JSON that ends too early.")
 	case errors.As(err, &syntax):
@@ -142,9 +148,6 @@ func malformed(err error) error {
 		return Invalid([]fault.Field{{Field: kind.Field, Message: "must not be a JSON " + kind.Value}})
 	case errors.As(err, &kind):
 		return fault.Invalid.Wrap(err, "malformed_json", "The body must be a JSON object, not a JSON %s.", kind.Value)
-	}
-	if name, ok := strings.CutPrefix(err.Error(), "json: unknown field "); ok { // encoding/json has no type for it
-		return Invalid([]fault.Field{{Field: strings.Trim(name, `"`), Message: "is not a field of this request"}})
 	}
 	return fault.Invalid.Wrap(err, "malformed_json", "The body does not fit this request.")
 }

@@ -2,6 +2,7 @@ package httpapi
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"log/slog"
 	"math"
@@ -60,7 +61,10 @@ func errorHandler(log *slog.Logger) echo.HTTPErrorHandler {
 		if f.Kind == fault.RateLimited || f.Kind == fault.Unavailable {
 			header.Set(echo.HeaderRetryAfter, strconv.Itoa(max(1, int(math.Ceil(f.RetryAfter.Seconds())))))
 		}
-		if err := c.JSON(answer.status, body); err != nil {
+		text, _ := json.Marshal(body) // strings always marshal
+		header.Set(echo.HeaderContentLength, strconv.Itoa(len(text)))
+		answerEarly(c)
+		if err := c.JSONBlob(answer.status, text); err != nil {
 			log.DebugContext(c.Request().Context(), "the caller went away before the answer", "error", err)
 		}
 	}

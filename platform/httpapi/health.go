@@ -94,7 +94,7 @@ func (p *prober) health(c echo.Context) error {
 		}
 	}
 	report.Timestamp = clock.At(p.server.now())
-	return Data(c, statusOf(report.Status == "ok"), report)
+	return probed(c, report.Status == "ok", report)
 }
 
 func (p *prober) live(c echo.Context) error {
@@ -110,7 +110,7 @@ func (p *prober) readiness(c echo.Context) error {
 		report.Status = "error"
 		p.server.log.WarnContext(ctx, "not ready", "error", err)
 	}
-	return Data(c, statusOf(report.Status == "ok"), report)
+	return probed(c, report.Status == "ok", report)
 }
 
 // ask runs check, or waits for one that runs already. It returns in time even when
@@ -136,9 +136,11 @@ func (p *prober) ask(ctx context.Context, name string, check Check) error {
 	}
 }
 
-func statusOf(ok bool) int {
+// probed answers a report, and when to ask again where something is wrong.
+func probed(c echo.Context, ok bool, report any) error {
 	if ok {
-		return http.StatusOK
+		return Data(c, http.StatusOK, report)
 	}
-	return http.StatusServiceUnavailable
+	c.Response().Header().Set(echo.HeaderRetryAfter, "5")
+	return Data(c, http.StatusServiceUnavailable, report)
 }

@@ -84,6 +84,7 @@ func TestHealthAnswersInTimeWhenAllChecksHang(t *testing.T) {
 		wg.Go(func() {
 			a := h.do(t, get("/api/v1/health"))
 			require.Equal(t, http.StatusServiceUnavailable, a.status)
+			require.Equal(t, "5", a.header.Get("Retry-After"))
 			require.Equal(t, "error", healthOf(t, a).Checks["redis"].Status)
 		})
 	}

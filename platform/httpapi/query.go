@@ -23,6 +23,7 @@ const (
 	DefaultPageSize = 20
 	MaxPageSize     = 100
 	maxOffset       = 1_000_000 // rows; beyond, page by cursor
+	maxText         = 4096      // bytes: providers have sent ids of 3 kB
 )
 
 // Query reads a request's query parameters and collects every mistake. Absent and
@@ -68,8 +69,8 @@ func (q *Query) fail(field, format string, args ...any) {
 // Text is the parameter's text, "" when absent.
 func (q *Query) Text(name string) string {
 	v := q.values.Get(name)
-	if len(v) > 500 || !utf8.ValidString(v) || strings.ContainsRune(v, 0) {
-		q.fail(name, "must be text of at most 500 bytes in UTF-8")
+	if len(v) > maxText || !utf8.ValidString(v) || strings.ContainsRune(v, 0) {
+		q.fail(name, "must be text of at most %d bytes in UTF-8", maxText)
 		return ""
 	}
 	return v
@@ -90,9 +91,9 @@ func (q *Query) Enum(name, fallback string, allowed ...string) string {
 // Bool is true or false; false when absent.
 func (q *Query) Bool(name string) bool { return q.Enum(name, "false", "true", "false") == "true" }
 
-// UUID is an id, "" when absent.
+// UUID is an id in lower case, as ids are stored; "" when absent.
 func (q *Query) UUID(name string) string {
-	v := q.values.Get(name)
+	v := strings.ToLower(q.values.Get(name))
 	if v != "" && !id.Valid(v) {
 		q.fail(name, "must be a UUID")
 		return ""

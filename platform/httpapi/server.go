@@ -84,7 +84,7 @@ func New(cfg Config, d Deps) *Server {
 	s.echo.HTTPErrorHandler = errorHandler(d.Log)
 	s.echo.IPExtractor = s.clientIP
 	// Before routing, so that a request without a route passes them all the same.
-	s.echo.Pre(s.correlate, s.logRequest, s.recoverPanic, securityHeaders, s.lendBodies, decodedPath)
+	s.echo.Pre(s.correlate, s.drain, s.logRequest, s.recoverPanic, securityHeaders, s.lendBodies, decodedPath)
 	s.http = &http.Server{
 		Handler:           s.echo,
 		ReadHeaderTimeout: min(readHeaderTimeout, cfg.ReadTimeout),

@@ -29,9 +29,15 @@ func (v Value) Equal(other string) bool {
 	return subtle.ConstantTimeCompare(a[:], b[:]) == 1
 }
 
-func (Value) String() string               { return Redacted }
-func (Value) GoString() string             { return Redacted }
-func (Value) LogValue() slog.Value         { return slog.StringValue(Redacted) }
+func (Value) String() string { return Redacted }
+
+// GoString is what %#v prints.
+func (Value) GoString() string { return Redacted }
+
+// LogValue is what slog prints.
+func (Value) LogValue() slog.Value { return slog.StringValue(Redacted) }
+
+// MarshalText is what encoding/json and YAML write.
 func (Value) MarshalText() ([]byte, error) { return []byte(Redacted), nil }
 
 // UnmarshalText takes the text from configuration.

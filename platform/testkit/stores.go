@@ -60,7 +60,7 @@ func EachEmptyStore(t *testing.T, test func(t *testing.T, open func() *database.
 		}
 	}
 	t.Run("sqlite", each(emptySQLite))
-	t.Run("postgres", each(emptyPostgres))
+	t.Run("postgres", each(EmptyPostgres))
 }
 
 // Open opens url with the system's clock and closes it with the test.
@@ -91,7 +91,9 @@ func Postgres(t testing.TB) string {
 	return createDatabase(t, admin, templateDatabase(t, admin))
 }
 
-func emptyPostgres(t testing.TB) string {
+// EmptyPostgres gives the URL of a fresh database that no migration has touched and
+// that goes with the test.
+func EmptyPostgres(t testing.TB) string {
 	t.Helper()
 	return createDatabase(t, Server(t, PostgresVariable), "template0")
 }

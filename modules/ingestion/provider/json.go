@@ -164,7 +164,9 @@ func parseTime(text string) (time.Time, bool) {
 	if err != nil {
 		return time.Time{}, false
 	}
-	if at = at.UTC(); leap {
+	// Cut and not rounded, as the payload has it: PostgreSQL would round what it cannot
+	// hold, and the last moment of 9999 into the year 10000.
+	if at = at.UTC().Truncate(time.Microsecond); leap {
 		at = at.Add(time.Second)
 	}
 	return at, at.Year() >= 1 && at.Year() <= 9999

@@ -1,0 +1,18 @@
+# syntax=docker/dockerfile:1
+
+FROM golang:1.26-bookworm AS build
+WORKDIR /src
+COPY go.mod go.sum ./
+RUN go mod download
+COPY . .
+ARG VERSION=
+RUN CGO_ENABLED=0 go build -trimpath -buildvcs=false \
+    -ldflags "-s -w -X integration-gateway/platform/cli.Version=${VERSION}" -o /out/gateway .
+
+# It holds certificates, time zones and an unprivileged user, and no shell.
+FROM gcr.io/distroless/static-debian12:nonroot
+COPY --from=build /out/gateway /usr/local/bin/gateway
+USER 65532:65532
+EXPOSE 3000
+ENTRYPOINT ["/usr/local/bin/gateway"]
+CMD ["serve"]

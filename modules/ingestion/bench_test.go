@@ -1,0 +1,65 @@
+package ingestion
+
+import (
+	"fmt"
+	"net/http"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"integration-gateway/modules/ingestion/provider"
+	"integration-gateway/platform/clock"
+	"integration-gateway/platform/id"
+	"integration-gateway/platform/testkit"
+)
+
+// BenchmarkStore is the commit of a group of new webhooks of 340 bytes, with all that
+// belongs to them; an operation is a group.
+func BenchmarkStore(b *testing.B) {
+	for _, store := range []struct {
+		name string
+		url  func(testing.TB) string
+	}{{"sqlite", testkit.SQLite}, {"postgres", testkit.Postgres}} {
+		b.Run(store.name, func(b *testing.B) {
+			g := setup(b, testkit.Open(b, store.url(b)))
+			for _, size := range []int{1, 64} {
+				b.Run(fmt.Sprintf("group=%d", size), func(b *testing.B) {
+					b.ReportAllocs()
+					for b.Loop() {
+						b.StopTimer()
+						group := g.arrivals(b, size)
+						b.StartTimer()
+						for _, r := range g.module.commit(group) {
+							if r.Err != nil || r.Value.Duplicate {
+								b.Fatal(r)
+							}
+						}
+					}
+					b.ReportMetric(float64(b.N*size)/b.Elapsed().Seconds(), "webhooks/s")
+				})
+			}
+		})
+	}
+}
+
+// arrivals are new webhooks, verified and normalized.
+func (g *gateway) arrivals(b *testing.B, n int) []arrival {
+	src, err := g.module.sources.find(b.Context(), "acme")
+	require.NoError(b, err)
+	group := make([]arrival, n)
+	for i := range group {
+		unique := id.New()
+		body := acmeBody(unique)
+		body = strings.Replace(body, `"d1"`, `"d1","note":"`+strings.Repeat("x", 340-len(body)-len(`,"note":""`))+`"`, 1)
+		req := provider.Request{Body: []byte(body), ReceivedAt: clock.System(), Header: http.Header{
+			"Content-Type": {"application/json"}, "Content-Length": {"340"}, "X-Acme-Signature": {sign(body)}, "User-Agent": {"acme/1.0"},
+		}}
+		events, err := src.spec.Normalize(req)
+		require.NoError(b, err)
+		group[i] = arrival{source: src, webhookID: id.New(), secretID: id.New(), correlationID: id.New(),
+			headers: storedHeaders(req.Header, src), body: req.Body, sourceIP: "127.0.0.1", receivedAt: req.ReceivedAt,
+			events: drafts(src, events, req.Body)}
+	}
+	return group
+}

@@ -1,0 +1,218 @@
+package test
+
+import (
+	"fmt"
+	"net/http"
+	"strconv"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"integration-gateway/platform/testkit"
+)
+
+// health reads /health: its status and what it says of each dependency.
+func (g *gateway) health() (int, string, map[string]string) {
+	g.t.Helper()
+	res, e, err := g.ask(http.MethodGet, "/api/v1/health", nil, nil)
+	require.NoError(g.t, err)
+	var report struct {
+		Status string
+		Checks map[string]struct{ Status string }
+	}
+	require.NoError(g.t, decode(e.Data, &report))
+	checks := map[string]string{}
+	for name, check := range report.Checks {
+		checks[name] = check.Status
+	}
+	return res.StatusCode, report.Status, checks
+}
+
+func TestStartWithoutRabbitMQAndRedis(t *testing.T) {
+	t.Parallel()
+	rabbit := testkit.NewProxy(t, testkit.Server(t, testkit.RabbitMQVariable))
+	rabbit.Cut()
+	g := onServers(t, "RABBITMQ_URL", rabbit.URL(), "REDIS_URL", fmt.Sprintf("redis://127.0.0.1:%d/0", freePort(t)))
+	g.serve()
+	g.work()
+	var ids []string
+	for n := range 20 {
+		r := g.send(http.StatusAccepted, "acme", order(fmt.Sprintf("evt_early_%d", n), "early"), "")
+		ids = append(ids, r.EventID)
+		again := g.send(http.StatusOK, "acme", order(fmt.Sprintf("evt_early_%d", n), "early"), "")
+		require.Equal(t, r.EventID, again.EventID, "without Redis the database knows repeats")
+	}
+	code, status, checks := g.health()
+	require.Equal(t, http.StatusServiceUnavailable, code)
+	require.Equal(t, "degraded", status)
+	require.Equal(t, map[string]string{"postgres": "ok", "redis": "error", "rabbitmq": "error"}, checks)
+	require.Equal(t, http.StatusOK, probe(g.base+"/readyz"), "it can accept")
+	require.Equal(t, len(ids), g.receiver.missing(ids))
+
+	rabbit.Resume()
+	eventually(t, func() bool { return g.receiver.missing(ids) == 0 }, "deliveries flow when RabbitMQ appears")
+	for _, id := range ids {
+		g.ends(id, "processed")
+		require.Equal(t, 1, g.receiver.count(id))
+	}
+	eventually(t, func() bool { _, _, checks = g.health(); return checks["rabbitmq"] == "ok" }, "health sees RabbitMQ")
+
+	rabbit.Cut()
+	r := g.send(http.StatusAccepted, "acme", order("evt_during", "early"), "")
+	rabbit.Resume()
+	g.ends(r.EventID, "processed")
+}
+
+// hungBound is how long a webhook may wait for its answer while PostgreSQL hangs.
+const hungBound = 40 * time.Second
+
+func TestPostgreSQLHangs(t *testing.T) {
+	t.Parallel()
+	postgres := testkit.NewProxy(t, testkit.Server(t, testkit.PostgresVariable))
+	g := onServers(t)
+	direct := g.database
+	g.set("DATABASE_URL", through(t, postgres, direct))
+	g.serve()
+	g.work()
+	before := g.send(http.StatusAccepted, "acme", order("evt_before", "hung"), "")
+	g.ends(before.EventID, "processed")
+
+	held := newGate()
+	defer held.release()
+	g.receiver.answers(func(p parcel) int {
+		held.hold(p)
+		return http.StatusOK
+	})
+	air := g.send(http.StatusAccepted, "acme", order("evt_air", "hung"), "")
+	eventually(t, func() bool { return g.receiver.count(air.EventID) == 1 }, "a delivery is in the air")
+
+	postgres.Hang()
+	held.release() // its outcome cannot be stored now
+	began := time.Now()
+	res, e, err := g.ask(http.MethodPost, "/api/v1/webhooks/acme", []byte(order("evt_hung", "hung")), map[string]string{
+		"Content-Type": "application/json", "X-Acme-Signature": acmeSignature(order("evt_hung", "hung"))})
+	waited := time.Since(began)
+	require.NoError(t, err)
+	require.Equal(t, http.StatusServiceUnavailable, res.StatusCode, "our outage is no mistake of the sender's")
+	require.Equal(t, "DEPENDENCY_UNAVAILABLE", e.Error.Code)
+	seconds, err := strconv.Atoi(res.Header.Get("Retry-After"))
+	require.NoError(t, err)
+	require.Positive(t, seconds)
+	require.Less(t, waited, hungBound)
+	t.Logf("with PostgreSQL hung a webhook is answered 503 after %.1f s, Retry-After %d s", waited.Seconds(), seconds)
+	eventually(t, func() bool { return probe(g.base+"/readyz") == http.StatusServiceUnavailable }, "it says that it cannot accept")
+	require.Equal(t, http.StatusOK, probe(g.base+"/livez"), "and lives")
+	code, _, checks := g.health()
+	require.Equal(t, http.StatusServiceUnavailable, code)
+	require.Equal(t, "error", checks["postgres"])
+
+	postgres.Resume()
+	eventually(t, func() bool { return probe(g.base+"/readyz") == http.StatusOK }, "it recovers by itself")
+	db := g.open()
+	stored := func(table string) int { return g.total(db, table+" WHERE external_event_id = 'evt_hung'") }
+	require.Equal(t, stored("webhook_events"), stored("normalized_events"), "nothing is half stored")
+	require.Equal(t, stored("normalized_events"), g.total(db, "idempotency_keys WHERE idempotency_key = 'acme:evt_hung'"))
+	require.Equal(t, stored("normalized_events"), g.total(db,
+		"processing_jobs WHERE normalized_event_id IN (SELECT id FROM normalized_events WHERE external_event_id = 'evt_hung')"))
+
+	var r receipt
+	eventually(t, func() bool {
+		var status int
+		status, r, _, err = g.post("acme", order("evt_hung", "hung"), "")
+		return err == nil && status/100 == 2
+	}, "the sender's repeat is taken")
+	g.ends(r.EventID, "processed")
+	require.Equal(t, 1, stored("normalized_events"))
+	require.Equal(t, 1, g.receiver.count(r.EventID))
+
+	g.ends(air.EventID, "processed")
+	_, attempts := g.status(air.EventID)
+	require.Equal(t, 1, attempts)
+	require.Equal(t, 1, g.receiver.count(air.EventID), "an outcome waits for the database; the delivery is not made again")
+}
+
+func TestRedisAndRabbitMQHang(t *testing.T) {
+	t.Parallel()
+	redis := testkit.NewProxy(t, testkit.Server(t, testkit.RedisVariable))
+	rabbit := testkit.NewProxy(t, testkit.Server(t, testkit.RabbitMQVariable))
+	g := onServers(t, "REDIS_URL", redis.URL(), "RABBITMQ_URL", rabbit.URL())
+	g.serve()
+	g.work()
+	before := g.send(http.StatusAccepted, "acme", order("evt_before", "hung"), "")
+	g.ends(before.EventID, "processed")
+
+	redis.Hang()
+	rabbit.Hang()
+	var ids []string
+	slowest := time.Duration(0)
+	for n := range 20 {
+		began := time.Now()
+		r := g.send(http.StatusAccepted, "acme", order(fmt.Sprintf("evt_hung_%d", n), "hung"), "")
+		slowest = max(slowest, time.Since(began))
+		ids = append(ids, r.EventID)
+	}
+	require.Less(t, slowest, 2*time.Second, "no webhook waits for them")
+	t.Logf("with Redis and RabbitMQ hung the slowest of %d webhooks was answered in %s", len(ids), slowest.Round(time.Millisecond))
+	require.Equal(t, http.StatusOK, probe(g.base+"/readyz"))
+
+	redis.Resume()
+	rabbit.Resume()
+	eventually(t, func() bool { return g.receiver.missing(ids) == 0 }, "what was accepted is delivered")
+	for _, id := range ids {
+		g.ends(id, "processed")
+		require.Equal(t, 1, g.receiver.count(id))
+	}
+}
+
+func TestConnectionsBreakUnderLoad(t *testing.T) {
+	t.Parallel()
+	postgres := testkit.NewProxy(t, testkit.Server(t, testkit.PostgresVariable))
+	rabbit := testkit.NewProxy(t, testkit.Server(t, testkit.RabbitMQVariable))
+	redis := testkit.NewProxy(t, testkit.Server(t, testkit.RedisVariable))
+	g := onServers(t, "RABBITMQ_URL", rabbit.URL(), "REDIS_URL", redis.URL(), "WEBHOOK_RATE_LIMIT_PER_MINUTE", "0")
+	g.set("DATABASE_URL", through(t, postgres, g.database))
+	g.serve()
+	g.work()
+	l := startLoad(g, "breaks", 8)
+	for _, line := range []*testkit.Proxy{rabbit, redis, postgres, rabbit, postgres} {
+		l.reaches(30)
+		line.Cut()
+		if line != postgres {
+			l.reaches(30) // only the database is needed
+		} else {
+			eventually(t, func() bool { return probe(g.base+"/readyz") == http.StatusServiceUnavailable }, "the database is missed")
+		}
+		line.Resume()
+	}
+	l.reaches(30)
+	l.arrives()
+	g.settles("breaks", l)
+	deliveries := g.receiver.total()
+	require.GreaterOrEqual(t, g.total(g.open(), "delivery_attempts WHERE http_status = 204"), deliveries, "each delivery is on record")
+	t.Logf("%d webhooks answered 2xx over 5 cuts, all delivered, in %d deliveries", l.count(), deliveries)
+}
+
+func TestTheQueueIsDeleted(t *testing.T) {
+	t.Parallel()
+	g := onServers(t)
+	g.serve()
+	db := g.open()
+	var ids []string
+	for n := range 20 {
+		ids = append(ids, g.send(http.StatusAccepted, "acme", order(fmt.Sprintf("evt_lost_%d", n), "lost"), "").EventID)
+	}
+	eventually(t, func() bool {
+		return g.total(db, "processing_jobs WHERE status = 'queued' AND published_at IS NOT NULL") >= len(ids)
+	}, "the jobs are published")
+	ch := channel(t)
+	lost, err := ch.QueueDelete(g.env["RABBITMQ_PROCESS_QUEUE"], false, false, false)
+	require.NoError(t, err)
+	require.Positive(t, lost, "messages went with it")
+	g.work()
+	eventually(t, func() bool { return g.receiver.missing(ids) == 0 }, "the records know what was lost")
+	for _, id := range ids {
+		g.ends(id, "processed")
+		require.Equal(t, 1, g.receiver.count(id))
+	}
+}

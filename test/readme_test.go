@@ -1,0 +1,101 @@
+package test
+
+import (
+	"context"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+)
+
+// runMark stands in README.md before each shell block that must run as it is printed, in
+// a fresh copy of the repository.
+const runMark = "<!-- run -->"
+
+// insideReadme is set for the README's own commands, since one of them may be
+// the one that runs these tests.
+const insideReadme = "GATEWAY_TEST_OF_README"
+
+var marked = regexp.MustCompile("(?m)^" + runMark + "\n+```(?:sh|bash|shell)\n((?s:.*?))^```$")
+
+func markedBlocks(text string) []string {
+	var blocks []string
+	for _, m := range marked.FindAllStringSubmatch(text, -1) {
+		blocks = append(blocks, strings.TrimSpace(m[1]))
+	}
+	return blocks
+}
+
+func TestReadmeCommandsRun(t *testing.T) {
+	if os.Getenv(insideReadme) != "" {
+		t.Skip("this is one of the README's commands")
+	}
+	t.Parallel()
+	text, err := os.ReadFile("../README.md")
+	require.NoError(t, err)
+	blocks := markedBlocks(string(text))
+	require.NotEmpty(t, blocks, "README.md has no shell block behind %s", runMark)
+	require.Equal(t, strings.Count(string(text), runMark), len(blocks), "a %s does not stand right before a shell block", runMark)
+	require.True(t, strings.Contains(strings.Join(blocks, "\n"), "go run . dev --demo"), "the first thing that a newcomer types is run")
+	for _, block := range blocks {
+		t.Run(block, func(t *testing.T) {
+			ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
+			defer cancel()
+			cmd := exec.CommandContext(ctx, "bash", "-euo", "pipefail", "-c", block)
+			cmd.Dir = copyOfRepository(t)
+			cmd.Env = append(os.Environ(), insideReadme+"=1")
+			cmd.WaitDelay = 5 * time.Second
+			out, err := cmd.CombinedOutput()
+			require.NoError(t, err, "%s", out)
+			t.Logf("%s", out)
+		})
+	}
+}
+
+// copyOfRepository is what a newcomer has after a clone.
+func copyOfRepository(t *testing.T) string {
+	to := filepath.Join(t.TempDir(), "integration-gateway")
+	err := filepath.WalkDir("..", func(path string, entry fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		name, err := filepath.Rel("..", path)
+		if err != nil {
+			return err
+		}
+		if entry.IsDir() {
+			if name == ".git" || name == "data" {
+				return filepath.SkipDir
+			}
+			return os.MkdirAll(filepath.Join(to, name), 0o750)
+		}
+		if !entry.Type().IsRegular() {
+			return nil
+		}
+		info, err := entry.Info()
+		if err != nil {
+			return err
+		}
+		text, err := os.ReadFile(path)
+		if err != nil {
+			return err
+		}
+		return os.WriteFile(filepath.Join(to, name), text, info.Mode().Perm())
+	})
+	require.NoError(t, err)
+	return to
+}
+
+func TestMarkedBlocksAreFound(t *testing.T) {
+	const fence = "```"
+	text := "# x\n\n" + runMark + "\n" + fence + "sh\ngo run . dev --demo\n" + fence + "\n\n" +
+		fence + "sh\nnot this\n" + fence + "\n\n" + runMark + "\n\n" + fence + "sh\na\nb\n" + fence + "\n"
+	require.Equal(t, []string{"go run . dev --demo", "a\nb"}, markedBlocks(text))
+	require.Empty(t, markedBlocks(fence+"sh\nnot marked\n"+fence+"\n"))
+}
