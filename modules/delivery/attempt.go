@@ -43,7 +43,7 @@ func (w *worker) setOff(ctx context.Context, jobs []claimed, arrivals map[string
 	var deliveries []claimed
 	for _, c := range jobs {
 		if c.DestinationID == nil {
-			w.goTurn(arrivals[c.ID], func() error {
+			w.goTurn(c, arrivals[c.ID], func() error {
 				return w.retryUntil(c, "dispatching a replay", func() error { return w.m.dispatch(w.life, c) })
 			})
 			continue
@@ -62,20 +62,21 @@ func (w *worker) setOff(ctx context.Context, jobs []claimed, arrivals map[string
 		}
 	}
 	for _, a := range ready {
-		w.goTurn(a.arrival, func() error { return w.deliver(a) })
+		w.goTurn(a.claimed, a.arrival, func() error { return w.deliver(a) })
 	}
 	for _, r := range back {
-		w.goTurn(arrivals[r.ID], func() error { return w.giveBack(r) })
+		w.goTurn(r.claimed, arrivals[r.ID], func() error { return w.giveBack(r) })
 	}
 }
 
 // goTurn runs a turn and settles its message: with an error it goes back.
-func (w *worker) goTurn(a arrival, turn func() error) {
+func (w *worker) goTurn(c claimed, a arrival, turn func() error) {
 	w.turns.Add(1)
 	go func() {
 		defer w.turns.Done()
 		if err := turn(); err != nil {
-			w.m.log.ErrorContext(w.life, "a job was left to its lease", "job_id", a.JobID, "event_id", a.EventID, "error", err)
+			ctx := telemetry.WithCorrelation(w.life, c.CorrelationID)
+			w.m.log.ErrorContext(ctx, "a job was left to its lease", "job_id", c.ID, "event_id", c.EventID, "error", err)
 			a.message.lose()
 		} else {
 			a.message.done()

@@ -63,7 +63,7 @@ func (h *harness) delivered(n int) []outcome {
 	for _, s := range scheduled {
 		refs = append(refs, newRef(s.EventID, s.Jobs[0].JobID))
 	}
-	jobs, err := h.claim(ctx, refs)
+	jobs, err := h.claim(ctx, id.New(), refs)
 	require.NoError(h.t, err)
 	require.Len(h.t, jobs, n)
 	destinations, err := h.directory.of(ctx, h.integration)

@@ -2,7 +2,6 @@ package delivery
 
 import (
 	"context"
-	"fmt"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -13,6 +12,7 @@ import (
 	"integration-gateway/platform/contract"
 	"integration-gateway/platform/failpoint"
 	"integration-gateway/platform/fault"
+	"integration-gateway/platform/telemetry"
 )
 
 const (
@@ -51,15 +51,17 @@ func (d *delivery) lose() {
 	d.done()
 }
 
-// worker works jobs that the broker's messages name. Its loop alone touches line.
+// worker works jobs that the broker's messages name. Its loop alone touches line and
+// unsure.
 type worker struct {
-	m     *Module
-	line  *fair
-	in    chan *delivery
-	quit  chan struct{}   // closed when the loop has ended
-	ended chan string     // the destinations of turns that ended
-	turns sync.WaitGroup  // attempts and dispatches under way
-	life  context.Context // of attempts; ends when the grace time is over
+	m      *Module
+	line   *fair
+	unsure []release // claims whose answer was lost: they may have been made
+	in     chan *delivery
+	quit   chan struct{}   // closed when the loop has ended
+	ended  chan string     // the destinations of turns that ended
+	turns  sync.WaitGroup  // attempts and dispatches under way
+	life   context.Context // of attempts; ends when the grace time is over
 }
 
 // Work consumes queues until ctx ends; then it gives back what it has not begun,
@@ -167,116 +169,6 @@ func (w *worker) accept(ctx context.Context, d *delivery) {
 	}
 }
 
-// begin claims a turn's jobs and starts them. While the database is away it waits,
-// longer each time, and the jobs wait for another turn; it gives the pause it made.
-func (w *worker) begin(ctx context.Context, turn []arrival, pause time.Duration) time.Duration {
-	err := w.start(ctx, turn)
-	if err == nil {
-		return 0
-	}
-	pause = min(max(pause*2, 100*time.Millisecond), 5*time.Second)
-	w.m.log.WarnContext(ctx, "claiming jobs failed; trying again", "jobs", len(turn), "retry_in", pause, "error", err)
-	select {
-	case <-ctx.Done():
-	case <-time.After(pause):
-	}
-	for _, a := range turn {
-		w.line.done(a.Destination, w.m.now())
-		w.line.add(a, w.m.now())
-	}
-	return pause
-}
-
-// start claims a turn's jobs, prepares them together and sets each off. Those that
-// cannot be claimed are settled. An error means that none was started.
-func (w *worker) start(ctx context.Context, turn []arrival) error {
-	bounded, cancel := context.WithTimeout(context.WithoutCancel(ctx), claimTimeout)
-	defer cancel()
-	byJob := make(map[string]arrival, len(turn))
-	refs := make([]ref, 0, len(turn))
-	for _, a := range turn {
-		if _, twice := byJob[a.JobID]; twice {
-			w.line.done(a.Destination, w.m.now())
-			a.message.done()
-			continue
-		}
-		byJob[a.JobID] = a
-		refs = append(refs, a.ref)
-	}
-	jobs, err := w.m.claim(bounded, refs)
-	if err != nil {
-		return fmt.Errorf("claim: %w", err)
-	}
-	failpoint.Hit(failpoint.AfterClaim)
-	for _, c := range jobs {
-		w.m.watermark.raise(byJob[c.ID].message.PublishedAt, c.ScheduledAt.Time)
-	}
-	w.setOff(bounded, jobs, byJob)
-	for _, c := range jobs {
-		delete(byJob, c.ID)
-	}
-	w.settle(bounded, byJob)
-	return nil
-}
-
-// settle deals with jobs that could not be claimed: most are done, or somebody
-// else's. What is not due is published again for its time.
-func (w *worker) settle(ctx context.Context, rest map[string]arrival) {
-	if len(rest) == 0 {
-		return
-	}
-	refs := make([]ref, 0, len(rest))
-	for _, a := range rest {
-		refs = append(refs, a.ref)
-		w.line.done(a.Destination, w.m.now())
-	}
-	list, err := w.m.standings(ctx, refs)
-	if err != nil {
-		w.m.log.WarnContext(ctx, "looking up jobs failed; their messages go back", "jobs", len(rest), "error", err)
-		for _, a := range rest {
-			a.message.lose()
-		}
-		return
-	}
-	for _, s := range list {
-		a := rest[s.ID]
-		if s.Status != queued || s.Parked {
-			continue
-		}
-		delete(rest, s.ID)
-		if early := s.ScheduledAt.Sub(w.m.now()); early > 0 {
-			if err := w.m.publishLater(ctx, a.ref, early); err != nil {
-				a.message.lose()
-				continue
-			}
-			a.message.done()
-			continue
-		}
-		w.line.add(a, w.m.now()) // queued again since the claim
-	}
-	for _, a := range rest {
-		a.message.done()
-	}
-}
-
-// putOff moves jobs of stuck destinations to a later time, unclaimed.
-func (w *worker) putOff(list []arrival) {
-	ctx, cancel := context.WithTimeout(w.life, claimTimeout)
-	defer cancel()
-	for _, part := range chunks(list, claimAtOnce) {
-		if err := w.m.postpone(ctx, part); err != nil {
-			w.m.log.WarnContext(ctx, "putting jobs off failed; they keep waiting", "jobs", len(part), "error", err)
-			for _, a := range part {
-				w.line.add(a, w.m.now())
-			}
-			continue
-		}
-		for _, a := range part {
-			a.message.done()
-		}
-	}
-}
-
 // stop gives back what waits and lets what was begun end, for the grace time.
 func (w *worker) stop(end context.CancelFunc) {
 	for len(w.in) > 0 {
@@ -303,13 +195,17 @@ func (w *worker) stop(end context.CancelFunc) {
 // retryUntil runs do until it succeeds, fails for good, the job's lease is over, or
 // the worker's life ends.
 func (w *worker) retryUntil(c claimed, what string, do func() error) error {
-	pause := 100 * time.Millisecond
+	pause, lease := 100*time.Millisecond, w.m.cfg.LeaseMargin+w.m.cfg.Timeout
+	if c.DestinationID != nil {
+		lease = w.m.cfg.LeaseMargin + w.m.timeout(w.m.directory.peek(*c.DestinationID))
+	}
+	ctx := telemetry.WithCorrelation(w.life, c.CorrelationID)
 	for {
 		err := do()
-		if err == nil || !fault.Is(err, fault.Unavailable) || w.m.now.Since(c.at) > w.m.cfg.LeaseMargin+w.m.cfg.Timeout {
+		if err == nil || !fault.Is(err, fault.Unavailable) || w.m.now.Since(c.at) > lease {
 			return err
 		}
-		w.m.log.WarnContext(w.life, what+" failed; trying again", "job_id", c.ID, "event_id", c.EventID, "error", err)
+		w.m.log.WarnContext(ctx, what+" failed; trying again", "job_id", c.ID, "event_id", c.EventID, "error", err)
 		select {
 		case <-w.life.Done():
 			return err

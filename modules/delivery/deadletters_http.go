@@ -122,7 +122,7 @@ func (b bulkBody) text(name string) string {
 
 func (m *Module) requeueDeadLetters(c echo.Context) error {
 	var b bulkBody
-	if err := httpapi.DecodeJSON(c, 16<<10, &b); err != nil {
+	if err := httpapi.DecodeKnownJSON(c, 16<<10, &b); err != nil {
 		return err
 	}
 	f, wrong := ParseDeadLetterFilter(b.text)

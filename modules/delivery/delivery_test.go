@@ -216,11 +216,11 @@ func TestAJobWhoseOwnerDiedIsDeliveredByAnother(t *testing.T) {
 		h.destination(h.receiver.URL)
 		eventID := h.accept()
 		a := <-h.publisher.queue
-		dead, err := h.claim(context.Background(), []ref{a.ref})
+		dead, err := h.claim(context.Background(), id.New(), []ref{a.ref})
 		require.NoError(t, err)
 		require.Len(t, dead, 1)
 		require.Equal(t, contract.EventProcessing, h.state(eventID).Status)
-		again, err := h.claim(context.Background(), []ref{a.ref})
+		again, err := h.claim(context.Background(), id.New(), []ref{a.ref})
 		require.NoError(t, err)
 		require.Empty(t, again, "a claimed job cannot be claimed")
 		require.NoError(t, h.sweep(context.Background()))
@@ -247,7 +247,7 @@ func TestALateOwnerStillRecordsItsAttempt(t *testing.T) {
 			eachHarness(t, func(h *harness) {
 				destinationID := h.destination(h.receiver.URL)
 				eventID := h.accept()
-				late, err := h.claim(context.Background(), []ref{(<-h.publisher.queue).ref})
+				late, err := h.claim(context.Background(), id.New(), []ref{(<-h.publisher.queue).ref})
 				require.NoError(t, err)
 				h.exec(`UPDATE processing_jobs SET lease_until = ` + h.db.Dialect.LeaseIn("-1000"))
 				require.NoError(t, h.sweep(context.Background()))
@@ -260,6 +260,24 @@ func TestALateOwnerStillRecordsItsAttempt(t *testing.T) {
 			})
 		})
 	}
+}
+
+// A commit that succeeds and whose answer is lost must not cost the job a whole lease.
+func TestAClaimWhoseAnswerWasLostIsTakenBack(t *testing.T) {
+	eachHarness(t, func(h *harness) {
+		h.destination(h.receiver.URL)
+		eventID := h.accept()
+		r := (<-h.publisher.queue).ref
+		lost := id.New()
+		_, err := h.claim(context.Background(), lost, []ref{r})
+		require.NoError(t, err)
+		w := &worker{m: h.Module, unsure: []release{{claimed: claimed{job: r.job(), token: lost}}}}
+		require.NoError(t, w.forgetUnsure(context.Background()))
+		require.Empty(t, w.unsure)
+		h.run()
+		h.becomes(eventID, contract.EventProcessed)
+		require.Equal(t, 1, h.receiver.count())
+	})
 }
 
 func TestADeactivatedDestinationOrIntegrationParksItsJobs(t *testing.T) {

@@ -64,6 +64,15 @@ func (j job) ref() ref {
 	return r
 }
 
+// job is the little that a message says of one.
+func (r ref) job() job {
+	j := job{ID: r.JobID, EventID: r.EventID}
+	if r.Destination != "" {
+		j.DestinationID = &r.Destination
+	}
+	return j
+}
+
 // ref names a job in a message. The destination lets a worker be fair before it
 // has claimed anything; it is empty on the replay queue.
 type ref struct {

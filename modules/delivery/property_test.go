@@ -13,6 +13,7 @@ import (
 	"integration-gateway/platform/broker"
 	"integration-gateway/platform/contract"
 	"integration-gateway/platform/database"
+	"integration-gateway/platform/id"
 	"integration-gateway/platform/testkit"
 )
 
@@ -129,7 +130,7 @@ func (w *world) receive(last bool) {
 	if last {
 		w.bag.bodies = slices.Delete(w.bag.bodies, i, i+1)
 	}
-	jobs, err := w.claim(context.Background(), refs)
+	jobs, err := w.claim(context.Background(), id.New(), refs)
 	require.NoError(w.t, err)
 	w.held = append(w.held, jobs...)
 }

@@ -42,6 +42,8 @@ type publisher struct {
 	m     *Module
 	queue chan announcement
 
+	failing bool // said once an outage; run alone touches it
+
 	mu       sync.Mutex
 	unmarked []published
 }
@@ -107,9 +109,13 @@ func (p *publisher) gather(first announcement) []announcement {
 func (p *publisher) publish(ctx context.Context, list []announcement) {
 	at := p.m.now()
 	done, err := p.send(ctx, list)
-	if err != nil {
-		p.m.log.WarnContext(ctx, "publishing failed; the relay will publish again", "jobs", len(list)-len(done), "error", err)
+	switch {
+	case err != nil && !p.failing:
+		p.m.log.WarnContext(ctx, "publishing fails; the relay publishes again once it can", "error", err)
+	case err == nil && p.failing:
+		p.m.log.InfoContext(ctx, "publishing works again")
 	}
+	p.failing = err != nil
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for _, a := range done {

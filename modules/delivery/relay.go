@@ -172,7 +172,10 @@ func (m *Module) heedLosses(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case queue := <-m.broker.Lost():
-			m.log.WarnContext(ctx, "a queue was deleted or came back empty; publishing its jobs again", "queue", queue)
+			if queue == broker.Dead {
+				continue // its messages name no jobs
+			}
+			m.log.InfoContext(ctx, "a queue is new or came back empty; publishing again what may have been in it", "queue", queue)
 			m.step(ctx, "publishing again", func(ctx context.Context) error { return m.republish(ctx, func(time.Time) bool { return true }) })
 			m.step(ctx, "publishing what is due", m.relay)
 		}

@@ -75,10 +75,12 @@ func (m *Module) following(ctx context.Context, tx *database.Tx, eventID, destin
 	var last job
 	err := tx.Get(ctx, &last, selectLastJobSQL, eventID, destinationID)
 	first := errors.Is(err, sql.ErrNoRows)
-	if err != nil && !first {
+	switch {
+	case first:
+		last = job{} // sqlx has made its pointers before it found no row
+	case err != nil:
 		return nil, fmt.Errorf("look up the last job: %w", err)
-	}
-	if !first {
+	default:
 		if final, err := endedForGood(ctx, tx, last); err != nil || final || last.Status != failed {
 			return nil, err
 		}

@@ -88,11 +88,12 @@ RETURNING processing_jobs.id, normalized_event_id, integration_id, destination_i
           attempt_no, budget_start, correlation_id, scheduled_at, error_message`
 
 // claim takes those of refs that are due, for as long as an attempt at their
-// destination may last. States are locked first: every transaction here locks
+// destination may last, under a token of the caller's. After an error some of them may
+// have been taken all the same. States are locked first: every transaction here locks
 // states before jobs, both in id order.
-func (m *Module) claim(ctx context.Context, refs []ref) ([]claimed, error) {
+func (m *Module) claim(ctx context.Context, token string, refs []ref) ([]claimed, error) {
 	var jobs []job
-	token, at := id.New(), m.now()
+	at := m.now()
 	lease := m.db.Dialect.LeaseIn("($3 + COALESCE((SELECT d.timeout_ms FROM destinations d WHERE d.id = destination_id), $4))")
 	err := m.db.InTx(ctx, func(tx *database.Tx) error {
 		jobs = nil

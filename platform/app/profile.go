@@ -17,7 +17,7 @@ func profiled() (end func() error, err error) {
 	if path == "" {
 		return func() error { return nil }, nil
 	}
-	file, err := os.Create(path)
+	file, err := os.Create(path) //nolint:gosec // named by whoever started the process
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", profileVariable, err)
 	}

@@ -104,6 +104,16 @@ func broken(err error) error {
 // DecodeJSON reads the request's body, at most limit bytes of JSON, into dest. Fields that
 // dest does not have are passed over: a client may be written for more than we know.
 func DecodeJSON(c echo.Context, limit int64, dest any) error {
+	return decode(c, limit, dest, func(*json.Decoder) {})
+}
+
+// DecodeKnownJSON is DecodeJSON where a field that dest does not have is a mistake: in a
+// filter, a name that is mistyped would mean everything.
+func DecodeKnownJSON(c echo.Context, limit int64, dest any) error {
+	return decode(c, limit, dest, (*json.Decoder).DisallowUnknownFields)
+}
+
+func decode(c echo.Context, limit int64, dest any, prepare func(*json.Decoder)) error {
 	if c.Request().ContentLength == 0 {
 		return emptyBody() // also without a content-type: there is no content to have one
 	}
@@ -120,6 +130,7 @@ func DecodeJSON(c echo.Context, limit int64, dest any) error {
 		return fault.Invalid.New("malformed_json", "The body is not UTF-8.")
 	}
 	decoder := json.NewDecoder(bytes.NewReader(body))
+	prepare(decoder)
 	if err := decoder.Decode(dest); err != nil {
 		return malformed(err)
 	}
@@ -148,6 +159,9 @@ func malformed(err error) error {
 		return Invalid([]fault.Field{{Field: kind.Field, Message: "must not be a JSON " + kind.Value}})
 	case errors.As(err, &kind):
 		return fault.Invalid.Wrap(err, "malformed_json", "The body must be a JSON object, not a JSON %s.", kind.Value)
+	}
+	if _, field, unknown := strings.Cut(err.Error(), "unknown field "); unknown {
+		return Invalid([]fault.Field{{Field: strings.Trim(field, `"`), Message: "is not a field of this request"}})
 	}
 	return fault.Invalid.Wrap(err, "malformed_json", "The body does not fit this request.")
 }

@@ -1,6 +1,6 @@
 # shellcheck shell=bash disable=SC2034,SC2154
 # How each server is found, installed, started, watched and stopped; read by
-# scripts/services, whose $dir (this set of servers) and $root (the repository) it uses.
+# scripts/services, whose $dir (this set of servers), $root (the repository) and $durable it uses.
 
 marker=.gateway-services
 start_seconds=90
@@ -250,9 +250,10 @@ start_postgres() {
 			--encoding=UTF8 --locale=C --no-sync >"$home/log" 2>&1 || return 1
 	fi
 	# Without fsync a killed server loses nothing; a machine that loses power may, and these data are for tests.
+	local promises=(-c fsync=off -c full_page_writes=off -c max_wal_size=256MB)
+	[ -z "$durable" ] || promises=()
 	detached "$home/pid" "${lower[@]}" "$programs/postgres" -D "$home/data" -p "$(port_of postgres)" \
-		-c listen_addresses=127.0.0.1 -c unix_socket_directories= -c max_connections=300 \
-		-c fsync=off -c full_page_writes=off -c max_wal_size=256MB
+		-c listen_addresses=127.0.0.1 -c unix_socket_directories= -c max_connections=300 ${promises[@]+"${promises[@]}"}
 }
 
 ready_postgres() {

@@ -24,13 +24,13 @@ func rabbitmqScenarios() []scenario {
 				return r.servers.rabbitmqctl(ctx, "delete_queue", r.name+".process")
 			})},
 		{name: "rabbitmq-backlog-deleted", about: "the process queue is deleted with three seconds' webhooks in it", accepts: true,
-			inject: backlogDeleted},
+			late: true, inject: backlogDeleted},
 		{name: "rabbitmq-rungs-deleted", about: "the queues in which retries wait are deleted, with retries in them", accepts: true,
 			env: []string{"RETRY_BASE_DELAY_MS=8000", "RETRY_MAX_DELAY_MS=8000"},
 			callback: func() *behaviour {
 				return &behaviour{every: 5, answer: status(http.StatusServiceUnavailable, "", "")}
 			},
-			inject: repeatedly(1, 0, deleteRungs)},
+			late: true, inject: repeatedly(1, 0, deleteRungs)},
 		{name: "rabbitmq-memory-alarm", about: "RabbitMQ's memory alarm is raised: it takes no messages", accepts: true,
 			inject: memoryAlarm},
 		{name: "cold-start", about: "serve and work start while RabbitMQ and Redis are away", accepts: true, inject: coldStart},

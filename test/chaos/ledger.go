@@ -132,7 +132,8 @@ type flow struct {
 	wait    time.Duration // the longest from an event's acceptance, or the return where that was later, to its delivery
 }
 
-func (l *ledger) flow(back, stopped time.Time) flow {
+// With late, silence counts until stopped alone.
+func (l *ledger) flow(back, stopped time.Time, late bool) flow {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	var times []time.Time
@@ -155,7 +156,9 @@ func (l *ledger) flow(back, stopped time.Time) flow {
 		if at.Before(back) {
 			continue
 		}
-		f.silence = max(f.silence, at.Sub(last))
+		if !late || last.Before(stopped) {
+			f.silence = max(f.silence, at.Sub(last))
+		}
 		last = at
 	}
 	if last.Before(stopped) {

@@ -51,7 +51,7 @@ func (r *run) result(err error) result {
 		miss("%s", firstLines(err.Error(), 12))
 	}
 	got.tally = r.ledger.sum(away.Add(-inFlight), back.Add(inFlight/2))
-	got.flow = r.ledger.flow(back, stopped)
+	got.flow = r.ledger.flow(back, stopped, r.late)
 	got.ended = r.supervisor.ended
 	if len(got.lost) > 0 {
 		miss("%d lost: %s", len(got.lost), some(got.lost))

@@ -30,6 +30,7 @@ type scenario struct {
 	accepts bool          // webhooks are accepted while it lasts
 	refuses bool          // webhooks are answered 503 with Retry-After while it lasts
 	silence time.Duration // the bar, where it is another than flowsAgain
+	late    bool          // what it destroyed comes back later: silence counts only while webhooks are sent
 }
 
 // arming is a failpoint and the kind of process that it is set in.
@@ -49,7 +50,7 @@ const (
 
 // The course of a scenario.
 const (
-	rate     = 150 // webhooks a second
+	rate     = 100 // webhooks a second
 	calm     = 3 * time.Second
 	recovery = 7 * time.Second // webhooks go on for so long after the return
 )
