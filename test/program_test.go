@@ -3,12 +3,15 @@ package test
 import (
 	"bytes"
 	"encoding/json"
+	"flag"
 	"fmt"
 	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -22,11 +25,19 @@ import (
 // patience is how long a test waits for what must happen.
 const patience = 60 * time.Second
 
+// atOnce is how many tests may run side by side: they wait for processes and for
+// leases, and seldom for a core of this machine.
+const atOnce = 4
+
 // scratch holds the program; TestMain removes it.
 var scratch string
 
 func TestMain(m *testing.M) {
-	var err error
+	flag.Parse()
+	err := flag.Set("test.parallel", strconv.Itoa(max(atOnce, runtime.GOMAXPROCS(0))))
+	if err != nil {
+		panic(err)
+	}
 	if scratch, err = os.MkdirTemp("", "gateway-test-"); err != nil {
 		panic(err)
 	}
@@ -35,10 +46,13 @@ func TestMain(m *testing.M) {
 	os.Exit(code)
 }
 
+// shared lets builds in different folders use each other's results.
+const shared = "-trimpath"
+
 // build makes the program, once for all tests.
 var build = sync.OnceValues(func() (string, error) {
 	path := filepath.Join(scratch, "gateway")
-	cmd := exec.Command("go", "build", "-o", path, ".")
+	cmd := exec.Command("go", "build", shared, "-o", path, ".")
 	cmd.Dir = ".."
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return "", fmt.Errorf("build the program: %w\n%s", err, out)

@@ -49,7 +49,7 @@ func TestReadmeCommandsRun(t *testing.T) {
 			defer cancel()
 			cmd := exec.CommandContext(ctx, "bash", "-euo", "pipefail", "-c", block)
 			cmd.Dir = copyOfRepository(t)
-			cmd.Env = append(os.Environ(), insideReadme+"=1")
+			cmd.Env = append(os.Environ(), insideReadme+"=1", "GOFLAGS="+strings.TrimSpace(os.Getenv("GOFLAGS")+" "+shared))
 			cmd.WaitDelay = 5 * time.Second
 			out, err := cmd.CombinedOutput()
 			require.NoError(t, err, "%s", out)

@@ -11,7 +11,7 @@ import (
 const (
 	limitWindow = time.Minute
 	// limitPatience is how long a request waits for the count; then it is let through.
-	limitPatience = 50 * time.Millisecond
+	limitPatience = 250 * time.Millisecond
 )
 
 // limitVerified counts a verified request of this source and client address. Only

@@ -18,7 +18,12 @@ type breaker struct {
 	mu    sync.Mutex
 	since time.Time // of the outage; zero while there is none
 	next  time.Time // when the next call may try
+	tried int       // calls in a row whose callers gave up
 }
+
+// slowInRow is how many callers in a row must give up before it is an outage. One alone
+// may come of a busy machine, and limits per minute are not kept during an outage.
+const slowInRow = 3
 
 // allow reports whether a call may try. Whoever may must tell worked or failed.
 func (b *breaker) allow() bool {
@@ -46,9 +51,21 @@ func (b *breaker) failed(err error) {
 	}
 }
 
+// slow notes a call whose caller gave up before the server's time was over.
+func (b *breaker) slow(err error) {
+	b.mu.Lock()
+	b.tried++
+	outage := b.tried >= slowInRow
+	b.mu.Unlock()
+	if outage {
+		b.failed(err)
+	}
+}
+
 func (b *breaker) worked() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	b.tried = 0
 	if b.since.IsZero() {
 		return
 	}

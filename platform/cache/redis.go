@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net"
 	"net/url"
 	"time"
 
@@ -17,7 +18,7 @@ import (
 )
 
 const (
-	defaultOpTimeout = 50 * time.Millisecond
+	defaultOpTimeout = 250 * time.Millisecond
 	pingTimeout      = time.Second
 	dialTimeout      = time.Second
 	outagePause      = time.Second
@@ -26,7 +27,7 @@ const (
 // RedisConfig says which Redis, and how long it may take. Redis 7.0 or later is needed.
 type RedisConfig struct {
 	URL       secret.Value  // redis://[user:password@]host:port/database, or rediss:// for TLS
-	OpTimeout time.Duration // of one call, whatever it holds; 50 ms when zero
+	OpTimeout time.Duration // of one call, whatever it holds; 250 ms when zero
 }
 
 // Redis is the cache that all processes share. While the server is away, it is asked
@@ -188,7 +189,22 @@ func (r *Redis) try(ctx context.Context, timeout time.Duration, do func(context.
 		return nil
 	case errors.Is(ctx.Err(), context.Canceled): // the caller left, which says nothing about Redis
 		return fmt.Errorf("redis: %w", err)
+	case isTimeout(err) && hasLessTime(ctx, limited):
+		r.breaker.slow(err)
+	default:
+		r.breaker.failed(err)
 	}
-	r.breaker.failed(err)
 	return fmt.Errorf("%w: %w", ErrDown, err)
+}
+
+func isTimeout(err error) bool {
+	var network net.Error
+	return errors.Is(err, context.DeadlineExceeded) || errors.As(err, &network) && network.Timeout()
+}
+
+// hasLessTime reports whether limited ends with ctx, and not before.
+func hasLessTime(ctx, limited context.Context) bool {
+	end, bounded := ctx.Deadline()
+	limit, _ := limited.Deadline()
+	return bounded && end.Equal(limit)
 }

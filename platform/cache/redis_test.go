@@ -128,8 +128,8 @@ func TestRedisThatHangs(t *testing.T) {
 	start := clock.System()
 	require.ErrorIs(t, set(), cache.ErrDown)
 	first := clock.Now(clock.System).Since(start)
-	require.GreaterOrEqual(t, first, 40*time.Millisecond, "the call itself waited for its deadline")
-	require.Less(t, first, 500*time.Millisecond, "and not longer")
+	require.GreaterOrEqual(t, first, 200*time.Millisecond, "the call itself waited for its deadline")
+	require.Less(t, first, time.Second, "and not longer")
 	start = clock.System()
 	for range 100 {
 		require.ErrorIs(t, set(), cache.ErrDown)
@@ -143,6 +143,24 @@ func TestRedisThatHangs(t *testing.T) {
 	said := strings.TrimPrefix(log.String(), before)
 	require.Equal(t, 1, strings.Count(said, "does not answer"), said)
 	require.Equal(t, 1, strings.Count(said, "answers again"), said)
+}
+
+func TestRedisCallersWithoutPatience(t *testing.T) {
+	options, err := redis.ParseURL(testkit.Server(t, testkit.RedisVariable))
+	require.NoError(t, err)
+	g := newGate(t, options.Addr)
+	log := &lines{}
+	c, err := cache.NewRedis(cache.RedisConfig{URL: secret.New("redis://" + g.Addr().String()), OpTimeout: patience}, "test-"+id.New(), slog.New(slog.NewTextHandler(log, nil)))
+	require.NoError(t, err)
+	t.Cleanup(func() { _ = c.Close() })
+	require.NoError(t, c.Ping(context.Background()))
+	g.hung.Store(true)
+	for _, says := range []int{0, 0, 1, 1} {
+		ctx, cancel := context.WithTimeout(context.Background(), 20*time.Millisecond)
+		require.ErrorIs(t, c.Set(ctx, []cache.Item{{Key: "a", TTL: short}}), cache.ErrDown)
+		cancel()
+		require.Equal(t, says, strings.Count(log.String(), "does not answer"), "one slow answer is no outage, three in a row are one")
+	}
 }
 
 func TestRedisThatIsNotThere(t *testing.T) {

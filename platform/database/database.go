@@ -84,7 +84,7 @@ func (db *DB) WaitReady(ctx context.Context, log *slog.Logger) error {
 		if err == nil {
 			return nil
 		}
-		log.WarnContext(ctx, "waiting for the database", "error", err, "retry_in", pause)
+		log.WarnContext(ctx, "waiting for the database", "error", err, "retry_in", pause.String())
 		select {
 		case <-ctx.Done():
 			return fmt.Errorf("the database never answered: %w", err)

@@ -24,7 +24,7 @@ import (
 func TestARefusalIsReadByThoseWhoWriteFirst(t *testing.T) {
 	h := setup(t, httpapi.Config{}, map[string]echo.HandlerFunc{"/body": echoBody(1000)})
 	addr := h.start(t)
-	body := strings.Repeat("x", 16<<20)
+	body := strings.Repeat("x", 6<<20)
 	for _, c := range []struct {
 		name, path, header string
 		status             int
@@ -38,7 +38,7 @@ func TestARefusalIsReadByThoseWhoWriteFirst(t *testing.T) {
 			conn, err := net.Dial("tcp", addr)
 			require.NoError(t, err)
 			defer func() { _ = conn.Close() }()
-			require.NoError(t, conn.SetDeadline(clock.System().Add(patience)))
+			require.NoError(t, conn.SetDeadline(clock.System().Add(6*patience)))
 			answers := bufio.NewReader(conn)
 			for _, request := range []string{c.header, c.header} { // the connection stays good for another
 				_, err = io.WriteString(conn, "POST "+c.path+" HTTP/1.1\r\nHost: x\r\n"+request)
