@@ -42,8 +42,8 @@ func TestDeliverables(t *testing.T) {
 		found, err := g.module.Deliverables(t.Context(), append(ids, id.New()))
 		require.NoError(t, err)
 		require.ElementsMatch(t, []contract.Deliverable{
-			{EventID: ids[0], IntegrationID: g.acme, Source: "acme", Provider: "acme", CorrelationID: "of-a", Payload: []byte(`{}`)},
-			{EventID: ids[1], IntegrationID: g.acme, Source: "acme", Provider: "acme", CorrelationID: "of-b", Payload: []byte(`{}`)},
+			{EventID: ids[0], IntegrationID: g.acme, Source: "acme", Provider: "acme", EventType: "t", CorrelationID: "of-a", Payload: []byte(`{}`)},
+			{EventID: ids[1], IntegrationID: g.acme, Source: "acme", Provider: "acme", EventType: "t", CorrelationID: "of-b", Payload: []byte(`{}`)},
 		}, found)
 		found, err = g.module.Deliverables(t.Context(), nil)
 		require.NoError(t, err)

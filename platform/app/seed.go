@@ -155,6 +155,10 @@ func (g *system) follow(ctx context.Context, existing []contract.Destination, ur
 	return urls, err
 }
 
+// nobody is an address that no client has (RFC 5737), so that the example is not counted
+// against one's limit.
+const nobody = "192.0.2.1:0"
+
 // post sends a webhook to this process's own handler, over no network: the
 // ordinary path.
 func (g *system) post(ctx context.Context, s demoSource, body string) error {
@@ -162,7 +166,7 @@ func (g *system) post(ctx context.Context, s demoSource, body string) error {
 	if err != nil {
 		return fmt.Errorf("make the request: %w", err)
 	}
-	req.RemoteAddr = "127.0.0.1:0"
+	req.RemoteAddr = nobody
 	req.Header.Set("Content-Type", "application/json")
 	req.Header.Set(s.header, s.credential([]byte(body)))
 	answer := &answerWriter{header: http.Header{}}

@@ -52,6 +52,11 @@ func TestSeedingAgainChangesNothing(t *testing.T) {
 		require.Equal(t, 4, before["normalized_events"])
 		require.Equal(t, 5, before["delivery_attempts"])
 
+		// The one that is posted must not use up a webhook of a client's limit per minute.
+		var posted int
+		require.NoError(t, g.db.Get(ctx, &posted, `SELECT count(*) FROM webhook_events WHERE source_ip = '192.0.2.1'`))
+		require.Equal(t, 1, posted)
+
 		again, err := g.seed(ctx, to)
 		require.NoError(t, err)
 		require.Equal(t, "acme: is there already, delivers to http://127.0.0.1:3000/api/v1/internal/delivery-sink/acme", again[0].String())

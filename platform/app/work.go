@@ -23,6 +23,9 @@ func Work(ctx context.Context, cfg config.Config, log *slog.Logger, queues []con
 	if err != nil {
 		return err
 	}
+	if err := g.refuseDemoSecrets(ctx, cfg); err != nil {
+		return err
+	}
 	front := stage{g.working(queues), g.burying()}
 	if cfg.WorkAddr != "" {
 		probes := httpapi.New(httpapi.Config{Addr: cfg.WorkAddr}, httpapi.Deps{Log: log, Now: clock.System})

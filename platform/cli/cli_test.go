@@ -51,6 +51,16 @@ func TestCommandLinesThatAreWrong(t *testing.T) {
 		{"down by nothing", "migrate down --steps 0", "--steps must be at least 1"},
 		{"force without a version", "migrate force", "accepts 1 arg(s), received 0"},
 		{"force to no version", "migrate force one", `migrate force: "one" is no version`},
+		{"a limit below nothing", "verify --limit -1", "--limit must be at least 0"},
+		{"a grace below nothing", "verify --grace -1s", "--grace must be at least 0s"},
+		{"nothing to verify", "verify", "DATABASE_URL: it is not set"},
+		{"dead-letters alone", "dead-letters", "dead-letters: name what to do: list, show or requeue"},
+		{"a filter that is wrong", "dead-letters list --kind lost --event-id 7", "--kind must be one of exhausted, refused, unreadable; --event-id must be a UUID"},
+		{"a page that is none", "dead-letters list --page 0 --page-size 101", "--page-size must be from 1 to 100"},
+		{"an id that is none", "dead-letters show 7", "the id must be a UUID"},
+		{"a requeue of nothing", "dead-letters requeue", "name one by its id, or several by filter, or --all"},
+		{"a requeue of all by filter", "dead-letters requeue --all --kind refused", "name one by its id, or several by filter, or --all"},
+		{"a requeue of one by filter", "dead-letters requeue 7 --kind refused", "give an id or a filter, not both"},
 		{"a callback that is none", "seed --callback-base nowhere", "--callback-base: The URL must start with https://"},
 		{"a demo with a callback", "dev --demo --callback-base http://127.0.0.1:1", "leave --callback-base out"},
 		{"a port that is none", "dev --port 65536", "APP_PORT"},
@@ -88,7 +98,7 @@ func TestHelp(t *testing.T) {
 		code, stdout, stderr := runLine(t, line)
 		require.Zero(t, code)
 		require.Empty(t, stderr)
-		for _, command := range []string{"serve", "work", "migrate", "seed", "dev", "version"} {
+		for _, command := range []string{"serve", "work", "migrate", "seed", "dev", "verify", "dead-letters", "version"} {
 			require.Contains(t, stdout, "\n  "+command+" ")
 		}
 	}

@@ -1,0 +1,123 @@
+package cli
+
+import (
+	"context"
+	"encoding/json"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"integration-gateway/platform/clock"
+	"integration-gateway/platform/database"
+	"integration-gateway/platform/id"
+)
+
+// records is a seeded database file of its own, and what runs statements on it.
+func records(t *testing.T) (*database.DB, func(query string, args ...any)) {
+	t.Helper()
+	setup(t, "DATABASE_URL", "sqlite://records/gateway.db", "LOG_LEVEL", "error")
+	for _, line := range []string{"migrate up", "seed"} {
+		code, _, stderr := runLine(t, line)
+		require.Zero(t, code, stderr)
+	}
+	db, err := database.Open(database.Config{URL: "sqlite://records/gateway.db"}, clock.System)
+	require.NoError(t, err)
+	t.Cleanup(func() { _ = db.Close() })
+	return db, func(query string, args ...any) {
+		t.Helper()
+		require.NoError(t, db.InTx(context.Background(), func(tx *database.Tx) error {
+			_, err := tx.Exec(context.Background(), query, args...)
+			return err
+		}))
+	}
+}
+
+func TestVerify(t *testing.T) {
+	db, exec := records(t)
+	code, stdout, stderr := runLine(t, "verify --grace 0s")
+	require.Zero(t, code, stdout+stderr)
+	require.Contains(t, stdout, "The books hold.")
+	require.NotContains(t, stdout, "QUEUES", "there is no broker")
+
+	var eventID string
+	require.NoError(t, db.Get(context.Background(), &eventID, `SELECT id FROM normalized_events WHERE external_event_id = 'evt_example_failed'`))
+	exec(`UPDATE event_states SET status = 'processed' WHERE event_id = $1`, eventID)
+	code, stdout, stderr = runLine(t, "verify --limit 1")
+	require.Equal(t, exitFailed, code)
+	require.Contains(t, stdout, "wrong_status: 1\n  source acme, event "+eventID+": processed, and its jobs say failed\n")
+	require.Contains(t, stderr, "gateway: the books do not hold: 1 problem\n")
+
+	code, stdout, _ = runLine(t, "verify --json")
+	require.Equal(t, exitFailed, code)
+	var report struct {
+		Holds  bool
+		Checks map[string]struct {
+			Found    int
+			Problems []struct{ EventID string }
+		}
+	}
+	require.NoError(t, json.Unmarshal([]byte(stdout), &report), stdout)
+	require.False(t, report.Holds)
+	require.Equal(t, eventID, report.Checks["wrong_status"].Problems[0].EventID)
+
+	code, stdout, stderr = runLine(t, "verify --repair")
+	require.Zero(t, code, stderr)
+	require.Contains(t, stdout, "The books hold again: 1 repaired.")
+	code, _, _ = runLine(t, "verify --grace 0s")
+	require.Zero(t, code)
+	var actor string
+	require.NoError(t, db.Get(context.Background(), &actor, `SELECT actor FROM audit_entries WHERE action = 'books.repaired' AND entity_id = $1`, eventID))
+	require.Equal(t, "gateway-cli", actor)
+}
+
+func TestDeadLetters(t *testing.T) {
+	db, exec := records(t)
+	var event struct {
+		ID          string `db:"id"`
+		Destination string `db:"destination_id"`
+		Job         string `db:"job_id"`
+	}
+	require.NoError(t, db.Get(context.Background(), &event, `SELECT e.id, j.destination_id, j.id AS job_id FROM normalized_events e
+		JOIN processing_jobs j ON j.normalized_event_id = e.id WHERE e.external_event_id = 'evt_example_failed' ORDER BY j.id DESC LIMIT 1`))
+	refused, unreadable := id.New(), id.New()
+	exec(`DELETE FROM dead_letters`)
+	exec(`INSERT INTO dead_letters (id, kind, queue, event_id, destination_id, job_id, source, provider, event_type, reason, attempts, status, created_at)
+		VALUES ($1, 'refused', 'q', $2, $3, $4, 'acme', 'acme', 'order.cancelled', $5, 2, 'open', $6)`,
+		refused, event.ID, event.Destination, event.Job, "gone\x1b[2J", clock.System())
+	exec(`INSERT INTO dead_letters (id, kind, queue, reason, body, attempts, status, created_at) VALUES ($1, 'unreadable', 'q', 'not a message of ours', $2, 0, 'open', $3)`,
+		unreadable, []byte("{\x1b]"), clock.System())
+	for _, step := range []struct {
+		sentence, line string
+		code           int
+		says           string
+	}{
+		{"all are listed", "dead-letters list", 0, "2 of 2"},
+		{"by filter", "dead-letters list --kind refused --status open --source acme --provider acme --event-type order.cancelled --event-id " + event.ID, 0, "1 of 1"},
+		{"by page", "dead-letters list --page 2 --page-size 1", 0, "1 of 2"},
+		{"by time", "dead-letters list --to 2001-01-01T00:00:00Z", 0, "0 of 0"},
+		{"as JSON", "dead-letters list --json --kind refused", 0, `"eventId": "` + event.ID + `"`},
+		{"one is shown", "dead-letters show " + strings.ToUpper(refused), 0, "event type      order.cancelled"},
+		{"a message is quoted", "dead-letters show " + unreadable, 0, `body            "{\x1b]"`},
+		{"as JSON in base64", "dead-letters show --json " + unreadable, 0, `"body": "extd"`},
+		{"none is shown", "dead-letters show " + id.New(), exitFailed, "There is no dead letter"},
+		{"a dry run counts", "dead-letters requeue --all --dry-run", 0, "2 would be requeued"},
+		{"a message needs a broker", "dead-letters requeue " + unreadable, exitFailed, "set RABBITMQ_URL, or use the API"},
+		{"in bulk", "dead-letters requeue --kind refused --requested-by ada --reason 'x'", exitUsage, "--reason must have from 5"},
+		{"in bulk", "dead-letters requeue --kind refused --requested-by ada", 0, "requeued 1 of 1; 0 cannot be"},
+		{"not twice", "dead-letters requeue " + refused, exitFailed, "is requeued already"},
+		{"none is left of that kind", "dead-letters requeue --kind refused --json", 0, `"matched": 0`},
+	} {
+		code, stdout, stderr := runLine(t, step.line)
+		require.Equal(t, step.code, code, "%s: %s%s", step.line, stdout, stderr)
+		require.Contains(t, stdout+stderr, step.says, step.line)
+		require.NotContains(t, stdout, "\x1b", "what others wrote does not steer the terminal")
+	}
+	var trail struct{ Actor, Details string }
+	require.NoError(t, db.Get(context.Background(), &trail, `SELECT actor, details FROM audit_entries WHERE action = 'dead_letter.requeued' AND entity_id = $1`, refused))
+	require.Equal(t, "gateway-cli", trail.Actor)
+	require.Contains(t, trail.Details, `"requestedBy":"ada"`)
+	var status string
+	require.NoError(t, db.Get(context.Background(), &status, `SELECT status FROM replay_requests WHERE normalized_event_id = $1`, event.ID))
+	require.Equal(t, "queued", status, "whoever works takes it up")
+}
