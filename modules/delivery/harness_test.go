@@ -147,7 +147,7 @@ func (h *harness) becomes(eventID string, want contract.EventStatus) contract.Ev
 
 func (h *harness) eventually(what string, true func() bool) {
 	h.t.Helper()
-	require.Eventually(h.t, true, 20*time.Second, 5*time.Millisecond, what)
+	require.Eventually(h.t, true, time.Minute, 5*time.Millisecond, what)
 }
 
 // audited waits until the event's audit trail is these actions.
@@ -268,13 +268,13 @@ func (f *fakeEvents) LockStates(ctx context.Context, tx *database.Tx, ids []stri
 }
 
 func (f *fakeEvents) SaveStates(ctx context.Context, tx *database.Tx, states []contract.EventState) error {
+	rows := database.NewRows("id uuid", "new_status text", "attempts bigint", "problem text", "at timestamptz", "now timestamptz")
 	for _, s := range states {
-		if _, err := tx.Exec(ctx, `UPDATE event_states SET status = $2, processing_attempts = $3, last_error = $4, last_processed_at = $5, updated_at = $6 WHERE event_id = $1`,
-			s.EventID, string(s.Status), s.ProcessingAttempts, s.LastError, s.LastProcessedAt, s.UpdatedAt); err != nil {
-			return err
-		}
+		rows.Add(s.EventID, string(s.Status), s.ProcessingAttempts, s.LastError, s.LastProcessedAt, s.UpdatedAt)
 	}
-	return nil
+	_, err := tx.ExecRows(ctx, rows, `UPDATE event_states SET status = v.new_status, processing_attempts = v.attempts,
+		last_error = v.problem, last_processed_at = v.at, updated_at = v.now FROM v WHERE event_id = v.id`)
+	return err
 }
 
 func (f *fakeEvents) setActive(id string, active bool) {

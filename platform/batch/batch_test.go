@@ -1,0 +1,157 @@
+package batch
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+)
+
+const (
+	waitFor = 10 * time.Second
+	tick    = time.Millisecond
+)
+
+// gate is work that tells when it began and ends when it is let go.
+type gate struct {
+	began   chan []int
+	release chan struct{}
+}
+
+func newGate() *gate { return &gate{began: make(chan []int, 16), release: make(chan struct{})} }
+
+func (g *gate) double(items []int) []Result[int] {
+	g.began <- items
+	<-g.release
+	results := make([]Result[int], len(items))
+	for i, n := range items {
+		results[i].Value = 2 * n
+		if n < 0 {
+			results[i].Err = errors.New("negative")
+		}
+	}
+	return results
+}
+
+func waiting(g *Group[int, int], n int) func() bool {
+	return func() bool {
+		g.mu.Lock()
+		defer g.mu.Unlock()
+		return len(g.pending) == n
+	}
+}
+
+func TestALoneCallerRunsAloneAndThoseWhoComeMeanwhileShareTheNextRun(t *testing.T) {
+	w := newGate()
+	g := NewGroup(Config[int]{Runners: 1, MaxItems: 3}, w.double)
+	var callers sync.WaitGroup
+	answers := make([]int, 6)
+	call := func(n int) {
+		callers.Go(func() {
+			v, err := g.Do(context.Background(), n)
+			if err == nil {
+				answers[n] = v
+			}
+		})
+	}
+	call(1)
+	require.Equal(t, []int{1}, <-w.began)
+	for n := 2; n <= 5; n++ {
+		call(n)
+	}
+	require.Eventually(t, waiting(g, 4), waitFor, tick)
+	w.release <- struct{}{}
+	require.Len(t, <-w.began, 3, "no more than MaxItems")
+	w.release <- struct{}{}
+	require.Len(t, <-w.began, 1)
+	w.release <- struct{}{}
+	callers.Wait()
+	require.Equal(t, []int{0, 2, 4, 6, 8, 10}, answers, "each is answered with its own")
+}
+
+func TestARunIsBoundedInBytesButOneItemAlwaysFits(t *testing.T) {
+	w := newGate()
+	g := NewGroup(Config[int]{Runners: 1, MaxItems: 10, MaxBytes: 10, Size: func(n int) int { return n }}, w.double)
+	var callers sync.WaitGroup
+	for i, n := range []int{1, 50, 6, 4, 1} {
+		callers.Go(func() { _, _ = g.Do(context.Background(), n) })
+		if i == 0 {
+			require.Equal(t, []int{1}, <-w.began)
+		} else {
+			require.Eventually(t, waiting(g, i), waitFor, tick)
+		}
+	}
+	for _, want := range [][]int{{50}, {6, 4}, {1}} {
+		w.release <- struct{}{}
+		require.Equal(t, want, <-w.began)
+	}
+	w.release <- struct{}{}
+	callers.Wait()
+}
+
+func TestNoMoreRunsAtOnceThanRunners(t *testing.T) {
+	w := newGate()
+	g := NewGroup(Config[int]{Runners: 2, MaxItems: 1}, w.double)
+	var callers sync.WaitGroup
+	for n := range 5 {
+		callers.Go(func() { _, _ = g.Do(context.Background(), n) })
+	}
+	<-w.began
+	<-w.began
+	require.Eventually(t, waiting(g, 3), waitFor, tick)
+	require.Empty(t, w.began)
+	close(w.release)
+	callers.Wait()
+}
+
+func TestACallerThatLeavesDoesNotTakeItsItemAway(t *testing.T) {
+	w := newGate()
+	g := NewGroup(Config[int]{Runners: 1, MaxItems: 1}, w.double)
+	ctx, cancel := context.WithCancel(context.Background())
+	left := make(chan error)
+	go func() { _, err := g.Do(ctx, 7); left <- err }()
+	require.Equal(t, []int{7}, <-w.began)
+	cancel()
+	require.ErrorIs(t, <-left, context.Canceled)
+	close(w.release)
+	g.Close()
+}
+
+func TestErrorsGoToTheirOwnCaller(t *testing.T) {
+	w := newGate()
+	close(w.release)
+	g := NewGroup(Config[int]{Runners: 1, MaxItems: 8}, w.double)
+	_, err := g.Do(context.Background(), -1)
+	require.EqualError(t, err, "negative")
+	v, err := g.Do(context.Background(), 4)
+	require.NoError(t, err)
+	require.Equal(t, 8, v)
+}
+
+func TestCloseWaitsForWhatWasHandedInAndRefusesTheRest(t *testing.T) {
+	w := newGate()
+	g := NewGroup(Config[int]{Runners: 1, MaxItems: 8}, w.double)
+	answered := make(chan int)
+	go func() { v, _ := g.Do(context.Background(), 3); answered <- v }()
+	<-w.began
+	closed := make(chan struct{})
+	go func() { g.Close(); close(closed) }()
+	require.Eventually(t, func() bool {
+		g.mu.Lock()
+		defer g.mu.Unlock()
+		return g.closed
+	}, waitFor, tick)
+	_, err := g.Do(context.Background(), 1)
+	require.ErrorIs(t, err, ErrClosed)
+	select {
+	case <-closed:
+		t.Fatal("Close came back before the run ended")
+	default:
+	}
+	close(w.release)
+	require.Equal(t, 6, <-answered)
+	<-closed
+}
