@@ -84,6 +84,14 @@ func (m *Module) Work(ctx context.Context, queues []contract.Queue) error {
 	return err
 }
 
+// wait has a job wait for its turn. A message more for a job that waits already is
+// dealt with: the first one stands for it.
+func (w *worker) wait(a arrival) {
+	if !w.line.add(a, w.m.now()) {
+		a.message.done()
+	}
+}
+
 // limits are what a destination can take at once; a probe of one that is taken for down
 // goes alone.
 func (m *Module) limits(destinationID string) limits {
@@ -133,6 +141,7 @@ func (w *worker) loop(ctx context.Context) {
 			w.line.done(destination, w.m.now())
 		case <-soon:
 		case <-tick.C:
+			w.drain(ctx) // turns that ended while the loop was busy are no sign of a stuck destination
 			w.putOff(w.line.stuck(w.m.now().Add(-stuckAfter)))
 		case <-ctx.Done():
 			return
@@ -165,7 +174,7 @@ func (w *worker) accept(ctx context.Context, d *delivery) {
 	}
 	d.left.Store(int32(len(refs))) //nolint:gosec // a message is far smaller
 	for _, r := range refs {
-		w.line.add(arrival{r, d}, w.m.now())
+		w.wait(arrival{r, d})
 	}
 }
 

@@ -40,7 +40,7 @@ func eachDeadHarness(t *testing.T, test func(h *harness, r *fakeReplayer)) {
 	testkit.EachStore(t, func(t *testing.T, db *database.DB) {
 		h := newHarness(t, db, Config{MaxAttempts: 2})
 		r := &fakeReplayer{h: h}
-		h.Module.replayer = r
+		h.replayer = r
 		test(h, r)
 	})
 }

@@ -211,6 +211,29 @@ func TestWhatTheBrokerLostIsPublishedAgain(t *testing.T) {
 	})
 }
 
+// After each reconnect the replay queue is empty, as it mostly is. Every job that waited
+// in the process queue was published once more then, and workers had to claim their way
+// through the doubles before they came to new jobs.
+func TestALostQueueHasItsOwnJobsPublishedAgainAlone(t *testing.T) {
+	eachHarness(t, func(h *harness) {
+		h.destination(h.receiver.URL)
+		h.accept()
+		ctx := context.Background()
+		h.publisher.publish(ctx, h.publisher.gather(<-h.publisher.queue))
+		h.publisher.mark(ctx)
+		for _, c := range []struct {
+			lost  broker.Queue
+			depth int
+		}{{broker.Replay, 1}, {broker.Process, 2}} {
+			require.NoError(t, h.republish(ctx, c.lost, func(time.Time) bool { return true }))
+			require.NoError(t, h.relay(ctx))
+			depth, err := h.broker.Depth(ctx, broker.Process)
+			require.NoError(t, err)
+			require.Equal(t, c.depth, depth, "after the %s queue was lost", c.lost)
+		}
+	})
+}
+
 func TestAJobWhoseOwnerDiedIsDeliveredByAnother(t *testing.T) {
 	eachHarness(t, func(h *harness) {
 		h.destination(h.receiver.URL)

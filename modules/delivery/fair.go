@@ -16,7 +16,8 @@ type fair struct {
 	limits func(destination string) limits // for one destination
 	under  int
 	lines  map[string]*line
-	order  []string // destinations with a line, in the order of the next round
+	order  []string        // destinations with a line, in the order of the next round
+	jobs   map[string]bool // that wait in a line
 }
 
 // limits are what one destination can take.
@@ -43,11 +44,16 @@ func (l *line) free(now time.Time) bool {
 }
 
 func newFair(total int, limits func(destination string) limits) *fair {
-	return &fair{total: total, limits: limits, lines: map[string]*line{}}
+	return &fair{total: total, limits: limits, lines: map[string]*line{}, jobs: map[string]bool{}}
 }
 
-// add puts a job at the end of its destination's line.
-func (f *fair) add(a arrival, now time.Time) {
+// add puts a job at the end of its destination's line. It reports false when the job
+// waits there already: a second message for it says nothing new.
+func (f *fair) add(a arrival, now time.Time) bool {
+	if f.jobs[a.JobID] {
+		return false
+	}
+	f.jobs[a.JobID] = true
 	l := f.lines[a.Destination]
 	if l == nil {
 		l = &line{moved: now}
@@ -55,6 +61,15 @@ func (f *fair) add(a arrival, now time.Time) {
 		f.order = append(f.order, a.Destination)
 	}
 	l.waiting = append(l.waiting, a)
+	return true
+}
+
+// leave notes that jobs do not wait any more.
+func (f *fair) leave(list []arrival) []arrival {
+	for _, a := range list {
+		delete(f.jobs, a.JobID)
+	}
+	return list
 }
 
 // take gives up to n jobs whose turn it is; done ends each turn.
@@ -81,7 +96,7 @@ func (f *fair) take(n int, now time.Time) []arrival {
 			f.order = append(f.order[1:], f.order[0])
 		}
 	}
-	return turn
+	return f.leave(turn)
 }
 
 // done ends a turn of destination.
@@ -110,7 +125,7 @@ func (f *fair) stuck(before time.Time) []arrival {
 		list = append(list, l.waiting[keep:]...)
 		l.waiting = l.waiting[:keep:keep]
 	}
-	return list
+	return f.leave(list)
 }
 
 // throttled reports whether a limited rate alone keeps jobs waiting.
@@ -133,7 +148,7 @@ func (f *fair) clear() []arrival {
 			f.drop(name)
 		}
 	}
-	return list
+	return f.leave(list)
 }
 
 func (f *fair) drop(destination string) {

@@ -7,6 +7,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"integration-gateway/platform/contract"
+	"integration-gateway/platform/id"
 )
 
 func TestFair(t *testing.T) {
@@ -14,7 +15,7 @@ func TestFair(t *testing.T) {
 	start := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
 	fill := func(f *fair, destination string, n int) {
 		for range n {
-			f.add(arrival{ref: ref{JobRef: contract.JobRef{}, Destination: destination}}, start)
+			f.add(arrival{ref: ref{JobRef: contract.JobRef{JobID: id.New()}, Destination: destination}}, start)
 		}
 	}
 	names := func(turn []arrival) map[string]int {
@@ -60,6 +61,16 @@ func TestFair(t *testing.T) {
 		f.take(100, start)
 		require.Equal(t, map[string]int{"a": 2}, names(f.stuck(start.Add(time.Second))))
 		require.Empty(t, f.stuck(start.Add(time.Second)))
+	})
+	t.Run("a job that waits is not taken in twice, and can come again once it was taken", func(t *testing.T) {
+		f := newFair(10, each(10))
+		a := arrival{ref: ref{JobRef: contract.JobRef{JobID: id.New()}, Destination: "a"}}
+		require.True(t, f.add(a, start))
+		require.False(t, f.add(a, start))
+		require.Len(t, f.take(100, start), 1)
+		require.True(t, f.add(a, start))
+		require.Len(t, f.clear(), 1)
+		require.True(t, f.add(a, start))
 	})
 	t.Run("an idle destination leaves nothing behind", func(t *testing.T) {
 		f := newFair(10, each(10))

@@ -176,7 +176,10 @@ func (m *Module) heedLosses(ctx context.Context) {
 				continue // its messages name no jobs
 			}
 			m.log.InfoContext(ctx, "a queue is new or came back empty; publishing again what may have been in it", "queue", queue)
-			m.step(ctx, "publishing again", func(ctx context.Context) error { return m.republish(ctx, func(time.Time) bool { return true }) })
+			m.step(ctx, "publishing again", func(ctx context.Context) error {
+				m.publisher.mark(ctx) // what was published a moment ago is lost as well
+				return m.republish(ctx, queue, func(time.Time) bool { return true })
+			})
 			m.step(ctx, "publishing what is due", m.relay)
 		}
 	}
@@ -190,39 +193,39 @@ const lostAfter = time.Minute
 // claimed is lost; so is one that has waited for half a minute while its queue is
 // empty. A backlog alone is no reason.
 func (m *Module) reconcile(ctx context.Context) error {
-	bound := m.watermark.read().Add(-lostAfter)
 	for _, queue := range []broker.Queue{broker.Process, broker.Replay} {
 		depth, err := m.broker.Depth(ctx, queue)
 		if err != nil {
 			return nil //nolint:nilerr // the broker is away; what it lost shows when it is back
 		}
-		if depth > 0 {
-			return m.republish(ctx, func(entered time.Time) bool { return entered.Before(bound) })
+		bound := m.watermark.read().Add(-lostAfter)
+		if idle := m.now().Add(-lostAfter / 2); depth == 0 && idle.After(bound) {
+			bound = idle
+		}
+		if err := m.republish(ctx, queue, func(entered time.Time) bool { return entered.Before(bound) }); err != nil {
+			return err
 		}
 	}
-	if idle := m.now().Add(-lostAfter / 2); idle.After(bound) {
-		bound = idle
-	}
-	return m.republish(ctx, func(entered time.Time) bool { return entered.Before(bound) })
+	return nil
 }
 
 const selectWaitingSQL = `
 SELECT normalized_event_id, id, published_at, scheduled_at
 FROM   processing_jobs
-WHERE  status = 'queued' AND published_at IS NOT NULL AND scheduled_at <= $1
+WHERE  status = 'queued' AND published_at IS NOT NULL AND scheduled_at <= $1 AND (destination_id IS NULL) = $2
 ORDER  BY published_at
 LIMIT  5000`
 
-// republish notes as unpublished those published jobs of which lost is true, given the
+// republish notes as unpublished those published jobs of a queue of which lost is true, given the
 // time at which they entered the queue, at the latest; the relay publishes them.
-func (m *Module) republish(ctx context.Context, lost func(entered time.Time) bool) error {
+func (m *Module) republish(ctx context.Context, queue broker.Queue, lost func(entered time.Time) bool) error {
 	var waiting []struct {
 		EventID     string    `db:"normalized_event_id"`
 		ID          string    `db:"id"`
 		PublishedAt time.Time `db:"published_at"`
 		ScheduledAt time.Time `db:"scheduled_at"`
 	}
-	if err := m.db.Select(ctx, &waiting, selectWaitingSQL, m.now()); err != nil {
+	if err := m.db.Select(ctx, &waiting, selectWaitingSQL, m.now(), queue == broker.Replay); err != nil {
 		return fmt.Errorf("look up waiting jobs: %w", err)
 	}
 	var refs []ref

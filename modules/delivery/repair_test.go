@@ -42,7 +42,11 @@ func TestARepairOfWhatIsRightDoesNothing(t *testing.T) {
 			require.False(t, done, sentence)
 			require.NotContains(t, h.audit.actions(d.EventID), "books.repaired", sentence)
 		}
-		_, err := h.Repair(context.Background(), contract.Damage{Kind: "a gap", EventID: waiting})
+		h.exec(`DELETE FROM processing_jobs WHERE normalized_event_id = $1`, waiting)
+		_, err := h.Repair(context.Background(), contract.Damage{Kind: contract.DamageStatus, EventID: waiting})
+		require.Error(t, err, "its jobs are gone, and it is not done for that")
+		require.Equal(t, contract.EventPending, h.state(waiting).Status)
+		_, err = h.Repair(context.Background(), contract.Damage{Kind: "a gap", EventID: waiting})
 		require.Error(t, err)
 		_, err = h.Repair(context.Background(), contract.Damage{Kind: contract.DamageMissingJob, EventID: waiting, DestinationID: id.New()})
 		require.Error(t, err, "there is no such destination")

@@ -3,6 +3,7 @@ package delivery
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"integration-gateway/platform/contract"
@@ -140,17 +141,34 @@ func (m *Module) unpark(ctx context.Context) error {
 }
 
 const publishLaterSQL = `
-UPDATE processing_jobs SET published_at = NULL, relay_at = $3
-WHERE  normalized_event_id = $1 AND id = $2 AND status = 'queued' AND NOT parked`
+UPDATE processing_jobs SET published_at = NULL, relay_at = v.relay
+FROM   v
+WHERE  normalized_event_id = v.event_id AND processing_jobs.id = v.id AND status = 'queued' AND NOT parked`
 
-// publishLater has a job that came before its time published for it.
-func (m *Module) publishLater(ctx context.Context, r ref, early time.Duration) error {
+// publishLater has jobs that came before their time published for it; all in one
+// transaction, since the worker's loop waits for it.
+func (m *Module) publishLater(ctx context.Context, list []early) error {
+	if len(list) == 0 {
+		return nil
+	}
+	slices.SortFunc(list, func(a, b early) int { return a.ref.compare(b.ref) })
 	return m.db.InTx(ctx, func(tx *database.Tx) error {
-		a := m.announcement(r, tx.Now, early)
-		tx.AfterCommit(func() { m.publisher.announce([]announcement{a}) })
-		_, err := tx.Exec(ctx, publishLaterSQL, r.EventID, r.JobID, a.relayAt)
+		rows := database.NewRows("event_id uuid", "id uuid", "relay timestamptz")
+		announcements := make([]announcement, len(list))
+		for i, e := range list {
+			announcements[i] = m.announcement(e.ref, tx.Now, e.by)
+			rows.Add(e.EventID, e.JobID, announcements[i].relayAt)
+		}
+		tx.AfterCommit(func() { m.publisher.announce(announcements) })
+		_, err := tx.ExecRows(ctx, rows, publishLaterSQL)
 		return err
 	})
+}
+
+// early is a job that came before its time, and by how much.
+type early struct {
+	arrival
+	by time.Duration
 }
 
 const postponeSQL = `

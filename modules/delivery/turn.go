@@ -31,7 +31,7 @@ func (w *worker) begin(ctx context.Context, turn []arrival, pause time.Duration)
 	}
 	for _, a := range turn {
 		w.line.done(a.Destination, w.m.now())
-		w.line.add(a, w.m.now())
+		w.wait(a)
 	}
 	return pause
 }
@@ -102,21 +102,27 @@ func (w *worker) settle(ctx context.Context, rest map[string]arrival) {
 		}
 		return
 	}
+	var soon []early
 	for _, s := range list {
 		a := rest[s.ID]
 		if s.Status != queued || s.Parked {
 			continue
 		}
 		delete(rest, s.ID)
-		if early := s.ScheduledAt.Sub(w.m.now()); early > 0 {
-			if err := w.m.publishLater(ctx, a.ref, early); err != nil {
-				a.message.lose()
-				continue
-			}
-			a.message.done()
+		if by := s.ScheduledAt.Sub(w.m.now()); by > 0 {
+			soon = append(soon, early{a, by})
 			continue
 		}
-		w.line.add(a, w.m.now()) // queued again since the claim
+		w.wait(a) // queued again since the claim
+	}
+	if err := w.m.publishLater(ctx, soon); err != nil {
+		for _, e := range soon {
+			e.message.lose()
+		}
+		soon = nil
+	}
+	for _, e := range soon {
+		e.message.done()
 	}
 	for _, a := range rest {
 		a.message.done()
@@ -131,7 +137,7 @@ func (w *worker) putOff(list []arrival) {
 		if err := w.m.postpone(ctx, part); err != nil {
 			w.m.log.WarnContext(ctx, "putting jobs off failed; they keep waiting", "jobs", len(part), "error", err)
 			for _, a := range part {
-				w.line.add(a, w.m.now())
+				w.wait(a)
 			}
 			continue
 		}

@@ -17,13 +17,15 @@ const rankedJobs = `
        FROM   processing_jobs
        WHERE  normalized_event_id > $1 AND normalized_event_id <= $2 AND destination_id IS NOT NULL`
 
-// Each event with what its destinations' latest jobs say.
+// Each event with what its destinations' latest jobs say. PostgreSQL does not see that a
+// range of one key is a range of the other too, and would read whole tables for each span;
+// therefore every table has its range, or is looked up row by row.
 const selectEventsSQL = `
-SELECT e.id, e.source, e.created_at, s.status, s.updated_at, w.id AS webhook_id, COALESCE(j.running, 0) AS running,
-       COALESCE(j.retrying, 0) AS retrying, COALESCE(j.queued, 0) AS queued, COALESCE(j.failed, 0) AS failed, COALESCE(j.surplus, 0) AS surplus
+SELECT e.id, e.source, e.created_at, s.status, s.updated_at, (SELECT w.id FROM webhook_events w WHERE w.id = e.webhook_event_id) AS webhook_id,
+       COALESCE(j.running, 0) AS running, COALESCE(j.retrying, 0) AS retrying, COALESCE(j.queued, 0) AS queued,
+       COALESCE(j.failed, 0) AS failed, COALESCE(j.surplus, 0) AS surplus
 FROM   normalized_events e
-LEFT   JOIN event_states s ON s.event_id = e.id
-LEFT   JOIN webhook_events w ON w.id = e.webhook_event_id
+LEFT   JOIN event_states s ON s.event_id = e.id AND s.event_id > $1 AND s.event_id <= $2
 LEFT   JOIN (
        SELECT normalized_event_id,
               count(*) FILTER (WHERE place = 1 AND status = 'running') AS running,
@@ -121,21 +123,27 @@ func (e eventRow) problems(jobMissing bool) (list []finding) {
 	return list
 }
 
+// An event that waits and has no job at all: it had some when it was stored.
+const bare = `(COALESCE(s.status, 'processed') NOT IN ('processed', 'failed')
+       AND NOT EXISTS (SELECT 1 FROM processing_jobs j WHERE j.normalized_event_id = e.id AND j.destination_id IS NOT NULL))`
+
 // An event has a job for each destination that was there when it came, also for one that
 // is not active. One whose last job failed has another, unless that was the end: it was
 // given up on (a dead letter) or cancelled, or the event is failed.
 const selectMissingJobsSQL = `
-SELECT e.id AS event_id, e.source, e.created_at, d.id AS destination_id, d.created_at AS destination_at, s.updated_at, '' AS job_id
+SELECT e.id AS event_id, e.source, e.created_at, d.id AS destination_id, d.created_at AS destination_at, s.updated_at, '' AS job_id,
+       ` + bare + ` AS bare
 FROM   normalized_events e
-JOIN   destinations d ON d.integration_id = e.integration_id AND d.created_at < e.created_at
-LEFT   JOIN event_states s ON s.event_id = e.id
+JOIN   destinations d ON d.integration_id = e.integration_id
+LEFT   JOIN event_states s ON s.event_id = e.id AND s.event_id > $1 AND s.event_id <= $2
 WHERE  e.id > $1 AND e.id <= $2
 AND    NOT EXISTS (SELECT 1 FROM processing_jobs j WHERE j.normalized_event_id = e.id AND j.destination_id = d.id)
+AND   (d.created_at < e.created_at OR ` + bare + `)
 UNION  ALL
-SELECT e.id, e.source, e.created_at, j.destination_id, NULL, s.updated_at, CAST(j.id AS text)
+SELECT e.id, e.source, e.created_at, j.destination_id, NULL, s.updated_at, CAST(j.id AS text), false
 FROM  (` + rankedJobs + `) AS j
-JOIN   normalized_events e ON e.id = j.normalized_event_id
-JOIN   event_states s ON s.event_id = e.id
+JOIN   normalized_events e ON e.id = j.normalized_event_id AND e.id > $1 AND e.id <= $2
+JOIN   event_states s ON s.event_id = e.id AND s.event_id > $1 AND s.event_id <= $2
 WHERE  j.place = 1 AND j.status = 'failed' AND s.status NOT IN ('processed', 'failed')
 AND    COALESCE(j.error_message, '') NOT LIKE 'cancelled by %'
 AND    NOT EXISTS (SELECT 1 FROM dead_letters l WHERE l.event_id = j.normalized_event_id AND l.job_id = j.id)
@@ -155,13 +163,14 @@ func (t *tally) readMissingJobs(ctx context.Context, s span, cutoff time.Time) (
 		DestinationAt *clock.Time `db:"destination_at"`
 		UpdatedAt     *clock.Time `db:"updated_at"`
 		JobID         string      `db:"job_id"`
+		Bare          bool        `db:"bare"`
 	}
 	if err := t.m.d.DB.Select(ctx, &rows, selectMissingJobsSQL, s.after, s.upTo); err != nil {
 		return nil, fmt.Errorf("look for missing jobs: %w", err)
 	}
 	missing := map[string]bool{}
 	for _, r := range rows {
-		young := r.DestinationAt != nil && r.CreatedAt.Sub(r.DestinationAt.Time) < destinationMargin
+		young := r.DestinationAt != nil && !r.Bare && r.CreatedAt.Sub(r.DestinationAt.Time) < destinationMargin
 		if young || !(eventRow{CreatedAt: r.CreatedAt, UpdatedAt: r.UpdatedAt}).settled(cutoff) {
 			continue
 		}

@@ -11,14 +11,14 @@ import (
 const countJobsSQL = `
 SELECT e.source, j.status, j.parked, count(*) AS n
 FROM   processing_jobs j
-JOIN   normalized_events e ON e.id = j.normalized_event_id
+JOIN   normalized_events e ON e.id = j.normalized_event_id AND e.id > $1 AND e.id <= $2
 WHERE  j.normalized_event_id > $1 AND j.normalized_event_id <= $2
 GROUP  BY e.source, j.status, j.parked`
 
 const selectExpiredSQL = `
 SELECT j.normalized_event_id AS event_id, j.id, e.source
 FROM   processing_jobs j
-JOIN   normalized_events e ON e.id = j.normalized_event_id
+JOIN   normalized_events e ON e.id = j.normalized_event_id AND e.id > $1 AND e.id <= $2
 WHERE  j.normalized_event_id > $1 AND j.normalized_event_id <= $2 AND j.status = 'running'
 AND   (j.lease_until < %s OR j.lease_until IS NULL AND j.started_at < $4)
 ORDER  BY j.normalized_event_id, j.id`
@@ -27,7 +27,7 @@ ORDER  BY j.normalized_event_id, j.id`
 const selectStrandedSQL = `
 SELECT j.normalized_event_id AS event_id, j.id, e.source
 FROM   processing_jobs j
-JOIN   normalized_events e ON e.id = j.normalized_event_id
+JOIN   normalized_events e ON e.id = j.normalized_event_id AND e.id > $1 AND e.id <= $2
 WHERE  j.normalized_event_id > $1 AND j.normalized_event_id <= $2 AND j.status = 'queued' AND NOT j.parked
 AND    j.relay_at IS NULL AND j.published_at IS NULL AND j.created_at < $3
 ORDER  BY j.normalized_event_id, j.id`
@@ -83,7 +83,7 @@ func (t *tally) countJobs(ctx context.Context, s span) error {
 const selectGapsSQL = `
 SELECT a.normalized_event_id AS event_id, a.destination_id, min(e.source) AS source, count(*) AS n, min(a.attempt_no) AS low, max(a.attempt_no) AS high
 FROM   delivery_attempts a
-JOIN   normalized_events e ON e.id = a.normalized_event_id
+JOIN   normalized_events e ON e.id = a.normalized_event_id AND e.id > $1 AND e.id <= $2
 WHERE  a.normalized_event_id > $1 AND a.normalized_event_id <= $2
 GROUP  BY a.normalized_event_id, a.destination_id
 HAVING count(*) <> max(a.attempt_no) OR min(a.attempt_no) <> 1

@@ -38,13 +38,13 @@ func (t *tally) readReplays(ctx context.Context, s span) error {
 }
 
 const selectKeysSQL = `
-SELECT k.idempotency_key, k.event_id, (e.id IS NULL AND k.created_at < $3) AS lost
+SELECT k.idempotency_key, k.event_id,
+       (k.created_at < $3 AND (SELECT e.id FROM normalized_events e WHERE e.id = k.event_id) IS NULL) AS lost
 FROM  (SELECT idempotency_key, event_id, created_at
        FROM   idempotency_keys
        WHERE  idempotency_key > $1
        ORDER  BY idempotency_key
        LIMIT  $2) AS k
-LEFT   JOIN normalized_events e ON e.id = k.event_id
 ORDER  BY k.idempotency_key`
 
 // readKeys finds keys that would have a sender told "duplicate" of an event that is not

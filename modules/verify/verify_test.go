@@ -184,8 +184,15 @@ func damages() []struct {
 			"key_without_event", func(b *book) Problem { return Problem{EventID: b.replay, IdempotencyKey: "acme:" + b.given} }},
 		{"a retry that was never made", func(b *book) { b.exec(`DELETE FROM processing_jobs WHERE id = $1`, b.job[b.waiting]) },
 			"missing_job", func(b *book) Problem { return Problem{EventID: b.waiting, DestinationID: b.destination} }},
-		{"an event without its first job", func(b *book) { b.exec(`DELETE FROM processing_jobs WHERE id = $1`, b.job[b.parked]) },
-			"missing_job", func(b *book) Problem { return Problem{EventID: b.parked, DestinationID: b.destination} }},
+		{"an event without its first job", func(b *book) {
+			b.exec(`DELETE FROM processing_jobs WHERE id = $1`, b.job[b.parked])
+			b.exec(`DELETE FROM destinations WHERE id = $1`, b.other)
+		}, "missing_job", func(b *book) Problem { return Problem{EventID: b.parked, DestinationID: b.destination} }},
+		{"an event without its first job, whose destination is as young as the event", func(b *book) {
+			b.exec(`DELETE FROM processing_jobs WHERE id = $1`, b.job[b.parked])
+			b.exec(`DELETE FROM destinations WHERE id = $1`, b.other)
+			b.exec(`UPDATE destinations SET created_at = $1`, b.at.Add(time.Second))
+		}, "missing_job", func(b *book) Problem { return Problem{EventID: b.parked, DestinationID: b.destination} }},
 		{"a finished event that one destination never had", func(b *book) { b.exec(`UPDATE destinations SET created_at = $1`, b.at.Add(-time.Hour)) },
 			"missing_job", func(b *book) Problem { return Problem{EventID: b.delivered, DestinationID: b.other} }},
 		{"two live jobs for one destination", func(b *book) {
