@@ -151,7 +151,7 @@ func (m *Module) publishLater(ctx context.Context, list []early) error {
 	if len(list) == 0 {
 		return nil
 	}
-	slices.SortFunc(list, func(a, b early) int { return a.ref.compare(b.ref) })
+	slices.SortFunc(list, func(a, b early) int { return a.compare(b.ref) })
 	return m.db.InTx(ctx, func(tx *database.Tx) error {
 		rows := database.NewRows("event_id uuid", "id uuid", "relay timestamptz")
 		announcements := make([]announcement, len(list))

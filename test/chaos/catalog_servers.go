@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"slices"
 	"syscall"
 	"time"
 )
@@ -157,7 +158,7 @@ func memoryAlarm(ctx context.Context, r *run) error {
 
 // coldStart restarts the gateway while only PostgreSQL answers.
 func coldStart(ctx context.Context, r *run) error {
-	list := append(r.serving[:len(r.serving):len(r.serving)], r.working...)
+	list := slices.Concat(r.serving, r.working)
 	for _, p := range list {
 		if err := p.end(ctx, syscall.SIGTERM, true); err != nil {
 			return err

@@ -70,7 +70,7 @@ func (r *run) result(err error) result {
 	if len(r.ledger.strange) > 0 {
 		miss("deliveries contradict the answers: %s", some(r.ledger.strange))
 	}
-	if bar := max(r.scenario.silence, flowsAgain); got.silence() > bar {
+	if bar := max(r.silence, flowsAgain); got.silence() > bar {
 		miss("no delivery for %.1f s after the return; the bar is %v", got.silence().Seconds(), bar)
 	}
 	if got.wait > longestWait {

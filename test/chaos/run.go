@@ -32,7 +32,6 @@ type run struct {
 	awayAt    time.Time
 	backAt    time.Time
 	stoppedAt time.Time
-	notes     []string
 	faults    []string // what contradicts the bars, as it is found
 }
 

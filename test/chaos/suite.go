@@ -20,13 +20,12 @@ type suite struct {
 	root, scratch string
 	out           io.Writer
 
-	gateway   string // the binary
-	verifies  bool   // it has the command verify
-	servers   *servers
-	proxies   *proxies
-	receiver  *receiver
-	ports     ports
-	logPrefix string
+	gateway  string // the binary
+	verifies bool   // it has the command verify
+	servers  *servers
+	proxies  *proxies
+	receiver *receiver
+	ports    ports
 }
 
 func (s *suite) say(format string, args ...any) {
