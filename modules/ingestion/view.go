@@ -146,6 +146,7 @@ type destinationView struct {
 	ID        string     `json:"id"`
 	URL       string     `json:"url"`
 	IsActive  bool       `json:"isActive"`
+	Breaker   string     `json:"breaker"` // closed, open or half_open
 	CreatedAt clock.Time `json:"createdAt"`
 	UpdatedAt clock.Time `json:"updatedAt"`
 }
@@ -169,7 +170,7 @@ func (r integrationRow) view(to []contract.Destination) integrationView {
 	}
 	for _, d := range to {
 		v.Destinations = append(v.Destinations, destinationView{
-			ID: d.ID, URL: withoutPassword(d.URL), IsActive: d.IsActive,
+			ID: d.ID, URL: withoutPassword(d.URL), IsActive: d.IsActive, Breaker: d.Breaker,
 			CreatedAt: clock.At(d.CreatedAt), UpdatedAt: clock.At(d.UpdatedAt),
 		})
 	}
