@@ -178,6 +178,7 @@ WHERE  normalized_event_id = v.event_id AND processing_jobs.id = v.id AND status
 
 // postpone moves jobs that wait for a stuck destination by about one timeout.
 func (m *Module) postpone(ctx context.Context, list []arrival) error {
+	slices.SortFunc(list, func(a, b arrival) int { return a.compare(b.ref) }) // as all rows are locked
 	delays := make([]time.Duration, len(list))
 	for i := range list {
 		delays[i] = m.cfg.Timeout/2 + time.Duration(m.random()*float64(m.cfg.Timeout))

@@ -42,6 +42,7 @@ func main() {
 		}
 		os.Exit(2)
 	}
+	signal.Ignore(syscall.SIGPIPE) // whoever reads may have gone; the servers must be stopped all the same
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	err = chaos(ctx, o, os.Stdout)
 	stop()

@@ -85,6 +85,10 @@ func (s *servers) stop(ctx context.Context, list ...string) error {
 func (s *servers) kill(ctx context.Context, list ...string) error {
 	for _, server := range list {
 		pids := s.family(server)
+		// scripts/services starts another port mapper with RabbitMQ, and forgets this one.
+		if mapper := s.remembered(server, "epmd.pid"); mapper > 0 {
+			pids = append(pids, mapper)
+		}
 		for _, pid := range pids {
 			_ = syscall.Kill(pid, syscall.SIGKILL)
 		}
@@ -122,8 +126,11 @@ func (s *servers) mend(ctx context.Context) error {
 }
 
 // pid is the process that scripts/services started, or 0.
-func (s *servers) pid(server string) int {
-	text, _ := os.ReadFile(filepath.Join(s.dir, server, "pid"))
+func (s *servers) pid(server string) int { return s.remembered(server, "pid") }
+
+// remembered reads a process's number from a file of scripts/services.
+func (s *servers) remembered(server, file string) int {
+	text, _ := os.ReadFile(filepath.Join(s.dir, server, file))
 	first, _, _ := strings.Cut(string(text), "\n")
 	pid, _ := strconv.Atoi(first)
 	return pid
