@@ -149,6 +149,22 @@ func (s Spec) sensitive(header string) bool {
 	return slices.ContainsFunc(s.Sensitive, func(h string) bool { return strings.EqualFold(h, header) })
 }
 
+// Options are what an integration says about its use of a provider.
+type Options struct {
+	PublicURL        string `json:"publicUrl,omitempty"`        // the webhook's URL as the provider has it, where the provider signs it
+	ToleranceSeconds *int   `json:"toleranceSeconds,omitempty"` // how far a signed timestamp may be off, either way; nil for the provider's default
+}
+
+// Configure gives the provider of that name as an integration with these options uses
+// it. Its errors are fault.Invalid and name the option.
+func (r Registry) Configure(name string, _ Options) (Spec, error) {
+	s, ok := r.specs[name]
+	if !ok {
+		return Spec{}, fault.Invalid.New("unknown_provider", "There is no provider %s.", name).At("provider")
+	}
+	return s, nil
+}
+
 // Spec finds a provider by its name.
 func (r Registry) Spec(name string) (Spec, bool) {
 	s, ok := r.specs[name]

@@ -1,0 +1,54 @@
+package contract
+
+import "integration-gateway/platform/secret"
+
+// DestinationConfig is where an integration's events go and how. In a new destination
+// nil stands for the default; in a change it leaves the value as it is.
+type DestinationConfig struct {
+	URL       *string            `json:"url"`
+	Mode      *DestinationMode   `json:"mode"`
+	Filter    *string            `json:"filter"`    // a CEL expression that says which events go there; "" for all
+	Transform *string            `json:"transform"` // a CEL expression that gives the body; "" for the canonical event
+	Headers   map[string]string  `json:"headers"`   // sent with each request; their values are write-only
+	Auth      *DestinationAuth   `json:"auth"`
+	Policy    *DestinationPolicy `json:"policy"`
+	IsActive  *bool              `json:"isActive"`
+}
+
+// DestinationMode says what a destination is sent.
+type DestinationMode string
+
+// The modes of a destination.
+const (
+	ModeCanonical DestinationMode = "canonical" // the canonical event, or what Transform makes of it
+	ModeRaw       DestinationMode = "raw"       // the provider's body byte for byte, with the provider's own headers
+)
+
+// DestinationAuth is the credential that a destination asks for. It is write-only.
+type DestinationAuth struct {
+	Type         string       `json:"type"` // none, basic, bearer or oauth2 (client credentials, RFC 6749 section 4.4)
+	Username     string       `json:"username"`
+	Password     secret.Value `json:"password"`
+	Token        secret.Value `json:"token"`
+	TokenURL     string       `json:"tokenUrl"`
+	ClientID     string       `json:"clientId"`
+	ClientSecret secret.Value `json:"clientSecret"`
+	Scopes       []string     `json:"scopes"`
+}
+
+// DestinationPolicy overrides the gateway's defaults for one destination.
+type DestinationPolicy struct {
+	TimeoutMS     *int `json:"timeoutMs"`     // of one attempt
+	MaxAttempts   *int `json:"maxAttempts"`   // in all, the first included
+	RetryBaseMS   *int `json:"retryBaseMs"`   // wait after the first failure; doubles
+	RetryCapMS    *int `json:"retryCapMs"`    // longest wait
+	Concurrency   *int `json:"concurrency"`   // attempts under way in one process
+	RatePerSecond *int `json:"ratePerSecond"` // attempts started per second in one process
+}
+
+// NewDestination is a destination that was made, with the signing secret that is shown
+// this once.
+type NewDestination struct {
+	ID            string `json:"id"`
+	SigningSecret string `json:"signingSecret"`
+}
