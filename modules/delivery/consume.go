@@ -18,7 +18,6 @@ import (
 const (
 	prefetch     = 256 // messages taken and not acknowledged, a queue
 	claimAtOnce  = 128 // jobs in one claim
-	stuckAfter   = 2 * time.Second
 	throttleTick = 50 * time.Millisecond
 	claimTimeout = 15 * time.Second
 )
@@ -141,8 +140,8 @@ func (w *worker) loop(ctx context.Context) {
 			w.line.done(destination, w.m.now())
 		case <-soon:
 		case <-tick.C:
-			w.drain(ctx) // turns that ended while the loop was busy are no sign of a stuck destination
-			w.putOff(w.line.stuck(w.m.now().Add(-stuckAfter)))
+			w.drain(ctx) // turns that ended while the loop was busy are no sign of a slow destination
+			w.putOff(w.line.excess(w.m.now()))
 		case <-ctx.Done():
 			return
 		}
