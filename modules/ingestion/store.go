@@ -15,10 +15,11 @@ import (
 	"integration-gateway/platform/secret"
 )
 
-// On SQLite an INSERT … SELECT with ON CONFLICT needs a WHERE to be parsed.
+// On SQLite an INSERT … SELECT with ON CONFLICT needs a WHERE to be parsed, and v may
+// have rows of NULL.
 const insertKeysSQL = `
 INSERT INTO idempotency_keys (idempotency_key, event_id, correlation_id, created_at)
-SELECT idempotency_key, event_id, correlation_id, created_at FROM v WHERE true
+SELECT idempotency_key, event_id, correlation_id, created_at FROM v WHERE idempotency_key IS NOT NULL
 ON CONFLICT (idempotency_key) DO NOTHING
 RETURNING idempotency_key`
 
