@@ -78,10 +78,11 @@ type Module struct {
 	commits *batch.Group[arrival, receipt]
 }
 
-// The bounds of one commit. Two run at once, so that one fills while the other waits
-// for the disk.
+// The bounds of one commit. A second one runs beside it when so many wait: what a few
+// share costs the database much less than one each.
 const (
 	committers     = 2
+	crowd          = 64
 	maxCommitItems = 256
 	maxCommitBytes = 8 << 20
 )
@@ -91,7 +92,7 @@ func New(cfg Config, d Deps) *Module {
 	m := &Module{cfg: cfg, d: d}
 	m.sources = newSources(m.loadSource, d.Now)
 	m.commits = batch.NewGroup(batch.Config[arrival]{
-		Runners: committers, MaxItems: maxCommitItems, MaxBytes: maxCommitBytes, Size: arrival.size,
+		Runners: committers, Crowd: crowd, MaxItems: maxCommitItems, MaxBytes: maxCommitBytes, Size: arrival.size,
 	}, m.commit)
 	return m
 }
