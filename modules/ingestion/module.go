@@ -82,7 +82,7 @@ type Module struct {
 // share costs the database much less than one each.
 const (
 	committers     = 2
-	crowd          = 64
+	crowd          = 24
 	maxCommitItems = 256
 	maxCommitBytes = 8 << 20
 )
