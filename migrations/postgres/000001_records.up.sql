@@ -16,6 +16,8 @@ CREATE TABLE integrations (
     is_active             boolean     NOT NULL,
     rate_limit_per_minute bigint,
     max_body_bytes        bigint,
+    options               text        NOT NULL DEFAULT '{}',
+    archived_at           timestamptz,
     created_at            timestamptz NOT NULL,
     updated_at            timestamptz NOT NULL
 );
@@ -25,6 +27,10 @@ CREATE TABLE integration_secrets (
     integration_id uuid        NOT NULL REFERENCES integrations (id),
     secret         text        NOT NULL,
     is_active      boolean     NOT NULL,
+    note           text        NOT NULL DEFAULT '',
+    expires_at     timestamptz,
+    match_count    bigint     NOT NULL DEFAULT 0,
+    last_matched_at timestamptz,
     created_at     timestamptz NOT NULL
 );
 

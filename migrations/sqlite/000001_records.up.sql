@@ -16,6 +16,8 @@ CREATE TABLE integrations (
     is_active             boolean     NOT NULL,
     rate_limit_per_minute integer,
     max_body_bytes        integer,
+    options               text        NOT NULL DEFAULT '{}',
+    archived_at           timestamp,
     created_at            timestamp NOT NULL,
     updated_at            timestamp NOT NULL
 );
@@ -25,6 +27,10 @@ CREATE TABLE integration_secrets (
     integration_id text        NOT NULL REFERENCES integrations (id),
     secret         text        NOT NULL,
     is_active      boolean     NOT NULL,
+    note           text        NOT NULL DEFAULT '',
+    expires_at     timestamp,
+    match_count    integer     NOT NULL DEFAULT 0,
+    last_matched_at timestamp,
     created_at     timestamp NOT NULL
 );
 

@@ -15,6 +15,7 @@ import (
 	"golang.org/x/sync/semaphore"
 
 	"integration-gateway/platform/fault"
+	"integration-gateway/platform/strictjson"
 )
 
 // firstRead is what a body is given before it has shown a single byte, and so what
@@ -111,6 +112,20 @@ func DecodeJSON(c echo.Context, limit int64, dest any) error {
 // filter, a name that is mistyped would mean everything.
 func DecodeKnownJSON(c echo.Context, limit int64, dest any) error {
 	return decode(c, limit, dest, (*json.Decoder).DisallowUnknownFields)
+}
+
+// DecodeStrictJSON reads the request's body, at most limit bytes of JSON, into the struct
+// that dest points to. Its fault.Invalid names every field that is wrong or that dest does
+// not have, by its path.
+func DecodeStrictJSON(c echo.Context, limit int64, dest any) error {
+	var text json.RawMessage
+	if err := DecodeJSON(c, limit, &text); err != nil {
+		return err
+	}
+	if wrong := strictjson.Read(text, dest); len(wrong) > 0 {
+		return Invalid(wrong)
+	}
+	return nil
 }
 
 func decode(c echo.Context, limit int64, dest any, prepare func(*json.Decoder)) error {

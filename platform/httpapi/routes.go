@@ -33,6 +33,16 @@ func (g Group) POST(path string, h echo.HandlerFunc) {
 	register(g.echo, http.MethodPost, Base+path, h, g.guard...)
 }
 
+// PATCH registers a route that changes.
+func (g Group) PATCH(path string, h echo.HandlerFunc) {
+	register(g.echo, http.MethodPatch, Base+path, h, g.guard...)
+}
+
+// DELETE registers a route that removes.
+func (g Group) DELETE(path string, h echo.HandlerFunc) {
+	register(g.echo, http.MethodDelete, Base+path, h, g.guard...)
+}
+
 // register refuses a route that stands already: echo would let the later one, and its
 // protection or lack of it, win without a word.
 func register(e *echo.Echo, method, path string, h echo.HandlerFunc, guard ...echo.MiddlewareFunc) {
