@@ -36,19 +36,30 @@ CREATE TABLE integration_secrets (
 
 CREATE INDEX integration_secrets_integration ON integration_secrets (integration_id);
 
+-- headers and auth are sealed, as are the secrets. wants_all_since: when it last had a filter taken away;
+-- events from before may have no job for it. open_jobs: what becomes of them once it is archived.
 CREATE TABLE destinations (
     id             uuid        NOT NULL PRIMARY KEY,
     integration_id uuid        NOT NULL REFERENCES integrations (id),
     url            text        NOT NULL,
     is_active      boolean     NOT NULL,
+    mode           text        NOT NULL DEFAULT 'canonical' CHECK (mode IN ('canonical', 'raw')),
+    filter         text,
+    transform      text,
+    headers        text,
+    auth           text,
     signing_secret text        NOT NULL,
     old_secret     text,
+    old_secret_until timestamptz,
     timeout_ms     bigint,
     max_attempts   bigint,
     retry_base_ms  bigint,
     retry_cap_ms   bigint,
     concurrency    bigint,
     rate_per_second bigint,
+    wants_all_since timestamptz,
+    archived_at    timestamptz,
+    open_jobs      text CHECK (open_jobs IN ('finish', 'cancel')),
     created_at     timestamptz NOT NULL,
     updated_at     timestamptz NOT NULL
 );

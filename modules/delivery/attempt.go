@@ -116,7 +116,7 @@ func (m *Module) prepare(ctx context.Context, jobs []claimed, arrivals map[strin
 	for _, c := range jobs {
 		d, known := destinations[*c.DestinationID]
 		event, stored := byID[c.EventID]
-		if !known || !stored || !d.flows() || !active[c.IntegrationID] {
+		if !known || !stored || !d.flows() || !active[c.IntegrationID] && !d.finishing() {
 			back = append(back, release{claimed: c, parked: true})
 			continue
 		}

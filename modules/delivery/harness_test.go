@@ -84,12 +84,16 @@ func (h *harness) run() (stop func()) {
 }
 
 func (h *harness) destination(url string) string {
-	var destinationID string
+	return h.add(contract.DestinationConfig{URL: &url}).ID
+}
+
+func (h *harness) add(c contract.DestinationConfig) (made contract.NewDestination) {
+	h.t.Helper()
 	h.tx(func(ctx context.Context, tx *database.Tx) (err error) {
-		destinationID, _, err = h.AddDestination(ctx, tx, h.integration, url)
+		made, err = h.AddDestination(ctx, tx, h.integration, c)
 		return err
 	})
-	return destinationID
+	return made
 }
 
 // accept stores an event as ingestion does and gives its id.

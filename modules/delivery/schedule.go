@@ -67,8 +67,8 @@ func (m *Module) Dispatch(ctx context.Context, tx *database.Tx, o contract.Repla
 		if err != nil {
 			return err
 		}
-		if known[*o.DestinationID].IntegrationID != integrationID {
-			return fault.Invalid.New("unknown_destination", "destinationId must be a destination of the event's integration.").At("destinationId")
+		if d := known[*o.DestinationID]; d.IntegrationID != integrationID || d.ArchivedAt != nil {
+			return fault.Invalid.New("unknown_destination", "destinationId must be a destination of the event's integration that was not removed.").At("destinationId")
 		}
 	}
 	return m.insertJobs(ctx, tx, []newJob{{id: id.New(), eventID: o.EventID, integrationID: integrationID,
@@ -85,6 +85,9 @@ func (m *Module) insertJobs(ctx context.Context, tx *database.Tx, jobs []newJob)
 		"scheduled_at timestamptz", "created_at timestamptz")
 	var announcements []announcement
 	for _, j := range jobs {
+		if j.destinationID != nil && m.directory.peek(*j.destinationID).cancelled() {
+			j.parked = true // for the relay to end it
+		}
 		a := m.announcement(j.ref(), tx.Now, j.delay)
 		if !j.parked {
 			announcements = append(announcements, a)

@@ -82,17 +82,6 @@ type Scheduled struct {
 	Reason  string // set when there is nobody to deliver to
 }
 
-// Destination is where an integration's events go.
-type Destination struct {
-	ID            string
-	IntegrationID string
-	URL           string
-	IsActive      bool
-	Breaker       string // closed, open or half_open
-	CreatedAt     time.Time
-	UpdatedAt     time.Time
-}
-
 // ReplayOrder asks delivery to send an event again.
 type ReplayOrder struct {
 	RequestID     string
