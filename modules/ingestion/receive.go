@@ -88,10 +88,11 @@ func (m *Module) receive(c echo.Context, src *source) (receipt, error) {
 	if err != nil {
 		return receipt{}, err
 	}
-	match, err := src.spec.Verify.Verify(req, src.secrets)
+	match, err := src.spec.Verify.Verify(req, src.secretsAt(req.ReceivedAt))
 	if err != nil {
 		return receipt{}, err
 	}
+	m.matches.add(match.SecretID, req.ReceivedAt)
 	if err := m.limitVerified(ctx, src, ip); err != nil {
 		return receipt{}, err
 	}

@@ -177,7 +177,7 @@ func TestASourceIsAddedOnceAndNeverOverwritten(t *testing.T) {
 func TestAnIntegrationWhoseProviderIsUnknownIsOurFault(t *testing.T) {
 	g := setup(t, testkit.Open(t, testkit.SQLite(t)))
 	g.exec(`UPDATE integrations SET provider = 'initech' WHERE source = 'acme'`)
-	require.Equal(t, 500, g.do(acmeRequest(acmeBody("1"))).Status)
+	require.Equal(t, 503, g.do(acmeRequest(acmeBody("1"))).Status)
 	require.Empty(t, g.audit.take())
 }
 

@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"strings"
 
+	"integration-gateway/platform/fault"
 	"integration-gateway/platform/secret"
 )
 
@@ -48,7 +49,7 @@ func newSealer(key secret.Value) (sealer, error) {
 func (s sealer) Seal(value secret.Value) (string, error) {
 	if s.aead == nil {
 		if strings.HasPrefix(value.Reveal(), sealed) {
-			return "", fmt.Errorf("a secret cannot start with %q", sealed)
+			return "", fault.Invalid.New("bad_secret", "A secret cannot start with %q.", sealed)
 		}
 		return value.Reveal(), nil
 	}

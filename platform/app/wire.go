@@ -18,6 +18,7 @@ import (
 	"integration-gateway/platform/contract"
 	"integration-gateway/platform/egress"
 	"integration-gateway/platform/httpapi"
+	"integration-gateway/platform/secret"
 )
 
 // system is everything, built and not started.
@@ -64,8 +65,8 @@ func wire(cfg config.Config, s *stores, log *slog.Logger) (*system, error) {
 		Events: events, Replays: replays, Sealer: sealer, Replayer: replays, Auditor: trail,
 	})
 	sources := ingestion.New(ingestionConfig(cfg), ingestion.Deps{
-		DB: s.db, Cache: s.cache, Now: clock.System, Providers: provider.Builtin(), Sealer: sealer,
-		Audit: trail, Scheduler: deliveries, Deliveries: deliveries,
+		DB: s.db, Log: log, Cache: s.cache, Now: clock.System, Providers: provider.Builtin(), Sealer: sealer,
+		Audit: trail, Scheduler: deliveries, Deliveries: deliveries, Destinations: deliveries,
 	})
 	requests := replay.New(replay.Deps{DB: s.db, Events: sources, Scheduler: deliveries, Audit: trail})
 	events.Events, replays.Replays, replays.Replayer = sources, requests, requests
@@ -110,7 +111,15 @@ func deliveryConfig(cfg config.Config) delivery.Config {
 }
 
 func ingestionConfig(cfg config.Config) ingestion.Config {
+	var known []secret.Value
+	if cfg.Env == config.Production {
+		for _, demo := range demoSources() {
+			known = append(known, secret.New(demo.secret))
+		}
+	}
 	return ingestion.Config{
+		MaxSourceBodyBytes:    config.MaxSourceBodyBytes,
+		RefusedSecrets:        known,
 		MaxBodyBytes:          cfg.Webhook.MaxBodyBytes,
 		RateLimitPerMinute:    cfg.Webhook.RatePerMinute,
 		FailureLimitPerMinute: cfg.Webhook.FailurePerMinute,

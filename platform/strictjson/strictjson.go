@@ -24,11 +24,13 @@ type Nullable[T any] struct {
 	Value *T // nil for null
 }
 
-// UnmarshalJSON takes what was given.
-func (n *Nullable[T]) UnmarshalJSON(text []byte) error {
+// open takes note that the field was given and says where its value belongs.
+func (n *Nullable[T]) open() any {
 	n.Given, n.Value = true, nil
-	return json.Unmarshal(text, &n.Value)
+	return &n.Value
 }
+
+type opener interface{ open() any }
 
 // Read fills the struct that dest points to from text, which must be well-formed JSON,
 // and gives the mistakes: unknown fields, and values of another kind. Names of fields are
@@ -56,6 +58,10 @@ var (
 
 func (r *reader) value(text json.RawMessage, v reflect.Value, path string) {
 	target := v.Addr()
+	if n, ok := target.Interface().(opener); ok {
+		r.value(text, reflect.ValueOf(n.open()).Elem(), path)
+		return
+	}
 	switch {
 	case v.Kind() == reflect.Pointer:
 		if !isNull(text) {

@@ -31,16 +31,17 @@ func (s *shout) UnmarshalJSON(text []byte) error {
 
 type sample struct {
 	common
-	Count  int                `json:"count"`
-	On     bool               `json:"on"`
-	Secret secret.Value       `json:"secret"`
-	At     *time.Time         `json:"at"`
-	Limit  Nullable[int]      `json:"limit"`
-	Shout  shout              `json:"shout"`
-	Items  []struct{ common } `json:"items"`
-	Values map[string]string  `json:"values"`
-	Ratio  float64            `json:"ratio"`
-	Hidden string             `json:"-"`
+	Count  int                 `json:"count"`
+	On     bool                `json:"on"`
+	Secret secret.Value        `json:"secret"`
+	At     *time.Time          `json:"at"`
+	Limit  Nullable[int]       `json:"limit"`
+	Until  Nullable[time.Time] `json:"until"`
+	Shout  shout               `json:"shout"`
+	Items  []struct{ common }  `json:"items"`
+	Values map[string]string   `json:"values"`
+	Ratio  float64             `json:"ratio"`
+	Hidden string              `json:"-"`
 }
 
 func TestReadNamesEveryMistakeByItsPath(t *testing.T) {
@@ -56,7 +57,7 @@ func TestReadNamesEveryMistakeByItsPath(t *testing.T) {
 		{"a field that JSON does not have", `{"Hidden":"a","-":"b"}`, []fault.Field{
 			{Field: "-", Message: "is not a field of this request"}, {Field: "Hidden", Message: "is not a field of this request"}}},
 		{"a list in place of the object", `[]`, []fault.Field{{Field: "body", Message: "must be an object"}}},
-		{"all mistakes at once", `{"name":1,"count":"x","on":"yes","secret":7,"at":"noon","limit":"x","shout":"quiet","values":{"a":1},"ratio":"x"}`, []fault.Field{
+		{"all mistakes at once", `{"name":1,"count":"x","on":"yes","secret":7,"at":"noon","limit":"x","until":"noon","shout":"quiet","values":{"a":1},"ratio":"x"}`, []fault.Field{
 			{Field: "at", Message: "must be an RFC 3339 time such as 2026-01-31T00:00:00Z"},
 			{Field: "count", Message: "must be a whole number"},
 			{Field: "limit", Message: "must be a whole number"},
@@ -65,6 +66,7 @@ func TestReadNamesEveryMistakeByItsPath(t *testing.T) {
 			{Field: "ratio", Message: "must be a number"},
 			{Field: "secret", Message: "must be text"},
 			{Field: "shout", Message: "must be loud"},
+			{Field: "until", Message: "must be an RFC 3339 time such as 2026-01-31T00:00:00Z"},
 			{Field: "values.a", Message: "must be text"},
 		}},
 		{"deep within a list", `{"items":[{"name":"a"},{"name":2},{"x":1},3]}`, []fault.Field{

@@ -1,0 +1,159 @@
+package ingestion
+
+import (
+	"fmt"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+
+	"integration-gateway/modules/ingestion/provider"
+	"integration-gateway/platform/contract"
+	"integration-gateway/platform/fault"
+	"integration-gateway/platform/strictjson"
+)
+
+// IntegrationConfig is a source to be set up, as the API and files describe it.
+type IntegrationConfig struct {
+	Source             string                       `json:"source"`
+	Provider           string                       `json:"provider"`
+	Name               string                       `json:"name"` // the provider's title when empty
+	Secrets            []SecretConfig               `json:"secrets"`
+	Destinations       []contract.DestinationConfig `json:"destinations"`
+	Options            provider.Options             `json:"options"`
+	IsActive           *bool                        `json:"isActive"` // true when nil
+	RateLimitPerMinute *int                         `json:"rateLimitPerMinute"`
+	MaxBodyBytes       *int64                       `json:"maxBodyBytes"`
+}
+
+// IntegrationChange is what can be changed about an integration; what is not given stays
+// as it is. Limits that are null are the configured ones again.
+type IntegrationChange struct {
+	Name               *string                    `json:"name"`
+	Options            *provider.Options          `json:"options"` // as a whole
+	IsActive           *bool                      `json:"isActive"`
+	RateLimitPerMinute strictjson.Nullable[int]   `json:"rateLimitPerMinute"`
+	MaxBodyBytes       strictjson.Nullable[int64] `json:"maxBodyBytes"`
+}
+
+const (
+	maxName      = 120 // characters
+	maxRateLimit = 100_000_000
+)
+
+// mistakes collects what is wrong with an input, by path.
+type mistakes []fault.Field
+
+func (m *mistakes) add(field, format string, args ...any) {
+	*m = append(*m, fault.Field{Field: field, Message: fmt.Sprintf(format, args...)})
+}
+
+// below takes over the mistakes that err names, below path. What is no mistake of the
+// caller's is given back.
+func (m *mistakes) below(path string, err error) error {
+	f := fault.As(err)
+	switch {
+	case err == nil:
+		return nil
+	case f == nil || f.Kind != fault.Invalid:
+		return err
+	case len(f.Fields) == 0:
+		m.add(path, "%s", f.Message)
+	}
+	for _, field := range f.Fields {
+		m.add(strictjson.Join(path, field.Field), "%s", field.Message)
+	}
+	return nil
+}
+
+// checkIntegration finds all that is wrong with c, in the order of its fields.
+func (m *Module) checkIntegration(c IntegrationConfig) (mistakes, error) {
+	var wrong mistakes
+	checkSource(c.Source, &wrong)
+	if c.Provider == "" {
+		wrong.add("provider", "is required: one of %s", strings.Join(m.d.Providers.Names(), ", "))
+	} else if err := m.checkOptions(c.Provider, c.Options, &wrong); err != nil {
+		return nil, err
+	}
+	if c.Name != "" {
+		checkName(c.Name, &wrong)
+	}
+	if len(c.Secrets) == 0 {
+		wrong.add("secrets", "must hold at least one secret, or nothing could be verified")
+	}
+	for i, s := range c.Secrets {
+		path := fmt.Sprintf("secrets[%d]", i)
+		m.checkSecret(path, s, &wrong)
+		for j := range i {
+			if !s.Value.Empty() && c.Secrets[j].Value.Equal(s.Value.Reveal()) {
+				wrong.add(path+".value", "is the same as secrets[%d]", j)
+			}
+		}
+	}
+	for i, d := range c.Destinations {
+		if err := wrong.below(fmt.Sprintf("destinations[%d]", i), m.d.Destinations.CheckDestination(d)); err != nil {
+			return nil, err
+		}
+	}
+	m.checkLimits(c.RateLimitPerMinute, c.MaxBodyBytes, &wrong)
+	return wrong, nil
+}
+
+// checkChange is checkIntegration for a change of an integration of that provider.
+func (m *Module) checkChange(providerName string, c IntegrationChange) (mistakes, error) {
+	var wrong mistakes
+	if c.Name != nil {
+		checkName(*c.Name, &wrong)
+	}
+	if c.Options != nil {
+		if err := m.checkOptions(providerName, *c.Options, &wrong); err != nil {
+			return nil, err
+		}
+	}
+	m.checkLimits(c.RateLimitPerMinute.Value, c.MaxBodyBytes.Value, &wrong)
+	return wrong, nil
+}
+
+func checkSource(source string, wrong *mistakes) {
+	switch {
+	case source == "":
+		wrong.add("source", "is required: it names the webhooks' address, /webhooks/<source>")
+	case !validSource(source):
+		wrong.add("source", "must begin with a lower-case letter or digit, and have at most %d of these, - and _", maxSourceName)
+	}
+}
+
+// checkOptions finds out whether the provider exists and can be used so.
+func (m *Module) checkOptions(providerName string, o provider.Options, wrong *mistakes) error {
+	_, err := m.d.Providers.Configure(providerName, o)
+	f := fault.As(err)
+	if f == nil || f.Kind != fault.Invalid {
+		return err
+	}
+	for _, field := range f.Fields {
+		if field.Field == "provider" {
+			wrong.add("provider", "is none of %s", strings.Join(m.d.Providers.Names(), ", "))
+			return nil
+		}
+	}
+	return wrong.below("options", err)
+}
+
+func checkName(name string, wrong *mistakes) {
+	if n := utf8.RuneCountInString(name); n < 1 || n > maxName || !printable(name) {
+		wrong.add("name", "must be text of 1 to %d characters on one line", maxName)
+	}
+}
+
+// printable reports whether text is one line that can be shown anywhere.
+func printable(text string) bool {
+	return utf8.ValidString(text) && !strings.ContainsFunc(text, unicode.IsControl)
+}
+
+func (m *Module) checkLimits(rate *int, body *int64, wrong *mistakes) {
+	if rate != nil && (*rate < 0 || *rate > maxRateLimit) {
+		wrong.add("rateLimitPerMinute", "must be a whole number from 0, which is no limit, to %d; leave it out for the configured limit", maxRateLimit)
+	}
+	if body != nil && (*body < 1 || *body > m.cfg.MaxSourceBodyBytes) {
+		wrong.add("maxBodyBytes", "must be a whole number from 1 to %d; leave it out for the configured limit", m.cfg.MaxSourceBodyBytes)
+	}
+}
