@@ -38,7 +38,7 @@ func (m *Module) CreateIntegration(ctx context.Context, tx *database.Tx, c Integ
 	case len(wrong) > 0:
 		return made, httpapi.Invalid(wrong)
 	}
-	options, err := json.Marshal(c.Options)
+	options, err := json.Marshal(c.options())
 	if err != nil {
 		return made, fmt.Errorf("write the options: %w", err)
 	}
@@ -47,7 +47,7 @@ func (m *Module) CreateIntegration(ctx context.Context, tx *database.Tx, c Integ
 	if i.Name == "" {
 		i.Name = spec.Title
 	}
-	inserted, err := tx.Exec(ctx, insertNewIntegrationSQL, i.ID, i.Source, i.Provider, i.Name, i.IsActive, c.RateLimitPerMinute, c.MaxBodyBytes,
+	inserted, err := tx.Exec(ctx, insertNewIntegrationSQL, i.ID, i.Source, i.Provider, i.Name, i.IsActive, c.RateLimitPerMinute.Value, c.MaxBodyBytes.Value,
 		string(options), tx.Now)
 	switch {
 	case err != nil:
@@ -213,9 +213,9 @@ func (m *Module) ArchiveIntegration(ctx context.Context, tx *database.Tx, integr
 }
 
 const selectIntegrationBySourceSQL = `
-SELECT id FROM integrations WHERE source = $1 AND archived_at IS NULL`
+SELECT id FROM integrations WHERE source = $1`
 
-// IntegrationOf gives the id of the integration that has a source and is not archived.
+// IntegrationOf gives the id of the integration that has a source, also of an archived one.
 func (m *Module) IntegrationOf(ctx context.Context, source string) (string, error) {
 	var integrationID string
 	switch err := m.d.DB.Get(ctx, &integrationID, selectIntegrationBySourceSQL, source); {

@@ -12,27 +12,49 @@ import (
 	"integration-gateway/platform/strictjson"
 )
 
-// IntegrationConfig is a source to be set up, as the API and files describe it.
+// IntegrationConfig is a source as the API and files describe it. In a new one, nil and ""
+// stand for the default; one that exists is left as it is there (see Plan).
 type IntegrationConfig struct {
-	Source             string                       `json:"source"`
-	Provider           string                       `json:"provider"`
-	Name               string                       `json:"name"` // the provider's title when empty
-	Secrets            []SecretConfig               `json:"secrets"`
-	Destinations       []contract.DestinationConfig `json:"destinations"`
-	Options            provider.Options             `json:"options"`
-	IsActive           *bool                        `json:"isActive"` // true when nil
-	RateLimitPerMinute *int                         `json:"rateLimitPerMinute"`
-	MaxBodyBytes       *int64                       `json:"maxBodyBytes"`
+	Source       string                       `json:"source"`
+	Provider     string                       `json:"provider"`
+	Name         string                       `json:"name"` // by default the provider's title
+	Secrets      []SecretConfig               `json:"secrets"`
+	Destinations []contract.DestinationConfig `json:"destinations"`
+	Options      *provider.Options            `json:"options"`
+	IsActive     *bool                        `json:"isActive"` // by default true
+	Limits
+}
+
+// Limits are an integration's own; null takes the configured one.
+type Limits struct {
+	RateLimitPerMinute strictjson.Nullable[int]   `json:"rateLimitPerMinute"`
+	MaxBodyBytes       strictjson.Nullable[int64] `json:"maxBodyBytes"`
 }
 
 // IntegrationChange is what can be changed about an integration; what is not given stays
-// as it is. Limits that are null are the configured ones again.
+// as it is.
 type IntegrationChange struct {
-	Name               *string                    `json:"name"`
-	Options            *provider.Options          `json:"options"` // as a whole
-	IsActive           *bool                      `json:"isActive"`
-	RateLimitPerMinute strictjson.Nullable[int]   `json:"rateLimitPerMinute"`
-	MaxBodyBytes       strictjson.Nullable[int64] `json:"maxBodyBytes"`
+	Name     *string           `json:"name"`
+	Options  *provider.Options `json:"options"` // as a whole
+	IsActive *bool             `json:"isActive"`
+	Limits
+}
+
+// change is what c says of an integration that exists, secrets and destinations aside.
+func (c IntegrationConfig) change() IntegrationChange {
+	change := IntegrationChange{Options: c.Options, IsActive: c.IsActive, Limits: c.Limits}
+	if c.Name != "" {
+		change.Name = &c.Name
+	}
+	return change
+}
+
+// options are c's, or a provider's defaults.
+func (c IntegrationConfig) options() provider.Options {
+	if c.Options == nil {
+		return provider.Options{}
+	}
+	return *c.Options
 }
 
 const (
@@ -65,19 +87,29 @@ func (m *mistakes) below(path string, err error) error {
 	return nil
 }
 
-// checkIntegration finds all that is wrong with c, in the order of its fields.
+// checkIntegration finds all that is wrong with a new integration, in the order of its
+// fields.
 func (m *Module) checkIntegration(c IntegrationConfig) (mistakes, error) {
+	wrong, err := m.checkWhole(c)
+	if c.Secrets == nil {
+		wrong.add("secrets", "must hold at least one secret, or nothing could be verified")
+	}
+	return wrong, err
+}
+
+// checkWhole is checkIntegration where secrets need not be given.
+func (m *Module) checkWhole(c IntegrationConfig) (mistakes, error) {
 	var wrong mistakes
 	checkSource(c.Source, &wrong)
 	if c.Provider == "" {
 		wrong.add("provider", "is required: one of %s", strings.Join(m.d.Providers.Names(), ", "))
-	} else if err := m.checkOptions(c.Provider, c.Options, &wrong); err != nil {
+	} else if err := m.checkOptions(c.Provider, c.options(), &wrong); err != nil {
 		return nil, err
 	}
 	if c.Name != "" {
 		checkName(c.Name, &wrong)
 	}
-	if len(c.Secrets) == 0 {
+	if c.Secrets != nil && len(c.Secrets) == 0 {
 		wrong.add("secrets", "must hold at least one secret, or nothing could be verified")
 	}
 	for i, s := range c.Secrets {
@@ -94,7 +126,7 @@ func (m *Module) checkIntegration(c IntegrationConfig) (mistakes, error) {
 			return nil, err
 		}
 	}
-	m.checkLimits(c.RateLimitPerMinute, c.MaxBodyBytes, &wrong)
+	m.checkLimits(c.Limits, &wrong)
 	return wrong, nil
 }
 
@@ -109,7 +141,7 @@ func (m *Module) checkChange(providerName string, c IntegrationChange) (mistakes
 			return nil, err
 		}
 	}
-	m.checkLimits(c.RateLimitPerMinute.Value, c.MaxBodyBytes.Value, &wrong)
+	m.checkLimits(c.Limits, &wrong)
 	return wrong, nil
 }
 
@@ -149,7 +181,8 @@ func printable(text string) bool {
 	return utf8.ValidString(text) && !strings.ContainsFunc(text, unicode.IsControl)
 }
 
-func (m *Module) checkLimits(rate *int, body *int64, wrong *mistakes) {
+func (m *Module) checkLimits(l Limits, wrong *mistakes) {
+	rate, body := l.RateLimitPerMinute.Value, l.MaxBodyBytes.Value
 	if rate != nil && (*rate < 0 || *rate > maxRateLimit) {
 		wrong.add("rateLimitPerMinute", "must be a whole number from 0, which is no limit, to %d; leave it out for the configured limit", maxRateLimit)
 	}
