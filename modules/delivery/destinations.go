@@ -8,6 +8,7 @@ import (
 	"sync"
 	"time"
 
+	"integration-gateway/modules/delivery/expression"
 	"integration-gateway/platform/clock"
 	"integration-gateway/platform/contract"
 	"integration-gateway/platform/database"
@@ -45,6 +46,9 @@ type destination struct {
 	secrets []secret.Value // the signing secrets, open
 	headers map[string]string
 	auth    credential
+
+	filter    filter // of Filter, where there is one, as the next
+	transform transform
 }
 
 // flows reports whether jobs may go there; otherwise they wait, parked.
@@ -133,6 +137,7 @@ type directory struct {
 	db     *database.DB
 	now    clock.Now
 	sealer Sealer
+	lang   expression.Language
 
 	mu            sync.Mutex
 	readAt        time.Time
@@ -199,6 +204,7 @@ func (d *directory) refresh(ctx context.Context, known func() bool) error {
 	if err := d.db.Select(ctx, &all, selectDestinationsSQL); err != nil {
 		return fmt.Errorf("read destinations: %w", err)
 	}
+	before := d.byID
 	d.readAt = at
 	d.byID = make(map[string]destination, len(all))
 	d.byIntegration = make(map[string][]destination)
@@ -206,6 +212,7 @@ func (d *directory) refresh(ctx context.Context, known func() bool) error {
 		if err := dest.unseal(d.sealer, at); err != nil {
 			return err
 		}
+		dest.compile(d.lang, before[dest.ID])
 		d.byID[dest.ID] = dest
 		if dest.ArchivedAt != nil {
 			continue

@@ -8,6 +8,7 @@ import (
 
 	"golang.org/x/net/http/httpguts"
 
+	"integration-gateway/modules/delivery/expression"
 	"integration-gateway/platform/contract"
 	"integration-gateway/platform/egress"
 	"integration-gateway/platform/fault"
@@ -39,7 +40,7 @@ func (m mistakes) err() error {
 }
 
 // take puts into d what c says, and reports every mistake that d then has.
-func (d *destination) take(c contract.DestinationConfig) error {
+func (d *destination) take(l expression.Language, c contract.DestinationConfig) error {
 	set(&d.URL, c.URL)
 	set(&d.Mode, c.Mode)
 	set(&d.Filter, c.Filter)
@@ -53,7 +54,7 @@ func (d *destination) take(c contract.DestinationConfig) error {
 	}
 	var wrong mistakes
 	d.checkURL(&wrong)
-	d.checkBody(&wrong)
+	d.checkBody(l, &wrong)
 	d.checkHeaders(&wrong)
 	d.auth.check(&wrong)
 	if c.Policy != nil {
@@ -83,9 +84,19 @@ func checkURL(field, text string, wrong *mistakes) {
 	}
 }
 
-func (d *destination) checkBody(wrong *mistakes) {
+func (d *destination) checkBody(l expression.Language, wrong *mistakes) {
 	if d.Mode != contract.ModeCanonical && d.Mode != contract.ModeRaw {
 		wrong.add("mode", "must be canonical (the event in one shape for all providers) or raw (the provider's own body)")
+	}
+	if d.Filter != "" {
+		if _, err := l.Filter(d.Filter); err != nil {
+			wrong.add("filter", "%s", err)
+		}
+	}
+	if d.Transform != "" {
+		if _, err := l.Transform(d.Transform); err != nil {
+			wrong.add("transform", "%s", err)
+		}
 	}
 	if d.Mode == contract.ModeRaw && d.Transform != "" {
 		wrong.add("transform", "changes the canonical body, and the mode raw sends the provider's as it came; take the transform away, or choose the mode canonical")

@@ -12,7 +12,7 @@ import (
 // CheckDestination reports every mistake of a new destination without making it.
 func (m *Module) CheckDestination(c contract.DestinationConfig) error {
 	d := destination{Mode: contract.ModeCanonical, IsActive: true}
-	return d.take(c)
+	return d.take(m.directory.lang, c)
 }
 
 // DestinationChanges names the fields that ChangeDestination with c would change, what is
@@ -23,7 +23,7 @@ func (m *Module) DestinationChanges(ctx context.Context, tx *database.Tx, integr
 		return nil, err
 	}
 	after := before
-	if err := after.take(c); err != nil {
+	if err := after.take(m.directory.lang, c); err != nil {
 		return nil, err
 	}
 	return before.differences(after), nil

@@ -23,7 +23,7 @@ const rotationTime = 24 * time.Hour
 // again. Its mistakes are one fault.Invalid with a field for each.
 func (m *Module) AddDestination(ctx context.Context, tx *database.Tx, integrationID string, c contract.DestinationConfig) (contract.NewDestination, error) {
 	d := destination{ID: id.New(), IntegrationID: integrationID, Mode: contract.ModeCanonical, IsActive: true}
-	if err := d.take(c); err != nil {
+	if err := d.take(m.directory.lang, c); err != nil {
 		return contract.NewDestination{}, err
 	}
 	made := contract.NewDestination{ID: d.ID, SigningSecret: newSigningSecret()}
@@ -89,7 +89,7 @@ func (m *Module) ChangeDestination(ctx context.Context, tx *database.Tx, integra
 	if err != nil {
 		return err
 	}
-	if err := d.take(c); err != nil {
+	if err := d.take(m.directory.lang, c); err != nil {
 		return err
 	}
 	if err := d.seal(m.directory.sealer); err != nil {

@@ -14,6 +14,7 @@ import (
 	"net/http"
 	"time"
 
+	"integration-gateway/modules/delivery/expression"
 	"integration-gateway/platform/batch"
 	"integration-gateway/platform/broker"
 	"integration-gateway/platform/cache"
@@ -137,7 +138,7 @@ func New(cfg Config, d Deps) *Module {
 	}
 	m := &Module{cfg: cfg, db: d.DB, log: d.Log.With("module", "delivery"), now: d.Now, broker: d.Broker,
 		cache: d.Cache, sender: d.Sender, events: d.Events, replays: d.Replays, replayer: d.Replayer, auditor: d.Auditor, random: d.Random}
-	m.directory = &directory{db: d.DB, now: d.Now, sealer: d.Sealer}
+	m.directory = &directory{db: d.DB, now: d.Now, sealer: d.Sealer, lang: expression.New()}
 	m.publisher = newPublisher(m)
 	m.breakers = &breakers{seen: map[string]*window{}, policy: breakerPolicy{
 		volume: cfg.BreakerVolume, rate: cfg.BreakerRate, probe: cfg.BreakerProbe, reach: max(time.Minute, cfg.BreakerProbe)}}

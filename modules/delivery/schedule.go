@@ -34,19 +34,21 @@ func (j newJob) ref() ref {
 }
 
 // Schedule makes the first job of each event for each destination of its
-// integration, and has them published after the commit. A job of a destination
-// that is not active waits, parked. An event without any destination gets none.
+// integration that wants it, and has them published after the commit. A job of a
+// destination that is not active waits, parked. An event that nobody wants gets none.
 func (m *Module) Schedule(ctx context.Context, tx *database.Tx, events []contract.NewEvent) ([]contract.Scheduled, error) {
 	var jobs []newJob
 	scheduled := make([]contract.Scheduled, len(events))
 	for i, e := range events {
 		scheduled[i].EventID = e.EventID
-		destinations, err := m.directory.of(ctx, e.IntegrationID)
+		all, err := m.directory.of(ctx, e.IntegrationID)
 		if err != nil {
 			return nil, err
 		}
+		destinations, notes := route(all, e)
+		scheduled[i].Filters = notes
 		if len(destinations) == 0 {
-			scheduled[i].Reason = noDestination
+			scheduled[i].Reason = nobody(notes)
 		}
 		for _, d := range destinations {
 			j := newJob{id: id.New(), eventID: e.EventID, integrationID: e.IntegrationID, destinationID: &d.ID,

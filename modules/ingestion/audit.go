@@ -22,7 +22,10 @@ type details struct {
 	OccurredAt      *clock.Time `json:"occurredAt,omitempty"`
 	Jobs            int         `json:"jobs,omitempty"`
 	Reason          string      `json:"reason,omitempty"`
-	CorrelationID   string      `json:"correlationId"`
+
+	// What destinations' filters said, but for a plain yes.
+	Filters       []contract.FilterNote `json:"filters,omitempty"`
+	CorrelationID string                `json:"correlationId"`
 }
 
 // auditEntries tell the story of new webhooks: received, and each event normalized,
@@ -41,6 +44,7 @@ func auditEntries(news []arrival, scheduled map[string]contract.Scheduled) []con
 			at := clock.At(e.OccurredAt)
 			normalized.Subject, normalized.OccurredAt = e.Subject, &at
 			action := "event.queued"
+			outcome.Filters = scheduled[e.id].Filters
 			if outcome.Jobs = len(scheduled[e.id].Jobs); outcome.Jobs == 0 {
 				action, outcome.Reason = "event.processed", scheduled[e.id].Reason
 			}

@@ -127,15 +127,15 @@ func insertEvents(ctx context.Context, tx *database.Tx, news []arrival) error {
 	return tx.Insert(ctx, "normalized_events", rows)
 }
 
-// insertStates lets events wait for their jobs; those that have none are done.
+// insertStates lets events wait for their jobs; those that have none are done, and say why.
 func insertStates(ctx context.Context, tx *database.Tx, news []arrival, scheduled map[string]contract.Scheduled) error {
-	rows := database.NewRows("event_id uuid", "status text", "processing_attempts bigint", "last_processed_at timestamptz", "updated_at timestamptz")
+	rows := database.NewRows("event_id uuid", "status text", "processing_attempts bigint", "last_error text", "last_processed_at timestamptz", "updated_at timestamptz")
 	for _, a := range news {
 		for _, e := range a.events {
-			if len(scheduled[e.id].Jobs) == 0 {
-				rows.Add(e.id, string(contract.EventProcessed), 0, tx.Now, tx.Now)
+			if to := scheduled[e.id]; len(to.Jobs) == 0 {
+				rows.Add(e.id, string(contract.EventProcessed), 0, &to.Reason, tx.Now, tx.Now)
 			} else {
-				rows.Add(e.id, string(contract.EventPending), 0, nil, tx.Now)
+				rows.Add(e.id, string(contract.EventPending), 0, nil, nil, tx.Now)
 			}
 		}
 	}
