@@ -68,6 +68,9 @@ type Deps struct {
 	Scheduler  Scheduler
 	Deliveries Deliveries
 	Sealer     Sealer
+	// Fetch gets providers' certificates and opens the pages of their handshakes, by way
+	// of the egress client; nil: such providers are answered that it is our outage.
+	Fetch Fetch
 }
 
 // Module is ingestion.
@@ -76,6 +79,8 @@ type Module struct {
 	d       Deps
 	sources *sources
 	commits *batch.Group[arrival, receipt]
+
+	certificates *certificates
 }
 
 // The bounds of one commit. Two run at once, so that one fills while the other waits
@@ -88,7 +93,7 @@ const (
 
 // New wires the module; it starts nothing.
 func New(cfg Config, d Deps) *Module {
-	m := &Module{cfg: cfg, d: d}
+	m := &Module{cfg: cfg, d: d, certificates: newCertificates(d.Fetch, d.Now)}
 	m.sources = newSources(m.loadSource, d.Now)
 	m.commits = batch.NewGroup(batch.Config[arrival]{
 		Runners: committers, MaxItems: maxCommitItems, MaxBytes: maxCommitBytes, Size: arrival.size,
@@ -99,6 +104,8 @@ func New(cfg Config, d Deps) *Module {
 // Routes registers the module's routes.
 func (m *Module) Routes(r httpapi.Routes) {
 	r.Public.POST("/webhooks/:source", m.postWebhook)
+	r.Public.GET("/webhooks/:source", m.getWebhook)
+	r.Management.GET("/providers", m.getProviders)
 	r.Management.GET("/integrations", m.getIntegrations)
 	r.Management.GET("/events", m.getEvents)
 	r.Management.GET("/events/:id", m.getEvent)
