@@ -227,6 +227,19 @@ func (m *Module) IntegrationOf(ctx context.Context, source string) (string, erro
 	return integrationID, nil
 }
 
+// spec is the provider as the integration uses it; nil where it cannot be used.
+func (r integrationRow) spec(providers provider.Registry) *provider.Spec {
+	options, err := readOptions(r.Options)
+	if err != nil {
+		return nil
+	}
+	spec, err := providers.Configure(r.Provider, options)
+	if err != nil {
+		return nil
+	}
+	return &spec
+}
+
 // readOptions reads what an integration's row says of its provider.
 func readOptions(text string) (o provider.Options, err error) {
 	if err := json.Unmarshal([]byte(text), &o); err != nil {

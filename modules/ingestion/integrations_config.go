@@ -101,9 +101,8 @@ func (m *Module) checkIntegration(c IntegrationConfig) (mistakes, error) {
 func (m *Module) checkWhole(c IntegrationConfig) (mistakes, error) {
 	var wrong mistakes
 	checkSource(c.Source, &wrong)
-	if c.Provider == "" {
-		wrong.add("provider", "is required: one of %s", strings.Join(m.d.Providers.Names(), ", "))
-	} else if err := m.checkOptions(c.Provider, c.options(), &wrong); err != nil {
+	spec, err := m.checkOptions(c.Provider, c.options(), &wrong)
+	if err != nil {
 		return nil, err
 	}
 	if c.Name != "" {
@@ -114,7 +113,7 @@ func (m *Module) checkWhole(c IntegrationConfig) (mistakes, error) {
 	}
 	for i, s := range c.Secrets {
 		path := fmt.Sprintf("secrets[%d]", i)
-		m.checkSecret(path, s, &wrong)
+		m.checkSecret(spec, path, s, &wrong)
 		for j := range i {
 			if !s.Value.Empty() && c.Secrets[j].Value.Equal(s.Value.Reveal()) {
 				wrong.add(path+".value", "is the same as secrets[%d]", j)
@@ -137,7 +136,7 @@ func (m *Module) checkChange(providerName string, c IntegrationChange) (mistakes
 		checkName(*c.Name, &wrong)
 	}
 	if c.Options != nil {
-		if err := m.checkOptions(providerName, *c.Options, &wrong); err != nil {
+		if _, err := m.checkOptions(providerName, *c.Options, &wrong); err != nil {
 			return nil, err
 		}
 	}
@@ -154,20 +153,21 @@ func checkSource(source string, wrong *mistakes) {
 	}
 }
 
-// checkOptions finds out whether the provider exists and can be used so.
-func (m *Module) checkOptions(providerName string, o provider.Options, wrong *mistakes) error {
-	_, err := m.d.Providers.Configure(providerName, o)
-	f := fault.As(err)
-	if f == nil || f.Kind != fault.Invalid {
-		return err
-	}
-	for _, field := range f.Fields {
-		if field.Field == "provider" {
-			wrong.add("provider", "is none of %s", strings.Join(m.d.Providers.Names(), ", "))
-			return nil
+// checkOptions finds out whether the provider exists and can be used so; nil when not.
+func (m *Module) checkOptions(providerName string, o provider.Options, wrong *mistakes) (*provider.Spec, error) {
+	if _, known := m.d.Providers.Spec(providerName); !known {
+		verb := "is none of"
+		if providerName == "" {
+			verb = "is required: one of"
 		}
+		wrong.add("provider", "%s %s", verb, strings.Join(m.d.Providers.Names(), ", "))
+		return nil, nil
 	}
-	return wrong.below("options", err)
+	spec, err := m.d.Providers.Configure(providerName, o)
+	if err != nil {
+		return nil, wrong.below("", err)
+	}
+	return &spec, nil
 }
 
 func checkName(name string, wrong *mistakes) {

@@ -53,7 +53,7 @@ func TestCreateIntegration(t *testing.T) {
 		a := g.manage(http.MethodPost, "/integrations", `{"source":"acme-eu","provider":"acme","name":"Acme Europe",
 			"secrets":["first-secret",{"value":"second-secret","note":"from the dashboard","expiresAt":"9999-01-01T00:00:00Z"}],
 			"destinations":[{"url":"https://a.example/in"},{"url":"https://b.example/in"}],
-			"options":{"toleranceSeconds":60},"isActive":true,"rateLimitPerMinute":10,"maxBodyBytes":100000}`)
+			"options":{"publicUrl":"https://hooks.example.com/acme"},"isActive":true,"rateLimitPerMinute":10,"maxBodyBytes":100000}`)
 		require.Equal(t, http.StatusCreated, a.Status, "%+v", a.Error)
 		var made struct {
 			Integration
@@ -62,7 +62,7 @@ func TestCreateIntegration(t *testing.T) {
 		require.NoError(t, json.Unmarshal(a.Data, &made))
 		require.Equal(t, "acme-eu", made.Source)
 		require.Equal(t, "Acme Europe", made.Name)
-		require.JSONEq(t, `{"toleranceSeconds":60}`, string(made.Options))
+		require.JSONEq(t, `{"publicUrl":"https://hooks.example.com/acme"}`, string(made.Options))
 		require.Equal(t, 10, *made.RateLimitPerMinute)
 		require.Equal(t, int64(100000), *made.MaxBodyBytes)
 		require.Len(t, made.Secrets, 2)
@@ -99,10 +99,10 @@ func TestMistakesInANewIntegrationAreNamedAtOnce(t *testing.T) {
 		name, body string
 		want       []string // "field: part of the message"
 	}{
-		{"nothing at all", `{}`, []string{"source: is required", "provider: is required: one of acme, globex", "secrets: at least one"}},
+		{"nothing at all", `{}`, []string{"source: is required", "provider: is required: one of acme", "secrets: at least one"}},
 		{"everything is wrong", `{"source":"Acme EU","provider":"initech","name":"a\nb","secrets":["short",{"value":" padded-secret","note":"a\u0000b"},{"note":"x"}],
 			"destinations":[{},{"url":"https://a.example"},{"url":""}],"rateLimitPerMinute":-1,"maxBodyBytes":33554433}`,
-			[]string{"source: lower-case", "provider: is none of acme, globex", "name: on one line", "secrets[0].value: has 5 bytes, and must have at least 8",
+			[]string{"source: lower-case", "provider: is none of acme", "name: on one line", "secrets[0].value: has 5 bytes, and must have at least 8",
 				"secrets[1].value: white space", "secrets[1].note: on one line", "secrets[2].value: is required", "destinations[0].url: is required",
 				"destinations[2].url: is required", "rateLimitPerMinute: from 0", "maxBodyBytes: to 33554432"}},
 		{"unknown fields, at every depth", `{"sources":"x","secrets":[{"valu":"x"}],"destinations":[{"uri":"x"}],"options":{"tolerance":1}}`,
@@ -110,6 +110,9 @@ func TestMistakesInANewIntegrationAreNamedAtOnce(t *testing.T) {
 		{"values of another kind", `{"source":1,"secrets":[7],"destinations":"x","isActive":"yes","rateLimitPerMinute":1.5}`,
 			[]string{"destinations: must be a list", "isActive: must be true or false", "rateLimitPerMinute: must be a whole number",
 				"secrets[0]: must be text, or an object", "source: must be text"}},
+		{"options that the provider has not", `{"source":"a","provider":"acme","secrets":["first-secret"],"options":{"toleranceSeconds":5}}`,
+			[]string{"options.toleranceSeconds: no signed time"}},
+		{"a secret that can never match", `{"source":"a","provider":"discord","secrets":["first-secret"]}`, []string{"secrets[0].value: cannot verify anything"}},
 		{"a secret twice", `{"source":"a","provider":"acme","secrets":["first-secret","first-secret"]}`, []string{"secrets[1].value: is the same as secrets[0]"}},
 		{"a secret that has expired", `{"source":"a","provider":"acme","secrets":[{"value":"first-secret","expiresAt":"2020-01-01T00:00:00Z"}]}`,
 			[]string{"secrets[0].expiresAt: must be in the future"}},

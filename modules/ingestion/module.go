@@ -92,6 +92,9 @@ type Deps struct {
 	Deliveries   Deliveries
 	Destinations Destinations
 	Sealer       Sealer
+	// Fetch gets providers' certificates and opens the pages of their handshakes, by way
+	// of the egress client; nil: such providers are answered that it is our outage.
+	Fetch Fetch
 }
 
 // Module is ingestion.
@@ -101,6 +104,8 @@ type Module struct {
 	sources *sources
 	commits *batch.Group[arrival, receipt]
 	matches *matches
+
+	certificates *certificates
 }
 
 // The bounds of one commit. Two run at once, so that one fills while the other waits
@@ -116,7 +121,7 @@ func New(cfg Config, d Deps) *Module {
 	if cfg.FlushEvery == 0 {
 		cfg.FlushEvery = 2 * time.Second
 	}
-	m := &Module{cfg: cfg, d: d, matches: newMatches()}
+	m := &Module{cfg: cfg, d: d, matches: newMatches(), certificates: newCertificates(d.Fetch, d.Now)}
 	m.sources = newSources(m.loadSource, d.Now)
 	m.commits = batch.NewGroup(batch.Config[arrival]{
 		Runners: committers, MaxItems: maxCommitItems, MaxBytes: maxCommitBytes, Size: arrival.size,
@@ -127,6 +132,8 @@ func New(cfg Config, d Deps) *Module {
 // Routes registers the module's routes.
 func (m *Module) Routes(r httpapi.Routes) {
 	r.Public.POST("/webhooks/:source", m.postWebhook)
+	r.Public.GET("/webhooks/:source", m.getWebhook)
+	r.Management.GET("/providers", m.getProviders)
 	m.integrationRoutes(r)
 	r.Management.GET("/events", m.getEvents)
 	r.Management.GET("/events/:id", m.getEvent)

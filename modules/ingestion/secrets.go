@@ -34,13 +34,13 @@ func (m *Module) insertSecrets(ctx context.Context, tx *database.Tx, integration
 // AddSecret gives an integration one more secret and its id. A value that the
 // integration has already is a conflict.
 func (m *Module) AddSecret(ctx context.Context, tx *database.Tx, integrationID string, s SecretConfig) (string, error) {
-	var wrong mistakes
-	if m.checkSecret("", s, &wrong); len(wrong) > 0 {
-		return "", httpapi.Invalid(wrong)
-	}
 	i, err := m.lockIntegration(ctx, tx, integrationID)
 	if err != nil {
 		return "", err
+	}
+	var wrong mistakes
+	if m.checkSecret(i.spec(m.d.Providers), "", s, &wrong); len(wrong) > 0 {
+		return "", httpapi.Invalid(wrong)
 	}
 	values, err := m.secretValues(ctx, tx, integrationID)
 	if err != nil {

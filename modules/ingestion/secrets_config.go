@@ -7,6 +7,7 @@ import (
 	"time"
 	"unicode/utf8"
 
+	"integration-gateway/modules/ingestion/provider"
 	"integration-gateway/platform/clock"
 	"integration-gateway/platform/fault"
 	"integration-gateway/platform/httpapi"
@@ -70,8 +71,9 @@ const (
 	maxNote   = 200  // characters
 )
 
-// checkSecret finds what is wrong with s. No message holds any part of it.
-func (m *Module) checkSecret(path string, s SecretConfig, wrong *mistakes) {
+// checkSecret finds what is wrong with s, also for the provider where that is known. No
+// message holds any part of it.
+func (m *Module) checkSecret(spec *provider.Spec, path string, s SecretConfig, wrong *mistakes) {
 	text, field := s.Value.Reveal(), strictjson.Join(path, "value")
 	switch {
 	case text == "":
@@ -86,6 +88,10 @@ func (m *Module) checkSecret(path string, s SecretConfig, wrong *mistakes) {
 		wrong.add(field, "must be text in UTF-8, without NUL")
 	case m.wellKnown(s.Value):
 		wrong.add(field, "is a demo secret, which everybody knows; in production use your own")
+	case spec != nil:
+		if err := spec.SecretMistake(s.Value); err != nil {
+			wrong.add(field, "cannot verify anything: %s", fault.As(err).Message)
+		}
 	}
 	checkNote(strictjson.Join(path, "note"), s.Note, wrong)
 	if s.ExpiresAt != nil && !s.ExpiresAt.After(m.d.Now()) {

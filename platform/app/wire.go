@@ -3,8 +3,11 @@
 package app
 
 import (
+	"context"
+	"errors"
 	"log/slog"
 	"net"
+	"net/http"
 	"strconv"
 	"time"
 
@@ -66,7 +69,7 @@ func wire(cfg config.Config, s *stores, log *slog.Logger) (*system, error) {
 	})
 	sources := ingestion.New(ingestionConfig(cfg), ingestion.Deps{
 		DB: s.db, Log: log, Cache: s.cache, Now: clock.System, Providers: provider.Builtin(), Sealer: sealer,
-		Audit: trail, Scheduler: deliveries, Deliveries: deliveries, Destinations: deliveries,
+		Audit: trail, Scheduler: deliveries, Deliveries: deliveries, Destinations: deliveries, Fetch: fetching(out),
 	})
 	requests := replay.New(replay.Deps{DB: s.db, Events: sources, Scheduler: deliveries, Audit: trail})
 	events.Events, replays.Replays, replays.Replayer = sources, requests, requests
@@ -89,6 +92,18 @@ func wire(cfg config.Config, s *stores, log *slog.Logger) (*system, error) {
 // checks are the dependencies by the names that health shows, whatever drives them.
 func (s *stores) checks() map[string]httpapi.Check {
 	return map[string]httpapi.Check{"postgres": s.db.Ping, "redis": s.cache.Ping, "rabbitmq": s.broker.Ping}
+}
+
+// fetching gets pages by way of the client that bounds what comes back.
+func fetching(out *egress.Client) ingestion.Fetch {
+	return func(ctx context.Context, url string) (int, []byte, error) {
+		req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, http.NoBody)
+		if err != nil {
+			return 0, nil, errors.New("the address cannot be asked") // without the address, which may hold a token
+		}
+		res, err := out.Do(req)
+		return res.Status, res.Body, err
+	}
 }
 
 func deliveryConfig(cfg config.Config) delivery.Config {

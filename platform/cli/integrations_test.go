@@ -23,13 +23,15 @@ func TestIntegrationsByHand(t *testing.T) {
 	t.Setenv("ACME_SECRET", "secret-from-the-environment")
 	require.NoError(t, os.WriteFile("second", []byte("secret-from-a-file\n"), 0o600))
 
-	added := ok(t, "integrations add acme --source acme-eu --name Europe --secret-env ACME_SECRET --secret-file second --to https://a.example/in --option toleranceSeconds=60 --option publicUrl=https://hooks.example.com")
+	added := ok(t, "integrations add acme --source acme-eu --name Europe --secret-env ACME_SECRET --secret-file second --to https://a.example/in --option publicUrl=https://hooks.example.com")
 	require.Contains(t, added, "added acme-eu; its webhooks go to /api/v1/webhooks/acme-eu\n")
 	require.Regexp(t, `deliveries to https://a.example/in are signed with whsec_\S+, which is shown this once`, added)
 	require.Regexp(t, `acme-eu +acme +Europe +enabled +2 +https://a.example/in`, ok(t, "integrations list"))
 
+	require.Contains(t, ok(t, "integrations add stripe --secret whsec_long-enough --option toleranceSeconds=60 --json"), `"toleranceSeconds": 60`)
+
 	shown := ok(t, "integrations show acme-eu")
-	require.Contains(t, shown, `{"publicUrl":"https://hooks.example.com","toleranceSeconds":60}`)
+	require.Contains(t, shown, `{"publicUrl":"https://hooks.example.com"}`)
 	require.NotContains(t, shown, "whsec_")
 
 	require.Contains(t, ok(t, "integrations disable acme-eu"), "disabled acme-eu")
@@ -114,7 +116,7 @@ integrations:
         auth: {type: bearer, token: "env:TEAM_KEY"}
       - url: https://b.example/in
         policy: {maxAttempts: 3}
-    options: {toleranceSeconds: 60}
+    options: {publicUrl: https://hooks.example.com}
     rateLimitPerMinute: 10
 `
 

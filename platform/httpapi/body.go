@@ -7,6 +7,7 @@ import (
 	"io"
 	"mime"
 	"net"
+	"net/http"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -84,6 +85,8 @@ func ReadBody(c echo.Context, limit int64) ([]byte, error) {
 			return nil, tooLarge(limit)
 		case errors.Is(err, io.EOF):
 			return body, nil
+		case err != nil && errors.As(err, new(*http.MaxBytesError)):
+			return nil, tooLarge(limit) // a packed body
 		case err != nil:
 			return nil, broken(err)
 		}

@@ -1,0 +1,44 @@
+package ingestion
+
+import (
+	"github.com/labstack/echo/v4"
+
+	"integration-gateway/modules/ingestion/provider"
+	"integration-gateway/platform/httpapi"
+)
+
+// providerView is what setting a provider up takes.
+type providerView struct {
+	Name     string                `json:"name"`
+	Title    string                `json:"title"`
+	Help     string                `json:"help"`
+	Docs     *string               `json:"docs"`
+	Steps    []string              `json:"steps"`
+	Secret   string                `json:"secret"`
+	Headers  []string              `json:"headers"`
+	Options  []provider.OptionHelp `json:"options"`
+	Samples  []string              `json:"samples"`
+	Unsigned *string               `json:"unsigned"`
+}
+
+func (m *Module) getProviders(c echo.Context) error {
+	var views []providerView
+	for _, s := range m.d.Providers.Specs() {
+		view := providerView{
+			Name: s.Name, Title: s.Title, Help: s.Help, Docs: orNull(s.Guide.Docs), Steps: orEmpty(s.Guide.Steps), Secret: s.Guide.Secret,
+			Headers: orEmpty(s.Headers()), Options: orEmpty(s.OptionsHelp()), Samples: []string{}, Unsigned: orNull(s.Unsigned),
+		}
+		for _, sample := range s.Samples {
+			view.Samples = append(view.Samples, sample.Type)
+		}
+		views = append(views, view)
+	}
+	return httpapi.All(c, views)
+}
+
+func orNull(text string) *string {
+	if text == "" {
+		return nil
+	}
+	return &text
+}
