@@ -90,6 +90,28 @@ CREATE TABLE webhook_events (
     received_at       timestamptz NOT NULL
 );
 
+-- Requests that were refused, for a while: what their verification needs is here, a token as a keyed hash.
+CREATE TABLE quarantine (
+    id              uuid NOT NULL PRIMARY KEY,
+    source          text NOT NULL,
+    integration_id  uuid NOT NULL,
+    provider        text NOT NULL,
+    reason          text NOT NULL,
+    detail          text NOT NULL,
+    method          text NOT NULL,
+    url             text NOT NULL,
+    request_headers text NOT NULL,
+    header_digests  text NOT NULL,
+    raw_body        bytea NOT NULL,
+    size            bigint NOT NULL,
+    source_ip       text NOT NULL,
+    correlation_id  text NOT NULL,
+    received_at     timestamptz NOT NULL
+);
+
+CREATE INDEX quarantine_source ON quarantine (source, id);
+CREATE INDEX quarantine_received ON quarantine (received_at);
+
 CREATE TABLE idempotency_keys (
     idempotency_key text        NOT NULL PRIMARY KEY,
     event_id        uuid        NOT NULL,

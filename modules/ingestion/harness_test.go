@@ -125,6 +125,8 @@ func (rot13) Open(stored string) (secret.Value, error) {
 	return secret.New(turn(text)), nil
 }
 
+func (rot13) Digest(text string) string { return "digest:" + turn(text) }
+
 func turn(text string) string {
 	return strings.Map(func(r rune) rune {
 		if r >= 'a' && r <= 'z' {
@@ -173,7 +175,8 @@ type gateway struct {
 // is made of.
 func setup(t testing.TB, db *database.DB, change ...func(*Config, *Deps)) *gateway {
 	g := &gateway{t: t, db: db, audit: &auditor{failure: errors.New("poison")}, to: &deliveries{idle: map[string]bool{}}}
-	cfg := Config{MaxBodyBytes: 64 << 10, RateLimitPerMinute: 6000, FailureLimitPerMinute: 1000, IdempotencyTTL: time.Hour, MaxSourceBodyBytes: 32 << 20}
+	cfg := Config{MaxBodyBytes: 64 << 10, RateLimitPerMinute: 6000, FailureLimitPerMinute: 1000, IdempotencyTTL: time.Hour, MaxSourceBodyBytes: 32 << 20,
+		Quarantine: Quarantine{Retention: time.Hour, PerSource: 1000, BytesPerSource: 1 << 20}}
 	d := Deps{
 		DB: db, Log: slog.New(slog.DiscardHandler), Cache: cache.NewMemory(0, clock.System), Now: clock.System, Providers: provider.Builtin(),
 		Audit: g.audit, Scheduler: g.to, Deliveries: g.to, Destinations: g.to, Sealer: rot13{},
@@ -291,13 +294,13 @@ func (g *gateway) manage(method, path, body string) answer {
 	return g.do(r)
 }
 
-// fakeClock is a clock that tests move.
+// fakeClock is a clock that tests move. It starts at the beginning of a minute.
 type fakeClock struct {
 	mu sync.Mutex
 	at time.Time
 }
 
-func newFakeClock() *fakeClock { return &fakeClock{at: clock.System()} }
+func newFakeClock() *fakeClock { return &fakeClock{at: clock.System().Truncate(time.Minute)} }
 
 func (c *fakeClock) now() time.Time {
 	c.mu.Lock()

@@ -3,12 +3,13 @@
 // them; a 2xx answer promises that commit.
 //
 // It owns integrations, integration_secrets, webhook_events, idempotency_keys,
-// normalized_events and event_states, and their SQL. It refuses to know where events
-// go and how: it asks for jobs and for their history through Deps.
+// normalized_events, event_states and quarantine, and their SQL. It refuses to know where
+// events go and how: it asks for jobs and for their history through Deps.
 package ingestion
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"time"
 
@@ -32,7 +33,8 @@ type Config struct {
 
 	MaxSourceBodyBytes int64          // what a source may set as its own
 	RefusedSecrets     []secret.Value // secrets that no integration may be given: those that everybody knows
-	FlushEvery         time.Duration  // how often matches of secrets are written; default 2 s
+	FlushEvery         time.Duration  // how often what is kept in memory is written; default 2 s
+	Quarantine         Quarantine
 }
 
 // Auditor writes down what happened.
@@ -78,6 +80,8 @@ type Destinations interface {
 type Sealer interface {
 	Seal(value secret.Value) (string, error)
 	Open(stored string) (secret.Value, error)
+	// Digest is a keyed hash, the same for the same text.
+	Digest(text string) string
 }
 
 // Deps is everything ingestion needs from the outside.
@@ -104,6 +108,7 @@ type Module struct {
 	sources *sources
 	commits *batch.Group[arrival, receipt]
 	matches *matches
+	cell    *cell
 
 	certificates *certificates
 }
@@ -121,7 +126,7 @@ func New(cfg Config, d Deps) *Module {
 	if cfg.FlushEvery == 0 {
 		cfg.FlushEvery = 2 * time.Second
 	}
-	m := &Module{cfg: cfg, d: d, matches: newMatches(), certificates: newCertificates(d.Fetch, d.Now)}
+	m := &Module{cfg: cfg, d: d, matches: newMatches(), cell: newCell(cfg.Quarantine), certificates: newCertificates(d.Fetch, d.Now)}
 	m.sources = newSources(m.loadSource, d.Now)
 	m.commits = batch.NewGroup(batch.Config[arrival]{
 		Runners: committers, MaxItems: maxCommitItems, MaxBytes: maxCommitBytes, Size: arrival.size,
@@ -135,6 +140,7 @@ func (m *Module) Routes(r httpapi.Routes) {
 	r.Public.GET("/webhooks/:source", m.getWebhook)
 	r.Management.GET("/providers", m.getProviders)
 	m.integrationRoutes(r)
+	m.quarantineRoutes(r)
 	r.Management.GET("/events", m.getEvents)
 	r.Management.GET("/events/:id", m.getEvent)
 	r.Management.GET("/events/:id/status", m.getStatus)
@@ -161,10 +167,12 @@ func (m *Module) integrationRoutes(r httpapi.Routes) {
 // they are now. Other processes see a change within a second.
 func (m *Module) Invalidate(source string) { m.sources.invalidate(source) }
 
-// Run writes what is counted off the hot path until ctx ends, and then closes the module.
+// Run writes what is kept in memory off the hot path, and removes what has been in
+// quarantine for long enough, until ctx ends; then it closes the module.
 func (m *Module) Run(ctx context.Context) error {
 	tick := time.NewTicker(m.cfg.FlushEvery)
 	defer tick.Stop()
+	log := m.d.Log.With("module", "ingestion")
 	for {
 		select {
 		case <-ctx.Done():
@@ -172,7 +180,13 @@ func (m *Module) Run(ctx context.Context) error {
 		case <-tick.C:
 		}
 		if err := m.flushMatches(ctx); err != nil {
-			m.d.Log.With("module", "ingestion").WarnContext(ctx, "matches of secrets are kept in memory until they can be written", "error", err)
+			log.WarnContext(ctx, "matches of secrets are kept in memory until they can be written", "error", err)
+		}
+		if err := m.flushQuarantine(ctx); err != nil {
+			log.WarnContext(ctx, "refused requests are kept in memory until they can be written", "error", err)
+		}
+		if n := m.cell.lost(); n > 0 {
+			log.WarnContext(ctx, "refused requests did not fit into quarantine", "requests", n)
 		}
 	}
 }
@@ -181,5 +195,6 @@ func (m *Module) Run(ctx context.Context) error {
 // in memory. Its error says that this could not be.
 func (m *Module) Close() error {
 	m.commits.Close()
-	return m.flushMatches(context.Background())
+	ctx := context.Background()
+	return errors.Join(m.flushMatches(ctx), m.flushQuarantine(ctx))
 }

@@ -88,7 +88,7 @@ func (m *Module) receive(c echo.Context, src *source) (receipt, *provider.Reply,
 	}
 	match, err := src.spec.Authenticate(req, src.secretsAt(req.ReceivedAt))
 	if err != nil {
-		return receipt{}, nil, err
+		return receipt{}, nil, m.keep(ctx, src, req, ip, err)
 	}
 	m.matches.add(match.SecretID, req.ReceivedAt)
 	if err := m.limitVerified(ctx, src, ip); err != nil {
@@ -99,7 +99,7 @@ func (m *Module) receive(c echo.Context, src *source) (receipt, *provider.Reply,
 	}
 	events, err := src.spec.Normalize(req)
 	if err != nil {
-		return receipt{}, nil, err
+		return receipt{}, nil, m.keep(ctx, src, req, ip, err)
 	}
 	r, err := m.store(ctx, arrival{
 		source: src, webhookID: id.New(), secretID: match.SecretID, correlationID: correlation(ctx),

@@ -191,7 +191,7 @@ func TestAnOutageIsNoMistakeOfTheSender(t *testing.T) {
 	require.Empty(t, g.audit.take())
 
 	shut := setup(t, testkit.Open(t, testkit.SQLite(t)))
-	shut.module.Close()
+	require.NoError(t, shut.module.Close())
 	a = shut.do(acmeRequest(acmeBody("1")))
 	require.Equal(t, http.StatusServiceUnavailable, a.Status)
 	require.NotEmpty(t, a.Header.Get("Retry-After"))

@@ -122,6 +122,7 @@ func sameTime(a, b *clock.Time) bool {
 	return a.Equal(b.Time)
 }
 
+//nolint:gosec // a query, not a secret
 const deleteSecretSQL = `
 DELETE FROM integration_secrets
 WHERE  id = $1`
@@ -181,6 +182,7 @@ func (m *Module) lockSecrets(ctx context.Context, tx *database.Tx, integrationID
 	return i, all, nil
 }
 
+//nolint:gosec // a query, not a secret
 const selectSecretsOfSQL = `
 SELECT s.id, s.integration_id, s.note, s.is_active, s.expires_at, s.match_count, s.last_matched_at, s.created_at
 FROM   integration_secrets s

@@ -126,7 +126,7 @@ func readIntegrations(path string) ([]ingestion.IntegrationConfig, error) {
 	var read struct {
 		Integrations []ingestion.IntegrationConfig `json:"integrations"`
 	}
-	wrong := append(refs.wrong, strictjson.Read(plain, &read)...)
+	wrong := slices.Concat(refs.wrong, strictjson.Read(plain, &read))
 	if listed, is := document["integrations"].([]any); len(listed) == 0 && (is || document["integrations"] == nil) {
 		wrong = append(wrong, fault.Field{Field: "integrations", Message: "must be a list with at least one integration"})
 	}

@@ -133,8 +133,10 @@ func ingestionConfig(cfg config.Config) ingestion.Config {
 		}
 	}
 	return ingestion.Config{
-		MaxSourceBodyBytes:    config.MaxSourceBodyBytes,
-		RefusedSecrets:        known,
+		MaxSourceBodyBytes: config.MaxSourceBodyBytes,
+		RefusedSecrets:     known,
+		Quarantine: ingestion.Quarantine{Retention: cfg.Webhook.QuarantineTime, PerSource: cfg.Webhook.QuarantineRequests,
+			BytesPerSource: cfg.Webhook.QuarantineBytes},
 		MaxBodyBytes:          cfg.Webhook.MaxBodyBytes,
 		RateLimitPerMinute:    cfg.Webhook.RatePerMinute,
 		FailureLimitPerMinute: cfg.Webhook.FailurePerMinute,

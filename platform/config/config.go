@@ -96,6 +96,10 @@ type Webhook struct {
 	MaxBodyBytes     int64
 	MaxInflightBytes int64 // of all bodies that are being read or stored
 	IdempotencyTTL   time.Duration
+
+	QuarantineTime     time.Duration // how long refused requests are kept; 0 keeps none
+	QuarantineRequests int           // of one source
+	QuarantineBytes    int64         // of one source's bodies
 }
 
 // Delivery is how events are sent on.
