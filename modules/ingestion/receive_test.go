@@ -67,6 +67,9 @@ func TestAnEventWithNobodyToDeliverToIsProcessed(t *testing.T) {
 		var processed int
 		require.NoError(t, db.Get(t.Context(), &processed, `SELECT count(*) FROM event_states WHERE status = 'processed' AND last_processed_at IS NOT NULL`))
 		require.Equal(t, 1, processed)
+		var reason string
+		require.NoError(t, db.Get(t.Context(), &reason, `SELECT last_error FROM event_states`))
+		require.Equal(t, "no active destination", reason)
 	})
 }
 
