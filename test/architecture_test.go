@@ -35,7 +35,7 @@ var drivers = map[string]string{
 // vocabulary is what everybody may import, and what each of it may import beside the
 // standard library.
 var vocabulary = map[string][]string{
-	"platform/contract": {module + "platform/clock"},
+	"platform/contract": {module + "platform/clock", module + "platform/secret"},
 	"platform/fault":    nil,
 	"platform/clock":    nil,
 	"platform/id":       {"github.com/google/uuid"},

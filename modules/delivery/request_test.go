@@ -6,11 +6,13 @@ import (
 	"io"
 	"net/http"
 	"strconv"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
 
+	"integration-gateway/platform/clock"
 	"integration-gateway/platform/contract"
 	"integration-gateway/platform/secret"
 )
@@ -45,6 +47,8 @@ func TestACanonicalDeliveryReadsNoWebhook(t *testing.T) {
 		h.add(config(t, `{"url":"`+h.receiver.URL+`","transform":"payload"}`))
 		h.run()
 		h.receives(h.accept())
+		h.events.mu.Lock()
+		defer h.events.mu.Unlock()
 		require.Zero(t, h.events.asked)
 	})
 }
@@ -169,6 +173,8 @@ func TestAnAccessTokenServesUntilItsEnd(t *testing.T) {
 	eachHarness(t, func(h *harness) {
 		e := newTokenEndpoint(t)
 		h.withOAuth(t, e)
+		var later atomic.Int64
+		h.tokens.now = func() time.Time { return clock.System().Add(time.Duration(later.Load())) }
 		h.run()
 		first, _ := h.receives(h.accept())
 		require.Equal(t, "Bearer t1", first.Header.Get("Authorization"))
@@ -179,12 +185,12 @@ func TestAnAccessTokenServesUntilItsEnd(t *testing.T) {
 		again, _ := h.receives(h.accept())
 		require.Equal(t, "Bearer t1", again.Header.Get("Authorization"))
 
-		now := h.tokens.now
-		h.tokens.mu.Lock()
-		h.tokens.now = func() time.Time { return now().Add(time.Hour - tokenMargin + time.Second) }
-		h.tokens.mu.Unlock()
-		later, _ := h.receives(h.accept())
-		require.Equal(t, "Bearer t2", later.Header.Get("Authorization"))
+		later.Store(int64(time.Hour - tokenMargin - time.Minute))
+		still, _ := h.receives(h.accept())
+		require.Equal(t, "Bearer t1", still.Header.Get("Authorization"))
+		later.Store(int64(time.Hour - tokenMargin + time.Second))
+		fresh, _ := h.receives(h.accept())
+		require.Equal(t, "Bearer t2", fresh.Header.Get("Authorization"))
 	})
 }
 
