@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"strings"
+	"sync"
 	"time"
 	"unicode/utf8"
 
@@ -28,11 +29,9 @@ type attempt struct {
 	original    *contract.Original // where the destination needs it
 }
 
-// lockKey names the lock that keeps two jobs of one event and destination apart.
-func (a attempt) lockKey() string { return "lock:" + a.EventID + ":" + a.destination.ID }
-
-func (a attempt) lock(ttl time.Duration) cache.Claim {
-	return cache.Claim{Key: a.lockKey(), Value: a.token, TTL: ttl}
+// lock keeps two jobs of one event and destination apart.
+func (c claimed) lock(ttl time.Duration) cache.Claim {
+	return cache.Claim{Key: "lock:" + c.EventID + ":" + *c.DestinationID, Value: c.token, TTL: ttl}
 }
 
 // setOff prepares claimed jobs together and starts each: prepare → send → verdict →
@@ -41,7 +40,7 @@ func (w *worker) setOff(ctx context.Context, jobs []claimed, arrivals map[string
 	var deliveries []claimed
 	for _, c := range jobs {
 		if c.DestinationID == nil {
-			w.goTurn(c, arrivals[c.ID], func() error {
+			w.goTurn(c, arrivals[c.ID], func(func()) error {
 				return w.retryUntil(c, "dispatching a replay", func() error { return w.m.dispatch(w.life, c) })
 			})
 			continue
@@ -60,26 +59,29 @@ func (w *worker) setOff(ctx context.Context, jobs []claimed, arrivals map[string
 		}
 	}
 	for _, a := range ready {
-		w.goTurn(a.claimed, a.arrival, func() error { return w.deliver(a) })
+		w.goTurn(a.claimed, a.arrival, func(free func()) error { return w.deliver(a, free) })
 	}
 	for _, r := range back {
-		w.goTurn(r.claimed, arrivals[r.ID], func() error { return w.giveBack(r) })
+		w.goTurn(r.claimed, arrivals[r.ID], func(func()) error { return w.giveBack(r) })
 	}
 }
 
-// goTurn runs a turn and settles its message: with an error it goes back.
-func (w *worker) goTurn(c claimed, a arrival, turn func() error) {
+// goTurn runs a turn and settles its message: with an error it goes back. The turn's
+// place is free for another once it says so.
+func (w *worker) goTurn(c claimed, a arrival, turn func(free func()) error) {
 	w.turns.Add(1)
 	go func() {
 		defer w.turns.Done()
-		if err := turn(); err != nil {
+		free := sync.OnceFunc(func() { w.ended <- progress{destination: a.Destination} })
+		if err := turn(free); err != nil {
 			ctx := telemetry.WithCorrelation(w.life, c.CorrelationID)
 			w.m.log.ErrorContext(ctx, "a job was left to its lease", "job_id", c.ID, "event_id", c.EventID, "error", err)
 			a.message.lose()
 		} else {
 			a.message.done()
 		}
-		w.ended <- a.Destination
+		free()
+		w.ended <- progress{stored: true}
 	}()
 }
 
@@ -149,18 +151,20 @@ func (m *Module) lockAll(ctx context.Context, list []attempt) (free []attempt, h
 	return free, held
 }
 
-// deliver makes one attempt and records it. Without an error the outcome is stored,
-// or the job is given back.
-func (w *worker) deliver(a attempt) error {
-	defer w.m.unlock(a)
+// deliver makes one attempt and records it; its place is free as soon as the answer is
+// there. Without an error the outcome is stored, or the job is given back.
+func (w *worker) deliver(a attempt, free func()) error {
 	if w.m.now.Since(a.at) > w.m.cfg.LeaseMargin/2 {
+		defer w.m.unlock([]outcome{{claimed: a.claimed}})
 		return w.giveBack(release{claimed: a.claimed})
 	}
 	r, interrupted := w.m.send(w.life, a)
 	if interrupted {
+		defer w.m.unlock([]outcome{{claimed: a.claimed}})
 		return w.giveBack(release{claimed: a.claimed})
 	}
 	failpoint.Hit(failpoint.AfterPost)
+	free()
 	o := outcome{claimed: a.claimed, destination: a.destination, event: a.event, response: r, chance: w.m.random()}
 	err := w.retryUntil(a.claimed, "storing an outcome", func() error {
 		_, err := w.m.outcomes.Do(context.WithoutCancel(w.life), o)
@@ -185,10 +189,15 @@ func (m *Module) logAttempt(a attempt, r response, err error) {
 	}
 }
 
-func (m *Module) unlock(a attempt) {
+// unlock lets go of the locks of what was recorded or given back.
+func (m *Module) unlock(list []outcome) {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 	defer cancel()
-	_ = m.cache.Release(ctx, []cache.Claim{a.lock(0)}) // else it runs out
+	locks := make([]cache.Claim, len(list))
+	for i, o := range list {
+		locks[i] = o.lock(0)
+	}
+	_ = m.cache.Release(ctx, locks) // else they run out
 }
 
 // send makes the request. interrupted says that life ended before the answer came.

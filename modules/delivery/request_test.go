@@ -6,6 +6,7 @@ import (
 	"io"
 	"net/http"
 	"strconv"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -164,15 +165,15 @@ func newTokenEndpoint(t *testing.T) *tokenEndpoint {
 	return e
 }
 
-func (h *harness) withOAuth(t *testing.T, e *tokenEndpoint) string {
-	return h.add(config(t, `{"url":"`+h.receiver.URL+`","policy":{"maxAttempts":2},
+func (h *harness) withOAuth(t *testing.T, e *tokenEndpoint, timeout string) string {
+	return h.add(config(t, `{"url":"`+h.receiver.URL+`","policy":{"maxAttempts":2,"timeoutMs":`+timeout+`},
 		"auth":{"type":"oauth2","tokenUrl":"`+e.URL+`/token","clientId":"id","clientSecret":"hunter2","scopes":["a","b"]}}`)).ID
 }
 
 func TestAnAccessTokenServesUntilItsEnd(t *testing.T) {
 	eachHarness(t, func(h *harness) {
 		e := newTokenEndpoint(t)
-		h.withOAuth(t, e)
+		h.withOAuth(t, e, "5000")
 		var later atomic.Int64
 		h.tokens.now = func() time.Time { return clock.System().Add(time.Duration(later.Load())) }
 		h.run()
@@ -197,7 +198,7 @@ func TestAnAccessTokenServesUntilItsEnd(t *testing.T) {
 func TestATokenThatIsRefusedIsNotUsedAgain(t *testing.T) {
 	eachHarness(t, func(h *harness) {
 		e := newTokenEndpoint(t)
-		h.withOAuth(t, e)
+		h.withOAuth(t, e, "5000")
 		h.receiver.answers(func(_ int, w http.ResponseWriter, r *http.Request) {
 			if r.Header.Get("Authorization") == "Bearer t1" {
 				w.WriteHeader(http.StatusUnauthorized)
@@ -225,13 +226,20 @@ func TestATokenThatCannotBeHadIsAFailedAttempt(t *testing.T) {
 		{"an answer without a token", func(e *tokenEndpoint) {
 			e.answers(func(_ int, w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, `{}`) })
 		}, "no access token: the token endpoint's answer holds none"},
+		{"an answer that comes too late", func(e *tokenEndpoint) {
+			e.answers(func(_ int, _ http.ResponseWriter, r *http.Request) { <-r.Context().Done() })
+		}, "no access token: the token endpoint did not answer within the attempt's time"},
 		{"nobody there", func(e *tokenEndpoint) { e.Close() }, "no access token: the token endpoint: send: dial"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			eachHarness(t, func(h *harness) {
 				e := newTokenEndpoint(t)
 				c.change(e)
-				h.withOAuth(t, e)
+				timeout := "5000"
+				if strings.Contains(c.name, "too late") {
+					timeout = "300"
+				}
+				h.withOAuth(t, e, timeout)
 				h.run()
 				event := h.accept()
 				state := h.becomes(event, contract.EventFailed)
@@ -248,7 +256,7 @@ func TestATokenThatCannotBeHadIsAFailedAttempt(t *testing.T) {
 func TestOneRequestForATokenServesAllWhoWait(t *testing.T) {
 	eachHarness(t, func(h *harness) {
 		e := newTokenEndpoint(t)
-		h.withOAuth(t, e)
+		h.withOAuth(t, e, "5000")
 		var events []string
 		for range 20 {
 			events = append(events, h.accept())
@@ -267,7 +275,7 @@ func TestATokenEndpointMayNotBeJustAnywhere(t *testing.T) {
 	eachHarness(t, func(h *harness) {
 		e := newTokenEndpoint(t)
 		e.URL = "http://169.254.169.254"
-		d := h.withOAuth(t, e)
+		d := h.withOAuth(t, e, "5000")
 		found, err := h.directory.get(context.Background(), []string{d})
 		require.NoError(t, err)
 		_, err = h.tokens.get(t.Context(), found[d])

@@ -67,14 +67,14 @@ func (t *tokens) get(ctx context.Context, d destination) (*oauth2.Token, error) 
 	case g.turn <- struct{}{}:
 		defer func() { <-g.turn }()
 	case <-ctx.Done():
-		return nil, fmt.Errorf("no access token: %w", ctx.Err())
+		return nil, errLateToken
 	}
 	if g.token != nil && (g.token.Expiry.IsZero() || t.now().Before(g.token.Expiry.Add(-tokenMargin))) {
 		return g.token, nil
 	}
 	token, err := g.config.Token(context.WithValue(ctx, oauth2.HTTPClient, t.client))
 	if err != nil {
-		return nil, fmt.Errorf("no access token: %w", tokenError(err))
+		return nil, tokenError(err)
 	}
 	g.token = token
 	return token, nil
@@ -94,20 +94,25 @@ func (t *tokens) drop(ctx context.Context, d destination, token *oauth2.Token) {
 	}
 }
 
+// errLateToken is no context.DeadlineExceeded: the destination was never asked.
+var errLateToken = errors.New("no access token: the token endpoint did not answer within the attempt's time")
+
 // tokenError says what went wrong without the endpoint's URL and answer, which may repeat
 // the credential.
 func tokenError(err error) error {
 	var refused *oauth2.RetrieveError
 	var transport *url.Error
 	switch {
+	case errors.Is(err, context.DeadlineExceeded):
+		return errLateToken
 	case errors.As(err, &refused) && refused.ErrorCode != "":
-		return fmt.Errorf("the token endpoint answered HTTP %d (%s)", refused.Response.StatusCode, brief(refused.ErrorCode))
+		return fmt.Errorf("no access token: the token endpoint answered HTTP %d (%s)", refused.Response.StatusCode, brief(refused.ErrorCode))
 	case errors.As(err, &refused):
-		return fmt.Errorf("the token endpoint answered HTTP %d", refused.Response.StatusCode)
+		return fmt.Errorf("no access token: the token endpoint answered HTTP %d", refused.Response.StatusCode)
 	case errors.As(err, &transport):
-		return fmt.Errorf("the token endpoint: %w", transport.Err)
+		return fmt.Errorf("no access token: the token endpoint: %w", transport.Err)
 	}
-	return errors.New("the token endpoint's answer holds none")
+	return errors.New("no access token: the token endpoint's answer holds none")
 }
 
 // sending is a Sender as the transport of an http.Client.

@@ -66,7 +66,7 @@ func TestDefaults(t *testing.T) {
 		Database: Database{URL: secret.New(goodDatabase), MaxConnections: 20},
 		RabbitMQ: RabbitMQ{URL: secret.New(enough["RABBITMQ_URL"]), Process: "ig.events.process", Retry: "ig.events.retry",
 			Replay: "ig.events.replay", Dead: "ig.events.dead", QueueType: "classic"},
-		Webhook: Webhook{RatePerMinute: 6000, FailurePerMinute: 120, MaxBodyBytes: 5 << 20, MaxInflightBytes: 128 << 20, IdempotencyTTL: 24 * time.Hour},
+		Webhook: Webhook{RatePerMinute: 6000, FailurePerMinute: 120, MaxBodyBytes: 5 << 20, MaxInflightBytes: 128 << 20, MaxInflight: 2048, IdempotencyTTL: 24 * time.Hour},
 		Delivery: Delivery{MaxAttempts: 15, RetryBase: 5 * time.Second, RetryCap: 30 * time.Minute, Timeout: 15 * time.Second,
 			LockTTL: time.Minute, Concurrency: 128, LeaseMargin: 30 * time.Second, BreakerVolume: 20, BreakerPercent: 80, BreakerProbe: 5 * time.Second},
 		ManagementKey: secret.New(goodKey),
