@@ -1,12 +1,10 @@
 package delivery
 
 import (
-	"bytes"
 	"context"
 	"errors"
-	"net/http"
-	"strconv"
 	"strings"
+	"sync"
 	"time"
 	"unicode/utf8"
 
@@ -28,13 +26,12 @@ type attempt struct {
 	arrival     arrival
 	destination destination
 	event       contract.Deliverable
+	original    *contract.Original // where the destination needs it
 }
 
-// lockKey names the lock that keeps two jobs of one event and destination apart.
-func (a attempt) lockKey() string { return "lock:" + a.EventID + ":" + a.destination.ID }
-
-func (a attempt) lock(ttl time.Duration) cache.Claim {
-	return cache.Claim{Key: a.lockKey(), Value: a.token, TTL: ttl}
+// lock keeps two jobs of one event and destination apart.
+func (c claimed) lock(ttl time.Duration) cache.Claim {
+	return cache.Claim{Key: "lock:" + c.EventID + ":" + *c.DestinationID, Value: c.token, TTL: ttl}
 }
 
 // setOff prepares claimed jobs together and starts each: prepare → send → verdict →
@@ -43,7 +40,7 @@ func (w *worker) setOff(ctx context.Context, jobs []claimed, arrivals map[string
 	var deliveries []claimed
 	for _, c := range jobs {
 		if c.DestinationID == nil {
-			w.goTurn(c, arrivals[c.ID], func() error {
+			w.goTurn(c, arrivals[c.ID], func(func()) error {
 				return w.retryUntil(c, "dispatching a replay", func() error { return w.m.dispatch(w.life, c) })
 			})
 			continue
@@ -62,26 +59,29 @@ func (w *worker) setOff(ctx context.Context, jobs []claimed, arrivals map[string
 		}
 	}
 	for _, a := range ready {
-		w.goTurn(a.claimed, a.arrival, func() error { return w.deliver(a) })
+		w.goTurn(a.claimed, a.arrival, func(free func()) error { return w.deliver(a, free) })
 	}
 	for _, r := range back {
-		w.goTurn(r.claimed, arrivals[r.ID], func() error { return w.giveBack(r) })
+		w.goTurn(r.claimed, arrivals[r.ID], func(func()) error { return w.giveBack(r) })
 	}
 }
 
-// goTurn runs a turn and settles its message: with an error it goes back.
-func (w *worker) goTurn(c claimed, a arrival, turn func() error) {
+// goTurn runs a turn and settles its message: with an error it goes back. The turn's
+// place is free for another once it says so.
+func (w *worker) goTurn(c claimed, a arrival, turn func(free func()) error) {
 	w.turns.Add(1)
 	go func() {
 		defer w.turns.Done()
-		if err := turn(); err != nil {
+		free := sync.OnceFunc(func() { w.ended <- progress{destination: a.Destination} })
+		if err := turn(free); err != nil {
 			ctx := telemetry.WithCorrelation(w.life, c.CorrelationID)
 			w.m.log.ErrorContext(ctx, "a job was left to its lease", "job_id", c.ID, "event_id", c.EventID, "error", err)
 			a.message.lose()
 		} else {
 			a.message.done()
 		}
-		w.ended <- a.Destination
+		free()
+		w.ended <- progress{stored: true}
 	}()
 }
 
@@ -113,6 +113,10 @@ func (m *Module) prepare(ctx context.Context, jobs []claimed, arrivals map[strin
 	for _, e := range events {
 		byID[e.EventID] = e
 	}
+	originals, err := m.originals(ctx, jobs, destinations)
+	if err != nil {
+		return nil, nil, err
+	}
 	for _, c := range jobs {
 		d, known := destinations[*c.DestinationID]
 		event, stored := byID[c.EventID]
@@ -120,7 +124,7 @@ func (m *Module) prepare(ctx context.Context, jobs []claimed, arrivals map[strin
 			back = append(back, release{claimed: c, parked: true})
 			continue
 		}
-		ready = append(ready, attempt{claimed: c, arrival: arrivals[c.ID], destination: d, event: event})
+		ready = append(ready, attempt{claimed: c, arrival: arrivals[c.ID], destination: d, event: event, original: originals[c.EventID]})
 	}
 	ready, locked := m.lockAll(ctx, ready)
 	return ready, append(back, locked...), nil
@@ -147,18 +151,20 @@ func (m *Module) lockAll(ctx context.Context, list []attempt) (free []attempt, h
 	return free, held
 }
 
-// deliver makes one attempt and records it. Without an error the outcome is stored,
-// or the job is given back.
-func (w *worker) deliver(a attempt) error {
-	defer w.m.unlock(a)
+// deliver makes one attempt and records it; its place is free as soon as the answer is
+// there. Without an error the outcome is stored, or the job is given back.
+func (w *worker) deliver(a attempt, free func()) error {
 	if w.m.now.Since(a.at) > w.m.cfg.LeaseMargin/2 {
+		defer w.m.unlock([]outcome{{claimed: a.claimed}})
 		return w.giveBack(release{claimed: a.claimed})
 	}
 	r, interrupted := w.m.send(w.life, a)
 	if interrupted {
+		defer w.m.unlock([]outcome{{claimed: a.claimed}})
 		return w.giveBack(release{claimed: a.claimed})
 	}
 	failpoint.Hit(failpoint.AfterPost)
+	free()
 	o := outcome{claimed: a.claimed, destination: a.destination, event: a.event, response: r, chance: w.m.random()}
 	err := w.retryUntil(a.claimed, "storing an outcome", func() error {
 		_, err := w.m.outcomes.Do(context.WithoutCancel(w.life), o)
@@ -183,10 +189,15 @@ func (m *Module) logAttempt(a attempt, r response, err error) {
 	}
 }
 
-func (m *Module) unlock(a attempt) {
+// unlock lets go of the locks of what was recorded or given back.
+func (m *Module) unlock(list []outcome) {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 	defer cancel()
-	_ = m.cache.Release(ctx, []cache.Claim{a.lock(0)}) // else it runs out
+	locks := make([]cache.Claim, len(list))
+	for i, o := range list {
+		locks[i] = o.lock(0)
+	}
+	_ = m.cache.Release(ctx, locks) // else they run out
 }
 
 // send makes the request. interrupted says that life ended before the answer came.
@@ -196,9 +207,9 @@ func (m *Module) send(life context.Context, a attempt) (r response, interrupted 
 	began := m.now()
 	req, err := m.request(ctx, a, began)
 	if err != nil {
-		return response{err: brief(err.Error())}, false
+		return response{err: brief(err.Error()), unsent: true}, false
 	}
-	answer, err := m.sender.Do(req)
+	answer, err := m.authorizedDo(ctx, a.destination, req)
 	r.duration = m.now.Since(began)
 	switch {
 	case err != nil && life.Err() != nil:
@@ -213,28 +224,6 @@ func (m *Module) send(life context.Context, a attempt) (r response, interrupted 
 		r.body = storable(answer.Body, maxBodyBytes)
 	}
 	return r, false
-}
-
-// request is the canonical event on its way to a destination: Standard Webhooks
-// headers, and the integration's own.
-func (m *Module) request(ctx context.Context, a attempt, at time.Time) (*http.Request, error) {
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, a.destination.URL, bytes.NewReader(a.event.Payload))
-	if err != nil {
-		return nil, err
-	}
-	for name, value := range map[string]string{
-		"Content-Type":           "application/json",
-		"User-Agent":             "integration-gateway",
-		"X-Integration-Provider": a.event.Provider,
-		"X-Event-Id":             a.EventID,
-		"X-Correlation-Id":       a.event.CorrelationID,
-		"Webhook-Id":             a.EventID,
-		"Webhook-Timestamp":      strconv.FormatInt(at.Unix(), 10),
-		"Webhook-Signature":      sign(a.destination.secrets, a.EventID, at, a.event.Payload),
-	} {
-		req.Header.Set(name, value)
-	}
-	return req, nil
 }
 
 // storable makes text of a body that any of the databases takes: valid UTF-8 without

@@ -18,7 +18,6 @@ import (
 const (
 	prefetch     = 256 // messages taken and not acknowledged, a queue
 	claimAtOnce  = 128 // jobs in one claim
-	stuckAfter   = 2 * time.Second
 	throttleTick = 50 * time.Millisecond
 	claimTimeout = 15 * time.Second
 )
@@ -51,17 +50,30 @@ func (d *delivery) lose() {
 	d.done()
 }
 
-// worker works jobs that the broker's messages name. Its loop alone touches line and
-// unsure.
+// maxUnrecorded bounds the attempts that were answered and whose outcomes are not stored.
+// They hold no place, so that others go on and outcomes are stored in large groups.
+const maxUnrecorded = 1024
+
+// progress is how far a turn came: its place at the destination is free, and then what
+// became of it is stored.
+type progress struct {
+	destination string
+	stored      bool
+}
+
+// worker works jobs that the broker's messages name. Its loop alone touches line, unsure
+// and unrecorded.
 type worker struct {
 	m      *Module
 	line   *fair
 	unsure []release // claims whose answer was lost: they may have been made
 	in     chan *delivery
-	quit   chan struct{}   // closed when the loop has ended
-	ended  chan string     // the destinations of turns that ended
+	quit   chan struct{} // closed when the loop has ended
+	ended  chan progress
 	turns  sync.WaitGroup  // attempts and dispatches under way
 	life   context.Context // of attempts; ends when the grace time is over
+
+	unrecorded int
 }
 
 // Work consumes queues until ctx ends; then it gives back what it has not begun,
@@ -70,7 +82,7 @@ func (m *Module) Work(ctx context.Context, queues []contract.Queue) error {
 	life, end := context.WithCancel(context.WithoutCancel(ctx))
 	defer end()
 	w := &worker{m: m, line: newFair(m.cfg.Concurrency, m.limits), life: life,
-		in: make(chan *delivery, prefetch*len(queues)), quit: make(chan struct{}), ended: make(chan string, m.cfg.Concurrency)}
+		in: make(chan *delivery, prefetch*len(queues)), quit: make(chan struct{}), ended: make(chan progress, m.cfg.Concurrency)}
 	consumers, consuming := errgroup.WithContext(ctx)
 	for _, queue := range queues {
 		consumers.Go(func() error {
@@ -128,7 +140,7 @@ func (w *worker) loop(ctx context.Context) {
 	var soon <-chan time.Time
 	pause := time.Duration(0)
 	for {
-		if turn := w.line.take(claimAtOnce, w.m.now()); len(turn) > 0 {
+		if turn := w.line.take(min(claimAtOnce, maxUnrecorded-w.unrecorded), w.m.now()); len(turn) > 0 {
 			pause = w.begin(ctx, turn, pause)
 		}
 		if soon = nil; w.line.throttled() {
@@ -137,17 +149,27 @@ func (w *worker) loop(ctx context.Context) {
 		select {
 		case d := <-w.in:
 			w.accept(ctx, d)
-		case destination := <-w.ended:
-			w.line.done(destination, w.m.now())
+		case p := <-w.ended:
+			w.note(p)
 		case <-soon:
 		case <-tick.C:
-			w.drain(ctx) // turns that ended while the loop was busy are no sign of a stuck destination
-			w.putOff(w.line.stuck(w.m.now().Add(-stuckAfter)))
+			w.drain(ctx) // turns that ended while the loop was busy are no sign of a slow destination
+			w.putOff(w.line.excess(w.m.now()))
 		case <-ctx.Done():
 			return
 		}
 		w.drain(ctx)
 	}
+}
+
+// note takes in how far a turn came.
+func (w *worker) note(p progress) {
+	if p.stored {
+		w.unrecorded--
+		return
+	}
+	w.unrecorded++
+	w.line.done(p.destination, w.m.now())
 }
 
 // drain takes in all that is there, so that one claim serves it.
@@ -156,8 +178,8 @@ func (w *worker) drain(ctx context.Context) {
 		select {
 		case d := <-w.in:
 			w.accept(ctx, d)
-		case destination := <-w.ended:
-			w.line.done(destination, w.m.now())
+		case p := <-w.ended:
+			w.note(p)
 		default:
 			return
 		}

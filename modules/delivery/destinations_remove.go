@@ -25,8 +25,9 @@ WHERE  (normalized_event_id, id) IN (
        ORDER  BY normalized_event_id, id%s)`
 
 // RemoveDestination archives a destination: no new job is made for it, its open ones are
-// finished or cancelled as jobs says, and its history stays. Jobs are cancelled within a
-// second or two, by the relay; an attempt under way ends by itself.
+// finished or cancelled as jobs says, and its history stays. The relay cancels
+// jobs within a second or two, and one that another process made in that time when it is
+// due; an attempt under way ends by itself.
 func (m *Module) RemoveDestination(ctx context.Context, tx *database.Tx, integrationID, destinationID string, jobs contract.OpenJobs) error {
 	if err := checkOpenJobs(jobs); err != nil {
 		return err

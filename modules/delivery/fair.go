@@ -33,6 +33,20 @@ type line struct {
 	limits  limits
 	begun   int // attempts begun in the second that began at since
 	since   time.Time
+	blocked time.Time // since when its own limit alone keeps jobs waiting; zero when it does not
+	ended   int       // attempts that ended since blocked
+}
+
+// pace is how many attempts end in a second while the line is blocked; ok is false when
+// it has not been for long enough to say. It begins to count anew.
+func (l *line) pace(now time.Time) (perSecond float64, ok bool) {
+	lasted := now.Sub(l.blocked)
+	if l.blocked.IsZero() || lasted < paceWindow {
+		return 0, false
+	}
+	perSecond = float64(l.ended) / lasted.Seconds()
+	l.blocked, l.ended = now, 0
+	return perSecond, true
 }
 
 // free reports whether one more attempt may begin.
@@ -96,6 +110,14 @@ func (f *fair) take(n int, now time.Time) []arrival {
 			f.order = append(f.order[1:], f.order[0])
 		}
 	}
+	for _, l := range f.lines {
+		switch blocked := len(l.waiting) > 0 && l.under >= l.limits.each; {
+		case !blocked:
+			l.blocked = time.Time{}
+		case l.blocked.IsZero():
+			l.blocked, l.ended = now, 0
+		}
+	}
 	return f.leave(turn)
 }
 
@@ -103,6 +125,7 @@ func (f *fair) take(n int, now time.Time) []arrival {
 func (f *fair) done(destination string, now time.Time) {
 	l := f.lines[destination]
 	l.under--
+	l.ended++
 	l.moved = now
 	f.under--
 	if l.under == 0 && len(l.waiting) == 0 {
@@ -110,22 +133,48 @@ func (f *fair) done(destination string, now time.Time) {
 	}
 }
 
-// stuck takes away what waits for destinations that have all their turns under way
-// and none of them ended since before, and what a limited rate will not reach soon:
-// these jobs must not fill this process's window of unacknowledged messages.
-func (f *fair) stuck(before time.Time) []arrival {
-	var list []arrival
+// late is a job that its destination will not take for a while.
+type late struct {
+	arrival
+	by time.Duration // until its turn may come; 0 when nobody can say
+}
+
+// The bounds of what may wait in this process for a slow destination.
+const (
+	stuckAfter  = 2 * time.Second // without the end of any attempt
+	paceWindow  = time.Second
+	slowAttempt = 250 * time.Millisecond // attempts that take so long leave the process time for others
+	reach       = 2 * time.Second        // what a slow destination will take within it keeps its place
+)
+
+// excess takes away what a slow destination will not take soon, and what a limited rate
+// will not reach: these jobs must not fill this process's window of unacknowledged
+// messages, or the other destinations' would not get in.
+func (f *fair) excess(now time.Time) []late {
+	var list []late
 	for _, l := range f.lines {
 		keep := len(l.waiting)
-		if l.limits.each > 0 && l.under >= l.limits.each && l.moved.Before(before) {
-			keep = 0
-		} else if l.limits.rate > 0 {
+		pace, known := l.pace(now)
+		switch {
+		case l.limits.rate > 0:
+			pace = float64(l.limits.rate)
 			keep = min(keep, 5*l.limits.rate)
+		case known && pace*slowAttempt.Seconds() < float64(l.limits.each):
+			keep = min(keep, max(l.limits.each, int(pace*reach.Seconds())))
 		}
-		list = append(list, l.waiting[keep:]...)
+		if l.limits.each > 0 && l.under >= l.limits.each && now.Sub(l.moved) > stuckAfter {
+			keep, pace = 0, 0
+		}
+		for i, a := range f.leave(l.waiting[keep:]) {
+			e := late{arrival: a}
+			if pace > 0 {
+				e.by = time.Duration(float64(keep+i) / pace * float64(time.Second))
+			}
+			list = append(list, e)
+		}
 		l.waiting = l.waiting[:keep:keep]
 	}
-	return f.leave(list)
+	return list
 }
 
 // throttled reports whether a limited rate alone keeps jobs waiting.

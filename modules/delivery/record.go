@@ -38,17 +38,22 @@ type decided struct {
 	next   *newJob
 }
 
-// recordAll stores a group of outcomes; if the group fails for a reason of one
-// outcome's own, each by itself.
+// recordAll stores a group of outcomes and lets go of their locks; if the group fails for
+// a reason of one outcome's own, each by itself.
 func (m *Module) recordAll(list []outcome) []batch.Result[struct{}] {
 	results := make([]batch.Result[struct{}], len(list))
 	err := m.record(list)
 	failpoint.Hit(failpoint.AfterRecord)
 	if err != nil && len(list) > 1 && !fault.Is(err, fault.Unavailable) {
 		for i := range list {
-			results[i].Err = m.record(list[i : i+1])
+			if results[i].Err = m.record(list[i : i+1]); results[i].Err == nil {
+				m.unlock(list[i : i+1])
+			}
 		}
 		return results
+	}
+	if err == nil {
+		m.unlock(list)
 	}
 	for i := range results {
 		results[i].Err = err

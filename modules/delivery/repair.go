@@ -103,6 +103,9 @@ func (m *Module) following(ctx context.Context, tx *database.Tx, eventID, destin
 	if !first {
 		return &next, nil
 	}
+	if wanting, err := m.wanting(ctx, eventID, []destination{d}); err != nil || len(wanting) == 0 {
+		return nil, err
+	}
 	stored, err := m.events.Deliverables(ctx, []string{eventID})
 	if err != nil || len(stored) == 0 {
 		return nil, err

@@ -24,11 +24,21 @@ type (
 // compile makes the destination's expressions ready, once for each text that they have.
 func (d *destination) compile(l expression.Language, before destination) {
 	if d.filter = before.filter; d.Filter != before.Filter {
-		d.filter.Filter, d.filter.err = l.Filter(d.Filter)
+		compiled, err := l.Filter(d.Filter)
+		d.filter = filter{compiled, ofIt(err)}
 	}
 	if d.transform = before.transform; d.Transform != before.Transform {
-		d.transform.Transform, d.transform.err = l.Transform(d.Transform)
+		compiled, err := l.Transform(d.Transform)
+		d.transform = transform{compiled, ofIt(err)}
 	}
+}
+
+// ofIt makes a sentence of an error that finishes one.
+func ofIt(err error) error {
+	if err == nil {
+		return nil
+	}
+	return fmt.Errorf("it %w", err)
 }
 
 // wants says whether a destination's filter lets an event through, and the reason where

@@ -87,8 +87,12 @@ func (m *Module) insertJobs(ctx context.Context, tx *database.Tx, jobs []newJob)
 		"scheduled_at timestamptz", "created_at timestamptz")
 	var announcements []announcement
 	for _, j := range jobs {
-		if j.destinationID != nil && m.directory.peek(*j.destinationID).cancelled() {
-			j.parked = true // for the relay to end it
+		if j.trigger == contract.TriggerRetry {
+			known, err := m.directory.get(ctx, []string{*j.destinationID})
+			if err != nil {
+				return err
+			}
+			j.parked = j.parked || known[*j.destinationID].cancelled() // for the relay to end it
 		}
 		a := m.announcement(j.ref(), tx.Now, j.delay)
 		if !j.parked {

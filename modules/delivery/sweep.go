@@ -179,12 +179,19 @@ UPDATE processing_jobs SET scheduled_at = v.due, published_at = NULL, relay_at =
 FROM   v
 WHERE  normalized_event_id = v.event_id AND processing_jobs.id = v.id AND status = 'queued' AND NOT parked`
 
-// postpone moves jobs that wait for a stuck destination by about one timeout.
-func (m *Module) postpone(ctx context.Context, list []arrival) error {
-	slices.SortFunc(list, func(a, b arrival) int { return a.compare(b.ref) }) // as all rows are locked
+// maxPostponed is the longest that a job is put off: a destination may recover any time.
+const maxPostponed = time.Minute
+
+// postpone moves jobs that wait for a slow destination to when their turn may come, and
+// by about one timeout where nobody can say when that is.
+func (m *Module) postpone(ctx context.Context, list []late) error {
+	slices.SortFunc(list, func(a, b late) int { return a.compare(b.ref) }) // as all rows are locked
 	delays := make([]time.Duration, len(list))
-	for i := range list {
+	for i, l := range list {
 		delays[i] = m.cfg.Timeout/2 + time.Duration(m.random()*float64(m.cfg.Timeout))
+		if l.by > 0 {
+			delays[i] = min(max(l.by, time.Second), maxPostponed)
+		}
 	}
 	return m.db.InTx(ctx, func(tx *database.Tx) error {
 		rows := database.NewRows("event_id uuid", "id uuid", "due timestamptz", "relay timestamptz")

@@ -129,15 +129,15 @@ func (w *worker) settle(ctx context.Context, rest map[string]arrival) {
 	}
 }
 
-// putOff moves jobs of stuck destinations to a later time, unclaimed.
-func (w *worker) putOff(list []arrival) {
+// putOff moves jobs of slow destinations to a later time, unclaimed.
+func (w *worker) putOff(list []late) {
 	ctx, cancel := context.WithTimeout(w.life, claimTimeout)
 	defer cancel()
 	for _, part := range chunks(list, claimAtOnce) {
 		if err := w.m.postpone(ctx, part); err != nil {
 			w.m.log.WarnContext(ctx, "putting jobs off failed; they keep waiting", "jobs", len(part), "error", err)
 			for _, a := range part {
-				w.wait(a)
+				w.wait(a.arrival)
 			}
 			continue
 		}

@@ -12,10 +12,11 @@ import (
 	"integration-gateway/platform/secret"
 )
 
-// On SQLite an INSERT … SELECT with ON CONFLICT needs a WHERE to be parsed.
+// On SQLite an INSERT … SELECT with ON CONFLICT needs a WHERE to be parsed, and v may
+// have rows of NULL.
 const insertKeysSQL = `
 INSERT INTO idempotency_keys (idempotency_key, event_id, correlation_id, created_at)
-SELECT idempotency_key, event_id, correlation_id, created_at FROM v WHERE true
+SELECT idempotency_key, event_id, correlation_id, created_at FROM v WHERE idempotency_key IS NOT NULL
 ON CONFLICT (idempotency_key) DO NOTHING
 RETURNING idempotency_key`
 
@@ -114,6 +115,8 @@ func insertWebhooks(ctx context.Context, tx *database.Tx, news []arrival) error 
 	return tx.Insert(ctx, "webhook_events", rows)
 }
 
+// insertEvents stores the events. One is created when its id says, so that lists in that
+// order need no index of their own.
 func insertEvents(ctx context.Context, tx *database.Tx, news []arrival) error {
 	rows := database.NewRows("id uuid", "webhook_event_id uuid", "integration_id uuid", "source text", "provider text",
 		"external_event_id text", "event_type text", "subject text", "occurred_at timestamptz", "normalized_payload bytea",
@@ -121,7 +124,7 @@ func insertEvents(ctx context.Context, tx *database.Tx, news []arrival) error {
 	for _, a := range news {
 		for _, e := range a.events {
 			rows.Add(e.id, a.webhookID, a.source.integrationID, a.source.name, a.source.spec.Name,
-				e.ID, e.Type, e.Subject, e.OccurredAt, e.Payload, a.correlationID, a.receivedAt, tx.Now)
+				e.ID, e.Type, e.Subject, e.OccurredAt, e.Payload, a.correlationID, a.receivedAt, id.Time(e.id))
 		}
 	}
 	return tx.Insert(ctx, "normalized_events", rows)

@@ -29,7 +29,7 @@ type eventOrder struct {
 func eventOrderOf(q *httpapi.Query) eventOrder {
 	orders := []eventOrder{
 		{name: "receivedAt", column: "e.received_at", at: func(e eventRow) time.Time { return e.ReceivedAt.Time }},
-		{name: "createdAt", column: "e.created_at", at: func(e eventRow) time.Time { return e.CreatedAt.Time }},
+		{name: "createdAt", column: "e.id", at: func(e eventRow) time.Time { return e.CreatedAt.Time }}, // an id says when it was made
 		{name: "occurredAt", column: "e.occurred_at", at: func(e eventRow) time.Time { return e.OccurredAt.Time }},
 		{name: "status", column: "s.status"},
 	}

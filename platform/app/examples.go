@@ -72,8 +72,8 @@ type place struct {
 func (g *system) seedExamples(ctx context.Context, tx *database.Tx, s demoSource, integrationID, destinationID string) error {
 	spec, _ := provider.Builtin().Spec(s.name)
 	for _, e := range examplesOf(s.name) {
-		p := place{source: s, integrationID: integrationID, destination: destinationID, webhookID: id.New(), eventID: id.New(),
-			received: tx.Now.Add(-exampleAge)}
+		p := place{source: s, integrationID: integrationID, destination: destinationID, received: tx.Now.Add(-exampleAge).Truncate(time.Millisecond)}
+		p.webhookID, p.eventID = id.At(p.received), id.At(p.received)
 		events, err := spec.Normalize(provider.Request{Body: []byte(e.body), ReceivedAt: p.received})
 		if err != nil {
 			return fmt.Errorf("an example: %w", err)

@@ -23,7 +23,9 @@ func openTool(ctx context.Context, cfg config.Config, log *slog.Logger, withBrok
 	s := &stores{db: db, cache: cache.None{}, broker: noBroker{}}
 	err = db.CheckSchema(ctx)
 	if err == nil && withBroker && !cfg.RabbitMQ.URL.Empty() {
-		s.broker, err = broker.NewRabbitMQ(rabbitConfig(cfg), log, clock.System)
+		looking := rabbitConfig(cfg)
+		looking.LookOnly = true
+		s.broker, err = broker.NewRabbitMQ(looking, log, clock.System)
 	}
 	if err != nil {
 		return nil, errors.Join(err, db.Close())

@@ -154,6 +154,7 @@ func httpConfig(cfg config.Config) httpapi.Config {
 		WriteTimeout:      cfg.HTTP.WriteTimeout,
 		IdleTimeout:       cfg.HTTP.IdleTimeout,
 		BodyBytesInFlight: cfg.Webhook.MaxInflightBytes,
+		RequestsInFlight:  cfg.Webhook.MaxInflight,
 	}
 }
 

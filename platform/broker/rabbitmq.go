@@ -27,6 +27,7 @@ type RabbitMQConfig struct {
 	URL       string // amqp:// or amqps://, with user, password and virtual host
 	Names     Names
 	QueueType string // Classic (the default) or Quorum
+	LookOnly  bool   // declare no queue, for commands that only look: a worker must see for itself what is lost
 
 	DialTimeout    time.Duration // to connect, log in and declare the queues; 5 s
 	WriteTimeout   time.Duration // for one write on a connection; 5 s
@@ -152,7 +153,10 @@ func (b *RabbitMQ) Depth(ctx context.Context, queue Queue) (int, error) {
 		s := surveyor{conn: conn}
 		defer s.close()
 		n, missing, err := s.inspect(name)
-		if missing {
+		switch {
+		case missing && b.cfg.LookOnly:
+			return 0, ErrUnroutable
+		case missing:
 			return 0, b.declare(conn, false)
 		}
 		return n, err

@@ -55,6 +55,22 @@ func TestAConsumerOutlivesItsQueue(t *testing.T) {
 	require.Equal(t, "still", in.nextBody())
 }
 
+func TestOneThatOnlyLooksMakesNoQueue(t *testing.T) {
+	cfg := rabbitConfig(t)
+	cfg.LookOnly = true
+	looker := openRabbit(t, cfg)
+	_, err := looker.Depth(t.Context(), Process)
+	require.ErrorIs(t, err, ErrUnroutable)
+	_, err = adminChannel(t).QueueDeclarePassive(cfg.Names.Process, true, false, false, false, nil)
+	require.Equal(t, amqp.NotFound, replyCode(err), "it is still not there for a worker to miss")
+
+	cfg.LookOnly = false
+	publish(t, openRabbit(t, cfg), hint("one"))
+	depth, err := looker.Depth(t.Context(), Process)
+	require.NoError(t, err)
+	require.Equal(t, 1, depth)
+}
+
 func TestPublishingToADeletedQueue(t *testing.T) {
 	for _, c := range []struct {
 		name    string

@@ -51,6 +51,9 @@ func (c RabbitMQConfig) topology() []queueSpec {
 // declare makes sure that every queue stands and signals those that were lost.
 // again says that this connection was there before and broke.
 func (b *RabbitMQ) declare(conn *amqp.Connection, again bool) error {
+	if b.cfg.LookOnly {
+		return nil
+	}
 	b.declaring.Lock()
 	defer b.declaring.Unlock()
 	s := surveyor{conn: conn}

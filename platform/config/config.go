@@ -95,6 +95,7 @@ type Webhook struct {
 	FailurePerMinute int // refused requests per client address; 0 turns it off
 	MaxBodyBytes     int64
 	MaxInflightBytes int64 // of all bodies that are being read or stored
+	MaxInflight      int64 // requests whose bodies have come and that are not answered yet
 	IdempotencyTTL   time.Duration
 
 	QuarantineTime     time.Duration // how long refused requests are kept; 0 keeps none

@@ -68,6 +68,7 @@ func flowSettings(c *Config) []setting {
 		{name: "WEBHOOK_RATE_LIMIT_PER_MINUTE", fallback: "6000", read: integer(&c.Webhook.RatePerMinute, 0, 100_000_000)},
 		{name: "WEBHOOK_FAILURE_LIMIT_PER_MINUTE", fallback: "120", read: integer(&c.Webhook.FailurePerMinute, 0, 100_000_000)},
 		{name: "WEBHOOK_MAX_BODY_BYTES", fallback: "5242880", read: integer(&c.Webhook.MaxBodyBytes, 1, MaxSourceBodyBytes)},
+		{name: "MAX_INFLIGHT_REQUESTS", fallback: "2048", read: integer(&c.Webhook.MaxInflight, 1, 1<<20)},
 		{name: "MAX_INFLIGHT_BODY_BYTES", fallback: "134217728", read: integer(&c.Webhook.MaxInflightBytes, MaxSourceBodyBytes, 64<<30)},
 		{name: "IDEMPOTENCY_TTL_SECONDS", fallback: "86400", read: duration(&c.Webhook.IdempotencyTTL, time.Second, 1, 31_536_000)},
 		{name: "QUARANTINE_RETENTION_HOURS", fallback: "168", read: duration(&c.Webhook.QuarantineTime, time.Hour, 0, 8760)},

@@ -68,6 +68,13 @@ type Deliverable struct {
 	Payload       []byte // the canonical event as JSON, exactly as it is sent
 }
 
+// Original is the webhook that an event came with.
+type Original struct {
+	EventID string
+	Headers []byte // as they are stored: a JSON object of arrays, credentials redacted
+	Body    []byte // byte for byte
+}
+
 // NewEvent asks delivery to schedule a freshly stored event. What filters may ask of it is
 // handed over as it is stored, for delivery to read where there is a filter.
 type NewEvent struct {

@@ -12,6 +12,7 @@ import (
 // https://www.postgresql.org/docs/current/arrays.html#ARRAYS-IO
 func array(typ Type, values []any) string {
 	var b strings.Builder
+	b.Grow(2 + arraySize(typ, values))
 	b.WriteByte('{')
 	for i, v := range values {
 		if i > 0 {
@@ -21,6 +22,28 @@ func array(typ Type, values []any) string {
 	}
 	b.WriteByte('}')
 	return b.String()
+}
+
+// arraySize is about how many bytes the elements take: growing a text again and again
+// costs more than writing it.
+func arraySize(typ Type, values []any) (n int) {
+	switch typ {
+	case UUID, Times:
+		return len(values) * 40
+	case Text, Bytes:
+		for _, v := range values {
+			switch v := v.(type) {
+			case string:
+				n += len(v) + len(v)/8 + 4
+			case []byte:
+				n += 2*len(v) + 8
+			default:
+				n += 40
+			}
+		}
+		return n
+	}
+	return len(values) * 8
 }
 
 func writeElement(b *strings.Builder, typ Type, value any) {
@@ -33,11 +56,11 @@ func writeElement(b *strings.Builder, typ Type, value any) {
 		writePointer(b, typ, v)
 	case []byte:
 		b.WriteString(`"\\x`)
-		b.WriteString(hex.EncodeToString(v))
+		_, _ = hex.NewEncoder(b).Write(v)
 		b.WriteByte('"')
 	case time.Time:
 		b.WriteByte('"')
-		b.WriteString(v.UTC().Format(time.RFC3339Nano))
+		b.Write(v.UTC().AppendFormat(make([]byte, 0, len(time.RFC3339Nano)), time.RFC3339Nano))
 		b.WriteByte('"')
 	case *time.Time:
 		writePointer(b, typ, v)
@@ -64,11 +87,16 @@ func writePointer[T any](b *strings.Builder, typ Type, p *T) {
 
 func quoteElement(b *strings.Builder, s string) {
 	b.WriteByte('"')
-	for i := range len(s) {
-		if s[i] == '"' || s[i] == '\\' {
-			b.WriteByte('\\')
+	for {
+		i := strings.IndexAny(s, `"\`)
+		if i < 0 {
+			break
 		}
+		b.WriteString(s[:i])
+		b.WriteByte('\\')
 		b.WriteByte(s[i])
+		s = s[i+1:]
 	}
+	b.WriteString(s)
 	b.WriteByte('"')
 }

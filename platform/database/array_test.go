@@ -47,26 +47,26 @@ func TestManyBytesAreParametersOfTheirOwn(t *testing.T) {
 		r := NewRows("id uuid", "body bytea", "n bigint")
 		r.Add("a", make([]byte, size), 1)
 		r.Add("b", []byte{1}, 2)
-		text, args := unnest(r, []any{"first"})
+		text, args, fixed := unnest(r, []any{"first"})
 		require.Equal(t, strings.Count(text, "$"), len(args)-1)
+		require.Equal(t, size < largeBytes, fixed, "whether the same text serves other rows")
 		return text
 	}
 	require.Equal(t, "SELECT"+" * FROM unnest($2::uuid[], $3::bytea[], $4::bigint[])", render(largeBytes-1))
 	require.Equal(t, "SELECT"+" * FROM unnest($2::uuid[], ARRAY[$3::bytea,$4::bytea], $5::bigint[])", render(largeBytes))
 }
 
-func TestRowsAreCutToWhatOneStatementTakes(t *testing.T) {
+func TestRowsAreCutToNumbersThatArePrepared(t *testing.T) {
 	for _, test := range []struct {
-		name      string
-		rows, max int
-		want      []int
+		name string
+		rows int
+		want []int
 	}{
-		{"no rows, no statement", 0, 6, nil},
-		{"no bound, one statement", 5, 0, []int{5}},
-		{"as many cells as fit", 3, 6, []int{3}},
-		{"one more needs another", 4, 6, []int{3, 1}},
-		{"half a row does not fit", 4, 7, []int{3, 1}},
-		{"one row always fits", 2, 1, []int{1, 1}},
+		{"no rows, no statement", 0, nil},
+		{"one", 1, []int{1}},
+		{"a power of two goes whole", 64, []int{64}},
+		{"the greatest goes first", 7, []int{4, 2, 1}},
+		{"no part is larger than the bound", 2*maxRows + 3, []int{maxRows, maxRows, 2, 1}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			r := NewRows("id uuid", "n bigint")
@@ -75,7 +75,7 @@ func TestRowsAreCutToWhatOneStatementTakes(t *testing.T) {
 			}
 			var sizes []int
 			next := 0
-			for _, part := range r.parts(test.max) {
+			for _, part := range powersOfTwo(r) {
 				sizes = append(sizes, part.Len())
 				for _, n := range part.values[1] {
 					require.Equal(t, next, n)
@@ -85,6 +85,29 @@ func TestRowsAreCutToWhatOneStatementTakes(t *testing.T) {
 			require.Equal(t, test.want, sizes)
 		})
 	}
+}
+
+func TestTheNumberOfRowsIsRoundedUp(t *testing.T) {
+	render := func(rows int) (string, []any, bool) {
+		r := NewRows("id uuid", "n bigint")
+		for range rows {
+			r.Add("a", 1)
+		}
+		return valuesList(r, []any{"first"})
+	}
+	text, args, fixed := render(3)
+	require.Equal(t, "VALUES (?2,?3),(?4,?5),(?6,?7),(?8,?9)", text)
+	require.Equal(t, []any{"first", "a", 1, "a", 1, "a", 1, nil, nil}, args)
+	require.True(t, fixed)
+	text, _, fixed = render(1)
+	require.Equal(t, "VALUES (?2,?3)", text)
+	require.True(t, fixed)
+	_, args, fixed = render(maxRows)
+	require.Len(t, args, 1+2*maxRows)
+	require.True(t, fixed)
+	_, args, fixed = render(maxRows + 1)
+	require.Len(t, args, 1+2*(maxRows+1), "beyond the bound nothing is added")
+	require.False(t, fixed)
 }
 
 func TestAWrongRowIsAMistakeOfTheProgram(t *testing.T) {

@@ -36,6 +36,17 @@ type DB struct {
 	now     clock.Now
 	write   *sqlx.DB
 	read    *sqlx.DB // the same as write on PostgreSQL
+
+	prepared, preparedReads *statements
+}
+
+func newDB(d Dialect, url string, now clock.Now, write, read *sqlx.DB) *DB {
+	db := &DB{Dialect: d, url: url, now: now, write: write, read: read, prepared: newStatements(write)}
+	db.preparedReads = db.prepared
+	if read != write {
+		db.preparedReads = newStatements(read)
+	}
+	return db
 }
 
 // Open prepares a pool; it does not connect. Its error means that the URL is wrong.
@@ -106,8 +117,18 @@ func (db *DB) Select(ctx context.Context, dest any, query string, args ...any) e
 
 // SelectRows reads all rows of a query that joins v; see Tx.SelectRows.
 func (db *DB) SelectRows(ctx context.Context, dest any, r *Rows, query string, args ...any) error {
-	text, all := db.Dialect.with(r, query, args)
-	return db.Select(ctx, dest, text, all...)
+	text, all, fixed := db.Dialect.with(r, query, args)
+	if !fixed {
+		return db.Select(ctx, dest, text, all...)
+	}
+	stmt := db.preparedReads.of(text)
+	if stmt == nil {
+		db.preparedReads.prepare(ctx)
+		if stmt = db.preparedReads.of(text); stmt == nil {
+			return db.Select(ctx, dest, text, all...)
+		}
+	}
+	return db.Dialect.classify(stmt.SelectContext(ctx, dest, all...))
 }
 
 // Tx is a transaction. What must commit together takes one as a parameter.
@@ -115,6 +136,7 @@ type Tx struct {
 	Dialect Dialect
 	Now     time.Time // the moment the transaction began, by the application's clock
 	tx      *sqlx.Tx
+	db      *DB
 	after   []func()
 }
 
@@ -142,7 +164,7 @@ func (db *DB) inTx(ctx context.Context, fn func(tx *Tx) error) error {
 	}
 	// Also when fn panics: on SQLite all writers would wait for ever. Once committed it does nothing.
 	defer func() { _ = sqlTx.Rollback() }()
-	tx := &Tx{Dialect: db.Dialect, Now: db.now(), tx: sqlTx}
+	tx := &Tx{Dialect: db.Dialect, Now: db.now(), tx: sqlTx, db: db}
 	if err := fn(tx); err != nil {
 		return err
 	}
@@ -152,6 +174,7 @@ func (db *DB) inTx(ctx context.Context, fn func(tx *Tx) error) error {
 	for _, f := range tx.after {
 		f()
 	}
+	db.prepared.prepare(ctx)
 	return nil
 }
 
@@ -180,21 +203,45 @@ func (tx *Tx) Exec(ctx context.Context, query string, args ...any) (int64, error
 // SelectRows is Select for a statement that uses r as the relation v, with r's
 // columns. args are $1, $2 …; r takes the numbers behind them.
 func (tx *Tx) SelectRows(ctx context.Context, dest any, r *Rows, query string, args ...any) error {
-	text, all := tx.Dialect.with(r, query, args)
+	text, all, fixed := tx.Dialect.with(r, query, args)
+	if stmt := tx.stmt(ctx, text, fixed); stmt != nil {
+		return stmt.SelectContext(ctx, dest, all...)
+	}
 	return tx.Select(ctx, dest, text, all...)
 }
 
 // ExecRows is Exec for a statement that uses r as the relation v.
 func (tx *Tx) ExecRows(ctx context.Context, r *Rows, query string, args ...any) (int64, error) {
-	text, all := tx.Dialect.with(r, query, args)
-	return tx.Exec(ctx, text, all...)
+	text, all, fixed := tx.Dialect.with(r, query, args)
+	stmt := tx.stmt(ctx, text, fixed)
+	if stmt == nil {
+		return tx.Exec(ctx, text, all...)
+	}
+	res, err := stmt.ExecContext(ctx, all...)
+	if err != nil {
+		return 0, err
+	}
+	return res.RowsAffected()
 }
 
-// Insert writes all of r into table: in one statement, or on SQLite in as many as
-// its bound on parameters needs. Nothing happens when r is empty.
+// stmt is the prepared statement of a text that comes again; nil for others, and when
+// it is met for the first time.
+func (tx *Tx) stmt(ctx context.Context, text string, fixed bool) *sqlx.Stmt {
+	if !fixed {
+		return nil
+	}
+	stmt := tx.db.prepared.of(text)
+	if stmt == nil {
+		return nil
+	}
+	return tx.tx.StmtxContext(ctx, stmt)
+}
+
+// Insert writes all of r into table: in one statement, or on SQLite in one for each
+// number of rows that is prepared. Nothing happens when r is empty.
 func (tx *Tx) Insert(ctx context.Context, table string, r *Rows) error {
 	cols := strings.Join(r.names(), ", ")
-	for _, part := range r.parts(tx.Dialect.maxCells) {
+	for _, part := range tx.Dialect.parts(r) {
 		_, err := tx.ExecRows(ctx, part, fmt.Sprintf("INSERT INTO %s (%s) SELECT %s FROM v", table, cols, cols))
 		if err != nil {
 			return fmt.Errorf("insert into %s: %w", table, err)

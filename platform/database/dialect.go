@@ -13,9 +13,11 @@ type Dialect struct {
 	LeaseNow   string // the database's clock, for leases alone
 	Like       string // case-insensitive LIKE; use with ESCAPE '\'
 
-	maxCells int // of the rows of one statement; 0 for no bound
-	leaseIn  func(millis string) string
-	relation func(r *Rows, args []any) (string, []any)
+	leaseIn func(millis string) string
+	// relation renders rows, with their parameters behind args. fixed says that the text
+	// comes again with other rows.
+	relation func(r *Rows, args []any) (text string, all []any, fixed bool)
+	parts    func(r *Rows) []*Rows // what one statement each inserts; none of an empty r
 	classify func(error) error
 	// isConflict reports that a transaction lost against another and may be
 	// begun anew; isUnique that a unique constraint refused a row.

@@ -27,6 +27,7 @@ var postgres = Dialect{
 		return "clock_timestamp() + " + millis + " * interval '1 millisecond'"
 	},
 	relation:   unnest,
+	parts:      whole,
 	classify:   classifyPostgres,
 	isConflict: func(err error) bool { return hasCode(err, "40001", "40P01") },
 	isUnique:   func(err error) bool { return hasCode(err, "23505") },
@@ -73,7 +74,7 @@ func openPostgres(cfg Config, now clock.Now) (*DB, error) {
 	db.SetMaxOpenConns(cfg.MaxConnections)
 	db.SetMaxIdleConns(cfg.MaxConnections)
 	db.SetConnMaxIdleTime(5 * time.Minute)
-	return &DB{Dialect: postgres, url: cfg.URL, now: now, write: db, read: db}, nil
+	return newDB(postgres, cfg.URL, now, db, db), nil
 }
 
 func millis(d time.Duration) string { return strconv.FormatInt(d.Milliseconds(), 10) }
@@ -127,8 +128,9 @@ const (
 
 // unnest renders r as arrays, one parameter a column, or one a cell where a column
 // holds many bytes.
-func unnest(r *Rows, args []any) (string, []any) {
+func unnest(r *Rows, args []any) (text string, all []any, fixed bool) {
 	arrays := make([]string, len(r.columns))
+	fixed = true
 	for i, c := range r.columns {
 		if c.Type == Bytes && len(r.values[i]) <= maxParameters && sizeOf(r.values[i]) > largeBytes {
 			cells := make([]string, len(r.values[i]))
@@ -136,13 +138,20 @@ func unnest(r *Rows, args []any) (string, []any) {
 				args = append(args, value)
 				cells[n] = fmt.Sprintf("$%d::bytea", len(args))
 			}
-			arrays[i] = "ARRAY[" + strings.Join(cells, ",") + "]"
+			arrays[i], fixed = "ARRAY["+strings.Join(cells, ",")+"]", false
 			continue
 		}
 		args = append(args, array(c.Type, r.values[i]))
 		arrays[i] = fmt.Sprintf("$%d::%s[]", len(args), c.Type)
 	}
-	return "SELECT * FROM unnest(" + strings.Join(arrays, ", ") + ")", args
+	return "SELECT * FROM unnest(" + strings.Join(arrays, ", ") + ")", args, fixed
+}
+
+func whole(r *Rows) []*Rows {
+	if r.Len() == 0 {
+		return nil
+	}
+	return []*Rows{r}
 }
 
 func sizeOf(values []any) (n int) {

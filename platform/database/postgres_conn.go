@@ -159,6 +159,45 @@ func (c *watchedConn) QueryContext(ctx context.Context, query string, args []dri
 	return c.fullConn.QueryContext(ctx, query, args)
 }
 
+// PrepareContext ends with ctx, and so do the calls of the statement that it gives.
+func (c *watchedConn) PrepareContext(ctx context.Context, query string) (driver.Stmt, error) {
+	defer context.AfterFunc(ctx, c.dialed.giveUp)()
+	stmt, err := c.fullConn.PrepareContext(ctx, query)
+	if err != nil {
+		return nil, err
+	}
+	full, ok := stmt.(fullStmt)
+	if !ok {
+		_ = stmt.Close()
+		return nil, fmt.Errorf("the driver's %T lacks what database/sql may ask of it", stmt)
+	}
+	return &watchedStmt{full, c.dialed}, nil
+}
+
+// fullStmt is what database/sql uses of lib/pq's statement.
+type fullStmt interface {
+	driver.Stmt
+	driver.StmtExecContext
+	driver.StmtQueryContext
+}
+
+type watchedStmt struct {
+	fullStmt
+	dialed *deadlineConn
+}
+
+// ExecContext ends with ctx.
+func (s *watchedStmt) ExecContext(ctx context.Context, args []driver.NamedValue) (driver.Result, error) {
+	defer context.AfterFunc(ctx, s.dialed.giveUp)()
+	return s.fullStmt.ExecContext(ctx, args)
+}
+
+// QueryContext ends with ctx; the rows that it gives have the connection's own deadlines.
+func (s *watchedStmt) QueryContext(ctx context.Context, args []driver.NamedValue) (driver.Rows, error) {
+	defer context.AfterFunc(ctx, s.dialed.giveUp)()
+	return s.fullStmt.QueryContext(ctx, args)
+}
+
 // ResetSession refuses a connection that was given up.
 func (c *watchedConn) ResetSession(ctx context.Context) error {
 	if c.dialed.givenUp() {

@@ -68,22 +68,13 @@ func (r *Rows) Add(values ...any) {
 // Len is the number of rows.
 func (r *Rows) Len() int { return len(r.values[0]) }
 
-// parts cuts r into relations of at most maxCells cells, though one row always
-// fits; 0 is no bound. An empty r has no parts.
-func (r *Rows) parts(maxCells int) []*Rows {
-	size := max(r.Len(), 1)
-	if maxCells > 0 {
-		size = max(maxCells/len(r.columns), 1)
+// slice is the rows from one number to before another.
+func (r *Rows) slice(from, to int) *Rows {
+	part := &Rows{columns: r.columns, values: make([][]any, len(r.columns))}
+	for i, column := range r.values {
+		part.values[i] = column[from:to]
 	}
-	var parts []*Rows
-	for from := 0; from < r.Len(); from += size {
-		part := &Rows{columns: r.columns, values: make([][]any, len(r.columns))}
-		for i, column := range r.values {
-			part.values[i] = column[from:min(from+size, r.Len())]
-		}
-		parts = append(parts, part)
-	}
-	return parts
+	return part
 }
 
 func (r *Rows) names() []string {
@@ -95,7 +86,7 @@ func (r *Rows) names() []string {
 }
 
 // with puts r before query as v. args keep their numbers.
-func (d Dialect) with(r *Rows, query string, args []any) (string, []any) {
-	body, all := d.relation(r, args)
-	return "WITH v (" + strings.Join(r.names(), ", ") + ") AS (" + body + ")\n" + query, all
+func (d Dialect) with(r *Rows, query string, args []any) (text string, all []any, fixed bool) {
+	body, all, fixed := d.relation(r, args)
+	return "WITH v (" + strings.Join(r.names(), ", ") + ") AS (" + body + ")\n" + query, all, fixed
 }

@@ -3,10 +3,13 @@ package database
 import (
 	"database/sql"
 	"fmt"
+	"math/bits"
 	"net/url"
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/jmoiron/sqlx"
@@ -23,13 +26,11 @@ var sqliteDialect = Dialect{
 	Name:     "sqlite",
 	LeaseNow: sqliteNow + `)`,
 	Like:     "LIKE",
-	// SQLite looks parameters up by walking their list, so a statement's time grows
-	// with the square of their number; its bound is 32,766. https://sqlite.org/limits.html
-	maxCells: 500,
 	leaseIn: func(millis string) string {
 		return sqliteNow + `, ((` + millis + `) / 1000.0) || ' seconds')`
 	},
 	relation:   valuesList,
+	parts:      powersOfTwo,
 	classify:   classifySQLite,
 	isConflict: func(err error) bool { return hasResult(err, sqlite3.SQLITE_BUSY) },
 	isUnique: func(err error) bool {
@@ -56,8 +57,7 @@ func openSQLite(cfg Config, now clock.Now) (*DB, error) {
 		return nil, fmt.Errorf("open %s: %w", path, err)
 	}
 	read.SetMaxOpenConns(max(4, runtime.NumCPU()))
-	return &DB{Dialect: sqliteDialect, url: cfg.URL, now: now,
-		write: sqlx.NewDb(write, "sqlite"), read: sqlx.NewDb(read, "sqlite")}, nil
+	return newDB(sqliteDialect, cfg.URL, now, sqlx.NewDb(write, "sqlite"), sqlx.NewDb(read, "sqlite")), nil
 }
 
 // sqliteDSN sets what durability and concurrency need on every connection.
@@ -96,26 +96,55 @@ func classifySQLite(err error) error {
 	return err
 }
 
-// valuesList renders r as VALUES, one parameter a cell.
-func valuesList(r *Rows, args []any) (string, []any) {
+// maxRows is the most rows of a statement that is kept prepared. SQLite takes 32,766
+// parameters in one. https://sqlite.org/limits.html
+const maxRows = 256
+
+// valuesList renders r as VALUES, one parameter a cell. Up to maxRows rows, their number
+// is rounded up to a power of two by rows of NULL, which equal nothing, so that few texts
+// serve all. Parameters are numbered (?7): names ($7) are looked up by walking their
+// list, and a statement's time would grow with the square of their number.
+func valuesList(r *Rows, args []any) (text string, all []any, fixed bool) {
 	if r.Len() == 0 {
-		return "SELECT " + strings.TrimSuffix(strings.Repeat("NULL, ", len(r.columns)), ", ") + " WHERE false", args
+		return "SELECT " + strings.TrimSuffix(strings.Repeat("NULL, ", len(r.columns)), ", ") + " WHERE false", args, false
+	}
+	rows := r.Len()
+	if fixed = rows <= maxRows; fixed {
+		rows = 1 << bits.Len(uint(rows-1)) //nolint:gosec // at least 0
 	}
 	var b strings.Builder
+	b.Grow(16 + rows*len(r.columns)*7)
 	b.WriteString("VALUES ")
-	for row := range r.Len() {
+	all = slices.Grow(slices.Clip(args), rows*len(r.columns))
+	for row := range rows {
+		separator := byte('(')
 		if row > 0 {
-			b.WriteString(", ")
+			b.WriteByte(',')
 		}
-		b.WriteByte('(')
 		for col := range r.columns {
-			if col > 0 {
-				b.WriteString(", ")
+			var cell any
+			if row < r.Len() {
+				cell = r.values[col][row]
 			}
-			args = append(args, r.values[col][row])
-			fmt.Fprintf(&b, "$%d", len(args))
+			all = append(all, cell)
+			b.WriteByte(separator)
+			b.WriteByte('?')
+			b.WriteString(strconv.Itoa(len(all)))
+			separator = ','
 		}
 		b.WriteByte(')')
 	}
-	return b.String(), args
+	return b.String(), all, fixed
+}
+
+// powersOfTwo cuts r so that each part has a number of rows that is kept prepared, and
+// needs no row of NULL.
+func powersOfTwo(r *Rows) []*Rows {
+	var parts []*Rows
+	for from := 0; from < r.Len(); {
+		rows := min(maxRows, 1<<(bits.Len(uint(r.Len()-from))-1)) //nolint:gosec // at least 1
+		parts = append(parts, r.slice(from, from+rows))
+		from += rows
+	}
+	return parts
 }

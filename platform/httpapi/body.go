@@ -25,43 +25,68 @@ const firstRead = 16 << 10
 
 const leaseKey = "httpapi.lease"
 
-// lease is what one request holds of the bytes that all may have in flight.
+// lease is what one request holds of what all together may have in flight.
 type lease struct {
-	gate *semaphore.Weighted
-	held int64
+	bodies, requests *semaphore.Weighted
+	bytes, places    int64
 }
 
 func (l *lease) take(n int64) error {
 	if l == nil {
 		return nil
 	}
-	if !l.gate.TryAcquire(n) {
+	if !l.bodies.TryAcquire(n) {
 		return fault.Unavailable.New("bodies_in_flight", "Too many bytes are being received at the moment.").After(time.Second)
 	}
-	l.held += n
+	l.bytes += n
 	return nil
 }
 
-// lendBodies lets ReadBody take from the gate, and gives back when the request is
+// enter takes a place among the requests that are worked on. One whose body is still
+// on its way has none, so that slow senders keep nobody out.
+func (l *lease) enter() error {
+	if l == nil || l.places > 0 {
+		return nil
+	}
+	if !l.requests.TryAcquire(1) {
+		return fault.Unavailable.New("requests_in_flight", "Too many requests are being worked on at the moment.").After(time.Second)
+	}
+	l.places++
+	return nil
+}
+
+func (l *lease) giveBack() {
+	l.bodies.Release(l.bytes)
+	l.requests.Release(l.places)
+}
+
+// lendBodies lets ReadBody take what it needs, and gives back when the request is
 // over: a body stays in memory until its handler has returned.
 func (s *Server) lendBodies(next echo.HandlerFunc) echo.HandlerFunc {
 	return func(c echo.Context) error {
-		l := &lease{gate: s.bodies}
+		l := &lease{bodies: s.bodies, requests: s.requests}
 		c.Set(leaseKey, l)
-		defer func() { l.gate.Release(l.held) }()
+		defer l.giveBack()
 		return next(c)
 	}
 }
 
 // ReadBody reads the request's body, byte for byte. A body of limit bytes is read, one
 // more is fault.TooLarge; one that breaks off or comes too slowly is fault.Invalid; and
-// fault.Unavailable when all requests together hold too much.
+// fault.Unavailable when all requests together hold too much, or are too many.
 func ReadBody(c echo.Context, limit int64) ([]byte, error) {
-	r := c.Request()
+	l, _ := c.Get(leaseKey).(*lease)
+	body, err := readBody(c.Request(), limit, l)
+	if err != nil {
+		return nil, err
+	}
+	return body, l.enter()
+}
+
+func readBody(r *http.Request, limit int64, l *lease) ([]byte, error) {
 	if r.ContentLength > limit {
 		return nil, tooLarge(limit)
 	}
-	l, _ := c.Get(leaseKey).(*lease)
 	most := limit + 1 // one byte more than is allowed shows that there is more
 	if r.ContentLength >= 0 {
 		most = max(r.ContentLength, 1)

@@ -125,6 +125,44 @@ func TestBodiesInFlightAreBounded(t *testing.T) {
 	require.Equal(t, http.StatusOK, post("/body", 100).status, "also by those that were refused")
 }
 
+func TestRequestsInFlightAreBounded(t *testing.T) {
+	holding, leave := make(chan struct{}), make(chan struct{})
+	h := setup(t, httpapi.Config{RequestsInFlight: 2}, map[string]echo.HandlerFunc{
+		"/hold": func(c echo.Context) error {
+			if _, err := httpapi.ReadBody(c, 1000); err != nil {
+				return err
+			}
+			holding <- struct{}{}
+			<-leave
+			return httpapi.Data(c, http.StatusOK, nil)
+		},
+		"/body": echoBody(1000),
+	})
+	post := func(path string, body io.Reader) answer {
+		return h.do(t, httptest.NewRequest(http.MethodPost, "/api/v1"+path, body))
+	}
+	done, slow := make(chan int, 2), make(chan int, 1)
+	go func() { done <- post("/hold", strings.NewReader("x")).status }()
+	<-holding
+	coming, end := io.Pipe()
+	go func() { slow <- post("/body", coming).status }()
+	_, err := end.Write([]byte("x"))
+	require.NoError(t, err)
+	require.Equal(t, http.StatusOK, post("/body", strings.NewReader("x")).status, "one whose body is still coming holds no place")
+	go func() { done <- post("/hold", strings.NewReader("x")).status }()
+	<-holding
+	refused := post("/body", strings.NewReader("x"))
+	require.Equal(t, http.StatusServiceUnavailable, refused.status, "one more than there is room for")
+	require.Equal(t, "DEPENDENCY_UNAVAILABLE", refused.body.Error.Code)
+	require.Equal(t, "1", refused.header.Get("Retry-After"))
+	close(leave)
+	require.Equal(t, http.StatusOK, <-done)
+	require.Equal(t, http.StatusOK, <-done)
+	require.NoError(t, end.Close())
+	require.Equal(t, http.StatusOK, <-slow, "its place was free by then")
+	require.Equal(t, http.StatusOK, post("/body", strings.NewReader("x")).status, "every place was given back")
+}
+
 func TestDecodeJSON(t *testing.T) {
 	type order struct {
 		Reason string `json:"reason"`

@@ -27,6 +27,7 @@ const (
 	defaultWriteTimeout = 60 * time.Second // counts from the header, so it covers a slow body and the answer
 	defaultIdleTimeout  = 120 * time.Second
 	defaultBodyBytes    = 256 << 20
+	defaultRequests     = 2048
 	readHeaderTimeout   = 10 * time.Second
 	maxHeaderBytes      = 64 << 10
 )
@@ -41,6 +42,7 @@ type Config struct {
 	WriteTimeout      time.Duration // from a request's header to the end of its answer; 60 s
 	IdleTimeout       time.Duration // between two requests of a connection; 120 s
 	BodyBytesInFlight int64         // of all requests together; 256 MiB
+	RequestsInFlight  int64         // whose bodies have come and that are worked on; 2048
 }
 
 // Deps is what the server needs from the outside.
@@ -62,6 +64,7 @@ type Server struct {
 	echo     *echo.Echo
 	http     *http.Server
 	bodies   *semaphore.Weighted
+	requests *semaphore.Weighted
 	listener net.Listener
 	draining atomic.Bool
 }
@@ -72,12 +75,14 @@ func New(cfg Config, d Deps) *Server {
 	cfg.WriteTimeout = or(cfg.WriteTimeout, defaultWriteTimeout)
 	cfg.IdleTimeout = or(cfg.IdleTimeout, defaultIdleTimeout)
 	cfg.BodyBytesInFlight = or(cfg.BodyBytesInFlight, defaultBodyBytes)
+	cfg.RequestsInFlight = or(cfg.RequestsInFlight, defaultRequests)
 	if d.AuthFailed == nil {
 		d.AuthFailed = func(string, string) {}
 	}
 	s := &Server{
 		cfg: cfg, log: d.Log, now: d.Now, failed: d.AuthFailed,
 		echo: echo.New(), bodies: semaphore.NewWeighted(cfg.BodyBytesInFlight),
+		requests: semaphore.NewWeighted(cfg.RequestsInFlight),
 	}
 	s.echo.HideBanner = true
 	s.echo.HidePort = true

@@ -58,6 +58,8 @@ func postgresScenarios() []scenario {
 			})},
 		{name: "postgres-hung", about: "PostgreSQL stands still for twenty seconds: connections stand, nothing answers", refuses: true, repeats: true,
 			inject: hung(20*time.Second, postgres)},
+		{name: "postgres-hung-crowd", about: "the same with room for 200 requests: the rest are refused at once, and memory stays flat", refuses: true, repeats: true,
+			env: []string{"MAX_INFLIGHT_REQUESTS=200"}, memory: 150 << 20, inject: hung(20*time.Second, postgres)},
 	}
 }
 

@@ -25,8 +25,9 @@ type receiver struct {
 	name     string // of the scenario; deliveries of another are not its own
 	ledger   *ledger
 	callback *behaviour
-	down     bool // refuses everything with 503
-	misled   int  // requests to where a redirect points
+	down     bool   // refuses everything with 503
+	deaf     string // the path that never answers
+	misled   int    // requests to where a redirect points
 }
 
 func newReceiver() (*receiver, error) {
@@ -37,6 +38,7 @@ func newReceiver() (*receiver, error) {
 	r := &receiver{url: "http://" + listener.Addr().String()}
 	mux := http.NewServeMux()
 	mux.HandleFunc("POST /acme", r.deliver)
+	mux.HandleFunc("POST /acme/{neighbour}", r.deliver)
 	mux.HandleFunc("/elsewhere", func(http.ResponseWriter, *http.Request) {
 		r.mu.Lock()
 		defer r.mu.Unlock()
@@ -54,7 +56,7 @@ func (r *receiver) close() { _ = r.server.Close() }
 func (r *receiver) serve(name string, l *ledger, b *behaviour) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.name, r.ledger, r.callback, r.down, r.misled = name, l, b, false, 0
+	r.name, r.ledger, r.callback, r.down, r.deaf, r.misled = name, l, b, false, "", 0
 }
 
 // led is how many requests came to where a redirect points.
@@ -70,6 +72,12 @@ func (r *receiver) setDown(down bool) {
 	r.down = down
 }
 
+func (r *receiver) setDeaf(path string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.deaf = path
+}
+
 func (r *receiver) deliver(w http.ResponseWriter, req *http.Request) {
 	body, err := io.ReadAll(req.Body)
 	if err != nil {
@@ -81,10 +89,14 @@ func (r *receiver) deliver(w http.ResponseWriter, req *http.Request) {
 	_ = json.Unmarshal(body, &event)
 	webhookID := req.Header.Get("Webhook-Id")
 	r.mu.Lock()
-	l, name, callback, down := r.ledger, r.name, r.callback, r.down
+	l, name, callback, down, deaf := r.ledger, r.name, r.callback, r.down, r.deaf
 	r.mu.Unlock()
 	if !strings.HasPrefix(event.ExternalEventID, name+"-") {
 		return // an example, or a straggler of another scenario
+	}
+	if req.URL.Path == deaf {
+		hang(w, req)
+		return
 	}
 	if down {
 		l.took(event.ExternalEventID, webhookID, false, false)

@@ -79,6 +79,9 @@ func (r *run) result(err error) result {
 	for _, p := range append(got.ended, panics(r.dir)...) {
 		miss("%s", p)
 	}
+	if r.memory > 0 && (r.peak == 0 || r.peak > r.memory) {
+		miss("serve had %d MB in memory; the bar is %d MB", r.peak>>20, r.memory>>20)
+	}
 	if r.treatment != nil {
 		got.faults = append(got.faults, r.treatment.complaints(r.receiver.led())...)
 	}

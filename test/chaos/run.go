@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"integration-gateway/platform/clock"
+	"integration-gateway/test/rig"
 )
 
 const managementKey = "chaos-management-key-5f0c2b7e"
@@ -26,7 +27,8 @@ type run struct {
 	treatment        *behaviour // nil when every delivery is an ordinary one
 	supervisor       *supervisor
 	serving, working []*process
-	base             int // events that were there before
+	peak             int64 // bytes that the first serve had in memory at most
+	base             int   // events that were there before
 
 	mu        sync.Mutex
 	awayAt    time.Time
@@ -79,6 +81,7 @@ func (r *run) play(ctx context.Context) error {
 	if err := r.ended(ctx); err != nil {
 		return err
 	}
+	r.peak = rig.PeakMemory(r.serving[0].pid())
 	return r.audit(ctx)
 }
 
@@ -88,7 +91,7 @@ func (r *run) storm(ctx context.Context) error {
 	for i, p := range r.serving {
 		targets[i] = p.url
 	}
-	s := newSender(r.ledger, r.name, targets)
+	s := newSender(r.ledger, r.name, targets, r.source)
 	sending, stop := context.WithCancel(ctx)
 	sent := make(chan struct{})
 	go func() { defer close(sent); s.send(sending) }()
@@ -205,6 +208,11 @@ func (r *run) start(ctx context.Context) error {
 	}
 	if _, err := r.command(ctx, nil, "seed", "--callback-base", r.receiver.url); err != nil {
 		return err
+	}
+	if r.furnish != nil {
+		if err := r.furnish(ctx, r); err != nil {
+			return err
+		}
 	}
 	for i := range max(r.serves, 1) {
 		if err := r.launch("serve", i, []string{"serve"}, "APP_PORT"); err != nil {

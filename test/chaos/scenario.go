@@ -20,6 +20,10 @@ type scenario struct {
 
 	// prepare runs on the empty database, before it is migrated.
 	prepare func(context.Context, *run) error
+	// furnish runs on the seeded database, before the gateway's processes start.
+	furnish func(context.Context, *run) error
+	// source names where the webhook of a number is sent; nil sends all to acme.
+	source func(n int64) string
 	// inject breaks something and mends it: it calls r.away when the fault begins and
 	// r.back as soon as what failed answers again.
 	inject func(context.Context, *run) error
@@ -30,6 +34,7 @@ type scenario struct {
 	accepts bool          // webhooks are accepted while it lasts
 	refuses bool          // webhooks are answered 503 with Retry-After while it lasts
 	silence time.Duration // the bar, where it is another than flowsAgain
+	memory  int64         // bytes that a serve may have had in memory at most; 0 for no bar
 	late    bool          // what it destroyed comes back later: silence counts only while webhooks are sent
 }
 
@@ -57,7 +62,7 @@ const (
 
 func catalog() []scenario {
 	return slices.Concat(processScenarios(), rabbitmqScenarios(), postgresScenarios(), redisScenarios(),
-		networkScenarios(), callbackScenarios(false), embeddedScenarios(), callbackScenarios(true))
+		networkScenarios(), isolationScenarios(), callbackScenarios(false), embeddedScenarios(), callbackScenarios(true))
 }
 
 // lasting keeps a fault up for d.

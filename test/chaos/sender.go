@@ -33,14 +33,18 @@ type sender struct {
 	ledger  *ledger
 	name    string // makes the events' ids unique
 	targets []string
+	source  func(n int64) string
 	client  *http.Client
 	turn    atomic.Uint64
 	sent    atomic.Int64
 	open    sync.WaitGroup
 }
 
-func newSender(l *ledger, name string, targets []string) *sender {
-	return &sender{ledger: l, name: name, targets: targets, client: &http.Client{
+func newSender(l *ledger, name string, targets []string, source func(int64) string) *sender {
+	if source == nil {
+		source = func(int64) string { return "acme" }
+	}
+	return &sender{ledger: l, name: name, targets: targets, source: source, client: &http.Client{
 		Timeout:   sendTimeout,
 		Transport: &http.Transport{MaxIdleConnsPerHost: 256, IdleConnTimeout: 10 * time.Second},
 	}}
@@ -89,7 +93,7 @@ func (s *sender) insist(ctx context.Context, external string, n int64) {
 	pause := firstPause
 	for {
 		began := clock.System()
-		a, eventID := s.post(ctx, body, signature)
+		a, eventID := s.post(ctx, s.source(n), body, signature)
 		a.at = clock.System()
 		a.took = a.at.Sub(began)
 		if ctx.Err() != nil && eventID == "" {
@@ -107,9 +111,9 @@ func jittered(d time.Duration) time.Duration {
 	return d/2 + time.Duration(rand.Float64()*float64(d)) //nolint:gosec // jitter
 }
 
-func (s *sender) post(ctx context.Context, body []byte, signature string) (a answer, eventID string) {
+func (s *sender) post(ctx context.Context, source string, body []byte, signature string) (a answer, eventID string) {
 	target := s.targets[s.turn.Add(1)%uint64(len(s.targets))]
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, target+"/api/v1/webhooks/acme", bytes.NewReader(body))
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, target+"/api/v1/webhooks/"+source, bytes.NewReader(body))
 	if err != nil {
 		return answer{}, ""
 	}

@@ -15,7 +15,7 @@ import (
 )
 
 // The bounds of an expression: its length, its nesting, and what it may cost in the
-// language's own units, of which a million take some tenths of a second.
+// language's own units, of which a million take about 50 ms.
 const (
 	MaxBytes      = 4096
 	maxNesting    = 100
