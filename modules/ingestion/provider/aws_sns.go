@@ -32,7 +32,7 @@ func awsSNS() Spec {
 				"In the SNS console open the topic, then Create subscription. Protocol: HTTPS. Endpoint: <URL>. Leave raw message delivery off.",
 				"With the option confirmSubscriptions the gateway confirms the subscription by itself. Without it, open the SubscribeURL that the audit entry webhook.handshake shows.",
 			},
-			Secret: "the topic's ARN (arn:aws:sns:<region>:<account>:<name>)",
+			Paste: "the topic's ARN (arn:aws:sns:<region>:<account>:<name>)",
 		},
 		Verify:       snsSignature{},
 		Tolerance:    24 * time.Hour, // of publishing; SNS tries for hours

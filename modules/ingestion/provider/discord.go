@@ -29,7 +29,7 @@ func discord() Spec {
 				"Webhooks: enter <URL> as the Endpoint, turn Events on, choose them and save; Discord sends a ping at once.",
 				"For interactions enter the same URL as the Interactions Endpoint URL under General Information.",
 			},
-			Secret: "the application's Public Key, 64 hex digits",
+			Paste: "the application's Public Key, 64 hex digits",
 		},
 		Verify:      scheme,
 		Tolerance:   5 * time.Minute,

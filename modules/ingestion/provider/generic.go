@@ -32,7 +32,7 @@ func generic() Spec {
 				"Write the definition as the integration's option generic; docs/providers.md has an example.",
 				"Enter <URL> as the webhook's address at the sender.",
 			},
-			Secret: "what the scheme needs: the key of an HMAC, the token, user:password for basic, or whsec_… for standard-webhooks",
+			Paste: "what the scheme needs: the key of an HMAC, the token, user:password for basic, or whsec_… for standard-webhooks",
 		},
 		Verify:    undefined{},
 		Normalize: func(Request) ([]Event, error) { return nil, refuse(NoMatch, "the integration has no definition") },
@@ -200,7 +200,7 @@ type Named struct {
 
 // Spec checks the definition. Its errors name the provider and the field.
 func (n Named) Spec() (Spec, error) {
-	s, err := n.Definition.spec(n.Name, "providers."+n.Name)
+	s, err := n.spec(n.Name, "providers."+n.Name)
 	if err != nil {
 		return Spec{}, err
 	}
@@ -208,7 +208,7 @@ func (n Named) Spec() (Spec, error) {
 	if s.Title == "" {
 		s.Title = n.Name
 	}
-	s.Guide = Guide{Steps: []string{fmt.Sprintf("Enter <URL> as the webhook's address at %s.", s.Title)}, Secret: "what the definition's scheme needs"}
+	s.Guide = Guide{Steps: []string{fmt.Sprintf("Enter <URL> as the webhook's address at %s.", s.Title)}, Paste: "what the definition's scheme needs"}
 	return s, s.check()
 }
 

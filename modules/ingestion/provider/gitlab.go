@@ -26,7 +26,7 @@ func gitlab() Spec {
 				"URL: <URL>. Copy the signing token (whsec_…) into the integration; an older GitLab has only the secret token, which you make up.",
 				"Choose the events and save, then press Test.",
 			},
-			Secret: "the webhook's signing token (whsec_…), or its secret token",
+			Paste: "the webhook's signing token (whsec_…), or its secret token",
 		},
 		Verify:    AnyOf{Standard{Prefixes: []string{"webhook-"}}, SharedToken{Header: "X-Gitlab-Token"}},
 		Tolerance: 5 * time.Minute,

@@ -25,7 +25,7 @@ func hubspot() Spec {
 				"Create the subscriptions and activate them.",
 				"Copy the client secret from the app's Auth page into the integration.",
 			},
-			Secret: "the app's client secret",
+			Paste: "the app's client secret",
 		},
 		Verify: HMAC{Hash: sha256.New, Signed: Signed{
 			Header: "X-HubSpot-Signature-v3", Encoding: Base64, Over: over("{method}{url}{body}{timestamp}"),

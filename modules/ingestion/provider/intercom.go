@@ -19,7 +19,7 @@ func intercom() Spec {
 				"Endpoint URL: <URL>. Choose the topics and save.",
 				"Copy the client secret from Basic information into the integration.",
 			},
-			Secret: "the app's client secret",
+			Paste: "the app's client secret",
 		},
 		Verify: HMAC{Hash: sha1.New, Signed: Signed{Header: "X-Hub-Signature", Prefix: "sha1="}},
 		Normalize: Mapping{

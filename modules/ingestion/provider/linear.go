@@ -22,7 +22,7 @@ func linear() Spec {
 				"URL: <URL>. Choose what to be told of and save.",
 				"Copy the signing secret (lin_wh_…) into the integration.",
 			},
-			Secret: "the webhook's signing secret (lin_wh_…)",
+			Paste: "the webhook's signing secret (lin_wh_…)",
 		},
 		Verify: HMAC{Hash: sha256.New, Signed: Signed{
 			Header: "Linear-Signature", Time: Timestamp{Field: "webhookTimestamp", Unit: Milliseconds},

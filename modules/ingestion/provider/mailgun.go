@@ -30,7 +30,7 @@ func mailgun() Spec {
 				"Open Sending, then Webhooks, choose the domain, then Add webhook with <URL> for each event.",
 				"Copy the HTTP webhook signing key from Settings, API security, into the integration.",
 			},
-			Secret: "the HTTP webhook signing key",
+			Paste: "the HTTP webhook signing key",
 		},
 		Verify:    mailgunSignature{},
 		Tolerance: 12 * time.Hour,

@@ -23,7 +23,7 @@ func paddle() Spec {
 				"Notification type: Webhook. URL: <URL>. Choose the events and save.",
 				"Edit the destination and copy its secret key (pdl_ntfset_…) into the integration.",
 			},
-			Secret: "the destination's secret key (pdl_ntfset_…), all of it",
+			Paste: "the destination's secret key (pdl_ntfset_…), all of it",
 		},
 		Verify: HMAC{Hash: sha256.New, Signed: Signed{
 			Header: "Paddle-Signature", Separator: ";", Prefix: "h1=", Over: over("{timestamp}:{body}"), Time: Timestamp{Item: "ts="},

@@ -83,9 +83,9 @@ type Spec struct {
 
 // Guide tells an operator how to set the provider up.
 type Guide struct {
-	Docs   string   // the provider's own page about its signatures
-	Steps  []string // where to click and what to paste, in order
-	Secret string   // which text is the integration's secret
+	Docs  string   // the provider's own page about its signatures
+	Steps []string // where to click and what to paste, in order
+	Paste string   // which of its texts is the integration's secret
 }
 
 // Verifier checks a request against every active secret, in constant time.

@@ -25,7 +25,7 @@ func sendgrid() Spec {
 				"Under Security features turn on Signature Verification and save; the page then shows the Verification Key.",
 				"Copy the Verification Key into the integration.",
 			},
-			Secret: "the webhook's Verification Key, a public key in base64",
+			Paste: "the webhook's Verification Key, a public key in base64",
 		},
 		Verify:      scheme,
 		Tolerance:   25 * time.Hour,

@@ -26,7 +26,7 @@ func slack() Spec {
 				"Event Subscriptions: turn events on, enter <URL> as the Request URL (Slack tries it at once), choose the bot events and save.",
 				"Slash Commands and Interactivity: enter the same URL.",
 			},
-			Secret: "the app's Signing Secret",
+			Paste: "the app's Signing Secret",
 		},
 		Verify: HMAC{Hash: sha256.New, Signed: Signed{
 			Header: "X-Slack-Signature", Prefix: "v0=", Over: over("v0:{timestamp}:{body}"), Time: Timestamp{Header: "X-Slack-Request-Timestamp"},

@@ -19,7 +19,7 @@ func square() Spec {
 				"Notification URL: <URL>, exactly as the integration's publicUrl has it. Choose the events and save.",
 				"Copy the subscription's Signature key into the integration.",
 			},
-			Secret: "the subscription's Signature key",
+			Paste: "the subscription's Signature key",
 		},
 		Verify: HMAC{Hash: sha256.New, Signed: Signed{
 			Header: "X-Square-Hmacsha256-Signature", Encoding: Base64, Over: over("{url}{body}"),

@@ -21,7 +21,7 @@ func standardWebhooks() Spec {
 				"Where the service manages webhooks, add an endpoint with <URL>.",
 				"Copy the endpoint's signing secret (whsec_…), or the service's public key (whpk_…), into the integration.",
 			},
-			Secret: "the endpoint's signing secret (whsec_…), or the service's public key (whpk_…)",
+			Paste: "the endpoint's signing secret (whsec_…), or the service's public key (whpk_…)",
 		},
 		Verify:      scheme,
 		Tolerance:   5 * time.Minute,

@@ -18,7 +18,7 @@ func typeform() Spec {
 				"Open the form, then Connect, then Webhooks, then Add a webhook with <URL>.",
 				"Edit the webhook, enter a long random Secret of your own, the same as the integration's, and turn the webhook on.",
 			},
-			Secret: "the webhook's Secret, which you make up",
+			Paste: "the webhook's Secret, which you make up",
 		},
 		Verify: HMAC{Hash: sha256.New, Signed: Signed{Header: "Typeform-Signature", Prefix: "sha256=", Encoding: Base64}},
 		Normalize: Mapping{

@@ -24,7 +24,7 @@ func zendesk() Spec {
 				"Choose the Zendesk events, or a trigger or automation. Endpoint URL: <URL>. Request method: POST. Request format: JSON.",
 				"On the webhook's page choose Reveal secret and copy it into the integration.",
 			},
-			Secret: "the webhook's signing secret, as it is shown",
+			Paste: "the webhook's signing secret, as it is shown",
 		},
 		Verify: HMAC{Hash: sha256.New, Signed: Signed{
 			Header: "X-Zendesk-Webhook-Signature", Encoding: Base64, Over: over("{timestamp}{body}"),
