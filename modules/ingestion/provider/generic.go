@@ -5,12 +5,14 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"regexp"
 	"strings"
 
 	"github.com/theory/jsonpath"
 	"github.com/theory/jsonpath/spec"
 	"golang.org/x/net/http/httpguts"
 
+	"integration-gateway/platform/fault"
 	"integration-gateway/platform/secret"
 )
 
@@ -190,6 +192,8 @@ func printable(text string) bool {
 	return !strings.ContainsFunc(text, func(c rune) bool { return c < ' ' || c > '~' })
 }
 
+var definedName = regexp.MustCompile(`^[a-z0-9][a-z0-9_-]{0,63}$`)
+
 // Named is a provider that the configuration defines under a name.
 type Named struct {
 	Name  string `json:"-"`
@@ -200,6 +204,9 @@ type Named struct {
 
 // Spec checks the definition. Its errors name the provider and the field.
 func (n Named) Spec() (Spec, error) {
+	if !definedName.MatchString(n.Name) {
+		return Spec{}, fault.Invalid.New("wrong_definition", "A provider is named with lower-case letters, digits, - and _, at most 64.").At("providers." + n.Name)
+	}
 	s, err := n.spec(n.Name, "providers."+n.Name)
 	if err != nil {
 		return Spec{}, err
