@@ -15,7 +15,7 @@ func acme() Spec {
 		Title: "Acme",
 		Help:  "Acme signs each body with the shared secret: x-acme-signature is the HMAC-SHA256 of the raw body in hex.",
 		Guide: Guide{
-			Steps: []string{"At Acme, enter the gateway's address /api/v1/webhooks/<source> as the webhook's URL.", "Copy the signing secret into the integration."},
+			Steps: []string{"At Acme, enter <URL> as the webhook's URL.", "Copy the signing secret into the integration."},
 			Paste: "the signing secret",
 		},
 		Verify: HMAC{Hash: sha256.New, Signed: Signed{

@@ -39,9 +39,9 @@ func awsSNS() Spec {
 		Unsigned:     "The signature is over Message, MessageId, Subject, Timestamp, TopicArn, Type and, while confirming, SubscribeURL and Token; over no other member.",
 		ContentTypes: []string{"text/plain"},
 		CheckSecret:  snsTopic,
-		Normalize: Mapping{
+		Events: Mapping{
 			ID: field("MessageId"), Type: field("Type"), Subject: firstOf(field("Subject"), field("TopicArn")), Time: at(RFC3339, field("Timestamp")),
-		}.normalizer(snsName),
+		},
 		Handshake: snsHandshake,
 		Confirms:  true,
 	}

@@ -34,13 +34,13 @@ func discord() Spec {
 		Verify:      scheme,
 		Tolerance:   5 * time.Minute,
 		CheckSecret: scheme.CheckSecret,
-		Normalize: Mapping{
+		Events: Mapping{
 			ID:         field("id"),
 			IDOptional: true, // events have none of their own: that in their data is the thing's, not the event's
 			Type:       firstOf(field("event.type"), joined(".", interaction, field("data.name"))),
 			Subject:    firstOf(field("event.data.user.id"), field("event.data.user_id"), field("member.user.id"), field("user.id")),
 			Time:       at(RFC3339, discordTime),
-		}.normalizer("discord"),
+		},
 		Handshake:   discordPing,
 		Acknowledge: discordAcknowledge,
 		Samples: []Sample{

@@ -24,11 +24,11 @@ func github() Spec {
 		},
 		Verify:       HMAC{Hash: sha256.New, Signed: Signed{Header: "X-Hub-Signature-256", Prefix: "sha256="}},
 		ContentTypes: []string{formType},
-		Normalize: Mapping{
+		Events: Mapping{
 			ID:      header("X-GitHub-Delivery"),
 			Type:    joined(".", header("X-GitHub-Event"), field("action")),
 			Subject: firstOf(field("repository.full_name"), field("organization.login")),
-		}.normalizer("github"),
+		},
 		Samples: []Sample{
 			{
 				Type:   "pull_request.opened",

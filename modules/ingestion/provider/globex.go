@@ -15,7 +15,7 @@ func globex() Spec {
 		Title: "Globex",
 		Help:  "Globex sends the shared secret as it is in x-globex-token.",
 		Guide: Guide{
-			Steps: []string{"At Globex, enter the gateway's address /api/v1/webhooks/<source> as the webhook's URL.", "Copy the shared token into the integration."},
+			Steps: []string{"At Globex, enter <URL> as the webhook's URL.", "Copy the shared token into the integration."},
 			Paste: "the shared token",
 		},
 		Verify:    SharedToken{Header: header},

@@ -33,13 +33,13 @@ func hubspot() Spec {
 		}},
 		Tolerance: 5 * time.Minute,
 		SignsURL:  true,
-		Normalize: Mapping{
+		Events: Mapping{
 			ID:      joined(":", field("eventId"), field("subscriptionType"), field("occurredAt")),
 			Type:    field("subscriptionType"),
 			Subject: field("objectId"),
 			Time:    at(Milliseconds, field("occurredAt")),
 			Items:   true,
-		}.normalizer("hubspot"),
+		},
 		Samples: []Sample{{
 			Type: "contact.creation",
 			Body: `[{"eventId":$MILLIS,"subscriptionId":12345,"portalId":62515,"occurredAt":$MILLIS,"subscriptionType":"contact.creation","attemptNumber":0,"objectId":123,"changeSource":"CRM","changeFlag":"NEW","appId":54321,"sample":"$ID"},` +

@@ -28,12 +28,12 @@ func linear() Spec {
 			Header: "Linear-Signature", Time: Timestamp{Field: "webhookTimestamp", Unit: Milliseconds},
 		}},
 		Tolerance: 60 * time.Second,
-		Normalize: Mapping{
+		Events: Mapping{
 			ID:      header("Linear-Delivery"),
 			Type:    joined(".", firstOf(field("type"), header("Linear-Event")), field("action")),
 			Subject: firstOf(field("data.identifier"), field("data.id")),
 			Time:    at(RFC3339, field("createdAt")),
-		}.normalizer("linear"),
+		},
 		Samples: []Sample{{
 			Type:   "Issue.update",
 			Header: map[string]string{"Linear-Delivery": "$ID", "Linear-Event": "Issue"},

@@ -29,9 +29,9 @@ func paddle() Spec {
 			Header: "Paddle-Signature", Separator: ";", Prefix: "h1=", Over: over("{timestamp}:{body}"), Time: Timestamp{Item: "ts="},
 		}},
 		Tolerance: 300 * time.Second,
-		Normalize: Mapping{
+		Events: Mapping{
 			ID: field("event_id"), Type: field("event_type"), Subject: field("data.id"), Time: at(RFC3339, field("occurred_at")),
-		}.normalizer("paddle"),
+		},
 		Samples: []Sample{{
 			Type: "transaction.completed",
 			Body: `{"event_id":"evt_$ID","event_type":"transaction.completed","occurred_at":"$NOW","notification_id":"ntf_$ID","data":{"id":"txn_01hv8wptq8987qeep44cyrewp9","status":"completed","currency_code":"USD"}}`,

@@ -34,9 +34,9 @@ func paypal() Spec {
 		Verify:    paypalSignature{},
 		Tolerance: 4 * 24 * time.Hour, // PayPal tries for three days
 		Unsigned:  "Of the body a CRC-32 is signed, which finds accidents and not a forger who has seen a signed request.",
-		Normalize: Mapping{
+		Events: Mapping{
 			ID: field("id"), Type: field("event_type"), Subject: field("resource.id"), Time: at(RFC3339, field("create_time")),
-		}.normalizer("paypal"),
+		},
 	}
 }
 

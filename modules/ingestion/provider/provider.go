@@ -56,8 +56,10 @@ type Spec struct {
 	// ContentTypes are those of its bodies besides JSON.
 	ContentTypes []string
 
-	// Normalize maps a verified request to its events, at least one. Its errors are
-	// fault.Invalid and name the field.
+	// Events says where a request holds what its events are made of.
+	Events Mapping
+	// Normalize maps a verified request to its events, at least one, where Events does not
+	// say how. Its errors are fault.Invalid and name the field.
 	Normalize func(Request) ([]Event, error)
 	// Handshake answers a verified request that is no event, such as a test of the
 	// address; nil when the request is to be stored. It may be nil itself.
@@ -180,6 +182,14 @@ func (s Spec) SecretMistake(v secret.Value) error {
 		return fault.Invalid.New("bad_secret", "This is no secret of %s: %s.", s.Title, err).At("secrets")
 	}
 	return nil
+}
+
+// complete is the spec with what follows from the rest of it.
+func (s Spec) complete() Spec {
+	if s.Normalize == nil && s.Events.Type.find != nil {
+		s.Normalize = s.Events.normalizer(s.Name)
+	}
+	return s
 }
 
 // check refuses, with a sentence, what cannot work.

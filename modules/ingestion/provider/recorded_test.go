@@ -272,8 +272,8 @@ func TestBothEdgesOfTheToleranceOfARecording(t *testing.T) {
 			require.Equal(t, string(OutsideTolerance), reason(err), "%s", c.off)
 			require.Contains(t, fault.As(err).Detail(), c.detail)
 		}
-		any := 0
-		lenient, err := Builtin().Configure(r.provider, Options{ToleranceSeconds: &any})
+		none := 0
+		lenient, err := Builtin().Configure(r.provider, Options{ToleranceSeconds: &none})
 		require.NoError(t, err)
 		req := r.request(t)
 		req.ReceivedAt = match.SignedAt.Add(30 * 24 * time.Hour)

@@ -30,11 +30,11 @@ func sendgrid() Spec {
 		Verify:      scheme,
 		Tolerance:   25 * time.Hour,
 		CheckSecret: scheme.CheckSecret,
-		Normalize: Mapping{
+		Events: Mapping{
 			ID: field("sg_event_id"), IDOptional: true,
 			Type: field("event"), Subject: firstOf(field("email"), field("sg_message_id")), Time: at(Seconds, field("timestamp")),
 			Items: true,
-		}.normalizer("sendgrid"),
+		},
 		Samples: []Sample{{
 			Type: "delivered",
 			Body: `[{"email":"example@test.com","timestamp":$UNIX,"event":"processed","category":["cat facts"],"sg_event_id":"processed_$ID","sg_message_id":"14c5d75ce93.dfd.64b469.filter0001.16648.5515E0B88.0"},` +

@@ -23,12 +23,12 @@ func shopify() Spec {
 			Paste: "the app's client secret, or the secret shown under Settings, Notifications, Webhooks",
 		},
 		Verify: HMAC{Hash: sha256.New, Signed: Signed{Header: "X-Shopify-Hmac-Sha256", Encoding: Base64}},
-		Normalize: Mapping{
+		Events: Mapping{
 			ID:      firstOf(joined(":", header("X-Shopify-Event-Id"), header("X-Shopify-Topic")), header("X-Shopify-Webhook-Id")),
 			Type:    header("X-Shopify-Topic"),
 			Subject: firstOf(field("admin_graphql_api_id"), field("id")),
 			Time:    at(RFC3339, header("X-Shopify-Triggered-At")),
-		}.normalizer("shopify"),
+		},
 		Samples: []Sample{
 			{
 				Type:   "orders/create",

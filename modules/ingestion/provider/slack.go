@@ -33,13 +33,13 @@ func slack() Spec {
 		}},
 		Tolerance:    300 * time.Second,
 		ContentTypes: []string{formType},
-		Normalize: Mapping{
+		Events: Mapping{
 			ID:         firstOf(field("event_id"), field("trigger_id")),
 			IDOptional: true, // some interactions have none
 			Type:       firstOf(field("event.type"), slashCommand, field("type")),
 			Subject:    firstOf(field("event.channel"), field("event.user"), field("command"), field("callback_id"), field("user.id")),
 			Time:       at(Seconds, field("event_time")),
-		}.normalizer("slack"),
+		},
 		Handshake:   slackChallenge,
 		Acknowledge: slackAcknowledge,
 		Samples: []Sample{

@@ -29,7 +29,7 @@ func stripe() Spec {
 			Header: "Stripe-Signature", Separator: ",", Prefix: "v1=", Over: over("{timestamp}.{body}"), Time: Timestamp{Item: "t="},
 		}},
 		Tolerance: 300 * time.Second,
-		Normalize: Mapping{
+		Events: Mapping{
 			ID:      field("id"),
 			Type:    field("type"),
 			Subject: firstOf(field("data.object.id"), field("related_object.id")),
@@ -39,7 +39,7 @@ func stripe() Spec {
 				}
 				return at(Seconds, field("created"))(in)
 			},
-		}.normalizer("stripe"),
+		},
 		Samples: []Sample{
 			{
 				Type: "payment_intent.succeeded",

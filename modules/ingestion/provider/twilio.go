@@ -36,14 +36,14 @@ func twilio() Spec {
 		Verify:       twilioSignature{},
 		SignsURL:     true,
 		ContentTypes: []string{formType},
-		Normalize: Mapping{
+		Events: Mapping{
 			ID:         firstOf(header("I-Twilio-Idempotency-Token"), field("id")),
 			IDOptional: true, // a call's SID and status are the same for each of its steps
 			Type:       firstOf(field("type"), twilioType, constant("webhook")),
 			Subject:    firstOf(twilioSID, field("data.messageSid"), field("subject")),
 			Time:       at(RFC3339, field("time")),
 			Items:      true, // Event Streams send arrays of CloudEvents
-		}.normalizer("twilio"),
+		},
 		Acknowledge: func(Request) *Reply {
 			return &Reply{Status: http.StatusOK, ContentType: "text/xml", Body: []byte("<Response/>")}
 		},
