@@ -25,7 +25,7 @@ func (m *Module) getProviders(c echo.Context) error {
 	var views []providerView
 	for _, s := range m.d.Providers.Specs() {
 		view := providerView{
-			Name: s.Name, Title: s.Title, Help: s.Help, Docs: orNull(s.Guide.Docs), Steps: orEmpty(s.Guide.Steps), Secret: s.Guide.Secret,
+			Name: s.Name, Title: s.Title, Help: s.Help, Docs: orNull(s.Guide.Docs), Steps: orEmpty(s.Guide.Steps), Secret: s.Guide.Paste,
 			Headers: orEmpty(s.Headers()), Options: orEmpty(s.OptionsHelp()), Samples: []string{}, Unsigned: orNull(s.Unsigned),
 		}
 		for _, sample := range s.Samples {

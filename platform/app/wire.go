@@ -14,7 +14,6 @@ import (
 	"integration-gateway/modules/audit"
 	"integration-gateway/modules/delivery"
 	"integration-gateway/modules/ingestion"
-	"integration-gateway/modules/ingestion/provider"
 	"integration-gateway/modules/replay"
 	"integration-gateway/platform/clock"
 	"integration-gateway/platform/config"
@@ -59,6 +58,10 @@ func wire(cfg config.Config, s *stores, log *slog.Logger) (*system, error) {
 	if cfg.SecretsKey.Empty() {
 		log.Warn("SECRETS_KEY is not set: the database keeps secrets as they are; set one of at least 32 characters, the same for every process")
 	}
+	known, err := providers(cfg)
+	if err != nil {
+		return nil, err
+	}
 	out := egress.New(egress.Config{Allow: cfg.EgressAllow, Timeout: maxAttempt})
 	trail := audit.New(audit.Config{}, audit.Deps{DB: s.db, Log: log, Now: clock.System})
 
@@ -68,7 +71,7 @@ func wire(cfg config.Config, s *stores, log *slog.Logger) (*system, error) {
 		Events: events, Replays: replays, Sealer: sealer, Replayer: replays, Auditor: trail,
 	})
 	sources := ingestion.New(ingestionConfig(cfg), ingestion.Deps{
-		DB: s.db, Log: log, Cache: s.cache, Now: clock.System, Providers: provider.Builtin(), Sealer: sealer,
+		DB: s.db, Log: log, Cache: s.cache, Now: clock.System, Providers: known, Sealer: sealer,
 		Audit: trail, Scheduler: deliveries, Deliveries: deliveries, Destinations: deliveries, Fetch: fetching(out),
 	})
 	requests := replay.New(replay.Deps{DB: s.db, Events: sources, Scheduler: deliveries, Audit: trail})

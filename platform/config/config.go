@@ -31,6 +31,7 @@ const (
 	Migrate Role = "migrate"
 	Seed    Role = "seed"
 	Dev     Role = "dev"
+	Send    Role = "send"
 )
 
 // Config is everything the program is told, checked.
@@ -51,6 +52,7 @@ type Config struct {
 	WorkAddr      string // host:port of a worker's own listener; "" turns it off
 	ShutdownGrace time.Duration
 	EgressAllow   egress.Allow // what destinations may be besides public addresses
+	Providers     []Provider   // of one's own
 }
 
 // HTTP is how requests are taken.

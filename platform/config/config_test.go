@@ -201,6 +201,7 @@ func TestWhatEachRoleNeeds(t *testing.T) {
 		{"migrate needs the database", Options{Role: Migrate}, nil, "DATABASE_URL: it is not set"},
 		{"seed needs the database alone", Options{Role: Seed}, map[string]string{"DATABASE_URL": "sqlite://x.db"}, ""},
 		{"dev needs nothing", Options{Role: Dev}, nil, ""},
+		{"send needs nothing", Options{Role: Send}, map[string]string{"APP_ENV": "production"}, ""},
 		{"dev does not look at the servers of the shell", Options{Role: Dev}, map[string]string{"DATABASE_URL": "mysql://x", "REDIS_URL": "x", "RABBITMQ_URL": "x"}, ""},
 		{"production can do without a key for secrets", Options{Role: Work}, map[string]string{"DATABASE_URL": goodDatabase, "RABBITMQ_URL": "amqp://h/", "APP_ENV": "production"}, ""},
 		{"dev is not for production", Options{Role: Dev}, map[string]string{"APP_ENV": "production", "SECRETS_KEY": goodSecrets}, "APP_ENV: `gateway dev` has well-known secrets"},

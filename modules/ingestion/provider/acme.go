@@ -15,8 +15,8 @@ func acme() Spec {
 		Title: "Acme",
 		Help:  "Acme signs each body with the shared secret: x-acme-signature is the HMAC-SHA256 of the raw body in hex.",
 		Guide: Guide{
-			Steps:  []string{"At Acme, enter the gateway's address /api/v1/webhooks/<source> as the webhook's URL.", "Copy the signing secret into the integration."},
-			Secret: "the signing secret",
+			Steps: []string{"At Acme, enter <URL> as the webhook's URL.", "Copy the signing secret into the integration."},
+			Paste: "the signing secret",
 		},
 		Verify: HMAC{Hash: sha256.New, Signed: Signed{
 			Header: "X-Acme-Signature", Encoding: Hex, Prefix: "sha256=", Bare: true, Separator: ",",

@@ -32,16 +32,16 @@ func awsSNS() Spec {
 				"In the SNS console open the topic, then Create subscription. Protocol: HTTPS. Endpoint: <URL>. Leave raw message delivery off.",
 				"With the option confirmSubscriptions the gateway confirms the subscription by itself. Without it, open the SubscribeURL that the audit entry webhook.handshake shows.",
 			},
-			Secret: "the topic's ARN (arn:aws:sns:<region>:<account>:<name>)",
+			Paste: "the topic's ARN (arn:aws:sns:<region>:<account>:<name>)",
 		},
 		Verify:       snsSignature{},
 		Tolerance:    24 * time.Hour, // of publishing; SNS tries for hours
 		Unsigned:     "The signature is over Message, MessageId, Subject, Timestamp, TopicArn, Type and, while confirming, SubscribeURL and Token; over no other member.",
 		ContentTypes: []string{"text/plain"},
 		CheckSecret:  snsTopic,
-		Normalize: Mapping{
+		Events: Mapping{
 			ID: field("MessageId"), Type: field("Type"), Subject: firstOf(field("Subject"), field("TopicArn")), Time: at(RFC3339, field("Timestamp")),
-		}.normalizer(snsName),
+		},
 		Handshake: snsHandshake,
 		Confirms:  true,
 	}

@@ -128,12 +128,12 @@ func (d Definition) spec(name, at string) (Spec, error) {
 	if d.Forms {
 		s.ContentTypes = []string{formType}
 	}
-	mapping := d.Event.mapping(r)
-	s.Normalize = mapping.normalizer(name)
+	s.Events = d.Event.mapping(r)
 	s.Challenge = d.Challenge.challenge(r)
 	if r.err != nil {
 		return Spec{}, r.err
 	}
+	s = s.complete()
 	return s, s.check()
 }
 

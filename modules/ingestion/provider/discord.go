@@ -29,18 +29,18 @@ func discord() Spec {
 				"Webhooks: enter <URL> as the Endpoint, turn Events on, choose them and save; Discord sends a ping at once.",
 				"For interactions enter the same URL as the Interactions Endpoint URL under General Information.",
 			},
-			Secret: "the application's Public Key, 64 hex digits",
+			Paste: "the application's Public Key, 64 hex digits",
 		},
 		Verify:      scheme,
 		Tolerance:   5 * time.Minute,
 		CheckSecret: scheme.CheckSecret,
-		Normalize: Mapping{
+		Events: Mapping{
 			ID:         field("id"),
 			IDOptional: true, // events have none of their own: that in their data is the thing's, not the event's
 			Type:       firstOf(field("event.type"), joined(".", interaction, field("data.name"))),
 			Subject:    firstOf(field("event.data.user.id"), field("event.data.user_id"), field("member.user.id"), field("user.id")),
 			Time:       at(RFC3339, discordTime),
-		}.normalizer("discord"),
+		},
 		Handshake:   discordPing,
 		Acknowledge: discordAcknowledge,
 		Samples: []Sample{

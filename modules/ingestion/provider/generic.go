@@ -5,12 +5,14 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"regexp"
 	"strings"
 
 	"github.com/theory/jsonpath"
 	"github.com/theory/jsonpath/spec"
 	"golang.org/x/net/http/httpguts"
 
+	"integration-gateway/platform/fault"
 	"integration-gateway/platform/secret"
 )
 
@@ -32,7 +34,7 @@ func generic() Spec {
 				"Write the definition as the integration's option generic; docs/providers.md has an example.",
 				"Enter <URL> as the webhook's address at the sender.",
 			},
-			Secret: "what the scheme needs: the key of an HMAC, the token, user:password for basic, or whsec_… for standard-webhooks",
+			Paste: "what the scheme needs: the key of an HMAC, the token, user:password for basic, or whsec_… for standard-webhooks",
 		},
 		Verify:    undefined{},
 		Normalize: func(Request) ([]Event, error) { return nil, refuse(NoMatch, "the integration has no definition") },
@@ -190,6 +192,8 @@ func printable(text string) bool {
 	return !strings.ContainsFunc(text, func(c rune) bool { return c < ' ' || c > '~' })
 }
 
+var definedName = regexp.MustCompile(`^[a-z0-9][a-z0-9_-]{0,63}$`)
+
 // Named is a provider that the configuration defines under a name.
 type Named struct {
 	Name  string `json:"-"`
@@ -200,7 +204,10 @@ type Named struct {
 
 // Spec checks the definition. Its errors name the provider and the field.
 func (n Named) Spec() (Spec, error) {
-	s, err := n.Definition.spec(n.Name, "providers."+n.Name)
+	if !definedName.MatchString(n.Name) {
+		return Spec{}, fault.Invalid.New("wrong_definition", "A provider is named with lower-case letters, digits, - and _, at most 64.").At("providers." + n.Name)
+	}
+	s, err := n.spec(n.Name, "providers."+n.Name)
 	if err != nil {
 		return Spec{}, err
 	}
@@ -208,7 +215,7 @@ func (n Named) Spec() (Spec, error) {
 	if s.Title == "" {
 		s.Title = n.Name
 	}
-	s.Guide = Guide{Steps: []string{fmt.Sprintf("Enter <URL> as the webhook's address at %s.", s.Title)}, Secret: "what the definition's scheme needs"}
+	s.Guide = Guide{Steps: []string{fmt.Sprintf("Enter <URL> as the webhook's address at %s.", s.Title)}, Paste: "what the definition's scheme needs"}
 	return s, s.check()
 }
 

@@ -20,15 +20,15 @@ func github() Spec {
 				"Payload URL: <URL>. Content type: application/json. Secret: a long random text of your own, the same as the integration's.",
 				"Choose the events and save; GitHub sends a ping at once, which becomes an event of the type ping.",
 			},
-			Secret: "the webhook's Secret, which you make up",
+			Paste: "the webhook's Secret, which you make up",
 		},
 		Verify:       HMAC{Hash: sha256.New, Signed: Signed{Header: "X-Hub-Signature-256", Prefix: "sha256="}},
 		ContentTypes: []string{formType},
-		Normalize: Mapping{
+		Events: Mapping{
 			ID:      header("X-GitHub-Delivery"),
 			Type:    joined(".", header("X-GitHub-Event"), field("action")),
 			Subject: firstOf(field("repository.full_name"), field("organization.login")),
-		}.normalizer("github"),
+		},
 		Samples: []Sample{
 			{
 				Type:   "pull_request.opened",

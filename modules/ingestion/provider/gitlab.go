@@ -26,7 +26,7 @@ func gitlab() Spec {
 				"URL: <URL>. Copy the signing token (whsec_…) into the integration; an older GitLab has only the secret token, which you make up.",
 				"Choose the events and save, then press Test.",
 			},
-			Secret: "the webhook's signing token (whsec_…), or its secret token",
+			Paste: "the webhook's signing token (whsec_…), or its secret token",
 		},
 		Verify:    AnyOf{Standard{Prefixes: []string{"webhook-"}}, SharedToken{Header: "X-Gitlab-Token"}},
 		Tolerance: 5 * time.Minute,
@@ -38,12 +38,12 @@ func gitlab() Spec {
 			}
 			return nil // a secret token may be any text
 		},
-		Normalize: Mapping{
+		Events: Mapping{
 			ID:      firstOf(header("Idempotency-Key"), header("Webhook-Id"), header("X-Gitlab-Event-UUID")),
 			Type:    firstOf(joined(".", field("object_kind"), field("object_attributes.action")), field("event_name"), header("X-Gitlab-Event")),
 			Subject: firstOf(field("project.path_with_namespace"), field("group_path"), field("path_with_namespace")),
 			Time:    at(RFC3339, field("object_attributes.updated_at")),
-		}.normalizer("gitlab"),
+		},
 		Samples: []Sample{
 			{
 				Type:   "push",

@@ -15,8 +15,8 @@ func globex() Spec {
 		Title: "Globex",
 		Help:  "Globex sends the shared secret as it is in x-globex-token.",
 		Guide: Guide{
-			Steps:  []string{"At Globex, enter the gateway's address /api/v1/webhooks/<source> as the webhook's URL.", "Copy the shared token into the integration."},
-			Secret: "the shared token",
+			Steps: []string{"At Globex, enter <URL> as the webhook's URL.", "Copy the shared token into the integration."},
+			Paste: "the shared token",
 		},
 		Verify:    SharedToken{Header: header},
 		Unsigned:  "The token proves who sent a request and nothing about its body.",

@@ -25,7 +25,7 @@ func hubspot() Spec {
 				"Create the subscriptions and activate them.",
 				"Copy the client secret from the app's Auth page into the integration.",
 			},
-			Secret: "the app's client secret",
+			Paste: "the app's client secret",
 		},
 		Verify: HMAC{Hash: sha256.New, Signed: Signed{
 			Header: "X-HubSpot-Signature-v3", Encoding: Base64, Over: over("{method}{url}{body}{timestamp}"),
@@ -33,13 +33,13 @@ func hubspot() Spec {
 		}},
 		Tolerance: 5 * time.Minute,
 		SignsURL:  true,
-		Normalize: Mapping{
+		Events: Mapping{
 			ID:      joined(":", field("eventId"), field("subscriptionType"), field("occurredAt")),
 			Type:    field("subscriptionType"),
 			Subject: field("objectId"),
 			Time:    at(Milliseconds, field("occurredAt")),
 			Items:   true,
-		}.normalizer("hubspot"),
+		},
 		Samples: []Sample{{
 			Type: "contact.creation",
 			Body: `[{"eventId":$MILLIS,"subscriptionId":12345,"portalId":62515,"occurredAt":$MILLIS,"subscriptionType":"contact.creation","attemptNumber":0,"objectId":123,"changeSource":"CRM","changeFlag":"NEW","appId":54321,"sample":"$ID"},` +

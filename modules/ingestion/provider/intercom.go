@@ -19,13 +19,13 @@ func intercom() Spec {
 				"Endpoint URL: <URL>. Choose the topics and save.",
 				"Copy the client secret from Basic information into the integration.",
 			},
-			Secret: "the app's client secret",
+			Paste: "the app's client secret",
 		},
 		Verify: HMAC{Hash: sha1.New, Signed: Signed{Header: "X-Hub-Signature", Prefix: "sha1="}},
-		Normalize: Mapping{
+		Events: Mapping{
 			ID: field("id"), IDOptional: true, // a ping has none
 			Type: field("topic"), Subject: field("data.item.id"), Time: at(Seconds, field("created_at")),
-		}.normalizer("intercom"),
+		},
 		Samples: []Sample{{
 			Type: "conversation.user.created",
 			Body: `{"type":"notification_event","app_id":"a86dr8yl","data":{"type":"notification_event_data","item":{"type":"conversation","id":"1911149811"}},"topic":"conversation.user.created","id":"notif_$ID","delivery_attempts":1,"first_sent_at":$UNIX,"created_at":$UNIX}`,

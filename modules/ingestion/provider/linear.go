@@ -22,18 +22,18 @@ func linear() Spec {
 				"URL: <URL>. Choose what to be told of and save.",
 				"Copy the signing secret (lin_wh_…) into the integration.",
 			},
-			Secret: "the webhook's signing secret (lin_wh_…)",
+			Paste: "the webhook's signing secret (lin_wh_…)",
 		},
 		Verify: HMAC{Hash: sha256.New, Signed: Signed{
 			Header: "Linear-Signature", Time: Timestamp{Field: "webhookTimestamp", Unit: Milliseconds},
 		}},
 		Tolerance: 60 * time.Second,
-		Normalize: Mapping{
+		Events: Mapping{
 			ID:      header("Linear-Delivery"),
 			Type:    joined(".", firstOf(field("type"), header("Linear-Event")), field("action")),
 			Subject: firstOf(field("data.identifier"), field("data.id")),
 			Time:    at(RFC3339, field("createdAt")),
-		}.normalizer("linear"),
+		},
 		Samples: []Sample{{
 			Type:   "Issue.update",
 			Header: map[string]string{"Linear-Delivery": "$ID", "Linear-Event": "Issue"},

@@ -30,16 +30,16 @@ func mailgun() Spec {
 				"Open Sending, then Webhooks, choose the domain, then Add webhook with <URL> for each event.",
 				"Copy the HTTP webhook signing key from Settings, API security, into the integration.",
 			},
-			Secret: "the HTTP webhook signing key",
+			Paste: "the HTTP webhook signing key",
 		},
 		Verify:    mailgunSignature{},
 		Tolerance: 12 * time.Hour,
 		Unsigned:  "The signature is over the timestamp and the token beside it; the event itself it does not cover.",
-		Normalize: Mapping{
+		Events: Mapping{
 			ID: field("event-data.id"), Type: field("event-data.event"),
 			Subject: firstOf(field("event-data.recipient"), field("event-data.message.headers.message-id")),
 			Time:    at(Seconds, field("event-data.timestamp")),
-		}.normalizer("mailgun"),
+		},
 		Samples: []Sample{{
 			Type: "delivered",
 			Body: `{"event-data":{"event":"delivered","id":"$ID","timestamp":$UNIX.083,"recipient":"alice@example.com","log-level":"info"}}`,

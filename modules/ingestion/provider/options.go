@@ -1,6 +1,7 @@
 package provider
 
 import (
+	"fmt"
 	"time"
 
 	"integration-gateway/platform/fault"
@@ -99,7 +100,7 @@ func (s Spec) OptionsHelp() []OptionHelp {
 	if s.timed() {
 		help := "How many seconds the signed time may be off, either way; without it any."
 		if s.Tolerance > 0 {
-			help = "How many seconds the signed time may be off, either way; without it " + s.Tolerance.String() + ", and 0 for any."
+			help = fmt.Sprintf("How many seconds the signed time may be off, either way; without it %d, and 0 for any.", int(s.Tolerance.Seconds()))
 		}
 		list = append(list, OptionHelp{"toleranceSeconds", help})
 	}

@@ -23,15 +23,15 @@ func paddle() Spec {
 				"Notification type: Webhook. URL: <URL>. Choose the events and save.",
 				"Edit the destination and copy its secret key (pdl_ntfset_…) into the integration.",
 			},
-			Secret: "the destination's secret key (pdl_ntfset_…), all of it",
+			Paste: "the destination's secret key (pdl_ntfset_…), all of it",
 		},
 		Verify: HMAC{Hash: sha256.New, Signed: Signed{
 			Header: "Paddle-Signature", Separator: ";", Prefix: "h1=", Over: over("{timestamp}:{body}"), Time: Timestamp{Item: "ts="},
 		}},
 		Tolerance: 300 * time.Second,
-		Normalize: Mapping{
+		Events: Mapping{
 			ID: field("event_id"), Type: field("event_type"), Subject: field("data.id"), Time: at(RFC3339, field("occurred_at")),
-		}.normalizer("paddle"),
+		},
 		Samples: []Sample{{
 			Type: "transaction.completed",
 			Body: `{"event_id":"evt_$ID","event_type":"transaction.completed","occurred_at":"$NOW","notification_id":"ntf_$ID","data":{"id":"txn_01hv8wptq8987qeep44cyrewp9","status":"completed","currency_code":"USD"}}`,

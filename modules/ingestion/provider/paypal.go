@@ -7,6 +7,7 @@ import (
 	"regexp"
 	"time"
 
+	"integration-gateway/platform/fault"
 	"integration-gateway/platform/secret"
 )
 
@@ -28,14 +29,14 @@ func paypal() Spec {
 				"In the Developer Dashboard open the app, then Add Webhook. Webhook URL: <URL>. Choose the events and save.",
 				"Copy the Webhook ID from the list into the integration as its secret. Events of the simulator cannot be verified: they have an id of their own.",
 			},
-			Secret: "the webhook's id, as the app's page lists it",
+			Paste: "the webhook's id, as the app's page lists it",
 		},
 		Verify:    paypalSignature{},
 		Tolerance: 4 * 24 * time.Hour, // PayPal tries for three days
 		Unsigned:  "Of the body a CRC-32 is signed, which finds accidents and not a forger who has seen a signed request.",
-		Normalize: Mapping{
+		Events: Mapping{
 			ID: field("id"), Type: field("event_type"), Subject: field("resource.id"), Time: at(RFC3339, field("create_time")),
-		}.normalizer("paypal"),
+		},
 	}
 }
 
@@ -71,7 +72,7 @@ func (paypalSignature) Verify(req Request, secrets []Secret) (Match, error) {
 	match, err := matchAny(secrets, func(webhook secret.Value) bool {
 		message := fmt.Appendf(nil, "%s|%s|%s|%d", values["Id"], values["Time"], webhook.Reveal(), crc32.ChecksumIEEE(req.Body))
 		failed := certified(req, paypalCertificate, address, crypto.SHA256, message, signature)
-		if failed != nil {
+		if f := fault.As(failed); f != nil && f.Reason != string(NoMatch) {
 			failure = failed
 		}
 		return failed == nil

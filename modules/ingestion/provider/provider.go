@@ -56,8 +56,10 @@ type Spec struct {
 	// ContentTypes are those of its bodies besides JSON.
 	ContentTypes []string
 
-	// Normalize maps a verified request to its events, at least one. Its errors are
-	// fault.Invalid and name the field.
+	// Events says where a request holds what its events are made of.
+	Events Mapping
+	// Normalize maps a verified request to its events, at least one, where Events does not
+	// say how. Its errors are fault.Invalid and name the field.
 	Normalize func(Request) ([]Event, error)
 	// Handshake answers a verified request that is no event, such as a test of the
 	// address; nil when the request is to be stored. It may be nil itself.
@@ -83,9 +85,9 @@ type Spec struct {
 
 // Guide tells an operator how to set the provider up.
 type Guide struct {
-	Docs   string   // the provider's own page about its signatures
-	Steps  []string // where to click and what to paste, in order
-	Secret string   // which text is the integration's secret
+	Docs  string   // the provider's own page about its signatures
+	Steps []string // where to click and what to paste, in order
+	Paste string   // which of its texts is the integration's secret
 }
 
 // Verifier checks a request against every active secret, in constant time.
@@ -180,6 +182,14 @@ func (s Spec) SecretMistake(v secret.Value) error {
 		return fault.Invalid.New("bad_secret", "This is no secret of %s: %s.", s.Title, err).At("secrets")
 	}
 	return nil
+}
+
+// complete is the spec with what follows from the rest of it.
+func (s Spec) complete() Spec {
+	if s.Normalize == nil && s.Events.Type.find != nil {
+		s.Normalize = s.Events.normalizer(s.Name)
+	}
+	return s
 }
 
 // check refuses, with a sentence, what cannot work.

@@ -75,9 +75,16 @@ func (a AnyOf) Verify(req Request, secrets []Secret) (Match, error) {
 	return Match{}, told
 }
 
-// SignRequest proves the request in the first of the ways.
-func (a AnyOf) SignRequest(req *Request, key secret.Value) error {
-	return a[0].(Signer).SignRequest(req, key)
+// SignRequest proves the request in the first of the ways that the key is made for.
+func (a AnyOf) SignRequest(req *Request, key secret.Value) (err error) {
+	for _, v := range a {
+		if signer, ok := v.(Signer); ok {
+			if err = signer.SignRequest(req, key); err == nil {
+				return nil
+			}
+		}
+	}
+	return err
 }
 
 func (a AnyOf) headers() []string {

@@ -42,6 +42,7 @@ func NewRegistry(specs ...Spec) (Registry, error) {
 func (r Registry) With(specs ...Spec) (Registry, error) {
 	all := maps.Clone(r.specs)
 	for _, s := range specs {
+		s = s.complete()
 		if err := s.check(); err != nil {
 			return Registry{}, err
 		}

@@ -83,3 +83,13 @@ func (s Spec) SampleRequest(sample Sample, key secret.Value, at time.Time, addre
 	}
 	return req, signer.SignRequest(&req, key)
 }
+
+// ForgedRequest is a SampleRequest that nobody's secret signed.
+func (s Spec) ForgedRequest(sample Sample, at time.Time, address, id string) (req Request, err error) {
+	for _, wrong := range []string{"whsec_Zm9yZ2Vk", "forged"} {
+		if req, err = s.SampleRequest(sample, secret.New(wrong), at, address, id); err == nil {
+			break
+		}
+	}
+	return req, err
+}

@@ -25,16 +25,16 @@ func sendgrid() Spec {
 				"Under Security features turn on Signature Verification and save; the page then shows the Verification Key.",
 				"Copy the Verification Key into the integration.",
 			},
-			Secret: "the webhook's Verification Key, a public key in base64",
+			Paste: "the webhook's Verification Key, a public key in base64",
 		},
 		Verify:      scheme,
 		Tolerance:   25 * time.Hour,
 		CheckSecret: scheme.CheckSecret,
-		Normalize: Mapping{
+		Events: Mapping{
 			ID: field("sg_event_id"), IDOptional: true,
 			Type: field("event"), Subject: firstOf(field("email"), field("sg_message_id")), Time: at(Seconds, field("timestamp")),
 			Items: true,
-		}.normalizer("sendgrid"),
+		},
 		Samples: []Sample{{
 			Type: "delivered",
 			Body: `[{"email":"example@test.com","timestamp":$UNIX,"event":"processed","category":["cat facts"],"sg_event_id":"processed_$ID","sg_message_id":"14c5d75ce93.dfd.64b469.filter0001.16648.5515E0B88.0"},` +

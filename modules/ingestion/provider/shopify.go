@@ -20,15 +20,15 @@ func shopify() Spec {
 				"For an app: subscribe to the topics in shopify.app.toml or by the API, with <URL> as the address; the secret is the app's client secret.",
 				"For a shop alone: open Settings, then Notifications, then Webhooks, then Create webhook with <URL> and JSON; the secret stands below the list.",
 			},
-			Secret: "the app's client secret, or the secret shown under Settings, Notifications, Webhooks",
+			Paste: "the app's client secret, or the secret shown under Settings, Notifications, Webhooks",
 		},
 		Verify: HMAC{Hash: sha256.New, Signed: Signed{Header: "X-Shopify-Hmac-Sha256", Encoding: Base64}},
-		Normalize: Mapping{
+		Events: Mapping{
 			ID:      firstOf(joined(":", header("X-Shopify-Event-Id"), header("X-Shopify-Topic")), header("X-Shopify-Webhook-Id")),
 			Type:    header("X-Shopify-Topic"),
 			Subject: firstOf(field("admin_graphql_api_id"), field("id")),
 			Time:    at(RFC3339, header("X-Shopify-Triggered-At")),
-		}.normalizer("shopify"),
+		},
 		Samples: []Sample{
 			{
 				Type:   "orders/create",

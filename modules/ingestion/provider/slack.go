@@ -26,20 +26,20 @@ func slack() Spec {
 				"Event Subscriptions: turn events on, enter <URL> as the Request URL (Slack tries it at once), choose the bot events and save.",
 				"Slash Commands and Interactivity: enter the same URL.",
 			},
-			Secret: "the app's Signing Secret",
+			Paste: "the app's Signing Secret",
 		},
 		Verify: HMAC{Hash: sha256.New, Signed: Signed{
 			Header: "X-Slack-Signature", Prefix: "v0=", Over: over("v0:{timestamp}:{body}"), Time: Timestamp{Header: "X-Slack-Request-Timestamp"},
 		}},
 		Tolerance:    300 * time.Second,
 		ContentTypes: []string{formType},
-		Normalize: Mapping{
+		Events: Mapping{
 			ID:         firstOf(field("event_id"), field("trigger_id")),
 			IDOptional: true, // some interactions have none
 			Type:       firstOf(field("event.type"), slashCommand, field("type")),
 			Subject:    firstOf(field("event.channel"), field("event.user"), field("command"), field("callback_id"), field("user.id")),
 			Time:       at(Seconds, field("event_time")),
-		}.normalizer("slack"),
+		},
 		Handshake:   slackChallenge,
 		Acknowledge: slackAcknowledge,
 		Samples: []Sample{

@@ -19,15 +19,15 @@ func square() Spec {
 				"Notification URL: <URL>, exactly as the integration's publicUrl has it. Choose the events and save.",
 				"Copy the subscription's Signature key into the integration.",
 			},
-			Secret: "the subscription's Signature key",
+			Paste: "the subscription's Signature key",
 		},
 		Verify: HMAC{Hash: sha256.New, Signed: Signed{
 			Header: "X-Square-Hmacsha256-Signature", Encoding: Base64, Over: over("{url}{body}"),
 		}},
 		SignsURL: true,
-		Normalize: Mapping{
+		Events: Mapping{
 			ID: field("event_id"), Type: field("type"), Subject: field("data.id"), Time: at(RFC3339, field("created_at")),
-		}.normalizer("square"),
+		},
 		Samples: []Sample{{
 			Type: "payment.updated",
 			Body: `{"merchant_id":"6SSW7HV8K2ST5","type":"payment.updated","event_id":"$ID","created_at":"$NOW","data":{"type":"payment","id":"KkAkhdMsgzn59SM8A89WgKwekxLZY","object":{"payment":{"id":"KkAkhdMsgzn59SM8A89WgKwekxLZY","status":"COMPLETED","amount_money":{"amount":100,"currency":"USD"}}}}}`,

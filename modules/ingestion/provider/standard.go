@@ -8,6 +8,7 @@ import (
 	"errors"
 	"strings"
 
+	"integration-gateway/platform/fault"
 	"integration-gateway/platform/secret"
 )
 
@@ -50,6 +51,9 @@ func (s Standard) Verify(req Request, secrets []Secret) (Match, error) {
 	shared, err := s.over(prefix, "v1").open(req, sha256.Size)
 	public, publicErr := s.over(prefix, "v1a").open(req, ed25519.SignatureSize)
 	if err != nil && publicErr != nil {
+		if fault.As(err).Reason == string(MalformedSignature) {
+			err = publicErr // there is none of v1; what is wrong with v1a tells more
+		}
 		return Match{}, err
 	}
 	e := shared

@@ -21,17 +21,17 @@ func standardWebhooks() Spec {
 				"Where the service manages webhooks, add an endpoint with <URL>.",
 				"Copy the endpoint's signing secret (whsec_…), or the service's public key (whpk_…), into the integration.",
 			},
-			Secret: "the endpoint's signing secret (whsec_…), or the service's public key (whpk_…)",
+			Paste: "the endpoint's signing secret (whsec_…), or the service's public key (whpk_…)",
 		},
 		Verify:      scheme,
 		Tolerance:   5 * time.Minute,
 		CheckSecret: scheme.CheckSecret,
-		Normalize: Mapping{
+		Events: Mapping{
 			ID:      firstOf(header("Webhook-Id"), header("Svix-Id")),
 			Type:    firstOf(field("type"), field("event_type"), field("eventType"), field("event"), constant("webhook")),
 			Subject: field("data.id"),
 			Time:    at(RFC3339, field("timestamp")),
-		}.normalizer("standard-webhooks"),
+		},
 		Samples: []Sample{{
 			Type:   "contact.created",
 			Header: map[string]string{"Webhook-Id": "msg_$ID"},

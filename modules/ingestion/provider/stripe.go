@@ -23,13 +23,13 @@ func stripe() Spec {
 				"Choose the events, then Webhook endpoint, and enter <URL> as the endpoint URL.",
 				"Copy the signing secret (whsec_…) into the integration.",
 			},
-			Secret: "the endpoint's signing secret (whsec_…), all of it",
+			Paste: "the endpoint's signing secret (whsec_…), all of it",
 		},
 		Verify: HMAC{Hash: sha256.New, Signed: Signed{
 			Header: "Stripe-Signature", Separator: ",", Prefix: "v1=", Over: over("{timestamp}.{body}"), Time: Timestamp{Item: "t="},
 		}},
 		Tolerance: 300 * time.Second,
-		Normalize: Mapping{
+		Events: Mapping{
 			ID:      field("id"),
 			Type:    field("type"),
 			Subject: firstOf(field("data.object.id"), field("related_object.id")),
@@ -39,7 +39,7 @@ func stripe() Spec {
 				}
 				return at(Seconds, field("created"))(in)
 			},
-		}.normalizer("stripe"),
+		},
 		Samples: []Sample{
 			{
 				Type: "payment_intent.succeeded",

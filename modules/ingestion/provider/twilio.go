@@ -31,19 +31,19 @@ func twilio() Spec {
 				"In the Console open the phone number, messaging service or event sink, and enter <URL> as its webhook, exactly as the integration's publicUrl has it. Method: HTTP POST.",
 				"Copy the Auth Token from the account's dashboard into the integration.",
 			},
-			Secret: "the account's Auth Token",
+			Paste: "the account's Auth Token",
 		},
 		Verify:       twilioSignature{},
 		SignsURL:     true,
 		ContentTypes: []string{formType},
-		Normalize: Mapping{
-			ID:         firstOf(header("I-Twilio-Idempotency-Token"), field("id"), joined(":", twilioSID, twilioState)),
-			IDOptional: true,
+		Events: Mapping{
+			ID:         firstOf(header("I-Twilio-Idempotency-Token"), field("id")),
+			IDOptional: true, // a call's SID and status are the same for each of its steps
 			Type:       firstOf(field("type"), twilioType, constant("webhook")),
 			Subject:    firstOf(twilioSID, field("data.messageSid"), field("subject")),
 			Time:       at(RFC3339, field("time")),
 			Items:      true, // Event Streams send arrays of CloudEvents
-		}.normalizer("twilio"),
+		},
 		Acknowledge: func(Request) *Reply {
 			return &Reply{Status: http.StatusOK, ContentType: "text/xml", Body: []byte("<Response/>")}
 		},

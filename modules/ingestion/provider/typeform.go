@@ -18,13 +18,13 @@ func typeform() Spec {
 				"Open the form, then Connect, then Webhooks, then Add a webhook with <URL>.",
 				"Edit the webhook, enter a long random Secret of your own, the same as the integration's, and turn the webhook on.",
 			},
-			Secret: "the webhook's Secret, which you make up",
+			Paste: "the webhook's Secret, which you make up",
 		},
 		Verify: HMAC{Hash: sha256.New, Signed: Signed{Header: "Typeform-Signature", Prefix: "sha256=", Encoding: Base64}},
-		Normalize: Mapping{
+		Events: Mapping{
 			ID: field("event_id"), Type: field("event_type"),
 			Subject: field("form_response.form_id"), Time: at(RFC3339, field("form_response.submitted_at")),
-		}.normalizer("typeform"),
+		},
 		Samples: []Sample{{
 			Type: "form_response",
 			Body: `{"event_id":"$ID","event_type":"form_response","form_response":{"form_id":"lT4Z3j","token":"a3a12ec67a1365927098a606107fac15","submitted_at":"$NOW","landed_at":"$NOW","answers":[{"type":"text","text":"It's cold right now!","field":{"id":"DlXFaesGBpoF","type":"long_text"}}]}}`,

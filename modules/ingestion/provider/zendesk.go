@@ -24,20 +24,20 @@ func zendesk() Spec {
 				"Choose the Zendesk events, or a trigger or automation. Endpoint URL: <URL>. Request method: POST. Request format: JSON.",
 				"On the webhook's page choose Reveal secret and copy it into the integration.",
 			},
-			Secret: "the webhook's signing secret, as it is shown",
+			Paste: "the webhook's signing secret, as it is shown",
 		},
 		Verify: HMAC{Hash: sha256.New, Signed: Signed{
 			Header: "X-Zendesk-Webhook-Signature", Encoding: Base64, Over: over("{timestamp}{body}"),
 			Time: Timestamp{Header: "X-Zendesk-Webhook-Signature-Timestamp", Unit: RFC3339},
 		}},
 		Tolerance: 300 * time.Second,
-		Normalize: Mapping{
+		Events: Mapping{
 			ID:         firstOf(zendeskEvent, header("X-Zendesk-Webhook-Invocation-Id")),
 			IDOptional: true,
 			Type:       firstOf(field("type"), constant("webhook")),
 			Subject:    firstOf(field("subject"), field("detail.id")),
 			Time:       at(RFC3339, field("time")),
-		}.normalizer("zendesk"),
+		},
 		Samples: []Sample{{
 			Type: "zen:event-type:user.created",
 			Body: `{"account_id":22129848,"detail":{"id":"6596848315901","email":"jane@example.com","role":"end-user"},"event":{},"id":"$ID","subject":"zen:user:6596848315901","time":"$NOW","type":"zen:event-type:user.created","zendesk_event_version":"2022-06-20"}`,

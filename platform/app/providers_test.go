@@ -1,0 +1,67 @@
+package app
+
+import (
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"integration-gateway/platform/config"
+)
+
+// configured loads a configuration file.
+func configured(t *testing.T, text string) (config.Config, error) {
+	path := filepath.Join(t.TempDir(), "gateway.yaml")
+	require.NoError(t, os.WriteFile(path, []byte(text), 0o600))
+	return config.Load(config.Options{Role: config.Dev, Path: path})
+}
+
+const initech = `
+providers:
+  initech:
+    title: Initech
+    scheme: hmac
+    signature: {header: X-Initech-Signature, prefix: "sha256=", over: "{timestamp}.{body}"}
+    timestamp: {header: X-Initech-Timestamp, toleranceSeconds: 300}
+    event: {id: "header:X-Initech-Delivery", type: "$.type", subject: "$.data.id", time: "$.createdAt"}
+`
+
+func TestProvidersOfTheConfiguration(t *testing.T) {
+	cfg, err := configured(t, initech)
+	require.NoError(t, err)
+	registry, err := providers(cfg)
+	require.NoError(t, err)
+	spec, ok := registry.Spec("initech")
+	require.True(t, ok)
+	require.Equal(t, "Initech", spec.Title)
+	require.Equal(t, 300.0, spec.Tolerance.Seconds(), "toleranceSeconds, though the reader of the file forgets capitals")
+	require.Equal(t, []string{"X-Initech-Signature", "X-Initech-Timestamp"}, spec.Headers())
+	_, ok = registry.Spec("github")
+	require.True(t, ok)
+}
+
+func TestMistakesInProvidersOfTheConfigurationAreSaidAtStart(t *testing.T) {
+	for _, c := range []struct{ text, says string }{
+		{"providers: 7\n", "providers: it is no section"},
+		{"providers: {initech: hmac}\n", "providers.initech: it is no section"},
+		{"providers: {initech: {scheme: hmac, event: {type: $.type}}}\n", "providers.initech.signature.header: It is required"},
+		{"providers: {initech: {scheme: basic, event: {type: $.type, idd: x}}}\n", "providers.initech: it has a field idd, which there is not"},
+		{"providers: {initech: {scheme: basic, event: {type: 7}}}\n", "providers.initech.event.type: it must not be a number"},
+		{"providers: {github: {scheme: basic, event: {type: $.type}}}\n", `providers.github: two providers are named "github"`},
+		{"providers: {in!tech: {scheme: basic, event: {type: $.type}}}\n", "providers.in!tech: A provider is named with lower-case letters"},
+	} {
+		cfg, err := configured(t, c.text)
+		if err == nil {
+			_, err = providers(cfg)
+		}
+		var mistakes config.Mistakes
+		require.ErrorAs(t, err, &mistakes, c.text)
+		require.ErrorContains(t, err, c.says)
+	}
+	cfg, err := configured(t, "providers: {b: {scheme: x}, a: {scheme: y}}\n")
+	require.NoError(t, err)
+	_, err = providers(cfg)
+	require.ErrorContains(t, err, "providers.a.scheme")
+	require.ErrorContains(t, err, "providers.b.scheme")
+}
