@@ -38,7 +38,7 @@ func onIntegrations(ctx context.Context, cfg config.Config, log *slog.Logger, do
 		return err
 	}
 	defer g.close(log)
-	return lineByLine(do(httpapi.WithActor(ctx, contract.ActorCLI), g))
+	return lineByLine(errors.Join(do(httpapi.WithActor(ctx, contract.ActorCLI), g), g.ingestion.Close()))
 }
 
 // lineByLine gives each of several mistakes its own line.
