@@ -195,9 +195,9 @@ func (m *Module) requeueExpired(ctx context.Context, tx *database.Tx, d contract
 	return true, map[string]any{"jobId": d.JobID}, m.deriveAndSave(ctx, tx, states)
 }
 
-const relayStrandedSQL = `
+var relayStrandedSQL = `
 UPDATE processing_jobs SET relay_at = CASE WHEN scheduled_at > $1 THEN scheduled_at ELSE $1 END
-WHERE  normalized_event_id = $2 AND id = $3 AND status = 'queued' AND NOT parked AND relay_at IS NULL AND published_at IS NULL`
+WHERE  normalized_event_id = $2 AND id = $3 AND ` + queued.known() + ` AND NOT parked AND relay_at IS NULL AND published_at IS NULL`
 
 func (m *Module) relayStranded(ctx context.Context, tx *database.Tx, d contract.Damage) (bool, map[string]any, error) {
 	n, err := tx.Exec(ctx, relayStrandedSQL, tx.Now, d.EventID, d.JobID)
