@@ -2,7 +2,9 @@ package delivery
 
 import (
 	"context"
+	"database/sql"
 	"fmt"
+	"slices"
 
 	"integration-gateway/platform/contract"
 	"integration-gateway/platform/database"
@@ -88,38 +90,65 @@ WHERE  parked AND status = 'queued' AND destination_id = $1
 ORDER  BY normalized_event_id
 LIMIT  $2`
 
-// cancelParked ends, in batches, what waits for a destination that was removed.
+var cancelSQL = `
+UPDATE processing_jobs
+SET    ` + endStep.set() + `, completed_at = $1, error_message = $2, relay_at = NULL, parked = false
+FROM   v
+WHERE  normalized_event_id = v.id AND destination_id = $3 AND ` + endStep.when() + `
+RETURNING normalized_event_id, replay_request_id`
+
+// cancelParked ends what waits for a destination that was removed.
 func (m *Module) cancelParked(ctx context.Context, d destination) error {
-	return m.db.InTx(ctx, func(tx *database.Tx) error {
-		var ids []string
-		if err := tx.Select(ctx, &ids, selectParkedEventsSQL, d.ID, relayAtOnce); err != nil || len(ids) == 0 {
+	for {
+		n := 0
+		err := m.db.InTx(ctx, func(tx *database.Tx) (err error) {
+			n, err = m.cancelSome(ctx, tx, d)
+			return err
+		})
+		if err != nil || n < relayAtOnce {
 			return err
 		}
-		states, err := m.events.LockStates(ctx, tx, ids)
-		if err != nil {
-			return err
+	}
+}
+
+// cancelSome ends the jobs of some events that wait for d, and gives how many events it
+// looked at.
+func (m *Module) cancelSome(ctx context.Context, tx *database.Tx, d destination) (int, error) {
+	var ids []string
+	if err := tx.Select(ctx, &ids, selectParkedEventsSQL, d.ID, relayAtOnce); err != nil || len(ids) == 0 {
+		return 0, err
+	}
+	states, err := m.events.LockStates(ctx, tx, ids)
+	if err != nil {
+		return 0, err
+	}
+	var ended []struct {
+		EventID string         `db:"normalized_event_id"`
+		Replay  sql.NullString `db:"replay_request_id"`
+	}
+	if err := tx.SelectRows(ctx, &ended, database.IDs(ids), cancelSQL, tx.Now, removed, d.ID); err != nil {
+		return 0, fmt.Errorf("cancel jobs: %w", err)
+	}
+	reason, cancelled := removed, map[string]bool{}
+	var requests []string
+	var entries []contract.AuditEntry
+	for _, e := range ended {
+		cancelled[e.EventID] = true
+		if e.Replay.Valid {
+			requests = append(requests, e.Replay.String)
 		}
-		var entries []contract.AuditEntry
-		var requests []string
-		for i, s := range states {
-			n, owners, err := m.endWaiting(ctx, tx, s.EventID, []string{d.ID}, removed)
-			if err != nil {
-				return err
-			}
-			if n == 0 {
-				continue // ended meanwhile
-			}
-			requests = append(requests, owners...)
-			reason := removed
-			states[i].LastError = &reason
-			entries = append(entries, eventEntry(s.EventID, "event.cancelled", map[string]any{"jobs": n, "destinationId": d.ID, "reason": removed}))
-		}
-		if err := m.endReplays(ctx, tx, requests); err != nil {
-			return err
-		}
-		if err := m.deriveAndSave(ctx, tx, states); err != nil {
-			return err
-		}
-		return m.auditor.Record(ctx, tx, entries)
-	})
+		entries = append(entries, eventEntry(e.EventID, "event.cancelled", map[string]any{"jobs": 1, "destinationId": d.ID, "reason": removed}))
+	}
+	states = slices.DeleteFunc(states, func(s contract.EventState) bool { return !cancelled[s.EventID] })
+	for i := range states {
+		states[i].LastError = &reason
+	}
+	slices.Sort(requests)
+	if err := m.endReplays(ctx, tx, slices.Compact(requests)); err != nil {
+		return 0, err
+	}
+	if err := m.deriveAndSave(ctx, tx, states); err != nil {
+		return 0, err
+	}
+	return len(ids), m.auditor.Record(ctx, tx, entries)
 }

@@ -124,7 +124,7 @@ func (h *harness) schedule(eventID string) contract.Scheduled {
 // originalHeaders and originalBody are those of every webhook here.
 const (
 	originalHeaders = `{"content-type":["application/json; charset=utf-8"],"host":["gateway.example"],"content-length":["12"],"user-agent":["Acme/1"],
-		"x-acme-signature":["abc"],"x-many":["a","b"],"x-acme-token":["[redacted]"],"x-forwarded-for":["1.2.3.4"],"x-event-id":["theirs"]}`
+		"x-acme-signature":["abc"],"x-many":["a","b"],"x-acme-token":["[redacted]"],"x-forwarded-for":["1.2.3.4"],"content-encoding":["gzip"],"x-event-id":["theirs"]}`
 	originalBody = "{ \"a\" : 1.10 }\n"
 )
 

@@ -73,10 +73,10 @@ func (m *Module) cancelEvent(c echo.Context) error {
 	})
 }
 
-const retryNowSQL = `
+var retryNowSQL = `
 UPDATE processing_jobs SET scheduled_at = $1, relay_at = $1, published_at = NULL
 FROM   v
-WHERE  normalized_event_id = $2 AND destination_id = v.id AND status = 'queued' AND NOT parked
+WHERE  normalized_event_id = $2 AND destination_id = v.id AND ` + queued.known() + ` AND NOT parked
 RETURNING processing_jobs.id`
 
 // retryEvent has an event's waiting deliveries tried now; the attempt counts as the one

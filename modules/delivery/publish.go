@@ -192,10 +192,10 @@ func parse(body []byte) ([]ref, error) {
 	return msg.Jobs, nil
 }
 
-const markPublishedSQL = `
+var markPublishedSQL = `
 UPDATE processing_jobs SET published_at = v.at, relay_at = NULL
 FROM   v
-WHERE  normalized_event_id = v.event_id AND processing_jobs.id = v.id AND status = 'queued' AND relay_at = v.relay`
+WHERE  normalized_event_id = v.event_id AND processing_jobs.id = v.id AND ` + queued.known() + ` AND relay_at = v.relay`
 
 // mark notes in the database what was published and not claimed since.
 func (p *publisher) mark(ctx context.Context) {

@@ -126,10 +126,10 @@ func (m *Module) relayAll(ctx context.Context, list []announcement) error {
 	return fmt.Errorf("publish: %w", err)
 }
 
-const unpublishedSQL = `
+var unpublishedSQL = `
 UPDATE processing_jobs SET published_at = NULL, relay_at = $1
 FROM   v
-WHERE  normalized_event_id = v.event_id AND processing_jobs.id = v.id AND status = 'queued' AND NOT parked`
+WHERE  normalized_event_id = v.event_id AND processing_jobs.id = v.id AND ` + queued.known() + ` AND NOT parked`
 
 // unpublished notes that no message stands for these jobs.
 func (m *Module) unpublished(ctx context.Context, refs []ref) error {

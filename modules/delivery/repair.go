@@ -160,14 +160,18 @@ func (m *Module) deriveAgain(ctx context.Context, tx *database.Tx, d contract.Da
 	return true, map[string]any{"was": was, "is": is}, m.events.SaveStates(ctx, tx, states)
 }
 
-// nobodyWants is an error unless the event's integration has no destination: an event
-// whose jobs are gone must not be taken for one that is done.
+// nobodyWants is an error unless the event's integration has no destination that wants it:
+// an event whose jobs are gone must not be taken for one that is done.
 func (m *Module) nobodyWants(ctx context.Context, eventID string) error {
 	stored, err := m.events.Deliverables(ctx, []string{eventID})
 	if err != nil || len(stored) == 0 {
 		return err
 	}
 	destinations, err := m.directory.of(ctx, stored[0].IntegrationID)
+	if err != nil {
+		return err
+	}
+	destinations, err = m.wanting(ctx, eventID, destinations)
 	if err == nil && len(destinations) > 0 {
 		err = fault.Conflict.New("jobs_gone", "The event has destinations and no job; its status cannot be told from its jobs.")
 	}
@@ -191,9 +195,9 @@ func (m *Module) requeueExpired(ctx context.Context, tx *database.Tx, d contract
 	return true, map[string]any{"jobId": d.JobID}, m.deriveAndSave(ctx, tx, states)
 }
 
-const relayStrandedSQL = `
+var relayStrandedSQL = `
 UPDATE processing_jobs SET relay_at = CASE WHEN scheduled_at > $1 THEN scheduled_at ELSE $1 END
-WHERE  normalized_event_id = $2 AND id = $3 AND status = 'queued' AND NOT parked AND relay_at IS NULL AND published_at IS NULL`
+WHERE  normalized_event_id = $2 AND id = $3 AND ` + queued.known() + ` AND NOT parked AND relay_at IS NULL AND published_at IS NULL`
 
 func (m *Module) relayStranded(ctx context.Context, tx *database.Tx, d contract.Damage) (bool, map[string]any, error) {
 	n, err := tx.Exec(ctx, relayStrandedSQL, tx.Now, d.EventID, d.JobID)

@@ -122,10 +122,10 @@ func signaturePrefix(h http.Header) string {
 }
 
 // passing are headers of the connection and the way that a webhook came by. They mean
-// nothing, or something false, on the next one.
+// nothing, or something false, on the next one: a body is kept as it was signed, unpacked.
 var passing = []string{
 	"host", "content-length", "transfer-encoding", "connection", "keep-alive", "te", "trailer", "upgrade", "expect",
-	"accept-encoding", "forwarded", "via", "x-real-ip", "idempotency-key",
+	"accept-encoding", "content-encoding", "forwarded", "via", "x-real-ip", "idempotency-key",
 }
 
 // providerHeaders are a webhook's own headers as far as they are passed on. A credential

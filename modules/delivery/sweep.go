@@ -143,10 +143,10 @@ func (m *Module) unpark(ctx context.Context) error {
 	return nil
 }
 
-const publishLaterSQL = `
+var publishLaterSQL = `
 UPDATE processing_jobs SET published_at = NULL, relay_at = v.relay
 FROM   v
-WHERE  normalized_event_id = v.event_id AND processing_jobs.id = v.id AND status = 'queued' AND NOT parked`
+WHERE  normalized_event_id = v.event_id AND processing_jobs.id = v.id AND ` + queued.known() + ` AND NOT parked`
 
 // publishLater has jobs that came before their time published for it; all in one
 // transaction, since the worker's loop waits for it.
@@ -174,10 +174,10 @@ type early struct {
 	by time.Duration
 }
 
-const postponeSQL = `
+var postponeSQL = `
 UPDATE processing_jobs SET scheduled_at = v.due, published_at = NULL, relay_at = v.relay
 FROM   v
-WHERE  normalized_event_id = v.event_id AND processing_jobs.id = v.id AND status = 'queued' AND NOT parked`
+WHERE  normalized_event_id = v.event_id AND processing_jobs.id = v.id AND ` + queued.known() + ` AND NOT parked`
 
 // maxPostponed is the longest that a job is put off: a destination may recover any time.
 const maxPostponed = time.Minute

@@ -29,24 +29,22 @@ type Config struct {
 	LockTimeout      time.Duration // default 5 s, so that one frozen process does not stop the others
 }
 
-// DB is a pool of connections. Reads go through Get and Select, writes through InTx.
+// DB is two pools of connections. Lists go through Get and Select, rows by key through
+// SelectRows, writes through InTx.
 type DB struct {
 	Dialect Dialect
 	url     string
 	now     clock.Now
 	write   *sqlx.DB
-	read    *sqlx.DB // the same as write on PostgreSQL
+	read    *sqlx.DB
 
-	prepared, preparedReads *statements
+	prepared      *statements // of write
+	preparedReads *statements // of the pool that SelectRows reads from
 }
 
 func newDB(d Dialect, url string, now clock.Now, write, read *sqlx.DB) *DB {
-	db := &DB{Dialect: d, url: url, now: now, write: write, read: read, prepared: newStatements(write)}
-	db.preparedReads = db.prepared
-	if read != write {
-		db.preparedReads = newStatements(read)
-	}
-	return db
+	return &DB{Dialect: d, url: url, now: now, write: write, read: read,
+		prepared: newStatements(write), preparedReads: newStatements(read)}
 }
 
 // Open prepares a pool; it does not connect. Its error means that the URL is wrong.
@@ -72,10 +70,7 @@ func Open(cfg Config, now clock.Now) (*DB, error) {
 
 // Close ends all connections.
 func (db *DB) Close() error {
-	if db.read != db.write {
-		_ = db.read.Close()
-	}
-	return db.write.Close()
+	return errors.Join(db.read.Close(), db.write.Close())
 }
 
 // Ping asks the database for an answer.
@@ -118,17 +113,16 @@ func (db *DB) Select(ctx context.Context, dest any, query string, args ...any) e
 // SelectRows reads all rows of a query that joins v; see Tx.SelectRows.
 func (db *DB) SelectRows(ctx context.Context, dest any, r *Rows, query string, args ...any) error {
 	text, all, fixed := db.Dialect.with(r, query, args)
-	if !fixed {
-		return db.Select(ctx, dest, text, all...)
+	pool := db.preparedReads
+	if fixed && pool.of(text) == nil {
+		pool.prepare(ctx)
 	}
-	stmt := db.preparedReads.of(text)
-	if stmt == nil {
-		db.preparedReads.prepare(ctx)
-		if stmt = db.preparedReads.of(text); stmt == nil {
-			return db.Select(ctx, dest, text, all...)
+	if fixed {
+		if stmt := pool.of(text); stmt != nil {
+			return db.Dialect.classify(stmt.SelectContext(ctx, dest, all...))
 		}
 	}
-	return db.Dialect.classify(stmt.SelectContext(ctx, dest, all...))
+	return db.Dialect.classify(pool.db.SelectContext(ctx, dest, text, all...))
 }
 
 // Tx is a transaction. What must commit together takes one as a parameter.

@@ -96,7 +96,7 @@ func (db *DB) migrate(run func(*migrate.Migrate) error) (err error) {
 		return fmt.Errorf("read the migrations: %w", err)
 	}
 	// The migrator closes its pool, so it gets one of its own.
-	own, err := Open(Config{URL: db.url, MaxConnections: 2,
+	own, err := Open(Config{URL: db.url, MaxConnections: 3,
 		StatementTimeout: migrationTimeout, LockTimeout: migrationTimeout}, db.now)
 	if err != nil {
 		return err
@@ -123,9 +123,9 @@ func (db *DB) migrate(run func(*migrate.Migrate) error) (err error) {
 }
 
 func migrationDriver(db *DB) (database.Driver, error) {
+	_ = db.read.Close()
 	if db.Dialect.Name == postgres.Name {
 		return migratepostgres.WithInstance(db.write.DB, &migratepostgres.Config{})
 	}
-	_ = db.read.Close()
 	return migratesqlite.WithInstance(db.write.DB, &migratesqlite.Config{})
 }

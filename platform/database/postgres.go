@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net"
 	"strconv"
 	"strings"
@@ -41,7 +42,35 @@ const (
 	migrationTimeout = 15 * time.Minute // one statement of a migration
 )
 
+// keyed is how statements of the write pool are planned: all of them find their rows by
+// key, and must do so also in a table that grew a moment ago and that the planner takes
+// for empty. By statistics it would read such a table whole for a dozen rows.
+// https://www.postgresql.org/docs/current/runtime-config-query.html
+var keyed = map[string]string{
+	"enable_seqscan":   "off",
+	"enable_hashjoin":  "off",
+	"enable_mergejoin": "off",
+	"plan_cache_mode":  "force_generic_plan",
+}
+
+// openPostgres makes two pools: one for transactions and for rows by key, and one for
+// lists, a quarter of the connections, which is planned by statistics.
 func openPostgres(cfg Config, now clock.Now) (*DB, error) {
+	reads := max(1, cfg.MaxConnections/4)
+	write, err := poolPostgres(cfg, max(1, cfg.MaxConnections-reads), keyed)
+	if err != nil {
+		return nil, err
+	}
+	read, err := poolPostgres(cfg, reads, nil)
+	if err != nil {
+		return nil, err
+	}
+	db := newDB(postgres, cfg.URL, now, write, read)
+	db.preparedReads = db.prepared
+	return db, nil
+}
+
+func poolPostgres(cfg Config, connections int, settings map[string]string) (*sqlx.DB, error) {
 	pgCfg, err := pq.NewConfig(cfg.URL)
 	if err != nil {
 		return nil, errors.New("the database URL is not understood; write postgres://user:password@host:5432/name?sslmode=…")
@@ -49,12 +78,14 @@ func openPostgres(cfg Config, now clock.Now) (*DB, error) {
 	if pgCfg.Runtime == nil {
 		pgCfg.Runtime = map[string]string{}
 	}
-	for key, value := range map[string]string{
+	runtime := map[string]string{
 		"timezone":                            "UTC",
 		"statement_timeout":                   millis(cfg.StatementTimeout),
 		"lock_timeout":                        millis(cfg.LockTimeout),
 		"idle_in_transaction_session_timeout": millis(idleTimeout),
-	} {
+	}
+	maps.Copy(runtime, settings)
+	for key, value := range runtime {
 		if _, set := pgCfg.Runtime[key]; !set {
 			pgCfg.Runtime[key] = value
 		}
@@ -71,10 +102,10 @@ func openPostgres(cfg Config, now clock.Now) (*DB, error) {
 	}
 	connector.Dialer(deadlineDialer{answer: cfg.StatementTimeout + 2*time.Second})
 	db := sqlx.NewDb(sql.OpenDB(watchingConnector{connector}), "postgres")
-	db.SetMaxOpenConns(cfg.MaxConnections)
-	db.SetMaxIdleConns(cfg.MaxConnections)
+	db.SetMaxOpenConns(connections)
+	db.SetMaxIdleConns(connections)
 	db.SetConnMaxIdleTime(5 * time.Minute)
-	return newDB(postgres, cfg.URL, now, db, db), nil
+	return db, nil
 }
 
 func millis(d time.Duration) string { return strconv.FormatInt(d.Milliseconds(), 10) }
