@@ -105,6 +105,7 @@ func New(cfg Config, d Deps) *Module {
 func (m *Module) Routes(r httpapi.Routes) {
 	r.Public.POST("/webhooks/:source", m.postWebhook)
 	r.Public.GET("/webhooks/:source", m.getWebhook)
+	r.Public.HEAD("/webhooks/:source", m.headWebhook)
 	r.Management.GET("/providers", m.getProviders)
 	r.Management.GET("/integrations", m.getIntegrations)
 	r.Management.GET("/events", m.getEvents)

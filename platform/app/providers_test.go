@@ -4,10 +4,13 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
+	"integration-gateway/modules/ingestion/provider"
 	"integration-gateway/platform/config"
+	"integration-gateway/platform/secret"
 )
 
 // configured loads a configuration file.
@@ -25,6 +28,8 @@ providers:
     signature: {header: X-Initech-Signature, prefix: "sha256=", over: "{timestamp}.{body}"}
     timestamp: {header: X-Initech-Timestamp, toleranceSeconds: 300}
     event: {id: "header:X-Initech-Delivery", type: "$.type", subject: "$.data.id", time: "$.createdAt"}
+    samples:
+      - {type: order.made, body: '{"type":"order.made","createdAt":"$NOW","data":{"id":"$ID"}}', header: {X-Initech-Delivery: "$ID"}}
 `
 
 func TestProvidersOfTheConfiguration(t *testing.T) {
@@ -39,6 +44,18 @@ func TestProvidersOfTheConfiguration(t *testing.T) {
 	require.Equal(t, []string{"X-Initech-Signature", "X-Initech-Timestamp"}, spec.Headers())
 	_, ok = registry.Spec("github")
 	require.True(t, ok)
+
+	sample, err := spec.Sample("")
+	require.NoError(t, err)
+	at := time.Date(2026, 1, 5, 9, 0, 0, 0, time.UTC)
+	req, err := spec.SampleRequest(sample, secret.New("k"), at, "http://127.0.0.1/x", "one")
+	require.NoError(t, err)
+	_, err = spec.Authenticate(req, []provider.Secret{{ID: "1", Value: secret.New("k")}})
+	require.NoError(t, err)
+	events, err := spec.Normalize(req)
+	require.NoError(t, err)
+	require.Equal(t, []string{"order.made", "one", "one"}, []string{events[0].Type, *events[0].ID, *events[0].Subject})
+	require.Equal(t, at, events[0].OccurredAt)
 }
 
 func TestMistakesInProvidersOfTheConfigurationAreSaidAtStart(t *testing.T) {
@@ -48,6 +65,7 @@ func TestMistakesInProvidersOfTheConfigurationAreSaidAtStart(t *testing.T) {
 		{"providers: {initech: {scheme: hmac, event: {type: $.type}}}\n", "providers.initech.signature.header: It is required"},
 		{"providers: {initech: {scheme: basic, event: {type: $.type, idd: x}}}\n", "providers.initech: it has a field idd, which there is not"},
 		{"providers: {initech: {scheme: basic, event: {type: 7}}}\n", "providers.initech.event.type: it must not be a number"},
+		{"providers: {initech: {scheme: basic, event: {type: $.type}, samples: [{type: a}]}}\n", "providers.initech.samples[0]: A sample has a type and a body"},
 		{"providers: {github: {scheme: basic, event: {type: $.type}}}\n", `providers.github: two providers are named "github"`},
 		{"providers: {in!tech: {scheme: basic, event: {type: $.type}}}\n", "providers.in!tech: A provider is named with lower-case letters"},
 	} {

@@ -20,10 +20,10 @@ import (
 // events' id, type, subject and time stand.
 type Definition struct {
 	Scheme    string              `json:"scheme"` // hmac, token, basic or standard-webhooks
-	Signature SignatureDefinition `json:"signature"`
-	Timestamp TimestampDefinition `json:"timestamp"`
+	Signature SignatureDefinition `json:"signature,omitzero"`
+	Timestamp TimestampDefinition `json:"timestamp,omitzero"`
 	Event     EventDefinition     `json:"event"`
-	Challenge ChallengeDefinition `json:"challenge"`
+	Challenge ChallengeDefinition `json:"challenge,omitzero"`
 	Forms     bool                `json:"forms,omitempty"` // the body may be a form
 }
 

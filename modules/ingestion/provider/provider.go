@@ -69,6 +69,8 @@ type Spec struct {
 	// Challenge answers a GET by which the provider tries the address; its errors are
 	// fault.Unauthorized. Nil where there is none.
 	Challenge func(Request, []Secret) (*Reply, error)
+	// Probes says that the provider tries the address by a HEAD, which has no proof.
+	Probes bool
 	// Acknowledge is the answer to a stored webhook, where the provider wants one of its
 	// own; nil, or a nil Reply, for the gateway's.
 	Acknowledge func(Request) *Reply
@@ -102,6 +104,9 @@ type Verifier interface {
 type Match struct {
 	SecretID string
 	SignedAt time.Time // zero where the scheme has no time
+	// Once is what a request holds that no other of the provider's does, for schemes that
+	// do not sign the body: who has seen one must not send another with it.
+	Once string
 }
 
 // Reply is an answer as a provider wants it.
