@@ -29,7 +29,7 @@ func storedHeaders(h http.Header, src *source) []byte {
 		name = strings.ToLower(name)
 		whole := carriesCredential(name, src)
 		for _, v := range values {
-			if whole || holdsSecret(v, src) {
+			if whole || !src.spec.Public && holdsSecret(v, src) {
 				v = secret.Redacted
 			}
 			kept[name] = append(kept[name], v)

@@ -10,6 +10,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -182,6 +183,10 @@ func TestAmazonSNS(t *testing.T) {
 		require.Len(t, aws.opened, 1, "the certificate is kept")
 		require.Contains(t, aws.opened[0], "https://sns.us-west-2.amazonaws.com/SimpleNotificationService-")
 
+		var headers string
+		require.NoError(t, db.Get(t.Context(), &headers, `SELECT request_headers FROM webhook_events`))
+		require.Contains(t, headers, topic.Reveal(), "a topic's name is no secret")
+
 		confirmation, _ := recording(t, "aws-sns/confirmation")
 		require.Equal(t, http.StatusOK, g.plain(received(confirmation)).Code)
 		require.Len(t, aws.opened, 1, "nothing is opened unless the integration lets it")
@@ -224,7 +229,7 @@ func TestACertificateThatCannotBeHadIsNoMistakeOfTheSender(t *testing.T) {
 	certificate := aws.page
 	for _, broken := range []func(){
 		func() { aws.err = errors.New("connection refused") },
-		func() { aws.err, aws.status = nil, http.StatusNotFound },
+		func() { aws.err, aws.status = nil, http.StatusBadGateway },
 		func() { aws.status, aws.page = http.StatusOK, []byte("<html>") },
 		func() { aws.page = []byte("-----BEGIN CERTIFICATE-----\naGk=\n-----END CERTIFICATE-----\n") },
 	} {
@@ -237,10 +242,29 @@ func TestACertificateThatCannotBeHadIsNoMistakeOfTheSender(t *testing.T) {
 		now = now.Add(failureAge)
 	}
 	require.Empty(t, g.audit.take())
-	aws.page = certificate
+	aws.status = http.StatusNotFound
+	require.Equal(t, http.StatusUnauthorized, g.do(received(req)).Status, "the provider says that there is none")
+	require.Equal(t, "unknown_key", g.audit.take()[0].Reason)
+	now = now.Add(failureAge)
+	aws.page, aws.status = certificate, http.StatusOK
 	require.Equal(t, http.StatusAccepted, g.do(received(req)).Status)
 	without := newCertificates(nil, clock.System)
 	require.Nil(t, without.of(t.Context()))
+}
+
+func TestAFloodOfMadeUpAddressesLeavesTheRealCertificates(t *testing.T) {
+	aws := newAmazon(t)
+	c := newCertificates(aws.fetch, clock.System)
+	_, err := c.get(t.Context(), "real")
+	require.NoError(t, err)
+	aws.status = http.StatusNotFound
+	for i := range 3 * maxCertificates {
+		_, err := c.get(t.Context(), strconv.Itoa(i))
+		require.Error(t, err)
+		require.LessOrEqual(t, len(c.kept), maxCertificates)
+	}
+	_, err = c.get(t.Context(), "real")
+	require.NoError(t, err, "it is still there")
 }
 
 func packed(t *testing.T, body []byte) []byte {

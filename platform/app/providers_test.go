@@ -1,8 +1,10 @@
 package app
 
 import (
+	"encoding/json"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -82,4 +84,30 @@ func TestMistakesInProvidersOfTheConfigurationAreSaidAtStart(t *testing.T) {
 	_, err = providers(cfg)
 	require.ErrorContains(t, err, "providers.a.scheme")
 	require.ErrorContains(t, err, "providers.b.scheme")
+}
+
+func TestTheExamplesOfProvidersAreRight(t *testing.T) {
+	file, err := os.ReadFile(listedFile(t))
+	require.NoError(t, err)
+	_, example, found := strings.Cut(string(file), "# providers:\n")
+	require.True(t, found)
+	cfg, err := configured(t, "providers:\n"+strings.ReplaceAll(strings.TrimPrefix(example, "# "), "\n# ", "\n"))
+	require.NoError(t, err)
+	registry, err := providers(cfg)
+	require.NoError(t, err)
+	spec, ok := registry.Spec("initech")
+	require.True(t, ok)
+	require.Len(t, spec.Samples, 1)
+
+	document, err := os.ReadFile(filepath.Join("..", "..", "docs", "providers.md"))
+	require.NoError(t, err)
+	_, text, found := strings.Cut(string(document), "```json\n")
+	require.True(t, found)
+	text, _, _ = strings.Cut(text, "```")
+	var options provider.Options
+	decoder := json.NewDecoder(strings.NewReader(text))
+	decoder.DisallowUnknownFields()
+	require.NoError(t, decoder.Decode(&options))
+	_, err = registry.Configure("generic", options)
+	require.NoError(t, err)
 }

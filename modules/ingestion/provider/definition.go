@@ -6,6 +6,8 @@ import (
 	"crypto/sha512"
 	"encoding/base64"
 	"encoding/hex"
+	"errors"
+	"fmt"
 	"hash"
 	"strings"
 	"time"
@@ -110,7 +112,7 @@ func (d Definition) spec(name, at string) (Spec, error) {
 		s.Verify = SharedToken{Header: r.header("signature.header", d.Signature.Header, true), Prefix: d.Signature.Prefix}
 		s.Sensitive = []string{d.Signature.Header}
 	case "basic":
-		s.Verify = BasicAuth{}
+		s.Verify, s.CheckSecret = BasicAuth{}, checkBasic
 		s.Sensitive = []string{"Authorization"}
 	case "standard-webhooks":
 		scheme := Standard{Prefixes: []string{"webhook-", "svix-"}}
@@ -123,6 +125,7 @@ func (d Definition) spec(name, at string) (Spec, error) {
 	}
 	if h, ok := s.Verify.(HMAC); ok {
 		s.SignsURL = h.Over.names(partURL)
+		s.CheckSecret = h.checkSecret(d.Signature.Key)
 	}
 	s.Tolerance = d.tolerance(r, s)
 	if d.Forms {
@@ -178,6 +181,26 @@ func (d Definition) hmac(r *reading) HMAC {
 		h.Time = Timestamp{}
 	}
 	return h
+}
+
+// checkSecret finds a secret that is no key of the definition's kind.
+func (h HMAC) checkSecret(kind string) func(secret.Value) error {
+	if h.Key == nil {
+		return nil
+	}
+	return func(v secret.Value) error {
+		if _, err := h.Key(v); err != nil {
+			return fmt.Errorf("it must be %s", kind)
+		}
+		return nil
+	}
+}
+
+func checkBasic(v secret.Value) error {
+	if !strings.Contains(v.Reveal(), ":") {
+		return errors.New("it must be user:password")
+	}
+	return nil
 }
 
 func hexKey(v secret.Value) ([]byte, error)    { return hex.DecodeString(v.Reveal()) }

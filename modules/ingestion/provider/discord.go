@@ -33,6 +33,7 @@ func discord() Spec {
 		},
 		Verify:      scheme,
 		Tolerance:   5 * time.Minute,
+		Public:      true,
 		CheckSecret: scheme.CheckSecret,
 		Events: Mapping{
 			ID:         field("id"),

@@ -75,6 +75,8 @@ type Spec struct {
 	// own; nil, or a nil Reply, for the gateway's.
 	Acknowledge func(Request) *Reply
 
+	// Public says that its secrets are none: keys that only verify, or names.
+	Public bool
 	// Sensitive are the headers that carry a credential; they are never stored.
 	Sensitive []string
 	// CheckSecret finds a secret that can never match; nil where any text is one.
