@@ -208,8 +208,7 @@ func base64Key(v secret.Value) ([]byte, error) { return base64.StdEncoding.Decod
 
 func (d Definition) tolerance(r *reading, s Spec) time.Duration {
 	t := d.Timestamp.Tolerance
-	_, standard := s.Verify.(Standard)
-	timed := standard || s.timed()
+	timed := s.timed()
 	switch {
 	case t == nil && timed:
 		return defaultTolerance

@@ -183,6 +183,25 @@ func TestMistakesInOptions(t *testing.T) {
 	s, err := Builtin().Configure("stripe", Options{ToleranceSeconds: n(2592000)})
 	require.NoError(t, err)
 	require.Equal(t, 30*24*time.Hour, s.Tolerance)
+	o := define(t, `{"scheme":"standard-webhooks","timestamp":{"toleranceSeconds":0},"event":{"type":"$.type"}}`)
+	o.ToleranceSeconds = n(7)
+	s, err = Builtin().Configure(genericName, o)
+	require.NoError(t, err)
+	require.Equal(t, 7*time.Second, s.Tolerance, "the integration's own word counts")
+}
+
+func TestThePublicURL(t *testing.T) {
+	for _, c := range []struct{ public, received, seen string }{
+		{"", "http://10.0.0.1/in?a=1", "http://10.0.0.1/in?a=1"},
+		{"https://x.example/out", "http://10.0.0.1/in", "https://x.example/out"},
+		{"https://x.example/out", "http://10.0.0.1/in?a=1", "https://x.example/out?a=1"},
+		{"https://x.example/out?a=1", "http://10.0.0.1/in?a=1&b=2", "https://x.example/out?a=1&b=2"},
+		{"https://x.example/out?a=1", "http://10.0.0.1/in", "https://x.example/out?a=1"},
+	} {
+		s, err := Builtin().Configure("square", Options{PublicURL: c.public})
+		require.NoError(t, err)
+		require.Equal(t, c.seen, s.seen(Request{URL: c.received}).URL)
+	}
 }
 
 func TestTheProviderGenericLetsNothingInWithoutADefinition(t *testing.T) {

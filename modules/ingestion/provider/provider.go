@@ -27,7 +27,8 @@ type Request struct {
 	Body       []byte // the exact bytes, without a content-encoding; signatures are over these
 	ReceivedAt time.Time
 	// Certificate gives the certificate at an address that a Verifier found to be the
-	// provider's own. Its errors are fault.Unavailable. Nil where nothing can be fetched.
+	// provider's own. Its errors are fault.Unavailable, or NoCertificate. Nil where nothing
+	// can be fetched.
 	Certificate func(url string) (*x509.Certificate, error)
 }
 
@@ -98,7 +99,8 @@ type Guide struct {
 type Verifier interface {
 	// Verify says which secret matched. Its errors are fault.Unauthorized with one of
 	// the Reasons; their message is the same for all, so that nobody learns which part
-	// of a forgery was right, and their Detail tells the operator.
+	// of a forgery was right, and their Detail tells the operator. It is fault.Unavailable
+	// when something that the scheme needs cannot be had now.
 	Verify(req Request, secrets []Secret) (Match, error)
 }
 
@@ -147,11 +149,12 @@ func (s Spec) seen(req Request) Request {
 	if s.options.PublicURL == "" {
 		return req
 	}
-	public, _, _ := strings.Cut(s.options.PublicURL, "?")
-	if _, query, some := strings.Cut(req.URL, "?"); some {
-		public += "?" + query
+	_, query, some := strings.Cut(req.URL, "?")
+	req.URL = s.options.PublicURL
+	if some {
+		req.URL, _, _ = strings.Cut(req.URL, "?")
+		req.URL += "?" + query
 	}
-	req.URL = public
 	return req
 }
 

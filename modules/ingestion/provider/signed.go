@@ -257,6 +257,9 @@ func (s Signed) message(req Request, e envelope) []byte {
 	return s.Over.fill(req, e)
 }
 
+// timed reports whether the scheme has a signed time.
+func (s Signed) timed() bool { return s.Time != Timestamp{} }
+
 // headers are those that the scheme reads.
 func (s Signed) headers() []string {
 	var names []string
