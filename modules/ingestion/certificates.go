@@ -5,12 +5,14 @@ import (
 	"crypto/x509"
 	"encoding/pem"
 	"fmt"
+	"maps"
 	"net/http"
 	"sync"
 	"time"
 
 	"golang.org/x/sync/singleflight"
 
+	"integration-gateway/modules/ingestion/provider"
 	"integration-gateway/platform/clock"
 	"integration-gateway/platform/fault"
 )
@@ -77,11 +79,14 @@ func (c *certificates) get(ctx context.Context, url string) (*x509.Certificate, 
 	}
 }
 
-// ask fetches one certificate in PEM. Not getting it is an outage, and not the sender's
-// mistake: the address is the provider's own.
+// ask fetches one certificate in PEM. Not getting an answer is an outage, and not the
+// sender's mistake: the address is the provider's own. That there is none is a forgery.
 func (c *certificates) ask(ctx context.Context, url string) (*x509.Certificate, error) {
 	status, body, err := c.fetch(ctx, url)
-	if err == nil && status != http.StatusOK {
+	switch {
+	case err == nil && status/100 == 4:
+		return nil, provider.NoCertificate()
+	case err == nil && status != http.StatusOK:
 		err = fmt.Errorf("the answer was %d", status)
 	}
 	if err != nil {
@@ -112,6 +117,10 @@ func (c *certificates) lookUp(url string) (keptCertificate, bool) {
 func (c *certificates) keep(url string, k keptCertificate) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if len(c.kept) >= maxCertificates {
+		// A flood of made-up addresses leaves the real certificates alone.
+		maps.DeleteFunc(c.kept, func(_ string, k keptCertificate) bool { return k.err != nil })
+	}
 	if len(c.kept) >= maxCertificates {
 		clear(c.kept)
 	}

@@ -40,6 +40,19 @@ func (m *Module) getWebhook(c echo.Context) error {
 	return sendReply(c, reply)
 }
 
+// headWebhook answers the HEAD by which some providers try an address. It proves
+// nothing and tells only that the source is there, which its operator wants it to.
+func (m *Module) headWebhook(c echo.Context) error {
+	src, err := m.sources.find(c.Request().Context(), c.Param("source"))
+	if err == nil && !src.spec.Probes {
+		err = unknownSource()
+	}
+	if err != nil {
+		return m.refused(c, unknown, err)
+	}
+	return c.NoContent(http.StatusOK)
+}
+
 // shake completes a handshake: it opens the page that the integration lets it open, and
 // writes down what an operator may have to do.
 func (m *Module) shake(ctx context.Context, src *source, reply *provider.Reply, ip string) error {

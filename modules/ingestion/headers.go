@@ -66,6 +66,9 @@ func carriesCredential(name string, src *source) bool {
 }
 
 func holdsSecret(value string, src *source) bool {
+	if src.spec.Public {
+		return false
+	}
 	for _, s := range src.secrets {
 		text := s.Value.Reveal()
 		if text != "" && value == text || len(text) >= shortestSecret && strings.Contains(value, text) {

@@ -138,6 +138,7 @@ func New(cfg Config, d Deps) *Module {
 func (m *Module) Routes(r httpapi.Routes) {
 	r.Public.POST("/webhooks/:source", m.postWebhook)
 	r.Public.GET("/webhooks/:source", m.getWebhook)
+	r.Public.HEAD("/webhooks/:source", m.headWebhook)
 	r.Management.GET("/providers", m.getProviders)
 	m.integrationRoutes(r)
 	m.quarantineRoutes(r)

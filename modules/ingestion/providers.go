@@ -1,6 +1,8 @@
 package ingestion
 
 import (
+	"strings"
+
 	"github.com/labstack/echo/v4"
 
 	"integration-gateway/modules/ingestion/provider"
@@ -22,11 +24,19 @@ type providerView struct {
 }
 
 func (m *Module) getProviders(c echo.Context) error {
+	base := m.cfg.PublicBaseURL
+	if base == "" {
+		base = "https://<gateway>"
+	}
+	address := strings.NewReplacer("<URL>", base+httpapi.Base+"/webhooks/<source>")
 	var views []providerView
 	for _, s := range m.d.Providers.Specs() {
 		view := providerView{
-			Name: s.Name, Title: s.Title, Help: s.Help, Docs: orNull(s.Guide.Docs), Steps: orEmpty(s.Guide.Steps), Secret: s.Guide.Paste,
+			Name: s.Name, Title: s.Title, Help: s.Help, Docs: orNull(s.Guide.Docs), Steps: []string{}, Secret: s.Guide.Paste,
 			Headers: orEmpty(s.Headers()), Options: orEmpty(s.OptionsHelp()), Samples: []string{}, Unsigned: orNull(s.Unsigned),
+		}
+		for _, step := range s.Guide.Steps {
+			view.Steps = append(view.Steps, address.Replace(step))
 		}
 		for _, sample := range s.Samples {
 			view.Samples = append(view.Samples, sample.Type)

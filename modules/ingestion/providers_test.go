@@ -10,6 +10,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -182,6 +183,10 @@ func TestAmazonSNS(t *testing.T) {
 		require.Len(t, aws.opened, 1, "the certificate is kept")
 		require.Contains(t, aws.opened[0], "https://sns.us-west-2.amazonaws.com/SimpleNotificationService-")
 
+		var headers string
+		require.NoError(t, db.Get(t.Context(), &headers, `SELECT request_headers FROM webhook_events`))
+		require.Contains(t, headers, topic.Reveal(), "a topic's name is no secret")
+
 		confirmation, _ := recording(t, "aws-sns/confirmation")
 		require.Equal(t, http.StatusOK, g.plain(incoming(confirmation)).Code)
 		require.Len(t, aws.opened, 1, "nothing is opened unless the integration lets it")
@@ -224,7 +229,7 @@ func TestACertificateThatCannotBeHadIsNoMistakeOfTheSender(t *testing.T) {
 	certificate := aws.page
 	for _, broken := range []func(){
 		func() { aws.err = errors.New("connection refused") },
-		func() { aws.err, aws.status = nil, http.StatusNotFound },
+		func() { aws.err, aws.status = nil, http.StatusBadGateway },
 		func() { aws.status, aws.page = http.StatusOK, []byte("<html>") },
 		func() { aws.page = []byte("-----BEGIN CERTIFICATE-----\naGk=\n-----END CERTIFICATE-----\n") },
 	} {
@@ -237,10 +242,29 @@ func TestACertificateThatCannotBeHadIsNoMistakeOfTheSender(t *testing.T) {
 		now = now.Add(failureAge)
 	}
 	require.Empty(t, g.audit.take())
-	aws.page = certificate
+	aws.status = http.StatusNotFound
+	require.Equal(t, http.StatusUnauthorized, g.do(incoming(req)).Status, "the provider says that there is none")
+	require.Equal(t, "unknown_key", g.audit.take()[0].Reason)
+	now = now.Add(failureAge)
+	aws.page, aws.status = certificate, http.StatusOK
 	require.Equal(t, http.StatusAccepted, g.do(incoming(req)).Status)
 	without := newCertificates(nil, clock.System)
 	require.Nil(t, without.of(t.Context()))
+}
+
+func TestAFloodOfMadeUpAddressesLeavesTheRealCertificates(t *testing.T) {
+	aws := newAmazon(t)
+	c := newCertificates(aws.fetch, clock.System)
+	_, err := c.get(t.Context(), "real")
+	require.NoError(t, err)
+	aws.status = http.StatusNotFound
+	for i := range 3 * maxCertificates {
+		_, err := c.get(t.Context(), strconv.Itoa(i))
+		require.Error(t, err)
+		require.LessOrEqual(t, len(c.kept), maxCertificates)
+	}
+	_, err = c.get(t.Context(), "real")
+	require.NoError(t, err, "it is still there")
 }
 
 func packed(t *testing.T, body []byte) []byte {
@@ -272,7 +296,7 @@ func TestPackedBodies(t *testing.T) {
 
 		limit := []byte(padded())
 		require.Equal(t, http.StatusAccepted, send(limit, packed(t, limit), "gzip").Status, "exactly the limit")
-		bomb := append(limit, ' ')
+		bomb := []byte(padded() + " ")
 		for _, c := range []struct {
 			name     string
 			sent     []byte
@@ -314,6 +338,67 @@ func TestAGetIsARouteWhereTheProviderHasAChallenge(t *testing.T) {
 	for _, none := range []string{"acme", "initech", "acme?hub.challenge=1&hub.verify_token=acme-demo-secret"} {
 		require.Equal(t, http.StatusNotFound, get(none).Code, none)
 	}
+}
+
+func TestAHeadIsARouteWhereTheProviderTriesItsAddressSo(t *testing.T) {
+	g := setup(t, testkit.Open(t, testkit.SQLite(t)))
+	g.addProvider("intercom", secret.New("k"))
+	for source, want := range map[string]int{"intercom-source": 200, "acme": 404, "initech": 404} {
+		got := g.plain(httptest.NewRequest(http.MethodHead, "/api/v1/webhooks/"+source, nil))
+		require.Equal(t, want, got.Code, source)
+		if want == 200 {
+			require.Empty(t, got.Body.String())
+		}
+	}
+}
+
+func TestAProofThatIsGoodOnceIsTakenWithOneBody(t *testing.T) {
+	send := func(g *gateway, req provider.Request) int { return g.plain(incoming(req)).Code }
+	g := setup(t, testkit.Open(t, testkit.SQLite(t)), atThen)
+	req, key := recording(t, "mailgun/opened")
+	g.addProvider("mailgun", key)
+	require.Equal(t, http.StatusAccepted, send(g, req))
+	require.Equal(t, http.StatusOK, send(g, req), "a repeat is none the worse")
+	changed := req
+	changed.Body = bytes.Replace(req.Body, []byte("CPgfbmQMTCKtHW6uIWtuVe"), []byte("another"), 1)
+	require.Equal(t, http.StatusUnauthorized, send(g, changed))
+	require.Equal(t, "used_before", g.audit.take()[0].Reason)
+	require.Equal(t, 1, g.count("normalized_events"))
+
+	without := setup(t, testkit.Open(t, testkit.SQLite(t)), atThen, func(_ *Config, d *Deps) { d.Cache = down{} })
+	without.addProvider("mailgun", key)
+	require.Equal(t, http.StatusAccepted, send(without, req))
+	require.Equal(t, http.StatusAccepted, send(without, changed), "without the cache nothing is lost")
+}
+
+func TestEachItemOfAnArrayIsAnEvent(t *testing.T) {
+	testkit.EachStore(t, func(t *testing.T, db *database.DB) {
+		g := setup(t, db, atThen)
+		spec, _ := provider.Builtin().Spec("hubspot")
+		g.addProvider("hubspot", secret.New("k"))
+		send := func(items ...string) answer {
+			sample := provider.Sample{Body: "[" + strings.Join(items, ",") + "]"}
+			req, err := spec.SampleRequest(sample, secret.New("k"), then, "http://example.com/api/v1/webhooks/hubspot-source", "x")
+			require.NoError(t, err)
+			return g.do(incoming(req))
+		}
+		item := func(eventID, kind string) string {
+			return `{"eventId":` + eventID + `,"subscriptionType":"` + kind + `","occurredAt":1767603590123,"objectId":7}`
+		}
+		first := send(item("1", "a"), item("1", "b"))
+		require.Equal(t, http.StatusAccepted, first.Status)
+		require.Len(t, first.receipt(t).EventIDs, 2, "an eventId alone is not unique")
+		some := send(item("1", "b"), item("2", "b"))
+		require.Equal(t, http.StatusAccepted, some.Status, "one of them is new")
+		require.Equal(t, first.receipt(t).EventIDs[1], some.receipt(t).EventIDs[0])
+		none := send(item("2", "b"), item("1", "a"))
+		require.Equal(t, http.StatusOK, none.Status)
+		require.True(t, none.receipt(t).Duplicate)
+		require.Equal(t, http.StatusBadRequest, send().Status, "nothing at all")
+		require.Equal(t, http.StatusBadRequest, send(item("3", "a"), "7").Status)
+		require.Equal(t, http.StatusBadRequest, send(item("3", "a"), `{"eventId":4}`).Status)
+		require.Equal(t, 3, g.stored(), "of a body that is refused nothing is stored")
+	})
 }
 
 func TestProviders(t *testing.T) {

@@ -65,6 +65,9 @@ func (m *Module) tryAgain(ctx context.Context, q quarantined) (receipt, error) {
 	if err != nil {
 		return receipt{}, err
 	}
+	if err := m.once(ctx, src, match, req.Body); err != nil {
+		return receipt{}, err
+	}
 	m.matches.add(match.SecretID, req.ReceivedAt)
 	if src.spec.Shakes(req) != nil {
 		return receipt{}, fault.Conflict.New("handshake", "It is a handshake, which makes no event; have the provider try its address again.")

@@ -90,6 +90,9 @@ func (m *Module) receive(c echo.Context, src *source) (receipt, *provider.Reply,
 	if err != nil {
 		return receipt{}, nil, m.keep(ctx, src, req, ip, err)
 	}
+	if err := m.once(ctx, src, match, req.Body); err != nil {
+		return receipt{}, nil, err
+	}
 	m.matches.add(match.SecretID, req.ReceivedAt)
 	if err := m.limitVerified(ctx, src, ip); err != nil {
 		return receipt{}, nil, err

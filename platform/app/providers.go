@@ -33,6 +33,13 @@ func providers(cfg config.Config) (provider.Registry, error) {
 	return registry, nil
 }
 
+// CheckProviders finds what is wrong with the providers that the configuration defines,
+// before anything is opened.
+func CheckProviders(cfg config.Config) error {
+	_, err := providers(cfg)
+	return err
+}
+
 func defined(p config.Provider) (provider.Spec, error) {
 	named := provider.Named{Name: p.Name}
 	decoder := json.NewDecoder(bytes.NewReader(p.Definition))

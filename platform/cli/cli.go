@@ -98,6 +98,9 @@ func (c *command) load(o config.Options) (config.Config, *slog.Logger, error) {
 	if err != nil {
 		return config.Config{}, nil, err
 	}
+	if err := app.CheckProviders(cfg); err != nil {
+		return config.Config{}, nil, err
+	}
 	return cfg, c.logger(cfg.Log), nil
 }
 

@@ -197,3 +197,12 @@ func TestVersion(t *testing.T) {
 	require.Zero(t, code)
 	require.True(t, strings.HasPrefix(stdout, "gateway "))
 }
+
+func TestAMistakeInAProviderOfOnesOwnIsSaidBeforeAnythingIsOpened(t *testing.T) {
+	setup(t, "DATABASE_URL", "postgres://nobody@127.0.0.1:1/none", "RABBITMQ_URL", "amqp://127.0.0.1:1/", "MANAGEMENT_API_KEY", "k-5f0c2b7e9a1d4c83")
+	path := filepath.Join(t.TempDir(), "gateway.yaml")
+	require.NoError(t, os.WriteFile(path, []byte("providers: {initech: {scheme: hmac, event: {type: $.type}}}\n"), 0o600))
+	code, _, stderr := runLine(t, "serve --config "+path)
+	require.Equal(t, exitUsage, code)
+	require.Contains(t, stderr, "providers.initech.signature.header: It is required")
+}

@@ -28,6 +28,11 @@ func (g Group) GET(path string, h echo.HandlerFunc) {
 	register(g.echo, http.MethodGet, Base+path, h, g.guard...)
 }
 
+// HEAD registers a route that tells whether something is there.
+func (g Group) HEAD(path string, h echo.HandlerFunc) {
+	register(g.echo, http.MethodHead, Base+path, h, g.guard...)
+}
+
 // POST registers a route that writes.
 func (g Group) POST(path string, h echo.HandlerFunc) {
 	register(g.echo, http.MethodPost, Base+path, h, g.guard...)

@@ -2,6 +2,7 @@ package provider
 
 import (
 	"crypto"
+	"errors"
 	"net/http"
 	"regexp"
 	"strings"
@@ -38,6 +39,7 @@ func awsSNS() Spec {
 		Tolerance:    24 * time.Hour, // of publishing; SNS tries for hours
 		Unsigned:     "The signature is over Message, MessageId, Subject, Timestamp, TopicArn, Type and, while confirming, SubscribeURL and Token; over no other member.",
 		ContentTypes: []string{"text/plain"},
+		Public:       true,
 		CheckSecret:  snsTopic,
 		Events: Mapping{
 			ID: field("MessageId"), Type: field("Type"), Subject: firstOf(field("Subject"), field("TopicArn")), Time: at(RFC3339, field("Timestamp")),
@@ -61,11 +63,7 @@ func snsTopic(v secret.Value) error {
 	return nil
 }
 
-type sentence string
-
-func (s sentence) Error() string { return string(s) }
-
-const errNoTopic = sentence("it must be the ARN of a topic, such as arn:aws:sns:eu-central-1:123456789012:orders")
+var errNoTopic = errors.New("it must be the ARN of a topic, such as arn:aws:sns:eu-central-1:123456789012:orders")
 
 // The types of messages.
 const (

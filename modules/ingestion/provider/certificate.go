@@ -10,6 +10,12 @@ import (
 	"integration-gateway/platform/fault"
 )
 
+// NoCertificate is the refusal of a request whose certificate's address, though it is
+// the provider's, has none.
+func NoCertificate() error {
+	return refuse(UnknownKey, "the provider has no certificate at this address")
+}
+
 // certified reports whether message was signed, with RSA (PKCS #1 v1.5), by the key of
 // the certificate at address. own is what the provider's addresses look like: anybody
 // can put a certificate somewhere.

@@ -6,6 +6,8 @@ import (
 	"crypto/sha512"
 	"encoding/base64"
 	"encoding/hex"
+	"errors"
+	"fmt"
 	"hash"
 	"strings"
 	"time"
@@ -20,10 +22,10 @@ import (
 // events' id, type, subject and time stand.
 type Definition struct {
 	Scheme    string              `json:"scheme"` // hmac, token, basic or standard-webhooks
-	Signature SignatureDefinition `json:"signature"`
-	Timestamp TimestampDefinition `json:"timestamp"`
+	Signature SignatureDefinition `json:"signature,omitzero"`
+	Timestamp TimestampDefinition `json:"timestamp,omitzero"`
 	Event     EventDefinition     `json:"event"`
-	Challenge ChallengeDefinition `json:"challenge"`
+	Challenge ChallengeDefinition `json:"challenge,omitzero"`
 	Forms     bool                `json:"forms,omitempty"` // the body may be a form
 }
 
@@ -110,7 +112,7 @@ func (d Definition) spec(name, at string) (Spec, error) {
 		s.Verify = SharedToken{Header: r.header("signature.header", d.Signature.Header, true), Prefix: d.Signature.Prefix}
 		s.Sensitive = []string{d.Signature.Header}
 	case "basic":
-		s.Verify = BasicAuth{}
+		s.Verify, s.CheckSecret = BasicAuth{}, checkBasic
 		s.Sensitive = []string{"Authorization"}
 	case "standard-webhooks":
 		scheme := Standard{Prefixes: []string{"webhook-", "svix-"}}
@@ -123,6 +125,7 @@ func (d Definition) spec(name, at string) (Spec, error) {
 	}
 	if h, ok := s.Verify.(HMAC); ok {
 		s.SignsURL = h.Over.names(partURL)
+		s.CheckSecret = h.checkSecret(d.Signature.Key)
 	}
 	s.Tolerance = d.tolerance(r, s)
 	if d.Forms {
@@ -180,13 +183,32 @@ func (d Definition) hmac(r *reading) HMAC {
 	return h
 }
 
+// checkSecret finds a secret that is no key of the definition's kind.
+func (h HMAC) checkSecret(kind string) func(secret.Value) error {
+	if h.Key == nil {
+		return nil
+	}
+	return func(v secret.Value) error {
+		if _, err := h.Key(v); err != nil {
+			return fmt.Errorf("it must be %s", kind)
+		}
+		return nil
+	}
+}
+
+func checkBasic(v secret.Value) error {
+	if !strings.Contains(v.Reveal(), ":") {
+		return errors.New("it must be user:password")
+	}
+	return nil
+}
+
 func hexKey(v secret.Value) ([]byte, error)    { return hex.DecodeString(v.Reveal()) }
 func base64Key(v secret.Value) ([]byte, error) { return base64.StdEncoding.DecodeString(v.Reveal()) }
 
 func (d Definition) tolerance(r *reading, s Spec) time.Duration {
 	t := d.Timestamp.Tolerance
-	_, standard := s.Verify.(Standard)
-	timed := standard || s.timed()
+	timed := s.timed()
 	switch {
 	case t == nil && timed:
 		return defaultTolerance

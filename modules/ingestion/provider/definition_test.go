@@ -126,6 +126,39 @@ func TestMistakesInADefinitionNameTheirField(t *testing.T) {
 	}
 }
 
+func TestSecretsThatCanNeverMatch(t *testing.T) {
+	of := func(definition string) Spec {
+		s, err := Builtin().Configure(genericName, define(t, definition))
+		require.NoError(t, err)
+		return s
+	}
+	builtin := func(name string) Spec { s, _ := Builtin().Spec(name); return s }
+	for _, c := range []struct {
+		name      string
+		spec      Spec
+		good, bad string
+	}{
+		{"any text for GitHub, but none", builtin("github"), "x", ""},
+		{"a key in base64 after whsec_", builtin("standard-webhooks"), "whsec_aGk=", "whsec_#"},
+		{"or a public one", builtin("standard-webhooks"), "whpk_AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=", "whpk_aGk="},
+		{"no private one", builtin("standard-webhooks"), "aGk=", "whsk_AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA="},
+		{"GitLab's signing token", builtin("gitlab"), "any token", "whsec_#"},
+		{"Discord's public key", builtin("discord"), strings.Repeat("0f", 32), strings.Repeat("0f", 31)},
+		{"SendGrid's public key", builtin("sendgrid"), "MFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAEEDr2LjtURuePQzplybdC+u4CwrqDqBaWjcMMsTbhdbcwHBcepxo7yAQGhHPTnlvFYPAZFceEu/1FwCM/QmGUhA==", "MCowBQYDK2VwAyEAGb9ECWmEzf6FQbrBZ9w7lshQhqowtrbLDFw4rXAxZuE="},
+		{"a topic's ARN", builtin("aws-sns"), "arn:aws:sns:eu-central-1:123456789012:orders", "my-topic"},
+		{"a key in hex", of(`{"scheme":"hmac","signature":{"header":"X","key":"hex"},"event":{"type":"text:x"}}`), "0aFF", "0g"},
+		{"user and password", of(`{"scheme":"basic","event":{"type":"text:x"}}`), "u:p", "nobody"},
+	} {
+		require.NoError(t, c.spec.SecretMistake(secret.New(c.good)), c.name)
+		err := c.spec.SecretMistake(secret.New(c.bad))
+		require.True(t, fault.Is(err, fault.Invalid), c.name)
+		require.Equal(t, "secrets", fault.As(err).Fields[0].Field)
+		if c.bad != "" {
+			require.NotContains(t, err.Error(), c.bad, "a mistake shows no secret")
+		}
+	}
+}
+
 func TestMistakesInOptions(t *testing.T) {
 	n := func(i int) *int { return &i }
 	for _, c := range []struct {
@@ -150,6 +183,25 @@ func TestMistakesInOptions(t *testing.T) {
 	s, err := Builtin().Configure("stripe", Options{ToleranceSeconds: n(2592000)})
 	require.NoError(t, err)
 	require.Equal(t, 30*24*time.Hour, s.Tolerance)
+	o := define(t, `{"scheme":"standard-webhooks","timestamp":{"toleranceSeconds":0},"event":{"type":"$.type"}}`)
+	o.ToleranceSeconds = n(7)
+	s, err = Builtin().Configure(genericName, o)
+	require.NoError(t, err)
+	require.Equal(t, 7*time.Second, s.Tolerance, "the integration's own word counts")
+}
+
+func TestThePublicURL(t *testing.T) {
+	for _, c := range []struct{ public, received, seen string }{
+		{"", "http://10.0.0.1/in?a=1", "http://10.0.0.1/in?a=1"},
+		{"https://x.example/out", "http://10.0.0.1/in", "https://x.example/out"},
+		{"https://x.example/out", "http://10.0.0.1/in?a=1", "https://x.example/out?a=1"},
+		{"https://x.example/out?a=1", "http://10.0.0.1/in?a=1&b=2", "https://x.example/out?a=1&b=2"},
+		{"https://x.example/out?a=1", "http://10.0.0.1/in", "https://x.example/out?a=1"},
+	} {
+		s, err := Builtin().Configure("square", Options{PublicURL: c.public})
+		require.NoError(t, err)
+		require.Equal(t, c.seen, s.seen(Request{URL: c.received}).URL)
+	}
 }
 
 func TestTheProviderGenericLetsNothingInWithoutADefinition(t *testing.T) {

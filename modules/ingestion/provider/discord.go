@@ -33,6 +33,7 @@ func discord() Spec {
 		},
 		Verify:      scheme,
 		Tolerance:   5 * time.Minute,
+		Public:      true,
 		CheckSecret: scheme.CheckSecret,
 		Events: Mapping{
 			ID:         field("id"),
@@ -95,16 +96,19 @@ func discordPing(req Request) *Reply {
 }
 
 // discordAcknowledge is 204 for events. An interaction wants an answer within three
-// seconds: 5 defers that to a command, 6 that to a component.
+// seconds: 5 defers it, 6 does for a component, and 8 completes nothing.
 func discordAcknowledge(req Request) *Reply {
 	body, err := parseObject(req.Body)
 	if err != nil || body.inner("event") != nil {
 		return &Reply{Status: http.StatusNoContent}
 	}
-	const component, deferredMessage, deferredUpdate = "3", `{"type":5}`, `{"type":6}`
-	answer := deferredMessage
-	if body.identifier("type").text == component {
-		answer = deferredUpdate
+	const component, autocomplete = "3", "4"
+	answer := `{"type":5}`
+	switch body.identifier("type").text {
+	case component:
+		answer = `{"type":6}`
+	case autocomplete:
+		answer = `{"type":8,"data":{"choices":[]}}`
 	}
 	return &Reply{Status: http.StatusOK, ContentType: jsonType, Body: []byte(answer)}
 }

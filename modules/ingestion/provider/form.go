@@ -2,7 +2,6 @@ package provider
 
 import (
 	"bytes"
-	"encoding/json"
 	"mime"
 	"net/http"
 	"net/url"
@@ -90,11 +89,19 @@ func (f form) json() []byte {
 		}
 		b = append(append(b, quoted(name).raw...), ':')
 		if all := values[name]; len(all) > 1 {
-			list, _ := json.Marshal(all) // strings always marshal
-			b = append(b, list...)
+			b = append(b, list(all)...)
 		} else {
 			b = append(b, quoted(all[0]).raw...)
 		}
 	}
 	return append(b, '}')
+}
+
+// list is an array of texts.
+func list(texts []string) []byte {
+	quotes := make([][]byte, len(texts))
+	for i, text := range texts {
+		quotes[i] = quoted(text).raw
+	}
+	return append(append([]byte{'['}, bytes.Join(quotes, []byte(","))...), ']')
 }

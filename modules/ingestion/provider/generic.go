@@ -200,6 +200,7 @@ type Named struct {
 	Title string `json:"title"`
 	Help  string `json:"help"`
 	Definition
+	Samples []Sample `json:"samples"`
 }
 
 // Spec checks the definition. Its errors name the provider and the field.
@@ -211,9 +212,14 @@ func (n Named) Spec() (Spec, error) {
 	if err != nil {
 		return Spec{}, err
 	}
-	s.Title, s.Help = n.Title, n.Help
+	s.Title, s.Help, s.Samples = n.Title, n.Help, n.Samples
 	if s.Title == "" {
 		s.Title = n.Name
+	}
+	for i, sample := range s.Samples {
+		if sample.Type == "" || sample.Body == "" {
+			return Spec{}, fault.Invalid.New("wrong_definition", "A sample has a type and a body.").At(fmt.Sprintf("providers.%s.samples[%d]", n.Name, i))
+		}
 	}
 	s.Guide = Guide{Steps: []string{fmt.Sprintf("Enter <URL> as the webhook's address at %s.", s.Title)}, Paste: "what the definition's scheme needs"}
 	return s, s.check()

@@ -22,7 +22,7 @@ func (h HMAC) Verify(req Request, secrets []Secret) (Match, error) {
 		return Match{}, err
 	}
 	message := h.message(req, e)
-	match, err := matchAny(secrets, func(key secret.Value) bool {
+	found, err := matchAny(secrets, func(key secret.Value) bool {
 		sum, matched := h.sum(key, message), false
 		for _, s := range e.signatures {
 			if hmac.Equal(sum, s) {
@@ -31,8 +31,10 @@ func (h HMAC) Verify(req Request, secrets []Secret) (Match, error) {
 		}
 		return matched && sum != nil
 	})
-	match.SignedAt = e.at
-	return match, err
+	if err != nil {
+		return Match{}, err
+	}
+	return h.match(req, e, found)
 }
 
 // Sign gives the header's value for a body that is signed alone: what the provider

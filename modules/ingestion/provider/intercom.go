@@ -16,12 +16,13 @@ func intercom() Spec {
 			Docs: "https://developers.intercom.com/docs/webhooks/setting-up-webhooks",
 			Steps: []string{
 				"In the Developer Hub open the app, then Configure, then Webhooks.",
-				"Endpoint URL: <URL>. Choose the topics and save.",
+				"Endpoint URL: <URL>, which Intercom tries by a HEAD request. Choose the topics and save.",
 				"Copy the client secret from Basic information into the integration.",
 			},
 			Paste: "the app's client secret",
 		},
 		Verify: HMAC{Hash: sha1.New, Signed: Signed{Header: "X-Hub-Signature", Prefix: "sha1="}},
+		Probes: true,
 		Events: Mapping{
 			ID: field("id"), IDOptional: true, // a ping has none
 			Type: field("topic"), Subject: field("data.item.id"), Time: at(Seconds, field("created_at")),

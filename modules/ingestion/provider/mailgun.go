@@ -15,7 +15,7 @@ var _ = register(mailgun)
 
 // mailgun puts a signature into the body: {"signature": {"timestamp", "token",
 // "signature"}, "event-data": {…}}. It proves who made the token and nothing about the
-// rest, so that whoever saw one could send others with it until it is too old.
+// rest, so that each token is taken with one body alone.
 //
 // https://documentation.mailgun.com/docs/mailgun/user-manual/webhooks/securing-webhooks
 func mailgun() Spec {
@@ -34,7 +34,7 @@ func mailgun() Spec {
 		},
 		Verify:    mailgunSignature{},
 		Tolerance: 12 * time.Hour,
-		Unsigned:  "The signature is over the timestamp and the token beside it; the event itself it does not cover.",
+		Unsigned:  "The signature is over the timestamp and the token beside it; the event itself it does not cover. A token is therefore taken with one body alone, for as long as the cache knows it.",
 		Events: Mapping{
 			ID: field("event-data.id"), Type: field("event-data.event"),
 			Subject: firstOf(field("event-data.recipient"), field("event-data.message.headers.message-id")),
@@ -68,7 +68,7 @@ func (mailgunSignature) Verify(req Request, secrets []Secret) (Match, error) {
 		return Match{}, refuse(MalformedSignature, "$.signature holds no well-formed signature")
 	}
 	match, err := matchAny(secrets, func(key secret.Value) bool { return hmac.Equal(mailgunSum(key, timestamp+nonce), sum) })
-	match.SignedAt = at
+	match.SignedAt, match.Once = at, nonce
 	return match, err
 }
 

@@ -3,6 +3,7 @@ package provider
 import (
 	"bytes"
 	"encoding/json"
+	"fmt"
 	"strings"
 	"time"
 
@@ -203,13 +204,21 @@ func places(between string, several []finder) string {
 	return strings.Join(names, between)
 }
 
-// quoted is text as a token.
+// quoted is text as a token. An encoder would fold bytes that are not UTF-8, and with
+// them ids that differ.
 func quoted(text string) token {
-	var b bytes.Buffer
-	encoder := json.NewEncoder(&b)
-	encoder.SetEscapeHTML(false)
-	_ = encoder.Encode(text) // strings always encode
-	return token{raw: bytes.TrimSuffix(b.Bytes(), []byte("\n")), text: text}
+	raw := append(make([]byte, 0, len(text)+2), '"')
+	for i := range len(text) {
+		switch c := text[i]; {
+		case c == '"' || c == '\\':
+			raw = append(raw, '\\', c)
+		case c < ' ':
+			raw = fmt.Appendf(raw, `\u%04x`, c)
+		default:
+			raw = append(raw, c)
+		}
+	}
+	return token{raw: append(raw, '"'), text: text}
 }
 
 // at finds a time that another finder finds, written in a unit.

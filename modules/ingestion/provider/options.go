@@ -115,11 +115,6 @@ func (s Spec) timed() bool {
 	if s.Tolerance > 0 {
 		return true
 	}
-	switch v := s.Verify.(type) {
-	case HMAC:
-		return v.Time != Timestamp{}
-	case PublicKey:
-		return v.Time != Timestamp{}
-	}
-	return false
+	v, ok := s.Verify.(interface{ timed() bool })
+	return ok && v.timed()
 }

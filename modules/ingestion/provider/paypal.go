@@ -34,6 +34,7 @@ func paypal() Spec {
 		Verify:    paypalSignature{},
 		Tolerance: 4 * 24 * time.Hour, // PayPal tries for three days
 		Unsigned:  "Of the body a CRC-32 is signed, which finds accidents and not a forger who has seen a signed request.",
+		Public:    true,
 		Events: Mapping{
 			ID: field("id"), Type: field("event_type"), Subject: field("resource.id"), Time: at(RFC3339, field("create_time")),
 		},

@@ -27,7 +27,8 @@ type Request struct {
 	Body       []byte // the exact bytes, without a content-encoding; signatures are over these
 	ReceivedAt time.Time
 	// Certificate gives the certificate at an address that a Verifier found to be the
-	// provider's own. Its errors are fault.Unavailable. Nil where nothing can be fetched.
+	// provider's own. Its errors are fault.Unavailable, or NoCertificate. Nil where nothing
+	// can be fetched.
 	Certificate func(url string) (*x509.Certificate, error)
 }
 
@@ -69,10 +70,14 @@ type Spec struct {
 	// Challenge answers a GET by which the provider tries the address; its errors are
 	// fault.Unauthorized. Nil where there is none.
 	Challenge func(Request, []Secret) (*Reply, error)
+	// Probes says that the provider tries the address by a HEAD, which has no proof.
+	Probes bool
 	// Acknowledge is the answer to a stored webhook, where the provider wants one of its
 	// own; nil, or a nil Reply, for the gateway's.
 	Acknowledge func(Request) *Reply
 
+	// Public says that its secrets are none: keys that only verify, or names.
+	Public bool
 	// Sensitive are the headers that carry a credential; they are never stored.
 	Sensitive []string
 	// CheckSecret finds a secret that can never match; nil where any text is one.
@@ -94,7 +99,8 @@ type Guide struct {
 type Verifier interface {
 	// Verify says which secret matched. Its errors are fault.Unauthorized with one of
 	// the Reasons; their message is the same for all, so that nobody learns which part
-	// of a forgery was right, and their Detail tells the operator.
+	// of a forgery was right, and their Detail tells the operator. It is fault.Unavailable
+	// when something that the scheme needs cannot be had now.
 	Verify(req Request, secrets []Secret) (Match, error)
 }
 
@@ -102,6 +108,9 @@ type Verifier interface {
 type Match struct {
 	SecretID string
 	SignedAt time.Time // zero where the scheme has no time
+	// Once is what a request holds that no other of the provider's does, for schemes that
+	// do not sign the body: who has seen one must not send another with it.
+	Once string
 }
 
 // Reply is an answer as a provider wants it.
@@ -140,11 +149,12 @@ func (s Spec) seen(req Request) Request {
 	if s.options.PublicURL == "" {
 		return req
 	}
-	public, _, _ := strings.Cut(s.options.PublicURL, "?")
-	if _, query, some := strings.Cut(req.URL, "?"); some {
-		public += "?" + query
+	_, query, some := strings.Cut(req.URL, "?")
+	req.URL = s.options.PublicURL
+	if some {
+		req.URL, _, _ = strings.Cut(req.URL, "?")
+		req.URL += "?" + query
 	}
-	req.URL = public
 	return req
 }
 

@@ -42,7 +42,7 @@ func (p PublicKey) Verify(req Request, secrets []Secret) (Match, error) {
 		return Match{}, err
 	}
 	message := p.message(req, e)
-	match, err := matchAny(secrets, func(text secret.Value) bool {
+	found, err := matchAny(secrets, func(text secret.Value) bool {
 		key, err := p.Scheme.key(text.Reveal())
 		if err != nil {
 			return false
@@ -55,8 +55,10 @@ func (p PublicKey) Verify(req Request, secrets []Secret) (Match, error) {
 		}
 		return matched
 	})
-	match.SignedAt = e.at
-	return match, err
+	if err != nil {
+		return Match{}, err
+	}
+	return p.match(req, e, found)
 }
 
 // SignRequest signs the request with the private key that is derived from key.

@@ -20,11 +20,17 @@ const (
 	NoMatch            Reason = "no_match"
 	OutsideTolerance   Reason = "outside_tolerance"
 	UnknownKey         Reason = "unknown_key" // signed with a key that is not the provider's
+	UsedBefore         Reason = "used_before" // what is good for one request alone
 )
 
 // refuse says to the sender what it says to all, and to the operator the detail.
 func refuse(r Reason, detail string, args ...any) error {
 	return fault.Unauthorized.New(string(r), "The webhook's credentials are not valid for this source.").Because(detail, args...)
+}
+
+// Reused is the refusal of a request whose Match.Once came with another body.
+func Reused() error {
+	return refuse(UsedBefore, "the token, which is good for one request, came before with another body")
 }
 
 // credential reads the one value of a header that proves who sent the request. A

@@ -14,10 +14,10 @@ import (
 // Sample is a webhook as the provider sends it. In its texts $ID stands for an id of
 // its own, $NOW, $UNIX and $MILLIS for the time.
 type Sample struct {
-	Type        string // the event's type, by which it is asked for
-	Body        string
-	Header      map[string]string
-	ContentType string // "" for JSON
+	Type        string            `json:"type"` // the event's type, by which it is asked for
+	Body        string            `json:"body"`
+	Header      map[string]string `json:"header"`
+	ContentType string            `json:"contentType"` // "" for JSON
 }
 
 // Signer makes a request that its Verifier accepts: what the provider does.

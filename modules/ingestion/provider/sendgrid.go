@@ -29,6 +29,7 @@ func sendgrid() Spec {
 		},
 		Verify:      scheme,
 		Tolerance:   25 * time.Hour,
+		Public:      true,
 		CheckSecret: scheme.CheckSecret,
 		Events: Mapping{
 			ID: field("sg_event_id"), IDOptional: true,

@@ -161,17 +161,29 @@ func (s Signed) openRest(req Request, items []string, e *envelope) (err error) {
 		if e.timestamp, err = oneItem(items, t.Item, s.Header); err != nil {
 			return err
 		}
-	case t.Field != "":
-		e.timestamp = bodyTime(req.Body, t.Field)
 	default:
 		return nil
 	}
-	at, ok := t.Unit.parse(e.timestamp)
+	e.at, err = t.read(e.timestamp, s.Header)
+	return err
+}
+
+func (t Timestamp) read(text, header string) (time.Time, error) {
+	at, ok := t.Unit.parse(text)
 	if !ok {
-		return refuse(MalformedSignature, "the time of the signature, %s, cannot be read", t.place(s.Header))
+		return at, refuse(MalformedSignature, "the time of the signature, %s, cannot be read", t.place(header))
 	}
-	e.at = at
-	return nil
+	return at, nil
+}
+
+// match is what a request that a secret matched was signed with, and when. A time in the
+// body is read only now: nobody's body is parsed before it is verified.
+func (s Signed) match(req Request, e envelope, found Match) (_ Match, err error) {
+	found.SignedAt = e.at
+	if s.Time.Field != "" {
+		found.SignedAt, err = s.Time.read(bodyTime(req.Body, s.Time.Field), s.Header)
+	}
+	return found, err
 }
 
 func (t Timestamp) place(header string) string {
@@ -244,6 +256,9 @@ func (s Signed) message(req Request, e envelope) []byte {
 	}
 	return s.Over.fill(req, e)
 }
+
+// timed reports whether the scheme has a signed time.
+func (s Signed) timed() bool { return s.Time != Timestamp{} }
 
 // headers are those that the scheme reads.
 func (s Signed) headers() []string {

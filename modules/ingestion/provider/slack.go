@@ -64,8 +64,15 @@ var slashCommand = finder{where: "$.command", find: func(in input) token {
 	return quoted("slash_command")
 }}
 
-// slackChallenge answers the test of an address: {"type":"url_verification","challenge":"…"}.
+// slackChallenge answers the test of an address, {"type":"url_verification",
+// "challenge":"…"}, and that of its certificate, a form with ssl_check.
 func slackChallenge(req Request) *Reply {
+	if isForm(req.Header) {
+		if fields, err := parseForm(req.Body); err == nil && fields.get("ssl_check") == "1" {
+			return &Reply{Status: http.StatusOK, What: "ssl_check"}
+		}
+		return nil
+	}
 	body, err := parseObject(req.Body)
 	if err != nil || body.identifier("type").text != "url_verification" {
 		return nil

@@ -146,4 +146,6 @@ func standardKey(v secret.Value) (kind string, key []byte, err error) {
 	return kind, key, nil
 }
 
+func (Standard) timed() bool { return true }
+
 func (s Standard) headers() []string { return s.over(s.Prefixes[0], "v1").headers() }

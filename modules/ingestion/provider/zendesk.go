@@ -8,7 +8,8 @@ import (
 
 var _ = register(zendesk)
 
-// zendesk signs the time and the raw body. What a trigger sends is of the operator's own
+// zendesk signs the time and the raw body, in this order: an older page of theirs has the
+// two the other way round. What a trigger sends is of the operator's own
 // making and may have neither an id nor a type.
 //
 // https://developer.zendesk.com/documentation/webhooks/verifying/
