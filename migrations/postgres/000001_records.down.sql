@@ -6,6 +6,7 @@ DROP TABLE processing_jobs;
 DROP TABLE event_states;
 DROP TABLE normalized_events;
 DROP TABLE idempotency_keys;
+DROP TABLE quarantine;
 DROP TABLE webhook_events;
 DROP TABLE destination_breakers;
 DROP TABLE destinations;

@@ -16,6 +16,8 @@ CREATE TABLE integrations (
     is_active             boolean     NOT NULL,
     rate_limit_per_minute bigint,
     max_body_bytes        bigint,
+    options               text        NOT NULL DEFAULT '{}',
+    archived_at           timestamptz,
     created_at            timestamptz NOT NULL,
     updated_at            timestamptz NOT NULL
 );
@@ -25,24 +27,39 @@ CREATE TABLE integration_secrets (
     integration_id uuid        NOT NULL REFERENCES integrations (id),
     secret         text        NOT NULL,
     is_active      boolean     NOT NULL,
+    note           text        NOT NULL DEFAULT '',
+    expires_at     timestamptz,
+    match_count    bigint     NOT NULL DEFAULT 0,
+    last_matched_at timestamptz,
     created_at     timestamptz NOT NULL
 );
 
 CREATE INDEX integration_secrets_integration ON integration_secrets (integration_id);
 
+-- headers and auth are sealed, as are the secrets. wants_all_since: when it last had a filter taken away;
+-- events from before may have no job for it. open_jobs: what becomes of them once it is archived.
 CREATE TABLE destinations (
     id             uuid        NOT NULL PRIMARY KEY,
     integration_id uuid        NOT NULL REFERENCES integrations (id),
     url            text        NOT NULL,
     is_active      boolean     NOT NULL,
+    mode           text        NOT NULL DEFAULT 'canonical' CHECK (mode IN ('canonical', 'raw')),
+    filter         text,
+    transform      text,
+    headers        text,
+    auth           text,
     signing_secret text        NOT NULL,
     old_secret     text,
+    old_secret_until timestamptz,
     timeout_ms     bigint,
     max_attempts   bigint,
     retry_base_ms  bigint,
     retry_cap_ms   bigint,
     concurrency    bigint,
     rate_per_second bigint,
+    wants_all_since timestamptz,
+    archived_at    timestamptz,
+    open_jobs      text CHECK (open_jobs IN ('finish', 'cancel')),
     created_at     timestamptz NOT NULL,
     updated_at     timestamptz NOT NULL
 );
@@ -72,6 +89,28 @@ CREATE TABLE webhook_events (
     correlation_id    text        NOT NULL,
     received_at       timestamptz NOT NULL
 );
+
+-- Requests that were refused, for a while: what their verification needs is here, a token as a keyed hash.
+CREATE TABLE quarantine (
+    id              uuid NOT NULL PRIMARY KEY,
+    source          text NOT NULL,
+    integration_id  uuid NOT NULL,
+    provider        text NOT NULL,
+    reason          text NOT NULL,
+    detail          text NOT NULL,
+    method          text NOT NULL,
+    url             text NOT NULL,
+    request_headers text NOT NULL,
+    header_digests  text NOT NULL,
+    raw_body        bytea NOT NULL,
+    size            bigint NOT NULL,
+    source_ip       text NOT NULL,
+    correlation_id  text NOT NULL,
+    received_at     timestamptz NOT NULL
+);
+
+CREATE INDEX quarantine_source ON quarantine (source, id);
+CREATE INDEX quarantine_received ON quarantine (received_at);
 
 CREATE TABLE idempotency_keys (
     idempotency_key text        NOT NULL PRIMARY KEY,

@@ -16,6 +16,8 @@ CREATE TABLE integrations (
     is_active             boolean     NOT NULL,
     rate_limit_per_minute integer,
     max_body_bytes        integer,
+    options               text        NOT NULL DEFAULT '{}',
+    archived_at           timestamp,
     created_at            timestamp NOT NULL,
     updated_at            timestamp NOT NULL
 );
@@ -25,24 +27,39 @@ CREATE TABLE integration_secrets (
     integration_id text        NOT NULL REFERENCES integrations (id),
     secret         text        NOT NULL,
     is_active      boolean     NOT NULL,
+    note           text        NOT NULL DEFAULT '',
+    expires_at     timestamp,
+    match_count    integer     NOT NULL DEFAULT 0,
+    last_matched_at timestamp,
     created_at     timestamp NOT NULL
 );
 
 CREATE INDEX integration_secrets_integration ON integration_secrets (integration_id);
 
+-- headers and auth are sealed, as are the secrets. wants_all_since: when it last had a filter taken away;
+-- events from before may have no job for it. open_jobs: what becomes of them once it is archived.
 CREATE TABLE destinations (
     id             text        NOT NULL PRIMARY KEY,
     integration_id text        NOT NULL REFERENCES integrations (id),
     url            text        NOT NULL,
     is_active      boolean     NOT NULL,
+    mode           text        NOT NULL DEFAULT 'canonical' CHECK (mode IN ('canonical', 'raw')),
+    filter         text,
+    transform      text,
+    headers        text,
+    auth           text,
     signing_secret text        NOT NULL,
     old_secret     text,
+    old_secret_until timestamp,
     timeout_ms     integer,
     max_attempts   integer,
     retry_base_ms  integer,
     retry_cap_ms   integer,
     concurrency    integer,
     rate_per_second integer,
+    wants_all_since timestamp,
+    archived_at    timestamp,
+    open_jobs      text CHECK (open_jobs IN ('finish', 'cancel')),
     created_at     timestamp NOT NULL,
     updated_at     timestamp NOT NULL
 );
@@ -72,6 +89,28 @@ CREATE TABLE webhook_events (
     correlation_id    text        NOT NULL,
     received_at       timestamp NOT NULL
 );
+
+-- Requests that were refused, for a while: what their verification needs is here, a token as a keyed hash.
+CREATE TABLE quarantine (
+    id              text NOT NULL PRIMARY KEY,
+    source          text NOT NULL,
+    integration_id  text NOT NULL,
+    provider        text NOT NULL,
+    reason          text NOT NULL,
+    detail          text NOT NULL,
+    method          text NOT NULL,
+    url             text NOT NULL,
+    request_headers text NOT NULL,
+    header_digests  text NOT NULL,
+    raw_body        blob NOT NULL,
+    size            integer NOT NULL,
+    source_ip       text NOT NULL,
+    correlation_id  text NOT NULL,
+    received_at     timestamp NOT NULL
+);
+
+CREATE INDEX quarantine_source ON quarantine (source, id);
+CREATE INDEX quarantine_received ON quarantine (received_at);
 
 CREATE TABLE idempotency_keys (
     idempotency_key text        NOT NULL PRIMARY KEY,

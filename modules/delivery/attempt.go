@@ -1,11 +1,8 @@
 package delivery
 
 import (
-	"bytes"
 	"context"
 	"errors"
-	"net/http"
-	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -29,6 +26,7 @@ type attempt struct {
 	arrival     arrival
 	destination destination
 	event       contract.Deliverable
+	original    *contract.Original // where the destination needs it
 }
 
 // lock keeps two jobs of one event and destination apart.
@@ -115,14 +113,18 @@ func (m *Module) prepare(ctx context.Context, jobs []claimed, arrivals map[strin
 	for _, e := range events {
 		byID[e.EventID] = e
 	}
+	originals, err := m.originals(ctx, jobs, destinations)
+	if err != nil {
+		return nil, nil, err
+	}
 	for _, c := range jobs {
 		d, known := destinations[*c.DestinationID]
 		event, stored := byID[c.EventID]
-		if !known || !stored || !d.flows() || !active[c.IntegrationID] {
+		if !known || !stored || !d.flows() || !active[c.IntegrationID] && !d.finishing() {
 			back = append(back, release{claimed: c, parked: true})
 			continue
 		}
-		ready = append(ready, attempt{claimed: c, arrival: arrivals[c.ID], destination: d, event: event})
+		ready = append(ready, attempt{claimed: c, arrival: arrivals[c.ID], destination: d, event: event, original: originals[c.EventID]})
 	}
 	ready, locked := m.lockAll(ctx, ready)
 	return ready, append(back, locked...), nil
@@ -205,9 +207,9 @@ func (m *Module) send(life context.Context, a attempt) (r response, interrupted 
 	began := m.now()
 	req, err := m.request(ctx, a, began)
 	if err != nil {
-		return response{err: brief(err.Error())}, false
+		return response{err: brief(err.Error()), unsent: true}, false
 	}
-	answer, err := m.sender.Do(req)
+	answer, err := m.authorizedDo(ctx, a.destination, req)
 	r.duration = m.now.Since(began)
 	switch {
 	case err != nil && life.Err() != nil:
@@ -222,28 +224,6 @@ func (m *Module) send(life context.Context, a attempt) (r response, interrupted 
 		r.body = storable(answer.Body, maxBodyBytes)
 	}
 	return r, false
-}
-
-// request is the canonical event on its way to a destination: Standard Webhooks
-// headers, and the integration's own.
-func (m *Module) request(ctx context.Context, a attempt, at time.Time) (*http.Request, error) {
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, a.destination.URL, bytes.NewReader(a.event.Payload))
-	if err != nil {
-		return nil, err
-	}
-	for name, value := range map[string]string{
-		"Content-Type":           "application/json",
-		"User-Agent":             "integration-gateway",
-		"X-Integration-Provider": a.event.Provider,
-		"X-Event-Id":             a.EventID,
-		"X-Correlation-Id":       a.event.CorrelationID,
-		"Webhook-Id":             a.EventID,
-		"Webhook-Timestamp":      strconv.FormatInt(at.Unix(), 10),
-		"Webhook-Signature":      sign(a.destination.secrets, a.EventID, at, a.event.Payload),
-	} {
-		req.Header.Set(name, value)
-	}
-	return req, nil
 }
 
 // storable makes text of a body that any of the databases takes: valid UTF-8 without

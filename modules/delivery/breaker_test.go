@@ -84,6 +84,6 @@ func TestADestinationThatIsDownIsProbedAndComesBack(t *testing.T) {
 			h.becomes(eventID, contract.EventProcessed)
 		}
 		h.eventually("the breaker to close", func() bool { return breaker() == "closed" })
-		h.audited(deadID, "destination.breaker_opened", "destination.breaker_closed")
+		h.audited(deadID, "destination.created", "destination.breaker_opened", "destination.breaker_closed")
 	})
 }

@@ -54,6 +54,9 @@ func (b *breakers) forget(destinationID string) {
 // watch draws the consequences of an attempt for its destination's breaker. A failure
 // to store them is logged; the next attempt draws them again.
 func (m *Module) watch(d destination, r response) {
+	if r.unsent && d.Breaker != breakerHalfOpen {
+		return
+	}
 	trips := m.breakers.observe(d.ID, r, m.now())
 	ctx, cancel := context.WithTimeout(context.Background(), claimTimeout)
 	defer cancel()

@@ -3,46 +3,73 @@ package delivery
 import (
 	"context"
 	"fmt"
+	"maps"
+	"slices"
 	"sync"
 	"time"
 
+	"integration-gateway/modules/delivery/expression"
 	"integration-gateway/platform/clock"
 	"integration-gateway/platform/contract"
 	"integration-gateway/platform/database"
-	"integration-gateway/platform/id"
 	"integration-gateway/platform/secret"
 )
 
 // destination is a row of destinations.
 type destination struct {
-	ID            string     `db:"id"`
-	IntegrationID string     `db:"integration_id"`
-	URL           string     `db:"url"`
-	IsActive      bool       `db:"is_active"`
-	SigningSecret string     `db:"signing_secret"` // sealed, as is the next
-	OldSecret     *string    `db:"old_secret"`     // signs beside the new one while receivers change over
-	TimeoutMS     *int       `db:"timeout_ms"`
-	MaxAttempts   *int       `db:"max_attempts"`
-	RetryBaseMS   *int       `db:"retry_base_ms"`
-	RetryCapMS    *int       `db:"retry_cap_ms"`
-	Concurrency   *int       `db:"concurrency"`
-	Rate          *int       `db:"rate_per_second"`
-	CreatedAt     clock.Time `db:"created_at"`
-	UpdatedAt     clock.Time `db:"updated_at"`
+	ID             string                   `db:"id"`
+	IntegrationID  string                   `db:"integration_id"`
+	URL            string                   `db:"url"`
+	IsActive       bool                     `db:"is_active"`
+	Mode           contract.DestinationMode `db:"mode"`
+	Filter         string                   `db:"filter"`    // "" for all events
+	Transform      string                   `db:"transform"` // "" for the canonical event
+	SealedHeaders  *string                  `db:"headers"`
+	SealedAuth     *string                  `db:"auth"`
+	SigningSecret  string                   `db:"signing_secret"` // sealed, as is the next
+	OldSecret      *string                  `db:"old_secret"`     // signs beside the new one while receivers change over
+	OldSecretUntil *clock.Time              `db:"old_secret_until"`
+	TimeoutMS      *int                     `db:"timeout_ms"`
+	MaxAttempts    *int                     `db:"max_attempts"`
+	RetryBaseMS    *int                     `db:"retry_base_ms"`
+	RetryCapMS     *int                     `db:"retry_cap_ms"`
+	Concurrency    *int                     `db:"concurrency"`
+	Rate           *int                     `db:"rate_per_second"`
+	ArchivedAt     *clock.Time              `db:"archived_at"`
+	OpenJobs       *contract.OpenJobs       `db:"open_jobs"` // what becomes of them, once it is archived
+	CreatedAt      clock.Time               `db:"created_at"`
+	UpdatedAt      clock.Time               `db:"updated_at"`
 
 	Breaker      breakerState `db:"breaker"`
 	BreakerUntil *clock.Time  `db:"breaker_until"`
 
 	secrets []secret.Value // the signing secrets, open
+	headers map[string]string
+	auth    credential
+
+	filter    filter // of Filter, where there is one, as the next
+	transform transform
 }
 
 // flows reports whether jobs may go there; otherwise they wait, parked.
-func (d destination) flows() bool { return d.IsActive && d.Breaker != breakerOpen }
+func (d destination) flows() bool { return d.open() && d.Breaker != breakerOpen }
 
-// unseal opens the destination's secrets.
-func (d *destination) unseal(s Sealer) error {
+// open reports whether the operator lets jobs go there.
+func (d destination) open() bool { return d.finishing() || d.IsActive && d.ArchivedAt == nil }
+
+// finishing reports that it was archived and its open jobs are made all the same, whatever
+// its integration is.
+func (d destination) finishing() bool { return d.ArchivedAt != nil && !d.cancelled() }
+
+// cancelled reports that it was archived and its open jobs end.
+func (d destination) cancelled() bool {
+	return d.OpenJobs != nil && *d.OpenJobs == contract.CancelJobs
+}
+
+// unseal opens what is sealed of the destination.
+func (d *destination) unseal(s Sealer, now time.Time) error {
 	sealed := []string{d.SigningSecret}
-	if d.OldSecret != nil {
+	if d.OldSecret != nil && (d.OldSecretUntil == nil || now.Before(d.OldSecretUntil.Time)) {
 		sealed = append(sealed, *d.OldSecret)
 	}
 	for _, text := range sealed {
@@ -52,7 +79,22 @@ func (d *destination) unseal(s Sealer) error {
 		}
 		d.secrets = append(d.secrets, value)
 	}
+	if err := unsealJSON(s, d.SealedHeaders, &d.headers); err != nil {
+		return fmt.Errorf("open the headers of destination %s: %w", d.ID, err)
+	}
+	if err := unsealJSON(s, d.SealedAuth, &d.auth); err != nil {
+		return fmt.Errorf("open the credential of destination %s: %w", d.ID, err)
+	}
 	return nil
+}
+
+// shown is the destination without what is write-only.
+func (d destination) shown() contract.Destination {
+	return contract.Destination{ID: d.ID, IntegrationID: d.IntegrationID, URL: d.URL, IsActive: d.IsActive, Mode: d.Mode,
+		Filter: d.Filter, Transform: d.Transform, Headers: slices.Sorted(maps.Keys(d.headers)), Auth: d.auth.kind(),
+		Policy: contract.DestinationPolicy{TimeoutMS: d.TimeoutMS, MaxAttempts: d.MaxAttempts, RetryBaseMS: d.RetryBaseMS,
+			RetryCapMS: d.RetryCapMS, Concurrency: d.Concurrency, RatePerSecond: d.Rate},
+		Breaker: string(d.Breaker), CreatedAt: d.CreatedAt.Time, UpdatedAt: d.UpdatedAt.Time}
 }
 
 func (m *Module) timeout(d destination) time.Duration {
@@ -76,10 +118,13 @@ func (m *Module) policy(d destination) policy {
 	return p
 }
 
+const destinationColumns = `d.id, d.integration_id, d.url, d.is_active, d.mode, COALESCE(d.filter, '') AS filter,
+       COALESCE(d.transform, '') AS transform, d.headers, d.auth, d.signing_secret, d.old_secret, d.old_secret_until,
+       d.timeout_ms, d.max_attempts, d.retry_base_ms, d.retry_cap_ms, d.concurrency, d.rate_per_second, d.archived_at,
+       d.open_jobs, d.created_at, d.updated_at`
+
 const selectDestinationsSQL = `
-SELECT d.id, d.integration_id, d.url, d.is_active, d.signing_secret, d.old_secret, d.timeout_ms, d.max_attempts,
-       d.retry_base_ms, d.retry_cap_ms, d.concurrency, d.rate_per_second, d.created_at, d.updated_at,
-       COALESCE(b.state, 'closed') AS breaker, b.until AS breaker_until
+SELECT ` + destinationColumns + `, COALESCE(b.state, 'closed') AS breaker, b.until AS breaker_until
 FROM   destinations d
 LEFT   JOIN destination_breakers b ON b.destination_id = d.id
 ORDER  BY d.id`
@@ -92,11 +137,12 @@ type directory struct {
 	db     *database.DB
 	now    clock.Now
 	sealer Sealer
+	lang   expression.Language
 
 	mu            sync.Mutex
 	readAt        time.Time
 	byID          map[string]destination
-	byIntegration map[string][]destination
+	byIntegration map[string][]destination // without the archived ones
 }
 
 // get gives the destinations with these ids that exist.
@@ -123,7 +169,7 @@ func (d *directory) get(ctx context.Context, ids []string) (map[string]destinati
 	return found, nil
 }
 
-// of gives the destinations of one integration. An integration without any is
+// of gives the destinations of one integration that are not archived. An integration without any is
 // looked up anew each time: its first destination must be seen at once, or an
 // event would be taken for one that nobody wants.
 func (d *directory) of(ctx context.Context, integrationID string) ([]destination, error) {
@@ -158,20 +204,26 @@ func (d *directory) refresh(ctx context.Context, known func() bool) error {
 	if err := d.db.Select(ctx, &all, selectDestinationsSQL); err != nil {
 		return fmt.Errorf("read destinations: %w", err)
 	}
+	before := d.byID
 	d.readAt = at
 	d.byID = make(map[string]destination, len(all))
 	d.byIntegration = make(map[string][]destination)
 	for _, dest := range all {
-		if err := dest.unseal(d.sealer); err != nil {
+		if err := dest.unseal(d.sealer, at); err != nil {
 			return err
 		}
+		dest.compile(d.lang, before[dest.ID])
 		d.byID[dest.ID] = dest
+		if dest.ArchivedAt != nil {
+			continue
+		}
 		d.byIntegration[dest.IntegrationID] = append(d.byIntegration[dest.IntegrationID], dest)
 	}
 	return nil
 }
 
-// Destinations gives the destinations of these integrations, oldest first.
+// Destinations gives the destinations of these integrations, oldest first, without those
+// that were removed.
 func (m *Module) Destinations(ctx context.Context, integrationIDs []string) ([]contract.Destination, error) {
 	list := []contract.Destination{}
 	for _, integrationID := range integrationIDs {
@@ -180,35 +232,8 @@ func (m *Module) Destinations(ctx context.Context, integrationIDs []string) ([]c
 			return nil, err
 		}
 		for _, d := range found {
-			list = append(list, contract.Destination{ID: d.ID, IntegrationID: d.IntegrationID, URL: d.URL,
-				IsActive: d.IsActive, Breaker: string(d.Breaker), CreatedAt: d.CreatedAt.Time, UpdatedAt: d.UpdatedAt.Time})
+			list = append(list, d.shown())
 		}
 	}
 	return list, nil
-}
-
-// AddDestination makes an active destination with a signing secret of its own, and
-// gives its id and the secret, which is not shown again.
-func (m *Module) AddDestination(ctx context.Context, tx *database.Tx, integrationID, url string) (destinationID, signingSecret string, err error) {
-	destinationID, signingSecret = id.New(), newSigningSecret()
-	sealed, err := m.directory.sealer.Seal(secret.New(signingSecret))
-	if err != nil {
-		return "", "", fmt.Errorf("seal the signing secret: %w", err)
-	}
-	row := database.NewRows("id uuid", "integration_id uuid", "url text", "is_active boolean", "signing_secret text",
-		"created_at timestamptz", "updated_at timestamptz")
-	row.Add(destinationID, integrationID, url, true, sealed, tx.Now, tx.Now)
-	tx.AfterCommit(m.directory.forget)
-	return destinationID, signingSecret, tx.Insert(ctx, "destinations", row)
-}
-
-const moveDestinationSQL = `
-UPDATE destinations SET url = $2, updated_at = $3
-WHERE  id = $1`
-
-// MoveDestination changes where a destination's events go.
-func (m *Module) MoveDestination(ctx context.Context, tx *database.Tx, destinationID, url string) error {
-	tx.AfterCommit(m.directory.forget)
-	_, err := tx.Exec(ctx, moveDestinationSQL, destinationID, url, tx.Now)
-	return err
 }

@@ -36,7 +36,7 @@ func (m *Module) dispatch(ctx context.Context, c claimed) error {
 		if err != nil {
 			return err
 		}
-		targets, err := m.targets(ctx, c.IntegrationID, orders[0], jobs[c.EventID])
+		targets, err := m.targets(ctx, c, orders[0], jobs[c.EventID])
 		if err != nil {
 			return err
 		}
@@ -57,9 +57,10 @@ func (m *Module) dispatch(ctx context.Context, c claimed) error {
 	return nil
 }
 
-// targets gives the destinations that an order goes to.
-func (m *Module) targets(ctx context.Context, integrationID string, o contract.ReplayOrder, jobs []latest) ([]destination, error) {
-	all, err := m.directory.of(ctx, integrationID)
+// targets gives the destinations that an order goes to: the one that it names, else all
+// active ones that want the event by their filters as they are now.
+func (m *Module) targets(ctx context.Context, c claimed, o contract.ReplayOrder, jobs []latest) ([]destination, error) {
+	all, err := m.directory.of(ctx, c.IntegrationID)
 	if err != nil {
 		return nil, err
 	}
@@ -76,7 +77,33 @@ func (m *Module) targets(ctx context.Context, integrationID string, o contract.R
 			list = append(list, d)
 		}
 	}
-	return list, nil
+	if o.DestinationID != nil {
+		return list, nil
+	}
+	return m.wanting(ctx, c.EventID, list)
+}
+
+// wanting gives those of a list of destinations that want a stored event.
+func (m *Module) wanting(ctx context.Context, eventID string, list []destination) ([]destination, error) {
+	if !slices.ContainsFunc(list, func(d destination) bool { return d.Filter != "" }) {
+		return list, nil
+	}
+	events, err := m.events.Deliverables(ctx, []string{eventID})
+	if err != nil || len(events) == 0 {
+		return list, err
+	}
+	var original *contract.Original
+	if slices.ContainsFunc(list, func(d destination) bool { return asksHeaders(d.Filter) }) {
+		originals, err := m.events.Originals(ctx, []string{eventID})
+		if err != nil {
+			return nil, err
+		}
+		if len(originals) > 0 {
+			original = &originals[0]
+		}
+	}
+	wanting, _ := route(list, fact(events[0], original))
+	return wanting, nil
 }
 
 func anyRunning(jobs []latest, targets []destination) bool {
@@ -88,7 +115,7 @@ func anyRunning(jobs []latest, targets []destination) bool {
 // reopen supersedes what waits for the targets and makes their new jobs.
 func (m *Module) reopen(ctx context.Context, tx *database.Tx, c claimed, o contract.ReplayOrder, targets []destination, states []contract.EventState) error {
 	if len(targets) == 0 {
-		reason := "there is no destination to send the event to"
+		reason := "there is no destination to send the event to, or none that wants it"
 		if o.OnlyFailed {
 			reason = "no destination's last delivery of the event failed"
 		}

@@ -48,7 +48,7 @@ func eachHarness(t *testing.T, test func(h *harness)) {
 
 func newHarness(t testing.TB, db *database.DB, cfg Config) *harness {
 	h := &harness{t: t, db: db, broker: broker.NewMemory(clock.System, nil), integration: id.New()}
-	h.events = &fakeEvents{db: db, payloads: map[string]contract.Deliverable{}, inactive: map[string]bool{}}
+	h.events = &fakeEvents{db: db, payloads: map[string]contract.Deliverable{}, inactive: map[string]bool{}, originals: map[string]contract.Original{}}
 	h.replays = &fakeReplays{orders: map[string]contract.ReplayOrder{}, dispatched: map[string]bool{}, ends: map[string]contract.ReplayEnd{}}
 	h.audit = &fakeAudit{}
 	h.receiver = newReceiver(t)
@@ -84,27 +84,49 @@ func (h *harness) run() (stop func()) {
 }
 
 func (h *harness) destination(url string) string {
-	var destinationID string
+	return h.add(contract.DestinationConfig{URL: &url}).ID
+}
+
+func (h *harness) add(c contract.DestinationConfig) (made contract.NewDestination) {
+	h.t.Helper()
 	h.tx(func(ctx context.Context, tx *database.Tx) (err error) {
-		destinationID, _, err = h.AddDestination(ctx, tx, h.integration, url)
+		made, err = h.AddDestination(ctx, tx, h.integration, c)
 		return err
 	})
-	return destinationID
+	return made
 }
 
 // accept stores an event as ingestion does and gives its id.
 func (h *harness) accept() string {
 	eventID := id.New()
+	h.schedule(eventID)
+	return eventID
+}
+
+// schedule stores an event as ingestion does and gives what became of it.
+func (h *harness) schedule(eventID string) contract.Scheduled {
+	h.t.Helper()
 	h.events.add(eventID, h.integration)
+	var scheduled []contract.Scheduled
 	h.tx(func(ctx context.Context, tx *database.Tx) error {
 		if err := h.events.insert(ctx, tx, eventID); err != nil {
 			return err
 		}
-		_, err := h.Schedule(ctx, tx, []contract.NewEvent{{EventID: eventID, IntegrationID: h.integration, CorrelationID: "corr-" + eventID}})
+		e := h.events.payloads[eventID]
+		var err error
+		scheduled, err = h.Schedule(ctx, tx, []contract.NewEvent{{EventID: eventID, IntegrationID: h.integration, CorrelationID: e.CorrelationID,
+			Source: e.Source, Provider: e.Provider, EventType: e.EventType, Payload: e.Payload, Headers: []byte(originalHeaders)}})
 		return err
 	})
-	return eventID
+	return scheduled[0]
 }
+
+// originalHeaders and originalBody are those of every webhook here.
+const (
+	originalHeaders = `{"content-type":["application/json; charset=utf-8"],"host":["gateway.example"],"content-length":["12"],"user-agent":["Acme/1"],
+		"x-acme-signature":["abc"],"x-many":["a","b"],"x-acme-token":["[redacted]"],"x-forwarded-for":["1.2.3.4"],"content-encoding":["gzip"],"x-event-id":["theirs"]}`
+	originalBody = "{ \"a\" : 1.10 }\n"
+)
 
 func (h *harness) replay(o contract.ReplayOrder) string {
 	o.RequestID = id.New()
@@ -207,6 +229,9 @@ type fakeEvents struct {
 	mu       sync.Mutex
 	payloads map[string]contract.Deliverable
 	inactive map[string]bool
+
+	originals map[string]contract.Original
+	asked     int // for originals
 }
 
 func (f *fakeEvents) add(eventID, integrationID string) {
@@ -214,6 +239,7 @@ func (f *fakeEvents) add(eventID, integrationID string) {
 	defer f.mu.Unlock()
 	f.payloads[eventID] = contract.Deliverable{EventID: eventID, IntegrationID: integrationID, Source: "acme", Provider: "acme", EventType: "order.created",
 		CorrelationID: "corr-" + eventID, Payload: []byte(`{"eventType":"order.created","data":{"n":12345678901234567890}}`)}
+	f.originals[eventID] = contract.Original{EventID: eventID, Headers: []byte(originalHeaders), Body: []byte(originalBody)}
 }
 
 func (f *fakeEvents) insert(ctx context.Context, tx *database.Tx, eventID string) error {
@@ -228,6 +254,18 @@ func (f *fakeEvents) Deliverables(_ context.Context, ids []string) (list []contr
 	for _, eventID := range ids {
 		if d, ok := f.payloads[eventID]; ok {
 			list = append(list, d)
+		}
+	}
+	return list, nil
+}
+
+func (f *fakeEvents) Originals(_ context.Context, ids []string) (list []contract.Original, _ error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.asked += len(ids)
+	for _, eventID := range ids {
+		if o, ok := f.originals[eventID]; ok {
+			list = append(list, o)
 		}
 	}
 	return list, nil

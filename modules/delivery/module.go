@@ -14,6 +14,7 @@ import (
 	"net/http"
 	"time"
 
+	"integration-gateway/modules/delivery/expression"
 	"integration-gateway/platform/batch"
 	"integration-gateway/platform/broker"
 	"integration-gateway/platform/cache"
@@ -58,6 +59,9 @@ type Config struct {
 type Events interface {
 	// Deliverables gives what is sent, for each event that exists.
 	Deliverables(ctx context.Context, eventIDs []string) ([]contract.Deliverable, error)
+	// Originals gives the webhook that each event came with, where it is still kept. It
+	// is asked for destinations alone that need it.
+	Originals(ctx context.Context, eventIDs []string) ([]contract.Original, error)
 	// LockStates locks the events' states in id order and gives them.
 	LockStates(ctx context.Context, tx *database.Tx, eventIDs []string) ([]contract.EventState, error)
 	// SaveStates overwrites states that tx has locked.
@@ -125,6 +129,7 @@ type Module struct {
 	directory *directory
 	publisher *publisher
 	breakers  *breakers
+	tokens    *tokens
 	outcomes  *batch.Group[outcome, struct{}]
 	watermark watermark
 }
@@ -137,10 +142,11 @@ func New(cfg Config, d Deps) *Module {
 	}
 	m := &Module{cfg: cfg, db: d.DB, log: d.Log.With("module", "delivery"), now: d.Now, broker: d.Broker,
 		cache: d.Cache, sender: d.Sender, events: d.Events, replays: d.Replays, replayer: d.Replayer, auditor: d.Auditor, random: d.Random}
-	m.directory = &directory{db: d.DB, now: d.Now, sealer: d.Sealer}
+	m.directory = &directory{db: d.DB, now: d.Now, sealer: d.Sealer, lang: expression.New()}
 	m.publisher = newPublisher(m)
 	m.breakers = &breakers{seen: map[string]*window{}, policy: breakerPolicy{
 		volume: cfg.BreakerVolume, rate: cfg.BreakerRate, probe: cfg.BreakerProbe, reach: max(time.Minute, cfg.BreakerProbe)}}
+	m.tokens = newTokens(d.Sender, d.Now)
 	m.outcomes = batch.NewGroup(batch.Config[outcome]{Runners: 2, Crowd: 64, MaxItems: 256}, m.recordAll)
 	return m
 }

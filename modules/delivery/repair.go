@@ -103,6 +103,9 @@ func (m *Module) following(ctx context.Context, tx *database.Tx, eventID, destin
 	if !first {
 		return &next, nil
 	}
+	if wanting, err := m.wanting(ctx, eventID, []destination{d}); err != nil || len(wanting) == 0 {
+		return nil, err
+	}
 	stored, err := m.events.Deliverables(ctx, []string{eventID})
 	if err != nil || len(stored) == 0 {
 		return nil, err
@@ -157,14 +160,18 @@ func (m *Module) deriveAgain(ctx context.Context, tx *database.Tx, d contract.Da
 	return true, map[string]any{"was": was, "is": is}, m.events.SaveStates(ctx, tx, states)
 }
 
-// nobodyWants is an error unless the event's integration has no destination: an event
-// whose jobs are gone must not be taken for one that is done.
+// nobodyWants is an error unless the event's integration has no destination that wants it:
+// an event whose jobs are gone must not be taken for one that is done.
 func (m *Module) nobodyWants(ctx context.Context, eventID string) error {
 	stored, err := m.events.Deliverables(ctx, []string{eventID})
 	if err != nil || len(stored) == 0 {
 		return err
 	}
 	destinations, err := m.directory.of(ctx, stored[0].IntegrationID)
+	if err != nil {
+		return err
+	}
+	destinations, err = m.wanting(ctx, eventID, destinations)
 	if err == nil && len(destinations) > 0 {
 		err = fault.Conflict.New("jobs_gone", "The event has destinations and no job; its status cannot be told from its jobs.")
 	}

@@ -34,19 +34,21 @@ func (j newJob) ref() ref {
 }
 
 // Schedule makes the first job of each event for each destination of its
-// integration, and has them published after the commit. A job of a destination
-// that is not active waits, parked. An event without any destination gets none.
+// integration that wants it, and has them published after the commit. A job of a
+// destination that is not active waits, parked. An event that nobody wants gets none.
 func (m *Module) Schedule(ctx context.Context, tx *database.Tx, events []contract.NewEvent) ([]contract.Scheduled, error) {
 	var jobs []newJob
 	scheduled := make([]contract.Scheduled, len(events))
 	for i, e := range events {
 		scheduled[i].EventID = e.EventID
-		destinations, err := m.directory.of(ctx, e.IntegrationID)
+		all, err := m.directory.of(ctx, e.IntegrationID)
 		if err != nil {
 			return nil, err
 		}
+		destinations, notes := route(all, e)
+		scheduled[i].Filters = notes
 		if len(destinations) == 0 {
-			scheduled[i].Reason = noDestination
+			scheduled[i].Reason = nobody(notes)
 		}
 		for _, d := range destinations {
 			j := newJob{id: id.New(), eventID: e.EventID, integrationID: e.IntegrationID, destinationID: &d.ID,
@@ -67,8 +69,8 @@ func (m *Module) Dispatch(ctx context.Context, tx *database.Tx, o contract.Repla
 		if err != nil {
 			return err
 		}
-		if known[*o.DestinationID].IntegrationID != integrationID {
-			return fault.Invalid.New("unknown_destination", "destinationId must be a destination of the event's integration.").At("destinationId")
+		if d := known[*o.DestinationID]; d.IntegrationID != integrationID || d.ArchivedAt != nil {
+			return fault.Invalid.New("unknown_destination", "destinationId must be a destination of the event's integration that was not removed.").At("destinationId")
 		}
 	}
 	return m.insertJobs(ctx, tx, []newJob{{id: id.New(), eventID: o.EventID, integrationID: integrationID,
@@ -85,6 +87,13 @@ func (m *Module) insertJobs(ctx context.Context, tx *database.Tx, jobs []newJob)
 		"scheduled_at timestamptz", "created_at timestamptz")
 	var announcements []announcement
 	for _, j := range jobs {
+		if j.trigger == contract.TriggerRetry {
+			known, err := m.directory.get(ctx, []string{*j.destinationID})
+			if err != nil {
+				return err
+			}
+			j.parked = j.parked || known[*j.destinationID].cancelled() // for the relay to end it
+		}
 		a := m.announcement(j.ref(), tx.Now, j.delay)
 		if !j.parked {
 			announcements = append(announcements, a)

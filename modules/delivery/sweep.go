@@ -103,7 +103,8 @@ WHERE  (normalized_event_id, id) IN (
        LIMIT  $3%s)`
 
 // unpark brings back, in batches, the jobs of destinations that are active and reachable
-// again, and sends a probe where it is time.
+// again, sends a probe where it is time, and ends what waits for a destination that was
+// removed.
 func (m *Module) unpark(ctx context.Context) error {
 	var parked []string
 	if err := m.db.Select(ctx, &parked, selectParkedSQL); err != nil || len(parked) == 0 {
@@ -123,7 +124,9 @@ func (m *Module) unpark(ctx context.Context) error {
 	}
 	for _, d := range destinations {
 		switch {
-		case !d.IsActive || !active[d.IntegrationID]:
+		case d.cancelled():
+			err = m.cancelParked(ctx, d)
+		case !d.open() || !active[d.IntegrationID] && !d.finishing():
 			continue
 		case d.Breaker != breakerClosed:
 			err = m.probe(ctx, d)

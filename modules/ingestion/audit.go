@@ -34,6 +34,9 @@ type queued struct {
 	Jobs          int    `json:"jobs"`
 	Reason        string `json:"reason,omitempty"`
 	CorrelationID string `json:"correlationId"`
+
+	// What destinations' filters said, but for a plain yes.
+	Filters []contract.FilterNote `json:"filters,omitempty"`
 }
 
 // auditEntries tell the story of new webhooks: received, and each event normalized,
@@ -48,7 +51,7 @@ func auditEntries(news []arrival, scheduled map[string]contract.Scheduled) []con
 		}
 		entries = append(entries, entry(contract.EntityWebhookEvent, a.webhookID, "webhook.received", r))
 		for _, e := range a.events {
-			action, q := "event.queued", queued{Jobs: len(scheduled[e.id].Jobs), CorrelationID: a.correlationID}
+			action, q := "event.queued", queued{Jobs: len(scheduled[e.id].Jobs), CorrelationID: a.correlationID, Filters: scheduled[e.id].Filters}
 			if q.Jobs == 0 {
 				action, q.Reason = "event.processed", scheduled[e.id].Reason
 			}

@@ -145,7 +145,10 @@ func (m *Module) schedule(ctx context.Context, tx *database.Tx, news []arrival) 
 	var events []contract.NewEvent
 	for _, a := range news {
 		for _, e := range a.events {
-			events = append(events, contract.NewEvent{EventID: e.id, IntegrationID: a.source.integrationID, CorrelationID: a.correlationID})
+			events = append(events, contract.NewEvent{
+				EventID: e.id, IntegrationID: a.source.integrationID, CorrelationID: a.correlationID, Source: a.source.name,
+				Provider: a.source.spec.Name, EventType: e.Type, Subject: e.Subject, Payload: e.Payload, Headers: a.headers,
+			})
 		}
 	}
 	answers, err := m.d.Scheduler.Schedule(ctx, tx, events)

@@ -254,7 +254,7 @@ func TestACallerWhoLeavesStillHasTheEventStored(t *testing.T) {
 	require.True(t, fault.Is(err, fault.Unavailable))
 	require.True(t, errors.Is(err, context.Canceled))
 	close(release)
-	g.module.Close()
+	require.NoError(t, g.module.Close())
 	require.Equal(t, 1, g.stored())
 }
 

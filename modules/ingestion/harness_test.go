@@ -73,6 +73,8 @@ type deliveries struct {
 	idle     map[string]bool
 	attempts []contract.Attempt
 	jobs     []contract.Job
+	closed   []string // what was said of open jobs
+	failure  error    // of making destinations and closing integrations
 }
 
 func (d *deliveries) Schedule(ctx context.Context, tx *database.Tx, events []contract.NewEvent) ([]contract.Scheduled, error) {
@@ -123,6 +125,8 @@ func (rot13) Open(stored string) (secret.Value, error) {
 	return secret.New(turn(text)), nil
 }
 
+func (rot13) Digest(text string) string { return "digest:" + turn(text) }
+
 func turn(text string) string {
 	return strings.Map(func(r rune) rune {
 		if r >= 'a' && r <= 'z' {
@@ -164,22 +168,24 @@ type gateway struct {
 	to      *deliveries
 	acme    string // the integrations' ids
 	globex  string
+	euID    string
 }
 
 // setup makes a gateway with the sources acme and globex. change may adjust what it
 // is made of.
 func setup(t testing.TB, db *database.DB, change ...func(*Config, *Deps)) *gateway {
 	g := &gateway{t: t, db: db, audit: &auditor{failure: errors.New("poison")}, to: &deliveries{idle: map[string]bool{}}}
-	cfg := Config{MaxBodyBytes: 64 << 10, RateLimitPerMinute: 6000, FailureLimitPerMinute: 1000, IdempotencyTTL: time.Hour}
+	cfg := Config{MaxBodyBytes: 64 << 10, RateLimitPerMinute: 6000, FailureLimitPerMinute: 1000, IdempotencyTTL: time.Hour, MaxSourceBodyBytes: 32 << 20,
+		Quarantine: Quarantine{Retention: time.Hour, PerSource: 1000, BytesPerSource: 1 << 20}}
 	d := Deps{
-		DB: db, Cache: cache.NewMemory(0, clock.System), Now: clock.System, Providers: provider.Builtin(),
-		Audit: g.audit, Scheduler: g.to, Deliveries: g.to, Sealer: rot13{},
+		DB: db, Log: slog.New(slog.DiscardHandler), Cache: cache.NewMemory(0, clock.System), Now: clock.System, Providers: provider.Builtin(),
+		Audit: g.audit, Scheduler: g.to, Deliveries: g.to, Destinations: g.to, Sealer: rot13{},
 	}
 	for _, c := range change {
 		c(&cfg, &d)
 	}
 	g.module = New(cfg, d)
-	t.Cleanup(g.module.Close)
+	t.Cleanup(func() { _ = g.module.Close() })
 	log := slog.New(slog.NewTextHandler(io.Discard, nil))
 	server := httpapi.New(httpapi.Config{ManagementKey: secret.New(managementKey)}, httpapi.Deps{Log: log, Now: clock.System})
 	g.module.Routes(server.Routes())
@@ -276,8 +282,34 @@ func acmeBody(eventID string) string {
 	return `{"eventId":"` + eventID + `","eventType":"order.created","occurredAt":"2026-01-31T12:00:00Z","data":{"id":"d1"}}`
 }
 
-func (g *gateway) get(path string) answer {
-	r := httptest.NewRequest(http.MethodGet, "/api/v1"+path, nil)
+func (g *gateway) get(path string) answer { return g.manage(http.MethodGet, path, "") }
+
+// manage sends a management request.
+func (g *gateway) manage(method, path, body string) answer {
+	r := httptest.NewRequest(method, "/api/v1"+path, strings.NewReader(body))
 	r.Header.Set(httpapi.HeaderManagementKey, managementKey)
+	if body != "" {
+		r.Header.Set("Content-Type", "application/json")
+	}
 	return g.do(r)
+}
+
+// fakeClock is a clock that tests move. It starts at the beginning of a minute.
+type fakeClock struct {
+	mu sync.Mutex
+	at time.Time
+}
+
+func newFakeClock() *fakeClock { return &fakeClock{at: clock.System().Truncate(time.Minute)} }
+
+func (c *fakeClock) now() time.Time {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.at
+}
+
+func (c *fakeClock) pass(d time.Duration) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.at = c.at.Add(d)
 }

@@ -39,6 +39,24 @@ func storedHeaders(h http.Header, src *source) []byte {
 	return text
 }
 
+// headerDigests gives, as a JSON object, what digest makes of the values that storedHeaders
+// leaves out, by header and in order: enough to find out later whether one is a secret
+// that is known then.
+func headerDigests(h http.Header, src *source, digest func(string) string) []byte {
+	kept := map[string][]string{}
+	for name, values := range h {
+		name = strings.ToLower(name)
+		whole := carriesCredential(name, src)
+		for _, v := range values {
+			if whole || holdsSecret(v, src) {
+				kept[name] = append(kept[name], digest(v))
+			}
+		}
+	}
+	text, _ := json.Marshal(kept) // strings always marshal
+	return text
+}
+
 func carriesCredential(name string, src *source) bool {
 	if slices.ContainsFunc(src.spec.Sensitive, func(s string) bool { return strings.EqualFold(s, name) }) {
 		return true
@@ -48,6 +66,9 @@ func carriesCredential(name string, src *source) bool {
 }
 
 func holdsSecret(value string, src *source) bool {
+	if src.spec.Public {
+		return false
+	}
 	for _, s := range src.secrets {
 		text := s.Value.Reveal()
 		if text != "" && value == text || len(text) >= shortestSecret && strings.Contains(value, text) {

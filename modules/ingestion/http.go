@@ -14,36 +14,6 @@ import (
 	"integration-gateway/platform/id"
 )
 
-func (m *Module) getIntegrations(c echo.Context) error {
-	q := httpapi.QueryOf(c)
-	providerName, activeOnly := q.Text("provider"), q.Bool("activeOnly")
-	if err := q.Err(); err != nil {
-		return err
-	}
-	ctx := c.Request().Context()
-	rows, err := m.integrations(ctx, providerName, activeOnly)
-	if err != nil {
-		return err
-	}
-	ids := make([]string, len(rows))
-	for i, r := range rows {
-		ids[i] = r.ID
-	}
-	destinations, err := m.d.Deliveries.Destinations(ctx, ids)
-	if err != nil {
-		return err
-	}
-	byIntegration := map[string][]contract.Destination{}
-	for _, d := range destinations {
-		byIntegration[d.IntegrationID] = append(byIntegration[d.IntegrationID], d)
-	}
-	views := make([]integrationView, len(rows))
-	for i, r := range rows {
-		views[i] = r.view(byIntegration[r.ID])
-	}
-	return httpapi.All(c, views)
-}
-
 func (m *Module) getEvents(c echo.Context) error {
 	q := httpapi.QueryOf(c)
 	f, order := m.eventFilter(q), eventOrderOf(q)

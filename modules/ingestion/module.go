@@ -3,12 +3,14 @@
 // them; a 2xx answer promises that commit.
 //
 // It owns integrations, integration_secrets, webhook_events, idempotency_keys,
-// normalized_events and event_states, and their SQL. It refuses to know where events
-// go and how: it asks for jobs and for their history through Deps.
+// normalized_events, event_states and quarantine, and their SQL. It refuses to know where
+// events go and how: it asks for jobs and for their history through Deps.
 package ingestion
 
 import (
 	"context"
+	"errors"
+	"log/slog"
 	"time"
 
 	"integration-gateway/modules/ingestion/provider"
@@ -28,6 +30,11 @@ type Config struct {
 	FailureLimitPerMinute int           // refused requests per client address; 0 turns it off
 	IdempotencyTTL        time.Duration // how long the cache answers repeats; the database always does
 	PublicBaseURL         string        // the gateway as senders see it, without a final slash; "" to take it from the request
+
+	MaxSourceBodyBytes int64          // what a source may set as its own
+	RefusedSecrets     []secret.Value // secrets that no integration may be given: those that everybody knows
+	FlushEvery         time.Duration  // how often what is kept in memory is written; default 2 s
+	Quarantine         Quarantine
 }
 
 // Auditor writes down what happened.
@@ -52,22 +59,46 @@ type Deliveries interface {
 	Jobs(ctx context.Context, eventID string) ([]contract.Job, error)
 }
 
+// Destinations sets up where events go. Errors are fault.Invalid, with the fields of
+// the destination that are wrong, or fault.NotFound.
+type Destinations interface {
+	// CheckDestination finds what is wrong with a new destination, without making it.
+	CheckDestination(c contract.DestinationConfig) error
+	AddDestination(ctx context.Context, tx *database.Tx, integrationID string, c contract.DestinationConfig) (contract.NewDestination, error)
+	ChangeDestination(ctx context.Context, tx *database.Tx, integrationID, destinationID string, c contract.DestinationConfig) error
+	RemoveDestination(ctx context.Context, tx *database.Tx, integrationID, destinationID string, jobs contract.OpenJobs) error
+	// DestinationChanges names the fields that ChangeDestination with c would change.
+	DestinationChanges(ctx context.Context, tx *database.Tx, integrationID, destinationID string, c contract.DestinationConfig) ([]string, error)
+	// RotateSigningSecret gives the new secret, which is not shown again.
+	RotateSigningSecret(ctx context.Context, tx *database.Tx, integrationID, destinationID string) (string, error)
+	// CloseIntegration ends what waits for an integration's destinations, or leaves it to
+	// be finished.
+	CloseIntegration(ctx context.Context, tx *database.Tx, integrationID string, jobs contract.OpenJobs) error
+}
+
 // Sealer encrypts secrets for the database.
 type Sealer interface {
 	Seal(value secret.Value) (string, error)
 	Open(stored string) (secret.Value, error)
+	// Digest is a keyed hash, the same for the same text.
+	Digest(text string) string
 }
 
 // Deps is everything ingestion needs from the outside.
 type Deps struct {
-	DB         *database.DB
-	Cache      cache.Cache
-	Now        clock.Now
-	Providers  provider.Registry
-	Audit      Auditor
-	Scheduler  Scheduler
-	Deliveries Deliveries
-	Sealer     Sealer
+	DB           *database.DB
+	Log          *slog.Logger
+	Cache        cache.Cache
+	Now          clock.Now
+	Providers    provider.Registry
+	Audit        Auditor
+	Scheduler    Scheduler
+	Deliveries   Deliveries
+	Destinations Destinations
+	Sealer       Sealer
+	// Fetch gets providers' certificates and opens the pages of their handshakes, by way
+	// of the egress client; nil: such providers are answered that it is our outage.
+	Fetch Fetch
 }
 
 // Module is ingestion.
@@ -76,6 +107,10 @@ type Module struct {
 	d       Deps
 	sources *sources
 	commits *batch.Group[arrival, receipt]
+	matches *matches
+	cell    *cell
+
+	certificates *certificates
 }
 
 // The bounds of one commit. A second one runs beside it when so many wait: what a few
@@ -89,7 +124,10 @@ const (
 
 // New wires the module; it starts nothing.
 func New(cfg Config, d Deps) *Module {
-	m := &Module{cfg: cfg, d: d}
+	if cfg.FlushEvery == 0 {
+		cfg.FlushEvery = 2 * time.Second
+	}
+	m := &Module{cfg: cfg, d: d, matches: newMatches(), cell: newCell(cfg.Quarantine), certificates: newCertificates(d.Fetch, d.Now)}
 	m.sources = newSources(m.loadSource, d.Now)
 	m.commits = batch.NewGroup(batch.Config[arrival]{
 		Runners: committers, Crowd: crowd, MaxItems: maxCommitItems, MaxBytes: maxCommitBytes, Size: arrival.size,
@@ -100,16 +138,65 @@ func New(cfg Config, d Deps) *Module {
 // Routes registers the module's routes.
 func (m *Module) Routes(r httpapi.Routes) {
 	r.Public.POST("/webhooks/:source", m.postWebhook)
-	r.Management.GET("/integrations", m.getIntegrations)
+	r.Public.GET("/webhooks/:source", m.getWebhook)
+	r.Public.HEAD("/webhooks/:source", m.headWebhook)
+	r.Management.GET("/providers", m.getProviders)
+	m.integrationRoutes(r)
+	m.quarantineRoutes(r)
 	r.Management.GET("/events", m.getEvents)
 	r.Management.GET("/events/:id", m.getEvent)
 	r.Management.GET("/events/:id/status", m.getStatus)
 	r.Management.GET("/processing-status/:id", m.getStatus)
 }
 
+func (m *Module) integrationRoutes(r httpapi.Routes) {
+	r.Management.GET("/integrations", m.getIntegrations)
+	r.Management.POST("/integrations", m.postIntegration)
+	r.Management.GET("/integrations/:id", m.getIntegration)
+	r.Management.PATCH("/integrations/:id", m.patchIntegration)
+	r.Management.DELETE("/integrations/:id", m.deleteIntegration)
+	r.Management.GET("/integrations/:id/secrets", m.getSecrets)
+	r.Management.POST("/integrations/:id/secrets", m.postSecret)
+	r.Management.PATCH("/integrations/:id/secrets/:secretId", m.patchSecret)
+	r.Management.DELETE("/integrations/:id/secrets/:secretId", m.deleteSecret)
+	r.Management.POST("/integrations/:id/destinations", m.postDestination)
+	r.Management.PATCH("/integrations/:id/destinations/:destinationId", m.patchDestination)
+	r.Management.DELETE("/integrations/:id/destinations/:destinationId", m.deleteDestination)
+	r.Management.POST("/integrations/:id/destinations/:destinationId/rotate-secret", m.rotateSigningSecret)
+}
+
 // Invalidate makes the next webhook of a source see its integration and secrets as
 // they are now. Other processes see a change within a second.
 func (m *Module) Invalidate(source string) { m.sources.invalidate(source) }
 
-// Close refuses new webhooks and waits for the commits under way.
-func (m *Module) Close() { m.commits.Close() }
+// Run writes what is kept in memory off the hot path, and removes what has been in
+// quarantine for long enough, until ctx ends; then it closes the module.
+func (m *Module) Run(ctx context.Context) error {
+	tick := time.NewTicker(m.cfg.FlushEvery)
+	defer tick.Stop()
+	log := m.d.Log.With("module", "ingestion")
+	for {
+		select {
+		case <-ctx.Done():
+			return m.Close()
+		case <-tick.C:
+		}
+		if err := m.flushMatches(ctx); err != nil {
+			log.WarnContext(ctx, "matches of secrets are kept in memory until they can be written", "error", err)
+		}
+		if err := m.flushQuarantine(ctx); err != nil {
+			log.WarnContext(ctx, "refused requests are kept in memory until they can be written", "error", err)
+		}
+		if n := m.cell.lost(); n > 0 {
+			log.WarnContext(ctx, "refused requests did not fit into quarantine", "requests", n)
+		}
+	}
+}
+
+// Close refuses new webhooks, waits for the commits under way, and writes what is still
+// in memory. Its error says that this could not be.
+func (m *Module) Close() error {
+	m.commits.Close()
+	ctx := context.Background()
+	return errors.Join(m.flushMatches(ctx), m.flushQuarantine(ctx))
+}

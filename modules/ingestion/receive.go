@@ -3,9 +3,6 @@ package ingestion
 import (
 	"context"
 	"errors"
-	"mime"
-	"net/http"
-	"strings"
 	"time"
 
 	"github.com/labstack/echo/v4"
@@ -70,78 +67,49 @@ func (m *Module) postWebhook(c echo.Context) error {
 	if err != nil {
 		return m.refused(c, unknown, err)
 	}
-	r, err := m.receive(c, src)
+	r, reply, err := m.receive(c, src)
 	switch {
 	case err != nil:
 		return m.refused(c, src.name, err)
-	case r.Duplicate:
-		return httpapi.Data(c, http.StatusOK, r)
+	case r.EventID == "":
+		return sendReply(c, reply)
 	}
-	return httpapi.Data(c, http.StatusAccepted, r)
+	return acknowledge(c, r, reply)
 }
 
-// receive reads, verifies and stores one webhook. When it returns no error, the event
-// is committed with its jobs, or was before.
-func (m *Module) receive(c echo.Context, src *source) (receipt, error) {
+// receive reads, verifies and stores one webhook, or completes a handshake: then the
+// receipt is empty. When it returns no error, the event is committed with its jobs, or
+// was before. The reply is nil where the provider wants none of its own.
+func (m *Module) receive(c echo.Context, src *source) (receipt, *provider.Reply, error) {
 	ctx, ip := c.Request().Context(), httpapi.ClientIP(c)
 	req, err := m.read(c, src)
 	if err != nil {
-		return receipt{}, err
+		return receipt{}, nil, err
 	}
-	match, err := src.spec.Verify.Verify(req, src.secrets)
+	match, err := src.spec.Authenticate(req, src.secretsAt(req.ReceivedAt))
 	if err != nil {
-		return receipt{}, err
+		return receipt{}, nil, m.keep(ctx, src, req, ip, err)
 	}
+	if err := m.once(ctx, src, match, req.Body); err != nil {
+		return receipt{}, nil, err
+	}
+	m.matches.add(match.SecretID, req.ReceivedAt)
 	if err := m.limitVerified(ctx, src, ip); err != nil {
-		return receipt{}, err
+		return receipt{}, nil, err
+	}
+	if reply := src.spec.Shakes(req); reply != nil {
+		return receipt{}, reply, m.shake(ctx, src, reply, ip)
 	}
 	events, err := src.spec.Normalize(req)
 	if err != nil {
-		return receipt{}, err
+		return receipt{}, nil, m.keep(ctx, src, req, ip, err)
 	}
-	return m.store(ctx, arrival{
+	r, err := m.store(ctx, arrival{
 		source: src, webhookID: id.New(), secretID: match.SecretID, correlationID: correlation(ctx),
 		headers: storedHeaders(req.Header, src), body: req.Body, sourceIP: ip, receivedAt: req.ReceivedAt,
 		events: drafts(src, events, req.Body),
 	})
-}
-
-// read takes the request as the verifier needs it: the exact bytes, within bounds.
-func (m *Module) read(c echo.Context, src *source) (provider.Request, error) {
-	r, at := c.Request(), m.d.Now()
-	if !isJSON(r.Header.Get(echo.HeaderContentType)) {
-		return provider.Request{}, fault.UnsupportedMedia.New("not_json", "The content-type must be application/json.")
-	}
-	limit := m.cfg.MaxBodyBytes
-	if src.maxBodyBytes != nil {
-		limit = *src.maxBodyBytes
-	}
-	body, err := httpapi.ReadBody(c, limit)
-	if err != nil {
-		return provider.Request{}, err
-	}
-	return provider.Request{Method: r.Method, URL: m.urlOf(r), Header: r.Header, Body: body, ReceivedAt: at}, nil
-}
-
-// isJSON accepts application/json and every +json type (RFC 6839), whatever charset is
-// said: JSON is UTF-8, and a provider's parameter is no reason to lose an event.
-func isJSON(contentType string) bool {
-	kind, _, err := mime.ParseMediaType(contentType)
-	if err != nil && !errors.Is(err, mime.ErrInvalidMediaParameter) {
-		return false
-	}
-	return kind == echo.MIMEApplicationJSON || strings.HasSuffix(kind, "+json")
-}
-
-func (m *Module) urlOf(r *http.Request) string {
-	if m.cfg.PublicBaseURL != "" {
-		return m.cfg.PublicBaseURL + r.URL.RequestURI()
-	}
-	scheme := "http://"
-	if r.TLS != nil {
-		scheme = "https://"
-	}
-	return scheme + r.Host + r.URL.RequestURI()
+	return r, src.spec.Acknowledges(req), err
 }
 
 // correlation is the request's id, which the event keeps for good.

@@ -18,6 +18,7 @@ const (
 	sourceTimeout = 10 * time.Second
 	maxSources    = 4096 // names that are remembered, unknown ones included
 	maxSourceName = 64
+	brokenPause   = 30 * time.Second // what senders to a source that cannot be used are asked to wait
 )
 
 // source is an integration as the hot path needs it. It is shared and never changed.
@@ -26,8 +27,26 @@ type source struct {
 	name          string
 	spec          provider.Spec
 	secrets       []provider.Secret // the active ones
+	expiries      []time.Time       // of secrets, in their order; zero for never
+	expiring      bool              // some secret has an expiry
 	rateLimit     *int
 	maxBodyBytes  *int64
+	broken        error // why it cannot be used, in which case it is not
+}
+
+// secretsAt are the secrets that verify at that time: one that expires while it is
+// remembered stops at once.
+func (s *source) secretsAt(at time.Time) []provider.Secret {
+	if !s.expiring {
+		return s.secrets
+	}
+	var valid []provider.Secret
+	for i, secret := range s.secrets {
+		if s.expiries[i].IsZero() || at.Before(s.expiries[i]) {
+			valid = append(valid, secret)
+		}
+	}
+	return valid
 }
 
 // sources remembers integrations for at most sourceAge, so that a webhook costs no
@@ -53,7 +72,8 @@ func newSources(load func(context.Context, string) (*source, error), now clock.N
 }
 
 // find gives the active integration of that source name, else fault.NotFound, which
-// does not tell an inactive source from one that never was.
+// does not tell an inactive source from one that never was. One whose settings this
+// program cannot use is fault.Unavailable, and no other source is affected.
 func (s *sources) find(ctx context.Context, name string) (*source, error) {
 	if !validSource(name) {
 		return nil, unknownSource()
@@ -65,8 +85,12 @@ func (s *sources) find(ctx context.Context, name string) (*source, error) {
 			return nil, err
 		}
 	}
-	if src == nil {
+	switch {
+	case src == nil:
 		return nil, unknownSource()
+	case src.broken != nil:
+		return nil, fault.Unavailable.Wrap(src.broken, "source_broken",
+			"This source cannot take webhooks until its operator mends its settings.").After(brokenPause)
 	}
 	return src, nil
 }

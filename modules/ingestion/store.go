@@ -2,12 +2,9 @@ package ingestion
 
 import (
 	"context"
-	"database/sql"
-	"errors"
 	"fmt"
 	"slices"
 
-	"integration-gateway/modules/ingestion/provider"
 	"integration-gateway/platform/contract"
 	"integration-gateway/platform/database"
 	"integration-gateway/platform/fault"
@@ -133,15 +130,15 @@ func insertEvents(ctx context.Context, tx *database.Tx, news []arrival) error {
 	return tx.Insert(ctx, "normalized_events", rows)
 }
 
-// insertStates lets events wait for their jobs; those that have none are done.
+// insertStates lets events wait for their jobs; those that have none are done, and say why.
 func insertStates(ctx context.Context, tx *database.Tx, news []arrival, scheduled map[string]contract.Scheduled) error {
-	rows := database.NewRows("event_id uuid", "status text", "processing_attempts bigint", "last_processed_at timestamptz", "updated_at timestamptz")
+	rows := database.NewRows("event_id uuid", "status text", "processing_attempts bigint", "last_error text", "last_processed_at timestamptz", "updated_at timestamptz")
 	for _, a := range news {
 		for _, e := range a.events {
-			if len(scheduled[e.id].Jobs) == 0 {
-				rows.Add(e.id, string(contract.EventProcessed), 0, tx.Now, tx.Now)
+			if to := scheduled[e.id]; len(to.Jobs) == 0 {
+				rows.Add(e.id, string(contract.EventProcessed), 0, &to.Reason, tx.Now, tx.Now)
 			} else {
-				rows.Add(e.id, string(contract.EventPending), 0, nil, tx.Now)
+				rows.Add(e.id, string(contract.EventPending), 0, nil, nil, tx.Now)
 			}
 		}
 	}
@@ -206,53 +203,4 @@ func (m *Module) CountIntegrations(ctx context.Context) (int, error) {
 		return 0, fmt.Errorf("count integrations: %w", err)
 	}
 	return n, nil
-}
-
-const selectSourceSQL = `
-SELECT id, source, provider, rate_limit_per_minute, max_body_bytes
-FROM   integrations
-WHERE  source = $1 AND is_active`
-
-//nolint:gosec // a query, not a secret
-const selectSecretsSQL = `
-SELECT id, secret
-FROM   integration_secrets
-WHERE  integration_id = $1 AND is_active
-ORDER  BY id`
-
-// loadSource reads an active integration with its active secrets; nil when there is none.
-func (m *Module) loadSource(ctx context.Context, name string) (*source, error) {
-	var row struct {
-		ID           string `db:"id"`
-		Source       string `db:"source"`
-		Provider     string `db:"provider"`
-		RateLimit    *int   `db:"rate_limit_per_minute"`
-		MaxBodyBytes *int64 `db:"max_body_bytes"`
-	}
-	switch err := m.d.DB.Get(ctx, &row, selectSourceSQL, name); {
-	case errors.Is(err, sql.ErrNoRows):
-		return nil, nil //nolint:nilnil // no source is an answer that is remembered
-	case err != nil:
-		return nil, err
-	}
-	spec, ok := m.d.Providers.Spec(row.Provider)
-	if !ok {
-		return nil, fmt.Errorf("the integration %s has the provider %s, which this program does not know", row.ID, row.Provider)
-	}
-	src := &source{integrationID: row.ID, name: row.Source, spec: spec, rateLimit: row.RateLimit, maxBodyBytes: row.MaxBodyBytes}
-	var secrets []struct {
-		ID     string `db:"id"`
-		Secret string `db:"secret"`
-	}
-	if err := m.d.DB.Select(ctx, &secrets, selectSecretsSQL, row.ID); err != nil {
-		return nil, err
-	}
-	for _, s := range secrets {
-		value, err := m.d.Sealer.Open(s.Secret)
-		if err != nil {
-			return nil, fmt.Errorf("open secret %s: %w", s.ID, err)
-		}
-		src.secrets = append(src.secrets, provider.Secret{ID: s.ID, Value: value})
-	}
-	return src, nil
 }

@@ -46,6 +46,33 @@ func (m *Module) Deliverables(ctx context.Context, eventIDs []string) ([]contrac
 	return found, nil
 }
 
+const selectOriginalsSQL = `
+SELECT e.id, w.request_headers, w.raw_body
+FROM   normalized_events e
+JOIN   v ON v.id = e.id
+JOIN   webhook_events w ON w.id = e.webhook_event_id`
+
+// Originals gives the webhook that each of these events came with, in no particular order.
+// Events whose webhook is no longer kept are left out.
+func (m *Module) Originals(ctx context.Context, eventIDs []string) ([]contract.Original, error) {
+	if len(eventIDs) == 0 {
+		return nil, nil
+	}
+	var rows []struct {
+		ID      string `db:"id"`
+		Headers []byte `db:"request_headers"`
+		Body    []byte `db:"raw_body"`
+	}
+	if err := m.d.DB.SelectRows(ctx, &rows, database.IDs(eventIDs), selectOriginalsSQL); err != nil {
+		return nil, fmt.Errorf("read webhooks: %w", err)
+	}
+	found := make([]contract.Original, len(rows))
+	for i, r := range rows {
+		found[i] = contract.Original{EventID: r.ID, Headers: r.Headers, Body: r.Body}
+	}
+	return found, nil
+}
+
 type stateRow struct {
 	EventID            string      `db:"event_id"`
 	Status             string      `db:"status"`

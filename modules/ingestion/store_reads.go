@@ -113,17 +113,3 @@ func (m *Module) status(ctx context.Context, eventID string) (statusView, error)
 	}
 	return s, nil
 }
-
-const selectIntegrationsSQL = `
-SELECT id, source, provider, name, is_active, created_at, updated_at
-FROM   integrations
-WHERE  ($1 = '' OR provider = $1) AND (is_active OR NOT $2)
-ORDER  BY source`
-
-func (m *Module) integrations(ctx context.Context, providerName string, activeOnly bool) ([]integrationRow, error) {
-	rows := []integrationRow{}
-	if err := m.d.DB.Select(ctx, &rows, selectIntegrationsSQL, providerName, activeOnly); err != nil {
-		return nil, fmt.Errorf("list integrations: %w", err)
-	}
-	return rows, nil
-}

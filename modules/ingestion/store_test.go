@@ -51,6 +51,23 @@ func TestDeliverables(t *testing.T) {
 	})
 }
 
+func TestOriginals(t *testing.T) {
+	testkit.EachStore(t, func(t *testing.T, db *database.DB) {
+		g := setup(t, db)
+		body := acmeBody("e1")
+		eventID := g.do(acmeRequest(body)).receipt(t).EventID
+		found, err := g.module.Originals(t.Context(), []string{eventID, id.New()})
+		require.NoError(t, err)
+		require.Len(t, found, 1)
+		require.Equal(t, eventID, found[0].EventID)
+		require.Equal(t, body, string(found[0].Body))
+		require.Contains(t, string(found[0].Headers), `"x-acme-signature":["`+sign(body)+`"]`, "a signature is no credential and is kept")
+		found, err = g.module.Originals(t.Context(), nil)
+		require.NoError(t, err)
+		require.Empty(t, found)
+	})
+}
+
 func TestStatesAreLockedInOrderAndSavedAtOnce(t *testing.T) {
 	testkit.EachStore(t, func(t *testing.T, db *database.DB) {
 		g := setup(t, db)
@@ -177,7 +194,7 @@ func TestASourceIsAddedOnceAndNeverOverwritten(t *testing.T) {
 func TestAnIntegrationWhoseProviderIsUnknownIsOurFault(t *testing.T) {
 	g := setup(t, testkit.Open(t, testkit.SQLite(t)))
 	g.exec(`UPDATE integrations SET provider = 'initech' WHERE source = 'acme'`)
-	require.Equal(t, 500, g.do(acmeRequest(acmeBody("1"))).Status)
+	require.Equal(t, 503, g.do(acmeRequest(acmeBody("1"))).Status)
 	require.Empty(t, g.audit.take())
 }
 

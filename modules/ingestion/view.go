@@ -3,7 +3,6 @@ package ingestion
 import (
 	"bytes"
 	"encoding/json"
-	"net/url"
 	"strings"
 	"unicode/utf8"
 
@@ -130,63 +129,6 @@ type statusView struct {
 	LastError          *string        `json:"lastError" db:"last_error"`
 	LastProcessedAt    *clock.Time    `json:"lastProcessedAt" db:"last_processed_at"`
 	Jobs               []contract.Job `json:"jobs"`
-}
-
-type integrationRow struct {
-	ID        string     `db:"id"`
-	Source    string     `db:"source"`
-	Provider  string     `db:"provider"`
-	Name      string     `db:"name"`
-	IsActive  bool       `db:"is_active"`
-	CreatedAt clock.Time `db:"created_at"`
-	UpdatedAt clock.Time `db:"updated_at"`
-}
-
-type destinationView struct {
-	ID        string     `json:"id"`
-	URL       string     `json:"url"`
-	IsActive  bool       `json:"isActive"`
-	Breaker   string     `json:"breaker"` // closed, open or half_open
-	CreatedAt clock.Time `json:"createdAt"`
-	UpdatedAt clock.Time `json:"updatedAt"`
-}
-
-type integrationView struct {
-	ID           string            `json:"id"`
-	Source       string            `json:"source"`
-	Provider     string            `json:"provider"`
-	Name         string            `json:"name"`
-	CallbackURL  *string           `json:"callbackUrl"` // the first destination's
-	Destinations []destinationView `json:"destinations"`
-	IsActive     bool              `json:"isActive"`
-	CreatedAt    clock.Time        `json:"createdAt"`
-	UpdatedAt    clock.Time        `json:"updatedAt"`
-}
-
-func (r integrationRow) view(to []contract.Destination) integrationView {
-	v := integrationView{
-		ID: r.ID, Source: r.Source, Provider: r.Provider, Name: r.Name, IsActive: r.IsActive,
-		CreatedAt: r.CreatedAt, UpdatedAt: r.UpdatedAt, Destinations: []destinationView{},
-	}
-	for _, d := range to {
-		v.Destinations = append(v.Destinations, destinationView{
-			ID: d.ID, URL: withoutPassword(d.URL), IsActive: d.IsActive, Breaker: d.Breaker,
-			CreatedAt: clock.At(d.CreatedAt), UpdatedAt: clock.At(d.UpdatedAt),
-		})
-	}
-	if len(v.Destinations) > 0 {
-		v.CallbackURL = &v.Destinations[0].URL
-	}
-	return v
-}
-
-// withoutPassword masks the password that a URL may hold.
-func withoutPassword(text string) string {
-	u, err := url.Parse(text)
-	if err != nil || u.User == nil {
-		return text
-	}
-	return u.Redacted()
 }
 
 // orEmpty makes an empty list of none, since answers hold arrays.

@@ -127,20 +127,21 @@ func (e eventRow) problems(jobMissing bool) (list []finding) {
 const bare = `(COALESCE(s.status, 'processed') NOT IN ('processed', 'failed')
        AND NOT EXISTS (SELECT 1 FROM processing_jobs j WHERE j.normalized_event_id = e.id AND j.destination_id IS NOT NULL))`
 
-// An event has a job for each destination that was there when it came, also for one that
-// is not active. One whose last job failed has another, unless that was the end: it was
+// An event has a job for each destination that was there when it came and wants all events,
+// also for one that is not active; what a filter or a removal kept away cannot be told from
+// what is missing. One whose last job failed has another, unless that was the end: it was
 // given up on (a dead letter) or cancelled, or the event is failed.
 const selectMissingJobsSQL = `
-SELECT e.id AS event_id, e.source, e.created_at, d.id AS destination_id, d.created_at AS destination_at, s.updated_at, '' AS job_id,
+SELECT e.id AS event_id, e.source, e.created_at, d.id AS destination_id, d.created_at AS destination_at, d.wants_all_since, s.updated_at, '' AS job_id,
        ` + bare + ` AS bare
 FROM   normalized_events e
-JOIN   destinations d ON d.integration_id = e.integration_id
+JOIN   destinations d ON d.integration_id = e.integration_id AND d.archived_at IS NULL
 LEFT   JOIN event_states s ON s.event_id = e.id AND s.event_id > $1 AND s.event_id <= $2
 WHERE  e.id > $1 AND e.id <= $2
 AND    NOT EXISTS (SELECT 1 FROM processing_jobs j WHERE j.normalized_event_id = e.id AND j.destination_id = d.id)
-AND   (d.created_at < e.created_at OR ` + bare + `)
+AND   (d.filter IS NULL AND COALESCE(d.wants_all_since, d.created_at) < e.created_at OR ` + bare + `)
 UNION  ALL
-SELECT e.id, e.source, e.created_at, j.destination_id, NULL, s.updated_at, CAST(j.id AS text), false
+SELECT e.id, e.source, e.created_at, j.destination_id, NULL, NULL, s.updated_at, CAST(j.id AS text), false
 FROM  (` + rankedJobs + `) AS j
 JOIN   normalized_events e ON e.id = j.normalized_event_id AND e.id > $1 AND e.id <= $2
 JOIN   event_states s ON s.event_id = e.id AND s.event_id > $1 AND s.event_id <= $2
@@ -161,6 +162,7 @@ func (t *tally) readMissingJobs(ctx context.Context, s span, cutoff time.Time) (
 		CreatedAt     clock.Time  `db:"created_at"`
 		DestinationID string      `db:"destination_id"`
 		DestinationAt *clock.Time `db:"destination_at"`
+		WantsAllSince *clock.Time `db:"wants_all_since"`
 		UpdatedAt     *clock.Time `db:"updated_at"`
 		JobID         string      `db:"job_id"`
 		Bare          bool        `db:"bare"`
@@ -170,6 +172,9 @@ func (t *tally) readMissingJobs(ctx context.Context, s span, cutoff time.Time) (
 	}
 	missing := map[string]bool{}
 	for _, r := range rows {
+		if r.WantsAllSince != nil {
+			r.DestinationAt = r.WantsAllSince
+		}
 		young := r.DestinationAt != nil && !r.Bare && r.CreatedAt.Sub(r.DestinationAt.Time) < destinationMargin
 		if young || !(eventRow{CreatedAt: r.CreatedAt, UpdatedAt: r.UpdatedAt}).settled(cutoff) {
 			continue

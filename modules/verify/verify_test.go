@@ -267,6 +267,35 @@ func TestDamageIsFoundByName(t *testing.T) {
 	})
 }
 
+func TestAnEventThatADestinationDidNotWantMissesNoJob(t *testing.T) {
+	testkit.EachStore(t, func(t *testing.T, db *database.DB) {
+		for _, c := range []struct {
+			sentence string
+			change   func(b *book)
+			holds    bool
+		}{
+			{"it wanted all events", func(*book) {}, false},
+			{"it has a filter", func(b *book) { b.exec(`UPDATE destinations SET filter = 'false' WHERE id = $1`, b.other) }, true},
+			{"it has had none since", func(b *book) {
+				b.exec(`UPDATE destinations SET wants_all_since = $2 WHERE id = $1`, b.other, b.at.Add(time.Minute))
+			}, true},
+			{"it had none any more", func(b *book) {
+				b.exec(`UPDATE destinations SET wants_all_since = $2 WHERE id = $1`, b.other, b.at.Add(-2*time.Minute))
+			}, false},
+			{"it was removed", func(b *book) {
+				b.exec(`UPDATE destinations SET archived_at = $2, open_jobs = 'finish' WHERE id = $1`, b.other, b.at)
+			}, true},
+		} {
+			clear(t, db)
+			b := newBook(t, db)
+			b.exec(`UPDATE destinations SET created_at = $1`, b.at.Add(-time.Hour))
+			c.change(b)
+			r, _ := New(Config{Grace: 10 * time.Second, Limit: 10}, Deps{DB: b.db, Now: clock.System}).Run(context.Background())
+			require.Equal(t, c.holds, r.Holds, c.sentence)
+		}
+	})
+}
+
 func clear(t *testing.T, db *database.DB) {
 	b := &book{t: t, db: db}
 	for _, table := range []string{"dead_letters", "replay_requests", "delivery_attempts", "processing_jobs", "event_states", "normalized_events",

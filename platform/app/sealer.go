@@ -4,13 +4,16 @@ import (
 	"crypto/aes"
 	"crypto/cipher"
 	"crypto/hkdf"
+	"crypto/hmac"
 	"crypto/rand"
 	"crypto/sha256"
 	"encoding/base64"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"strings"
 
+	"integration-gateway/platform/fault"
 	"integration-gateway/platform/secret"
 )
 
@@ -23,11 +26,18 @@ var errSealed = errors.New("a secret in the database was encrypted with another 
 // sealer encrypts secrets for the database, with AES-256-GCM under a key that is
 // derived from SECRETS_KEY (RFC 5869). Without one it stores them as they are, and
 // what was stored so can still be read when there is one.
-type sealer struct{ aead cipher.AEAD }
+type sealer struct {
+	aead cipher.AEAD
+	hash []byte // the key of digests
+}
 
 func newSealer(key secret.Value) (sealer, error) {
+	hash, err := hkdf.Key(sha256.New, []byte(key.Reveal()), nil, "integration-gateway digests v1", 32)
+	if err != nil {
+		return sealer{}, fmt.Errorf("derive the key for digests: %w", err)
+	}
 	if key.Empty() {
-		return sealer{}, nil
+		return sealer{hash: hash}, nil
 	}
 	derived, err := hkdf.Key(sha256.New, []byte(key.Reveal()), nil, "integration-gateway secrets v1", 32)
 	if err != nil {
@@ -41,14 +51,14 @@ func newSealer(key secret.Value) (sealer, error) {
 	if err != nil {
 		return sealer{}, fmt.Errorf("the key for secrets: %w", err)
 	}
-	return sealer{aead}, nil
+	return sealer{aead, hash}, nil
 }
 
 // Seal encrypts value.
 func (s sealer) Seal(value secret.Value) (string, error) {
 	if s.aead == nil {
 		if strings.HasPrefix(value.Reveal(), sealed) {
-			return "", fmt.Errorf("a secret cannot start with %q", sealed)
+			return "", fault.Invalid.New("bad_secret", "A secret cannot start with %q.", sealed)
 		}
 		return value.Reveal(), nil
 	}
@@ -73,6 +83,14 @@ func (s sealer) Open(stored string) (secret.Value, error) {
 		return secret.Value{}, errSealed
 	}
 	return secret.New(string(plain)), nil
+}
+
+// Digest is a keyed hash: whoever has the database and not SECRETS_KEY cannot try texts
+// against it.
+func (s sealer) Digest(text string) string {
+	mac := hmac.New(sha256.New, s.hash)
+	_, _ = mac.Write([]byte(text))
+	return hex.EncodeToString(mac.Sum(nil))
 }
 
 // newKey makes a key for a sealer.

@@ -89,6 +89,7 @@ func (s seeded) String() string {
 }
 
 func (g *system) seed(ctx context.Context, destination func(source string) string) ([]seeded, error) {
+	ctx = httpapi.WithActor(ctx, contract.ActorSeed)
 	var all []seeded
 	for _, s := range demoSources() {
 		made, err := g.seedSource(ctx, s, destination(s.name))
@@ -118,11 +119,11 @@ func (g *system) seedSource(ctx context.Context, s demoSource, url string) (seed
 		if err != nil || !made.created {
 			return err
 		}
-		destinationID, _, err := g.delivery.AddDestination(ctx, tx, integrationID, url)
+		to, err := g.delivery.AddDestination(ctx, tx, integrationID, contract.DestinationConfig{URL: &url})
 		if err != nil {
 			return err
 		}
-		return g.seedExamples(ctx, tx, s, integrationID, destinationID)
+		return g.seedExamples(ctx, tx, s, integrationID, to.ID)
 	})
 	if err != nil {
 		return made, err
@@ -145,7 +146,7 @@ func (g *system) follow(ctx context.Context, existing []contract.Destination, ur
 			if d.URL == url || !localSink.MatchString(d.URL) {
 				continue
 			}
-			if err := g.delivery.MoveDestination(ctx, tx, d.ID, url); err != nil {
+			if err := g.delivery.ChangeDestination(ctx, tx, d.IntegrationID, d.ID, contract.DestinationConfig{URL: &url}); err != nil {
 				return err
 			}
 			urls[i] = url

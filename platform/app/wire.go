@@ -3,21 +3,24 @@
 package app
 
 import (
+	"context"
+	"errors"
 	"log/slog"
 	"net"
+	"net/http"
 	"strconv"
 	"time"
 
 	"integration-gateway/modules/audit"
 	"integration-gateway/modules/delivery"
 	"integration-gateway/modules/ingestion"
-	"integration-gateway/modules/ingestion/provider"
 	"integration-gateway/modules/replay"
 	"integration-gateway/platform/clock"
 	"integration-gateway/platform/config"
 	"integration-gateway/platform/contract"
 	"integration-gateway/platform/egress"
 	"integration-gateway/platform/httpapi"
+	"integration-gateway/platform/secret"
 )
 
 // system is everything, built and not started.
@@ -55,6 +58,10 @@ func wire(cfg config.Config, s *stores, log *slog.Logger) (*system, error) {
 	if cfg.SecretsKey.Empty() {
 		log.Warn("SECRETS_KEY is not set: the database keeps secrets as they are; set one of at least 32 characters, the same for every process")
 	}
+	known, err := providers(cfg)
+	if err != nil {
+		return nil, err
+	}
 	out := egress.New(egress.Config{Allow: cfg.EgressAllow, Timeout: maxAttempt})
 	trail := audit.New(audit.Config{}, audit.Deps{DB: s.db, Log: log, Now: clock.System})
 
@@ -64,8 +71,8 @@ func wire(cfg config.Config, s *stores, log *slog.Logger) (*system, error) {
 		Events: events, Replays: replays, Sealer: sealer, Replayer: replays, Auditor: trail,
 	})
 	sources := ingestion.New(ingestionConfig(cfg), ingestion.Deps{
-		DB: s.db, Cache: s.cache, Now: clock.System, Providers: provider.Builtin(), Sealer: sealer,
-		Audit: trail, Scheduler: deliveries, Deliveries: deliveries,
+		DB: s.db, Log: log, Cache: s.cache, Now: clock.System, Providers: known, Sealer: sealer,
+		Audit: trail, Scheduler: deliveries, Deliveries: deliveries, Destinations: deliveries, Fetch: fetching(out),
 	})
 	requests := replay.New(replay.Deps{DB: s.db, Events: sources, Scheduler: deliveries, Audit: trail})
 	events.Events, replays.Replays, replays.Replayer = sources, requests, requests
@@ -90,6 +97,18 @@ func (s *stores) checks() map[string]httpapi.Check {
 	return map[string]httpapi.Check{"postgres": s.db.Ping, "redis": s.cache.Ping, "rabbitmq": s.broker.Ping}
 }
 
+// fetching gets pages by way of the client that bounds what comes back.
+func fetching(out *egress.Client) ingestion.Fetch {
+	return func(ctx context.Context, url string) (int, []byte, error) {
+		req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, http.NoBody)
+		if err != nil {
+			return 0, nil, errors.New("the address cannot be asked") // without the address, which may hold a token
+		}
+		res, err := out.Do(req)
+		return res.Status, res.Body, err
+	}
+}
+
 func deliveryConfig(cfg config.Config) delivery.Config {
 	return delivery.Config{
 		Queues:      queueNames(cfg),
@@ -110,7 +129,17 @@ func deliveryConfig(cfg config.Config) delivery.Config {
 }
 
 func ingestionConfig(cfg config.Config) ingestion.Config {
+	var known []secret.Value
+	if cfg.Env == config.Production {
+		for _, demo := range demoSources() {
+			known = append(known, secret.New(demo.secret))
+		}
+	}
 	return ingestion.Config{
+		MaxSourceBodyBytes: config.MaxSourceBodyBytes,
+		RefusedSecrets:     known,
+		Quarantine: ingestion.Quarantine{Retention: cfg.Webhook.QuarantineTime, PerSource: cfg.Webhook.QuarantineRequests,
+			BytesPerSource: cfg.Webhook.QuarantineBytes},
 		MaxBodyBytes:          cfg.Webhook.MaxBodyBytes,
 		RateLimitPerMinute:    cfg.Webhook.RatePerMinute,
 		FailureLimitPerMinute: cfg.Webhook.FailurePerMinute,

@@ -87,7 +87,7 @@ Configuration: environment variables over configs/gateway.yaml over defaults.`,
 		RunE:              func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	root.PersistentFlags().StringVar(&c.configPath, "config", "", "YAML file with settings (default configs/gateway.yaml when it is there)")
-	root.AddCommand(c.serve(), c.work(), c.migrate(), c.seed(), c.dev(), c.verify(), c.deadLetters(), c.version())
+	root.AddCommand(c.serve(), c.work(), c.migrate(), c.seed(), c.dev(), c.verify(), c.deadLetters(), c.integrations(), c.quarantine(), c.send(), c.version())
 	return root
 }
 
@@ -96,6 +96,9 @@ func (c *command) load(o config.Options) (config.Config, *slog.Logger, error) {
 	o.Path = c.configPath
 	cfg, err := config.Load(o)
 	if err != nil {
+		return config.Config{}, nil, err
+	}
+	if err := app.CheckProviders(cfg); err != nil {
 		return config.Config{}, nil, err
 	}
 	return cfg, c.logger(cfg.Log), nil

@@ -54,6 +54,14 @@ func TestCommandLinesThatAreWrong(t *testing.T) {
 		{"a limit below nothing", "verify --limit -1", "--limit must be at least 0"},
 		{"a grace below nothing", "verify --grace -1s", "--grace must be at least 0s"},
 		{"nothing to verify", "verify", "DATABASE_URL: it is not set"},
+		{"send without a provider", "send", "accepts 1 arg(s), received 0"},
+		{"send of a provider that is none", "send initech", "send: there is no provider initech; there are acme, aws-sns,"},
+		{"send without a secret", "send github", "send: give the secret of the integration with --secret or GATEWAY_SEND_SECRET"},
+		{"send of a type that is none", "send acme --type x", "send: the provider acme has no sample of the type x; it has order.created"},
+		{"send of what its provider alone can sign", "send aws-sns --secret x", "can be signed by Amazon SNS alone"},
+		{"send of nothing", "send acme --count 0", "send: --count must be from 1 to 10000"},
+		{"send to no address", "send acme --to 127.0.0.1:3000", "send: --to must be an address such as"},
+		{"send with a secret that is no key", "send standard-webhooks --secret whpk_aGk=", "send: --secret: a public key (whpk_…) has 32 bytes"},
 		{"dead-letters alone", "dead-letters", "dead-letters: name what to do: list, show or requeue"},
 		{"a filter that is wrong", "dead-letters list --kind lost --event-id 7", "--kind must be one of exhausted, refused, unreadable; --event-id must be a UUID"},
 		{"a page that is none", "dead-letters list --page 0 --page-size 101", "--page-size must be from 1 to 100"},
@@ -188,4 +196,13 @@ func TestVersion(t *testing.T) {
 	code, stdout, _ := runLine(t, "version")
 	require.Zero(t, code)
 	require.True(t, strings.HasPrefix(stdout, "gateway "))
+}
+
+func TestAMistakeInAProviderOfOnesOwnIsSaidBeforeAnythingIsOpened(t *testing.T) {
+	setup(t, "DATABASE_URL", "postgres://nobody@127.0.0.1:1/none", "RABBITMQ_URL", "amqp://127.0.0.1:1/", "MANAGEMENT_API_KEY", "k-5f0c2b7e9a1d4c83")
+	path := filepath.Join(t.TempDir(), "gateway.yaml")
+	require.NoError(t, os.WriteFile(path, []byte("providers: {initech: {scheme: hmac, event: {type: $.type}}}\n"), 0o600))
+	code, _, stderr := runLine(t, "serve --config "+path)
+	require.Equal(t, exitUsage, code)
+	require.Contains(t, stderr, "providers.initech.signature.header: It is required")
 }

@@ -56,7 +56,7 @@ func check(c Config, o Options, m *Mistakes) {
 }
 
 func checkNeeds(c Config, o Options, m *Mistakes) {
-	if o.Role == Dev {
+	if o.Role == Dev || o.Role == Send {
 		return
 	}
 	if c.Database.URL.Empty() && !m.has("DATABASE_URL") {

@@ -31,6 +31,7 @@ const (
 	Migrate Role = "migrate"
 	Seed    Role = "seed"
 	Dev     Role = "dev"
+	Send    Role = "send"
 )
 
 // Config is everything the program is told, checked.
@@ -51,6 +52,7 @@ type Config struct {
 	WorkAddr      string // host:port of a worker's own listener; "" turns it off
 	ShutdownGrace time.Duration
 	EgressAllow   egress.Allow // what destinations may be besides public addresses
+	Providers     []Provider   // of one's own
 }
 
 // HTTP is how requests are taken.
@@ -97,6 +99,10 @@ type Webhook struct {
 	MaxInflightBytes int64 // of all bodies that are being read or stored
 	MaxInflight      int64 // requests whose bodies have come and that are not answered yet
 	IdempotencyTTL   time.Duration
+
+	QuarantineTime     time.Duration // how long refused requests are kept; 0 keeps none
+	QuarantineRequests int           // of one source
+	QuarantineBytes    int64         // of one source's bodies
 }
 
 // Delivery is how events are sent on.

@@ -48,6 +48,7 @@ func Load(o Options) (Config, error) {
 			mistakes.add(s.name, p.what, "%s", p.fix)
 		}
 	}
+	c.Providers = readProviders(v, &mistakes)
 	complete(&c, o, given)
 	check(c, o, &mistakes)
 	if len(mistakes) > 0 {
@@ -120,7 +121,7 @@ func readFile(v *viper.Viper, o Options, mistakes *Mistakes) {
 		return
 	}
 	for _, key := range v.AllKeys() {
-		if !known()[key] {
+		if !known()[key] && !ofProviders(key) {
 			mistakes.add(key, "there is no such key, though "+path+" has it", "%s", suggestion(key))
 		}
 	}

@@ -71,6 +71,9 @@ func flowSettings(c *Config) []setting {
 		{name: "MAX_INFLIGHT_REQUESTS", fallback: "2048", read: integer(&c.Webhook.MaxInflight, 1, 1<<20)},
 		{name: "MAX_INFLIGHT_BODY_BYTES", fallback: "134217728", read: integer(&c.Webhook.MaxInflightBytes, MaxSourceBodyBytes, 64<<30)},
 		{name: "IDEMPOTENCY_TTL_SECONDS", fallback: "86400", read: duration(&c.Webhook.IdempotencyTTL, time.Second, 1, 31_536_000)},
+		{name: "QUARANTINE_RETENTION_HOURS", fallback: "168", read: duration(&c.Webhook.QuarantineTime, time.Hour, 0, 8760)},
+		{name: "QUARANTINE_REQUESTS_PER_SOURCE", fallback: "1000", read: integer(&c.Webhook.QuarantineRequests, 1, 1_000_000)},
+		{name: "QUARANTINE_BYTES_PER_SOURCE", fallback: "33554432", read: integer(&c.Webhook.QuarantineBytes, 1, 64<<30)},
 		{name: "PROCESSING_LOCK_TTL_SECONDS", fallback: "60", read: duration(&c.Delivery.LockTTL, time.Second, 1, 86_400)},
 		// With the delays below, 15 attempts last 3 h 12 min (5 s, 10 s, 20 s … 21 min,
 		// then five times 30 min): an hour's outage of a destination loses nothing.

@@ -68,29 +68,40 @@ type Deliverable struct {
 	Payload       []byte // the canonical event as JSON, exactly as it is sent
 }
 
-// NewEvent asks delivery to schedule a freshly stored event.
+// Original is the webhook that an event came with.
+type Original struct {
+	EventID string
+	Headers []byte // as they are stored: a JSON object of arrays, credentials redacted
+	Body    []byte // byte for byte
+}
+
+// NewEvent asks delivery to schedule a freshly stored event. What filters may ask of it is
+// handed over as it is stored, for delivery to read where there is a filter.
 type NewEvent struct {
 	EventID       string
 	IntegrationID string
 	CorrelationID string
+	Source        string
+	Provider      string
+	EventType     string
+	Subject       *string
+	Payload       []byte // the canonical event as JSON
+	Headers       []byte // of the webhook, as they are stored: a JSON object of arrays
 }
 
 // Scheduled says what became of a NewEvent: its jobs, or none and the reason.
 type Scheduled struct {
 	EventID string
 	Jobs    []JobRef
-	Reason  string // set when there is nobody to deliver to
+	Reason  string       // set when there is nobody to deliver to
+	Filters []FilterNote // what destinations' filters said, but for a plain yes
 }
 
-// Destination is where an integration's events go.
-type Destination struct {
-	ID            string
-	IntegrationID string
-	URL           string
-	IsActive      bool
-	Breaker       string // closed, open or half_open
-	CreatedAt     time.Time
-	UpdatedAt     time.Time
+// FilterNote is what a destination's filter said of an event.
+type FilterNote struct {
+	DestinationID string `json:"destinationId"`
+	Delivered     bool   `json:"delivered"`
+	Reason        string `json:"reason"`
 }
 
 // ReplayOrder asks delivery to send an event again.

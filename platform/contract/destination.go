@@ -1,9 +1,14 @@
 package contract
 
-import "integration-gateway/platform/secret"
+import (
+	"time"
+
+	"integration-gateway/platform/secret"
+)
 
 // DestinationConfig is where an integration's events go and how. In a new destination
-// nil stands for the default; in a change it leaves the value as it is.
+// nil stands for the default; in a change it leaves the value as it is. Headers and Auth
+// are replaced as a whole.
 type DestinationConfig struct {
 	URL       *string            `json:"url"`
 	Mode      *DestinationMode   `json:"mode"`
@@ -36,7 +41,8 @@ type DestinationAuth struct {
 	Scopes       []string     `json:"scopes"`
 }
 
-// DestinationPolicy overrides the gateway's defaults for one destination.
+// DestinationPolicy overrides the gateway's defaults for one destination. In a change, 0
+// takes the default again.
 type DestinationPolicy struct {
 	TimeoutMS     *int `json:"timeoutMs"`     // of one attempt
 	MaxAttempts   *int `json:"maxAttempts"`   // in all, the first included
@@ -44,6 +50,33 @@ type DestinationPolicy struct {
 	RetryCapMS    *int `json:"retryCapMs"`    // longest wait
 	Concurrency   *int `json:"concurrency"`   // attempts under way in one process
 	RatePerSecond *int `json:"ratePerSecond"` // attempts started per second in one process
+}
+
+// OpenJobs says what becomes of the deliveries that wait for a destination which is
+// removed.
+type OpenJobs string
+
+// What becomes of open jobs.
+const (
+	FinishJobs OpenJobs = "finish" // they are made, retries included, also those that waited for an inactive destination or integration
+	CancelJobs OpenJobs = "cancel" // they end as failed; what is under way ends by itself
+)
+
+// Destination is a destination as it is shown, without what is write-only.
+type Destination struct {
+	ID            string
+	IntegrationID string
+	URL           string
+	IsActive      bool
+	Mode          DestinationMode
+	Filter        string   // "" for all events
+	Transform     string   // "" for the canonical event
+	Headers       []string // the names alone, sorted
+	Auth          string   // the type alone; none without a credential
+	Policy        DestinationPolicy
+	Breaker       string // closed, open or half_open
+	CreatedAt     time.Time
+	UpdatedAt     time.Time
 }
 
 // NewDestination is a destination that was made, with the signing secret that is shown

@@ -41,6 +41,7 @@ type Error struct {
 	Fields     []Field
 	RetryAfter time.Duration // RateLimited and Unavailable
 	cause      error
+	detail     string
 }
 
 // New makes an error of kind k.
@@ -65,6 +66,21 @@ func (e *Error) At(field string) *Error {
 func (e *Error) After(d time.Duration) *Error {
 	e.RetryAfter = d
 	return e
+}
+
+// Because keeps what an operator may know of the reason and a caller may not, such as
+// how far a timestamp is off. It stands in no answer.
+func (e *Error) Because(format string, args ...any) *Error {
+	e.detail = fmt.Sprintf(format, args...)
+	return e
+}
+
+// Detail is what Because kept; without it what callers see.
+func (e *Error) Detail() string {
+	if e.detail == "" {
+		return e.Message
+	}
+	return e.detail
 }
 
 func (e *Error) Error() string {

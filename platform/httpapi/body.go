@@ -16,6 +16,7 @@ import (
 	"golang.org/x/sync/semaphore"
 
 	"integration-gateway/platform/fault"
+	"integration-gateway/platform/strictjson"
 )
 
 // firstRead is what a body is given before it has shown a single byte, and so what
@@ -109,6 +110,8 @@ func readBody(r *http.Request, limit int64, l *lease) ([]byte, error) {
 			return nil, tooLarge(limit)
 		case errors.Is(err, io.EOF):
 			return body, nil
+		case err != nil && errors.As(err, new(*http.MaxBytesError)):
+			return nil, tooLarge(limit) // a packed body
 		case err != nil:
 			return nil, broken(err)
 		}
@@ -137,6 +140,20 @@ func DecodeJSON(c echo.Context, limit int64, dest any) error {
 // filter, a name that is mistyped would mean everything.
 func DecodeKnownJSON(c echo.Context, limit int64, dest any) error {
 	return decode(c, limit, dest, (*json.Decoder).DisallowUnknownFields)
+}
+
+// DecodeStrictJSON reads the request's body, at most limit bytes of JSON, into the struct
+// that dest points to. Its fault.Invalid names every field that is wrong or that dest does
+// not have, by its path.
+func DecodeStrictJSON(c echo.Context, limit int64, dest any) error {
+	var text json.RawMessage
+	if err := DecodeJSON(c, limit, &text); err != nil {
+		return err
+	}
+	if wrong := strictjson.Read(text, dest); len(wrong) > 0 {
+		return Invalid(wrong)
+	}
+	return nil
 }
 
 func decode(c echo.Context, limit int64, dest any, prepare func(*json.Decoder)) error {

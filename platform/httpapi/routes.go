@@ -28,9 +28,24 @@ func (g Group) GET(path string, h echo.HandlerFunc) {
 	register(g.echo, http.MethodGet, Base+path, h, g.guard...)
 }
 
+// HEAD registers a route that tells whether something is there.
+func (g Group) HEAD(path string, h echo.HandlerFunc) {
+	register(g.echo, http.MethodHead, Base+path, h, g.guard...)
+}
+
 // POST registers a route that writes.
 func (g Group) POST(path string, h echo.HandlerFunc) {
 	register(g.echo, http.MethodPost, Base+path, h, g.guard...)
+}
+
+// PATCH registers a route that changes.
+func (g Group) PATCH(path string, h echo.HandlerFunc) {
+	register(g.echo, http.MethodPatch, Base+path, h, g.guard...)
+}
+
+// DELETE registers a route that removes.
+func (g Group) DELETE(path string, h echo.HandlerFunc) {
+	register(g.echo, http.MethodDelete, Base+path, h, g.guard...)
 }
 
 // register refuses a route that stands already: echo would let the later one, and its

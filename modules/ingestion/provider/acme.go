@@ -2,6 +2,8 @@ package provider
 
 import "crypto/sha256"
 
+var _ = register(acme)
+
 // acme signs the raw body: x-acme-signature is its HMAC-SHA256 in hex.
 //
 //	{"eventId": "…", "eventType": "…", "occurredAt": "…", "subject": "…", "data": {…}}
@@ -12,11 +14,18 @@ func acme() Spec {
 		Name:  "acme",
 		Title: "Acme",
 		Help:  "Acme signs each body with the shared secret: x-acme-signature is the HMAC-SHA256 of the raw body in hex.",
-		Verify: HMAC{
-			Hash: sha256.New, Header: "X-Acme-Signature", Encoding: Hex,
-			Prefix: "sha256=", Bare: true, Separator: ",",
+		Guide: Guide{
+			Steps: []string{"At Acme, enter <URL> as the webhook's URL.", "Copy the signing secret into the integration."},
+			Paste: "the signing secret",
 		},
+		Verify: HMAC{Hash: sha256.New, Signed: Signed{
+			Header: "X-Acme-Signature", Encoding: Hex, Prefix: "sha256=", Bare: true, Separator: ",",
+		}},
 		Normalize: normalizeAcme,
+		Samples: []Sample{{
+			Type: "order.created",
+			Body: `{"eventId":"evt_$ID","eventType":"order.created","occurredAt":"$NOW","data":{"id":"ord_$ID","total":"19.90"}}`,
+		}},
 	}
 }
 

@@ -1,5 +1,7 @@
 package provider
 
+var _ = register(globex)
+
 // globex sends a shared token in x-globex-token.
 //
 //	{"id": "…", "type": "…", "timestamp": "…", "resource": {"id": "…", …}}
@@ -9,12 +11,21 @@ package provider
 func globex() Spec {
 	const header = "X-Globex-Token"
 	return Spec{
-		Name:      "globex",
-		Title:     "Globex",
-		Help:      "Globex sends the shared secret as it is in x-globex-token.",
+		Name:  "globex",
+		Title: "Globex",
+		Help:  "Globex sends the shared secret as it is in x-globex-token.",
+		Guide: Guide{
+			Steps: []string{"At Globex, enter <URL> as the webhook's URL.", "Copy the shared token into the integration."},
+			Paste: "the shared token",
+		},
 		Verify:    SharedToken{Header: header},
+		Unsigned:  "The token proves who sent a request and nothing about its body.",
 		Normalize: normalizeGlobex,
 		Sensitive: []string{header},
+		Samples: []Sample{{
+			Type: "invoice.paid",
+			Body: `{"id":"glx_$ID","type":"invoice.paid","timestamp":"$NOW","resource":{"id":"inv_$ID","amount":"120.00"}}`,
+		}},
 	}
 }
 

@@ -29,7 +29,7 @@ func parseObject(body []byte) (object, error) {
 	case len(text) == 0:
 		return nil, fault.Invalid.New("empty_body", "The body is empty; a JSON object is expected.").At("body")
 	case deeperThan(text, MaxDepth):
-		return nil, fault.Invalid.New("too_deep", "The body nests deeper than %d levels.", MaxDepth).At("body")
+		return nil, tooDeep()
 	case text[0] != '{' && json.Valid(text):
 		return nil, fault.Invalid.New("not_an_object", "The body must be a JSON object.").At("body")
 	}
@@ -38,6 +38,10 @@ func parseObject(body []byte) (object, error) {
 		return nil, malformed(err)
 	}
 	return o, nil
+}
+
+func tooDeep() error {
+	return fault.Invalid.New("too_deep", "The body nests deeper than %d levels.", MaxDepth).At("body")
 }
 
 func malformed(err error) error {

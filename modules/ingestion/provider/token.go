@@ -4,7 +4,10 @@ import "integration-gateway/platform/secret"
 
 // SharedToken is a secret that the provider sends as it is. It proves who sent the
 // request and nothing about the body.
-type SharedToken struct{ Header string }
+type SharedToken struct {
+	Header string
+	Prefix string // what stands before it, such as "Bearer "
+}
 
 // Verify holds the header's value against every secret.
 func (t SharedToken) Verify(req Request, secrets []Secret) (Match, error) {
@@ -12,5 +15,16 @@ func (t SharedToken) Verify(req Request, secrets []Secret) (Match, error) {
 	if err != nil {
 		return Match{}, err
 	}
-	return matchAny(secrets, func(s secret.Value) bool { return s.Equal(value) })
+	if len(value) < len(t.Prefix) || value[:len(t.Prefix)] != t.Prefix {
+		return Match{}, refuse(MalformedSignature, "%s does not start with %q", t.Header, t.Prefix)
+	}
+	return matchAny(secrets, func(s secret.Value) bool { return s.Equal(value[len(t.Prefix):]) })
 }
+
+// SignRequest shows the token.
+func (t SharedToken) SignRequest(req *Request, key secret.Value) error {
+	req.Header.Set(t.Header, t.Prefix+key.Reveal())
+	return nil
+}
+
+func (t SharedToken) headers() []string { return []string{t.Header} }

@@ -118,13 +118,13 @@ func TestEveryFlippedByteIsRefused(t *testing.T) {
 
 func TestPublishedVectors(t *testing.T) {
 	key := secret.New("It's a Secret to Everybody")
-	github := HMAC{Hash: sha256.New, Header: "X-Hub-Signature-256", Prefix: "sha256="}
+	github := HMAC{Hash: sha256.New, Signed: Signed{Header: "X-Hub-Signature-256", Prefix: "sha256="}}
 	require.Equal(t, "sha256=757107ea0eb2509fc211221cce984b8a37570b6d7586c22c46f4379c8b043e17", github.Sign(key, []byte("Hello, World!")))
 	bare := http.Header{"X-Hub-Signature-256": {strings.TrimPrefix(github.Sign(key, []byte("Hello, World!")), "sha256=")}}
 	_, err := github.Verify(Request{Header: bare, Body: []byte("Hello, World!")}, []Secret{{ID: "1", Value: key}})
 	require.Equal(t, string(MalformedSignature), fault.As(err).Reason, "a prefix that is not optional is needed")
 
-	shopify := HMAC{Hash: sha256.New, Header: "X-Shopify-Hmac-Sha256", Encoding: Base64}
+	shopify := HMAC{Hash: sha256.New, Signed: Signed{Header: "X-Shopify-Hmac-Sha256", Encoding: Base64}}
 	raw, err := hex.DecodeString(hexHMAC("k", "b"))
 	require.NoError(t, err)
 	require.Equal(t, base64.StdEncoding.EncodeToString(raw), shopify.Sign(secret.New("k"), []byte("b")))
@@ -156,7 +156,7 @@ func TestTheRegistryRefusesMistakes(t *testing.T) {
 			require.ErrorContains(t, err, c.says)
 		})
 	}
-	require.Equal(t, []string{"acme", "globex"}, Builtin().Names())
+	require.Subset(t, Builtin().Names(), []string{"acme", "github", "globex", "stripe"})
 	_, ok := Builtin().Spec("initech")
 	require.False(t, ok)
 }

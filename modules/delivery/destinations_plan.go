@@ -1,0 +1,58 @@
+package delivery
+
+import (
+	"context"
+	"maps"
+	"reflect"
+
+	"integration-gateway/platform/contract"
+	"integration-gateway/platform/database"
+)
+
+// CheckDestination reports every mistake of a new destination without making it.
+func (m *Module) CheckDestination(c contract.DestinationConfig) error {
+	d := destination{Mode: contract.ModeCanonical, IsActive: true}
+	return d.take(m.directory.lang, c)
+}
+
+// DestinationChanges names the fields that ChangeDestination with c would change, what is
+// write-only included. Errors are ChangeDestination's.
+func (m *Module) DestinationChanges(ctx context.Context, tx *database.Tx, integrationID, destinationID string, c contract.DestinationConfig) ([]string, error) {
+	before, err := m.locked(ctx, tx, integrationID, destinationID)
+	if err != nil {
+		return nil, err
+	}
+	after := before
+	if err := after.take(m.directory.lang, c); err != nil {
+		return nil, err
+	}
+	return before.differences(after), nil
+}
+
+func (d destination) differences(other destination) []string {
+	var names []string
+	for _, f := range []struct {
+		name      string
+		different bool
+	}{
+		{"url", d.URL != other.URL}, {"mode", d.Mode != other.Mode}, {"filter", d.Filter != other.Filter},
+		{"transform", d.Transform != other.Transform}, {"headers", !maps.Equal(d.headers, other.headers)},
+		{"auth", !sameCredential(d.auth, other.auth)}, {"policy", !reflect.DeepEqual(d.shown().Policy, other.shown().Policy)},
+		{"isActive", d.IsActive != other.IsActive},
+	} {
+		if f.different {
+			names = append(names, f.name)
+		}
+	}
+	return names
+}
+
+func sameCredential(a, b credential) bool {
+	if a.kind() == authNone || b.kind() == authNone {
+		return a.kind() == b.kind()
+	}
+	if len(a.Scopes) == 0 && len(b.Scopes) == 0 {
+		a.Scopes, b.Scopes = nil, nil
+	}
+	return reflect.DeepEqual(a, b)
+}

@@ -1,0 +1,154 @@
+// Package expression is the language in which a destination says which events it wants
+// and what they look like there: CEL, https://cel.dev. An expression is compiled once; it
+// has no effects, always ends, and costs no more than a bound.
+package expression
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+
+	"cel.dev/cel-go/cel"
+	"cel.dev/cel-go/common/types"
+	"cel.dev/cel-go/common/types/ref"
+	"cel.dev/cel-go/ext"
+)
+
+// The bounds of an expression: its length, its nesting, and what it may cost in the
+// language's own units, of which a million take about 50 ms.
+const (
+	MaxBytes      = 4096
+	maxNesting    = 100
+	filterCost    = 100_000
+	transformCost = 1_000_000
+	maxErrorBytes = 300
+)
+
+// Language compiles expressions. They see eventType, subject, source, provider, headers,
+// payload (the canonical event) and data (what the provider sent, as the event has it).
+type Language struct{ env *cel.Env }
+
+// New makes the language ready.
+func New() Language {
+	env, err := cel.NewEnv(
+		cel.Variable("eventType", cel.StringType),
+		cel.Variable("subject", cel.StringType),
+		cel.Variable("source", cel.StringType),
+		cel.Variable("provider", cel.StringType),
+		cel.Variable("headers", cel.MapType(cel.StringType, cel.StringType)),
+		cel.Variable("payload", cel.MapType(cel.StringType, cel.DynType)),
+		cel.Variable("data", cel.DynType),
+		cel.CrossTypeNumericComparisons(true),
+		cel.OptionalTypes(),
+		ext.Strings(),
+		ext.Bindings(),
+		ext.TwoVarComprehensions(),
+		cel.ParserRecursionLimit(maxNesting),
+		cel.ParserExpressionSizeLimit(MaxBytes),
+		cel.ASTValidators(cel.ValidateDurationLiterals(), cel.ValidateTimestampLiterals(), cel.ValidateRegexLiterals()),
+	)
+	if err != nil {
+		panic(err) // a mistake in the list above; the tests meet it first
+	}
+	return Language{env}
+}
+
+// Filter is an expression that says which events are wanted.
+type Filter struct{ program cel.Program }
+
+// Filter compiles a filter. The error finishes a sentence that starts with the field's name.
+func (l Language) Filter(text string) (Filter, error) {
+	program, kind, err := l.compile(text, filterCost)
+	if err == nil && kind != cel.BoolKind && kind != cel.DynKind {
+		err = errors.New("must be true or false for each event, such as eventType == 'order.created'")
+	}
+	return Filter{program}, err
+}
+
+// Transform is an expression that gives a body.
+type Transform struct{ program cel.Program }
+
+// Transform compiles a transformation. The error finishes a sentence that starts with the
+// field's name.
+func (l Language) Transform(text string) (Transform, error) {
+	program, _, err := l.compile(text, transformCost)
+	return Transform{program}, err
+}
+
+func (l Language) compile(text string, limit uint64) (cel.Program, cel.Kind, error) {
+	if len(text) > MaxBytes {
+		return nil, 0, fmt.Errorf("must have at most %d bytes", MaxBytes)
+	}
+	ast, issues := l.env.Compile(text)
+	if issues != nil && issues.Err() != nil {
+		first := issues.Errors()[0]
+		return nil, 0, fmt.Errorf("is no valid CEL expression: line %d, column %d: %s",
+			first.Location.Line(), first.Location.Column()+1, short(first.Message))
+	}
+	program, err := l.env.Program(ast, cel.CostLimit(limit), cel.EvalOptions(cel.OptOptimize))
+	if err != nil {
+		return nil, 0, fmt.Errorf("cannot be evaluated: %s", short(err.Error()))
+	}
+	return program, ast.OutputType().Kind(), nil
+}
+
+// Matches says whether an event is wanted. It fails with ErrLacking when the filter asks
+// for something that the event does not have.
+func (f Filter) Matches(facts *Facts) (bool, error) {
+	value, err := eval(f.program, facts)
+	if err != nil {
+		return false, err
+	}
+	wanted, ok := value.(types.Bool)
+	if !ok {
+		return false, fmt.Errorf("it gave a %s, neither true nor false", value.Type().TypeName())
+	}
+	return bool(wanted), nil
+}
+
+// Body gives the JSON that an event becomes. Whatever goes wrong, no number is changed.
+func (t Transform) Body(facts *Facts) ([]byte, error) {
+	value, err := eval(t.program, facts)
+	if err != nil {
+		return nil, err
+	}
+	doc, err := facts.document()
+	if err != nil {
+		return nil, err
+	}
+	w := writer{spellings: doc.spellings}
+	if err := w.value(value); err != nil {
+		return nil, err
+	}
+	return w.Bytes(), nil
+}
+
+// ErrLacking is in what evaluation fails with where the event lacks what was asked for.
+var ErrLacking = errors.New("the event does not have it")
+
+// lacking is that error, saying what.
+type lacking struct{ text string }
+
+func (l lacking) Error() string { return l.text }
+func (lacking) Unwrap() error   { return ErrLacking }
+
+func eval(program cel.Program, facts *Facts) (ref.Val, error) {
+	value, _, err := program.Eval(facts.vars)
+	if err == nil {
+		return value, nil
+	}
+	text := short(strings.TrimPrefix(err.Error(), "evaluation error: "))
+	if strings.HasPrefix(text, "no such key: ") || strings.HasPrefix(text, "index out of bounds: ") {
+		return nil, lacking{text}
+	}
+	return nil, errors.New(text)
+}
+
+// short makes one line of a message, of bounded length.
+func short(text string) string {
+	text = strings.ToValidUTF8(strings.Join(strings.Fields(text), " "), "\uFFFD")
+	if len(text) > maxErrorBytes {
+		text = strings.ToValidUTF8(text[:maxErrorBytes], "") + "…"
+	}
+	return text
+}

@@ -1,0 +1,45 @@
+package ingestion
+
+import (
+	"context"
+
+	"integration-gateway/platform/contract"
+	"integration-gateway/platform/database"
+)
+
+// Each of these locks the integration, so that none of them reaches one that is archived.
+// Delivery audits them.
+
+// AddDestination gives an integration one more destination.
+func (m *Module) AddDestination(ctx context.Context, tx *database.Tx, integrationID string, c contract.DestinationConfig) (contract.NewDestination, error) {
+	if _, err := m.lockIntegration(ctx, tx, integrationID); err != nil {
+		return contract.NewDestination{}, err
+	}
+	return m.d.Destinations.AddDestination(ctx, tx, integrationID, c)
+}
+
+// ChangeDestination changes what c gives.
+func (m *Module) ChangeDestination(ctx context.Context, tx *database.Tx, integrationID, destinationID string, c contract.DestinationConfig) error {
+	if _, err := m.lockIntegration(ctx, tx, integrationID); err != nil {
+		return err
+	}
+	return m.d.Destinations.ChangeDestination(ctx, tx, integrationID, destinationID, c)
+}
+
+// RemoveDestination ends a destination: it is sent nothing new, and what waits for it is
+// finished or cancelled as jobs says.
+func (m *Module) RemoveDestination(ctx context.Context, tx *database.Tx, integrationID, destinationID string, jobs contract.OpenJobs) error {
+	if _, err := m.lockIntegration(ctx, tx, integrationID); err != nil {
+		return err
+	}
+	return m.d.Destinations.RemoveDestination(ctx, tx, integrationID, destinationID, jobs)
+}
+
+// RotateSigningSecret gives a destination a new signing secret, and gives it; the old one
+// signs beside it for a while.
+func (m *Module) RotateSigningSecret(ctx context.Context, tx *database.Tx, integrationID, destinationID string) (string, error) {
+	if _, err := m.lockIntegration(ctx, tx, integrationID); err != nil {
+		return "", err
+	}
+	return m.d.Destinations.RotateSigningSecret(ctx, tx, integrationID, destinationID)
+}

@@ -1,0 +1,171 @@
+package ingestion
+
+import (
+	"context"
+	"database/sql"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/url"
+
+	"integration-gateway/platform/clock"
+	"integration-gateway/platform/contract"
+)
+
+const integrationColumns = `id, source, provider, name, is_active, rate_limit_per_minute, max_body_bytes, options, archived_at, created_at, updated_at`
+
+type integrationRow struct {
+	ID           string      `db:"id"`
+	Source       string      `db:"source"`
+	Provider     string      `db:"provider"`
+	Name         string      `db:"name"`
+	IsActive     bool        `db:"is_active"`
+	RateLimit    *int        `db:"rate_limit_per_minute"`
+	MaxBodyBytes *int64      `db:"max_body_bytes"`
+	Options      string      `db:"options"` // provider.Options as JSON
+	ArchivedAt   *clock.Time `db:"archived_at"`
+	CreatedAt    clock.Time  `db:"created_at"`
+	UpdatedAt    clock.Time  `db:"updated_at"`
+}
+
+// Destination is where events go, as it is shown.
+type Destination struct {
+	ID        string                     `json:"id"`
+	URL       string                     `json:"url"`
+	IsActive  bool                       `json:"isActive"`
+	Mode      contract.DestinationMode   `json:"mode"`
+	Filter    string                     `json:"filter"`
+	Transform string                     `json:"transform"`
+	Headers   []string                   `json:"headers"` // the names alone
+	Auth      string                     `json:"auth"`    // the type alone
+	Policy    contract.DestinationPolicy `json:"policy"`  // null for the configured values
+	Breaker   string                     `json:"breaker"` // closed, open or half_open
+	CreatedAt clock.Time                 `json:"createdAt"`
+	UpdatedAt clock.Time                 `json:"updatedAt"`
+}
+
+// Integration is a source with all that may be known of it.
+type Integration struct {
+	ID                 string          `json:"id"`
+	Source             string          `json:"source"`
+	Provider           string          `json:"provider"`
+	Name               string          `json:"name"`
+	CallbackURL        *string         `json:"callbackUrl"` // the first destination's
+	Destinations       []Destination   `json:"destinations"`
+	Secrets            []SecretInfo    `json:"secrets"`
+	Options            json.RawMessage `json:"options"`
+	RateLimitPerMinute *int            `json:"rateLimitPerMinute"` // null for the configured one, as is the next
+	MaxBodyBytes       *int64          `json:"maxBodyBytes"`
+	IsActive           bool            `json:"isActive"`
+	ArchivedAt         *clock.Time     `json:"archivedAt"`
+	CreatedAt          clock.Time      `json:"createdAt"`
+	UpdatedAt          clock.Time      `json:"updatedAt"`
+}
+
+func (r integrationRow) view(to []contract.Destination, secrets []SecretInfo) Integration {
+	v := Integration{
+		ID: r.ID, Source: r.Source, Provider: r.Provider, Name: r.Name, IsActive: r.IsActive,
+		Secrets: orEmpty(secrets), Options: r.shownOptions(), RateLimitPerMinute: r.RateLimit, MaxBodyBytes: r.MaxBodyBytes,
+		ArchivedAt: r.ArchivedAt, CreatedAt: r.CreatedAt, UpdatedAt: r.UpdatedAt, Destinations: []Destination{},
+	}
+	for _, d := range to {
+		v.Destinations = append(v.Destinations, Destination{
+			ID: d.ID, URL: withoutPassword(d.URL), IsActive: d.IsActive, Mode: d.Mode, Filter: d.Filter, Transform: d.Transform,
+			Headers: orEmpty(d.Headers), Auth: d.Auth, Policy: d.Policy, Breaker: d.Breaker,
+			CreatedAt: clock.At(d.CreatedAt), UpdatedAt: clock.At(d.UpdatedAt),
+		})
+	}
+	if len(v.Destinations) > 0 {
+		v.CallbackURL = &v.Destinations[0].URL
+	}
+	return v
+}
+
+// shownOptions are the options, or null where the column holds what nobody can read.
+func (r integrationRow) shownOptions() json.RawMessage {
+	if !json.Valid([]byte(r.Options)) {
+		return nil
+	}
+	return json.RawMessage(r.Options)
+}
+
+// withoutPassword masks the password that a URL may hold.
+func withoutPassword(text string) string {
+	u, err := url.Parse(text)
+	if err != nil || u.User == nil {
+		return text
+	}
+	return u.Redacted()
+}
+
+// IntegrationFilter says which integrations are wanted; the zero value is all that are not
+// archived.
+type IntegrationFilter struct {
+	Provider   string
+	ActiveOnly bool
+	Archived   bool // those that were removed too
+}
+
+const selectIntegrationsSQL = `
+SELECT ` + integrationColumns + `
+FROM   integrations
+WHERE  ($1 = '' OR provider = $1) AND (is_active OR NOT $2) AND (archived_at IS NULL OR $3)
+ORDER  BY source`
+
+// Integrations lists integrations by source.
+func (m *Module) Integrations(ctx context.Context, f IntegrationFilter) ([]Integration, error) {
+	rows := []integrationRow{}
+	if err := m.d.DB.Select(ctx, &rows, selectIntegrationsSQL, f.Provider, f.ActiveOnly, f.Archived); err != nil {
+		return nil, fmt.Errorf("list integrations: %w", err)
+	}
+	return m.shown(ctx, rows)
+}
+
+const selectIntegrationSQL = `
+SELECT ` + integrationColumns + `
+FROM   integrations
+WHERE  id = $1`
+
+// IntegrationByID gives one integration, also when it is archived.
+func (m *Module) IntegrationByID(ctx context.Context, integrationID string) (Integration, error) {
+	var row integrationRow
+	switch err := m.d.DB.Get(ctx, &row, selectIntegrationSQL, integrationID); {
+	case errors.Is(err, sql.ErrNoRows):
+		return Integration{}, noIntegration(integrationID)
+	case err != nil:
+		return Integration{}, fmt.Errorf("read integration: %w", err)
+	}
+	views, err := m.shown(ctx, []integrationRow{row})
+	if err != nil {
+		return Integration{}, err
+	}
+	return views[0], nil
+}
+
+// shown adds what belongs to integrations.
+func (m *Module) shown(ctx context.Context, rows []integrationRow) ([]Integration, error) {
+	if len(rows) == 0 {
+		return []Integration{}, nil
+	}
+	ids := make([]string, len(rows))
+	for i, r := range rows {
+		ids[i] = r.ID
+	}
+	secrets, err := m.secretsOf(ctx, ids)
+	if err != nil {
+		return nil, err
+	}
+	destinations, err := m.d.Deliveries.Destinations(ctx, ids)
+	if err != nil {
+		return nil, err
+	}
+	of := map[string][]contract.Destination{}
+	for _, d := range destinations {
+		of[d.IntegrationID] = append(of[d.IntegrationID], d)
+	}
+	views := make([]Integration, len(rows))
+	for i, r := range rows {
+		views[i] = r.view(of[r.ID], secrets[r.ID])
+	}
+	return views, nil
+}

@@ -1,0 +1,250 @@
+package provider
+
+import (
+	"encoding/json"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"integration-gateway/platform/fault"
+	"integration-gateway/platform/secret"
+)
+
+// define reads a definition as an integration's options hold it.
+func define(t *testing.T, text string) Options {
+	var o Options
+	decoder := json.NewDecoder(strings.NewReader(`{"generic":` + text + `}`))
+	decoder.DisallowUnknownFields()
+	require.NoError(t, decoder.Decode(&o))
+	return o
+}
+
+const timestamped = `{"scheme":"hmac",
+	"signature":{"header":"X-Sig","prefix":"v1=","separator":",","encoding":"base64","hash":"sha512","over":"{id}|{timestamp}|{body}","idHeader":"X-Id"},
+	"timestamp":{"header":"X-Time","unit":"milliseconds","toleranceSeconds":10},
+	"event":{"id":"header:X-Id","type":"$.kind","subject":"$.things[?@.main].id","time":"$.when","timeUnit":"seconds"}}`
+
+func TestAProviderOfOnesOwn(t *testing.T) {
+	at := time.Date(2026, 1, 5, 9, 0, 0, 0, time.UTC)
+	body := `{"kind":"thing.made","when":1767603590,"things":[{"id":1},{"id":12345678901234567891,"main":true}]}`
+	for _, c := range []struct {
+		name, definition, key string
+		id, subject           *string
+	}{
+		{"a timestamped HMAC over parts", timestamped, "k", ptr("evt"), ptr("12345678901234567891")},
+		{"an HMAC of the body, by default hex of SHA-256", `{"scheme":"hmac","signature":{"header":"X-Sig"},"event":{"type":"text:thing.made"}}`, "k", nil, nil},
+		{"with the time in the signature's header", `{"scheme":"hmac","signature":{"header":"X-Sig","separator":",","prefix":"s=","over":"{timestamp}.{body}"},"timestamp":{"item":"t="},"event":{"type":"$.kind"}}`, "k", nil, nil},
+		{"with a key in base64", `{"scheme":"hmac","signature":{"header":"X-Sig","key":"base64"},"event":{"type":"$['kind']"}}`, "aGk=", nil, nil},
+		{"a token", `{"scheme":"token","signature":{"header":"Authorization","prefix":"Bearer "},"event":{"id":"$.things[0].id","type":"$.kind"}}`, "tok", ptr("1"), nil},
+		{"user and password", `{"scheme":"basic","event":{"type":"$.kind"}}`, "user:pass:word", nil, nil},
+		{"Standard Webhooks", `{"scheme":"standard-webhooks","event":{"id":"header:webhook-id","type":"$.kind"}}`, "whsec_aGk=", ptr("evt"), nil},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			s, err := Builtin().Configure(genericName, define(t, c.definition))
+			require.NoError(t, err)
+			req := Request{Method: http.MethodPost, URL: sampleURL, Header: http.Header{"X-Id": {"evt"}, "Webhook-Id": {"evt"}}, Body: []byte(body), ReceivedAt: at}
+			require.NoError(t, s.Verify.(Signer).SignRequest(&req, secret.New(c.key)))
+			match, err := s.Authenticate(req, secrets("other", c.key))
+			require.NoError(t, err)
+			require.Equal(t, "id of "+c.key, match.SecretID)
+			_, err = s.Authenticate(req, secrets("other"))
+			require.Equal(t, string(NoMatch), reason(err))
+			events, err := s.Normalize(req)
+			require.NoError(t, err)
+			require.Equal(t, "thing.made", events[0].Type)
+			require.Equal(t, c.id, events[0].ID)
+			require.Equal(t, c.subject, events[0].Subject)
+			require.Contains(t, string(events[0].Payload), `"data":`+body)
+			if s.Tolerance > 0 {
+				req.ReceivedAt = at.Add(s.Tolerance + time.Second)
+				_, err = s.Authenticate(req, secrets(c.key))
+				require.Equal(t, string(OutsideTolerance), reason(err))
+			}
+		})
+	}
+}
+
+func TestIDsAtAJSONPathStayAsTheyWereSent(t *testing.T) {
+	s, err := Builtin().Configure(genericName, define(t, `{"scheme":"token","signature":{"header":"T"},"event":{"id":"$.a[1].id","type":"text:x"}}`))
+	require.NoError(t, err)
+	ids := map[string]bool{}
+	for _, sent := range []string{`\ud800`, `\ud801`, `\u0000`, `x`} {
+		events, err := s.Normalize(Request{Body: []byte(`{"a":[{},{"id":"` + sent + `"}]}`)})
+		require.NoError(t, err)
+		require.Equal(t, sent, string(events[0].IDAsSent))
+		ids[string(events[0].IDAsSent)] = true
+	}
+	require.Len(t, ids, 4)
+	_, err = s.Normalize(Request{Body: []byte(`{"a":[]}`)})
+	require.Equal(t, "There is no id at $[\"a\"][1][\"id\"].", fault.As(err).Message)
+	for _, path := range []string{"$", "$[0]", "$..zzz", "$.a[0][1]", "$.*"} {
+		s, err := Builtin().Configure(genericName, define(t, `{"scheme":"token","signature":{"header":"T"},"event":{"id":"`+path+`","type":"text:x"}}`))
+		require.NoError(t, err)
+		_, err = s.Normalize(Request{Body: []byte(`{"a":[[1]]}`)})
+		require.Error(t, err, path)
+	}
+}
+
+func TestMistakesInADefinitionNameTheirField(t *testing.T) {
+	const event = `"event":{"type":"$.type"}`
+	for _, c := range []struct{ definition, field, says string }{
+		{`{` + event + `}`, "scheme", `"" is unknown; write one of hmac, token, basic, standard-webhooks.`},
+		{`{"scheme":"none",` + event + `}`, "scheme", `"none" is unknown`},
+		{`{"scheme":"hmac",` + event + `}`, "signature.header", "It is required"},
+		{`{"scheme":"token",` + event + `}`, "signature.header", "It is required"},
+		{`{"scheme":"hmac","signature":{"header":"X Sig"},` + event + `}`, "signature.header", `"X Sig" is no name of a header.`},
+		{`{"scheme":"hmac","signature":{"header":"X","hash":"md5"},` + event + `}`, "signature.hash", `"md5" is unknown; write one of sha256, sha1, sha384, sha512.`},
+		{`{"scheme":"hmac","signature":{"header":"X","encoding":"base32"},` + event + `}`, "signature.encoding", "hex, base64"},
+		{`{"scheme":"hmac","signature":{"header":"X","key":"jwk"},` + event + `}`, "signature.key", "text, hex, base64"},
+		{`{"scheme":"hmac","signature":{"header":"X","over":"{body}{nonce}"},` + event + `}`, "signature.over", "{nonce is none of {body}"},
+		{`{"scheme":"hmac","signature":{"header":"X","over":"{body"},` + event + `}`, "signature.over", "is none of"},
+		{`{"scheme":"hmac","signature":{"header":"X","over":"{url}"},` + event + `}`, "signature.over", "It must name {body}"},
+		{`{"scheme":"hmac","signature":{"header":"X","over":"{id}{body}"},` + event + `}`, "signature.idHeader", "say which header that is"},
+		{`{"scheme":"hmac","signature":{"header":"X","over":"{timestamp}{body}"},` + event + `}`, "timestamp.header", "say which header that is"},
+		{`{"scheme":"hmac","signature":{"header":"X"},"timestamp":{"header":"T"},` + event + `}`, "signature.over", "It must name {timestamp}"},
+		{`{"scheme":"hmac","signature":{"header":"X","over":"{timestamp}{body}"},"timestamp":{"item":"t="},` + event + `}`, "signature.separator", "holds the time too"},
+		{`{"scheme":"hmac","signature":{"header":"X","separator":",","over":"{timestamp}{body}"},"timestamp":{"item":"t=","header":"T"},` + event + `}`, "timestamp.item", "one place"},
+		{`{"scheme":"hmac","signature":{"header":"X","over":"{timestamp}{body}"},"timestamp":{"header":"T","unit":"minutes"},` + event + `}`, "timestamp.unit", "seconds, milliseconds, rfc3339"},
+		{`{"scheme":"hmac","signature":{"header":"X","over":"{timestamp}{body}"},"timestamp":{"header":"T","toleranceSeconds":-1},` + event + `}`, "timestamp.toleranceSeconds", "from 0"},
+		{`{"scheme":"token","signature":{"header":"X"},"timestamp":{"toleranceSeconds":5},` + event + `}`, "timestamp.toleranceSeconds", "no signed time"},
+		{`{"scheme":"basic"}`, "event.type", "It is required"},
+		{`{"scheme":"basic","event":{"type":"type"}}`, "event.type", "neither header:<name> nor text:<text> nor a JSON path"},
+		{`{"scheme":"basic","event":{"type":"$.type","id":"$.["}}`, "event.id", "nor a JSON path"},
+		{`{"scheme":"basic","event":{"type":"header:a b"}}`, "event.type", `"a b" is no name of a header.`},
+		{`{"scheme":"basic","event":{"type":"$.type","timeUnit":"days"}}`, "event.timeUnit", "rfc3339, seconds, milliseconds"},
+		{`{"scheme":"basic","event":{"type":"$.type"},"challenge":{"parameter":"hub.challenge"}}`, "challenge.token", "It is required"},
+		{`{"scheme":"basic","event":{"type":"$.type"},"challenge":{"token":"hub.verify_token"}}`, "challenge.parameter", "It is required"},
+	} {
+		_, err := Builtin().Configure(genericName, define(t, c.definition))
+		require.True(t, fault.Is(err, fault.Invalid), "%s: %v", c.definition, err)
+		require.Len(t, fault.As(err).Fields, 1)
+		require.Equal(t, "options.generic."+c.field, fault.As(err).Fields[0].Field, c.definition)
+		require.Contains(t, fault.As(err).Message, c.says)
+	}
+}
+
+func TestSecretsThatCanNeverMatch(t *testing.T) {
+	of := func(definition string) Spec {
+		s, err := Builtin().Configure(genericName, define(t, definition))
+		require.NoError(t, err)
+		return s
+	}
+	builtin := func(name string) Spec { s, _ := Builtin().Spec(name); return s }
+	for _, c := range []struct {
+		name      string
+		spec      Spec
+		good, bad string
+	}{
+		{"any text for GitHub, but none", builtin("github"), "x", ""},
+		{"a key in base64 after whsec_", builtin("standard-webhooks"), "whsec_aGk=", "whsec_#"},
+		{"or a public one", builtin("standard-webhooks"), "whpk_AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=", "whpk_aGk="},
+		{"no private one", builtin("standard-webhooks"), "aGk=", "whsk_AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA="},
+		{"GitLab's signing token", builtin("gitlab"), "any token", "whsec_#"},
+		{"Discord's public key", builtin("discord"), strings.Repeat("0f", 32), strings.Repeat("0f", 31)},
+		{"SendGrid's public key", builtin("sendgrid"), "MFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAEEDr2LjtURuePQzplybdC+u4CwrqDqBaWjcMMsTbhdbcwHBcepxo7yAQGhHPTnlvFYPAZFceEu/1FwCM/QmGUhA==", "MCowBQYDK2VwAyEAGb9ECWmEzf6FQbrBZ9w7lshQhqowtrbLDFw4rXAxZuE="},
+		{"a topic's ARN", builtin("aws-sns"), "arn:aws:sns:eu-central-1:123456789012:orders", "my-topic"},
+		{"a key in hex", of(`{"scheme":"hmac","signature":{"header":"X","key":"hex"},"event":{"type":"text:x"}}`), "0aFF", "0g"},
+		{"user and password", of(`{"scheme":"basic","event":{"type":"text:x"}}`), "u:p", "nobody"},
+	} {
+		require.NoError(t, c.spec.SecretMistake(secret.New(c.good)), c.name)
+		err := c.spec.SecretMistake(secret.New(c.bad))
+		require.True(t, fault.Is(err, fault.Invalid), c.name)
+		require.Equal(t, "secrets", fault.As(err).Fields[0].Field)
+		if c.bad != "" {
+			require.NotContains(t, err.Error(), c.bad, "a mistake shows no secret")
+		}
+	}
+}
+
+func TestMistakesInOptions(t *testing.T) {
+	n := func(i int) *int { return &i }
+	for _, c := range []struct {
+		provider, field, says string
+		options               Options
+	}{
+		{"initech", "provider", "There is no provider initech.", Options{}},
+		{"github", "options.publicUrl", "It must be an address", Options{PublicURL: "hooks.example.com"}},
+		{"github", "options.publicUrl", "It must be an address", Options{PublicURL: "https://user@hooks.example.com"}},
+		{"github", "options.toleranceSeconds", "have no signed time", Options{ToleranceSeconds: n(5)}},
+		{"stripe", "options.toleranceSeconds", "from 0", Options{ToleranceSeconds: n(-1)}},
+		{"stripe", "options.toleranceSeconds", "to 2592000", Options{ToleranceSeconds: n(2592001)}},
+		{"github", "options.confirmSubscriptions", "no subscriptions", Options{ConfirmSubscriptions: true}},
+		{"github", "options.generic", "only generic takes one", Options{Generic: &Definition{}}},
+		{"generic", "options.generic", "needs a definition", Options{}},
+	} {
+		_, err := Builtin().Configure(c.provider, c.options)
+		require.True(t, fault.Is(err, fault.Invalid), c.says)
+		require.Equal(t, c.field, fault.As(err).Fields[0].Field)
+		require.Contains(t, fault.As(err).Message, c.says)
+	}
+	s, err := Builtin().Configure("stripe", Options{ToleranceSeconds: n(2592000)})
+	require.NoError(t, err)
+	require.Equal(t, 30*24*time.Hour, s.Tolerance)
+	o := define(t, `{"scheme":"standard-webhooks","timestamp":{"toleranceSeconds":0},"event":{"type":"$.type"}}`)
+	o.ToleranceSeconds = n(7)
+	s, err = Builtin().Configure(genericName, o)
+	require.NoError(t, err)
+	require.Equal(t, 7*time.Second, s.Tolerance, "the integration's own word counts")
+}
+
+func TestThePublicURL(t *testing.T) {
+	for _, c := range []struct{ public, received, seen string }{
+		{"", "http://10.0.0.1/in?a=1", "http://10.0.0.1/in?a=1"},
+		{"https://x.example/out", "http://10.0.0.1/in", "https://x.example/out"},
+		{"https://x.example/out", "http://10.0.0.1/in?a=1", "https://x.example/out?a=1"},
+		{"https://x.example/out?a=1", "http://10.0.0.1/in?a=1&b=2", "https://x.example/out?a=1&b=2"},
+		{"https://x.example/out?a=1", "http://10.0.0.1/in", "https://x.example/out?a=1"},
+	} {
+		s, err := Builtin().Configure("square", Options{PublicURL: c.public})
+		require.NoError(t, err)
+		require.Equal(t, c.seen, s.seen(Request{URL: c.received}).URL)
+	}
+}
+
+func TestTheProviderGenericLetsNothingInWithoutADefinition(t *testing.T) {
+	s, _ := Builtin().Spec(genericName)
+	_, err := s.Authenticate(Request{Header: http.Header{}}, secrets("a"))
+	require.Equal(t, string(NoMatch), reason(err))
+}
+
+func TestChallenges(t *testing.T) {
+	s, err := Builtin().Configure(genericName, define(t,
+		`{"scheme":"hmac","signature":{"header":"X"},"event":{"type":"$.type"},"challenge":{"parameter":"hub.challenge","token":"hub.verify_token"}}`))
+	require.NoError(t, err)
+	for _, c := range []struct{ query, answer string }{
+		{"hub.mode=subscribe&hub.challenge=1158201444&hub.verify_token=tok", "1158201444"},
+		{"hub.challenge=1&hub.verify_token=wrong", ""},
+		{"hub.challenge=1", ""},
+		{"hub.verify_token=tok", ""},
+		{"hub.challenge=1&hub.challenge=2&hub.verify_token=tok", ""},
+		{"hub.challenge=%0d%0a&hub.verify_token=tok", ""},
+		{"hub.challenge=" + strings.Repeat("x", maxChallenge+1) + "&hub.verify_token=tok", ""},
+	} {
+		reply, err := s.Challenge(Request{URL: sampleURL + "?" + c.query}, secrets("tok"))
+		require.Equal(t, c.answer == "", err != nil, c.query)
+		if err == nil {
+			require.Equal(t, c.answer, string(reply.Body))
+			require.Contains(t, reply.ContentType, "text/plain")
+		}
+	}
+}
+
+func TestNamedProviders(t *testing.T) {
+	good := Named{Name: "initech", Definition: *define(t, timestamped).Generic}
+	s, err := good.Spec()
+	require.NoError(t, err)
+	registry, err := Builtin().With(s)
+	require.NoError(t, err)
+	found, ok := registry.Spec("initech")
+	require.True(t, ok)
+	require.Equal(t, "initech", found.Title)
+	_, err = Builtin().With(s, s)
+	require.ErrorContains(t, err, `two providers are named "initech"`)
+	bad := good
+	bad.Signature.Header = ""
+	_, err = bad.Spec()
+	require.Equal(t, "providers.initech.signature.header", fault.As(err).Fields[0].Field)
+}

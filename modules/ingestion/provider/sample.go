@@ -1,0 +1,95 @@
+package provider
+
+import (
+	"fmt"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+	"time"
+
+	"integration-gateway/platform/secret"
+)
+
+// Sample is a webhook as the provider sends it. In its texts $ID stands for an id of
+// its own, $NOW, $UNIX and $MILLIS for the time.
+type Sample struct {
+	Type        string            `json:"type"` // the event's type, by which it is asked for
+	Body        string            `json:"body"`
+	Header      map[string]string `json:"header"`
+	ContentType string            `json:"contentType"` // "" for JSON
+}
+
+// Signer makes a request that its Verifier accepts: what the provider does.
+type Signer interface {
+	// SignRequest signs the request at its time of receipt.
+	SignRequest(req *Request, key secret.Value) error
+}
+
+// secretMaker is a Signer whose integrations hold another secret than what it signs with.
+type secretMaker interface {
+	SecretFor(key secret.Value) (secret.Value, error)
+}
+
+// SecretFor is the secret that an integration needs for requests that are signed with
+// key: key itself, or for public keys the public one.
+func (s Spec) SecretFor(key secret.Value) (secret.Value, error) {
+	if m, ok := s.Verify.(secretMaker); ok {
+		return m.SecretFor(key)
+	}
+	return key, nil
+}
+
+// Signable reports whether webhooks of this provider can be signed here at all.
+func (s Spec) Signable() bool {
+	_, ok := s.Verify.(Signer)
+	return ok
+}
+
+// Sample finds a sample by its type; "" is the first one.
+func (s Spec) Sample(eventType string) (Sample, error) {
+	var types []string
+	for _, one := range s.Samples {
+		if eventType == "" || one.Type == eventType {
+			return one, nil
+		}
+		types = append(types, one.Type)
+	}
+	if len(types) == 0 {
+		return Sample{}, fmt.Errorf("the provider %s has no samples", s.Name)
+	}
+	return Sample{}, fmt.Errorf("the provider %s has no sample of the type %s; it has %s", s.Name, eventType, strings.Join(types, ", "))
+}
+
+// SampleRequest is a webhook of a type, signed with key at a time, for a URL. id is put
+// where the sample has an id of its own.
+func (s Spec) SampleRequest(sample Sample, key secret.Value, at time.Time, address, id string) (Request, error) {
+	signer, ok := s.Verify.(Signer)
+	if !ok {
+		return Request{}, fmt.Errorf("the webhooks of %s can be signed by %s alone", s.Name, s.Title)
+	}
+	texts := strings.NewReplacer("$ID", id, "$NOW", at.UTC().Format(time.RFC3339),
+		"$UNIX", strconv.FormatInt(at.Unix(), 10), "$MILLIS", strconv.FormatInt(at.UnixMilli(), 10))
+	req := Request{Method: http.MethodPost, URL: address, Header: http.Header{}, Body: []byte(texts.Replace(sample.Body)), ReceivedAt: at}
+	req.Header.Set("Content-Type", jsonType)
+	if sample.ContentType != "" {
+		req.Header.Set("Content-Type", sample.ContentType)
+	}
+	for name, value := range sample.Header {
+		req.Header.Set(name, texts.Replace(value))
+	}
+	if _, err := url.Parse(address); err != nil {
+		return Request{}, fmt.Errorf("the URL %s: %w", address, err)
+	}
+	return req, signer.SignRequest(&req, key)
+}
+
+// ForgedRequest is a SampleRequest that nobody's secret signed.
+func (s Spec) ForgedRequest(sample Sample, at time.Time, address, id string) (req Request, err error) {
+	for _, wrong := range []string{"whsec_Zm9yZ2Vk", "forged"} {
+		if req, err = s.SampleRequest(sample, secret.New(wrong), at, address, id); err == nil {
+			break
+		}
+	}
+	return req, err
+}

@@ -1,0 +1,427 @@
+package ingestion
+
+import (
+	"bytes"
+	"compress/gzip"
+	"context"
+	"encoding/json"
+	"errors"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"integration-gateway/modules/ingestion/provider"
+	"integration-gateway/platform/clock"
+	"integration-gateway/platform/database"
+	"integration-gateway/platform/secret"
+	"integration-gateway/platform/testkit"
+)
+
+// then is when the samples and the recorded requests were sent.
+var then = time.Date(2026, 1, 5, 9, 0, 0, 0, time.UTC)
+
+func atThen(_ *Config, d *Deps) { d.Now = func() time.Time { return then } }
+
+// sampleKey is a key that a provider's samples can be signed with.
+func sampleKey(name string) secret.Value {
+	if name == "standard-webhooks" || name == "gitlab" {
+		return secret.New("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw")
+	}
+	return secret.New("a-secret-of-the-tests")
+}
+
+// incoming is a provider's request as it comes in.
+func incoming(req provider.Request) *http.Request {
+	r := httptest.NewRequest(http.MethodPost, req.URL, bytes.NewReader(req.Body))
+	for name, values := range req.Header {
+		r.Header[name] = values
+	}
+	return r
+}
+
+// plain sends a request whose answer may be anything.
+func (g *gateway) plain(r *http.Request) *httptest.ResponseRecorder {
+	recorder := httptest.NewRecorder()
+	g.handler.ServeHTTP(recorder, r)
+	return recorder
+}
+
+// addProvider makes a source of a provider, whose name it has.
+func (g *gateway) addProvider(name string, secrets ...secret.Value) {
+	g.add(NewIntegration{Source: name + "-source", Provider: name, Name: name, Secrets: secrets})
+}
+
+func TestEveryProviderThroughTheRoute(t *testing.T) {
+	testkit.EachStore(t, func(t *testing.T, db *database.DB) {
+		g := setup(t, db, atThen)
+		for _, s := range provider.Builtin().Specs() {
+			if !s.Signable() {
+				continue
+			}
+			key := sampleKey(s.Name)
+			held, err := s.SecretFor(key)
+			require.NoError(t, err)
+			g.addProvider(s.Name, secret.New("another"), held)
+			for _, sample := range s.Samples {
+				address := "http://example.com/api/v1/webhooks/" + s.Name + "-source"
+				sample := func(key secret.Value) provider.Request {
+					req, err := s.SampleRequest(sample, key, then, address, "id-of-"+strings.ToLower(sample.Type[:3]))
+					require.NoError(t, err)
+					return req
+				}
+				accepted, again, told := http.StatusAccepted, http.StatusOK, s.Acknowledges(sample(key))
+				if told != nil {
+					accepted, again = told.Status, told.Status
+				}
+				before := g.count("normalized_events")
+				first := g.plain(incoming(sample(key)))
+				require.Equal(t, accepted, first.Code, "%s: %s", s.Name, first.Body)
+				require.Greater(t, g.count("normalized_events"), before, s.Name)
+				repeat := g.plain(incoming(sample(key)))
+				require.Equal(t, again, repeat.Code, "%s: %s", s.Name, repeat.Body)
+				if told != nil {
+					require.Equal(t, string(told.Body), first.Body.String())
+					require.NotEmpty(t, first.Header().Get("X-Event-Id"))
+					require.Equal(t, first.Header().Get("X-Event-Id"), repeat.Header().Get("X-Event-Id"))
+					require.Equal(t, []string{"queued", "duplicate"}, []string{first.Header().Get("X-Event-Status"), repeat.Header().Get("X-Event-Status")})
+				}
+				bad := g.plain(incoming(sample(secret.New("d3Jvbmc="))))
+				require.Equal(t, http.StatusUnauthorized, bad.Code, "%s: %s", s.Name, bad.Body)
+				require.Equal(t, "no_match", g.audit.take()[0].Reason, s.Name)
+			}
+		}
+		require.Positive(t, g.stored())
+		var kept int
+		require.NoError(t, db.Get(t.Context(), &kept, `SELECT count(*) FROM webhook_events WHERE request_headers LIKE '%a-secret-of-the-tests%' OR request_headers LIKE '%whsec_%'`))
+		require.Zero(t, kept, "no credential is kept")
+	})
+}
+
+// recording reads a request that the providers' tests have.
+func recording(t *testing.T, name string) (provider.Request, secret.Value) {
+	path := filepath.Join("provider", "testdata", filepath.FromSlash(name))
+	var r struct {
+		Secret  string
+		Headers map[string]string
+	}
+	text, err := os.ReadFile(path + ".json")
+	require.NoError(t, err)
+	require.NoError(t, json.Unmarshal(text, &r))
+	body, err := os.ReadFile(path + ".body")
+	require.NoError(t, err)
+	source, _, _ := strings.Cut(name, "/")
+	req := provider.Request{URL: "http://example.com/api/v1/webhooks/" + source + "-source", Header: http.Header{}, Body: body}
+	for header, value := range r.Headers {
+		req.Header.Set(header, value)
+	}
+	return req, secret.New(r.Secret)
+}
+
+func TestHandshakesMakeNoEvent(t *testing.T) {
+	testkit.EachStore(t, func(t *testing.T, db *database.DB) {
+		g := setup(t, db, atThen)
+		for _, c := range []struct {
+			recording, body string
+			status          int
+		}{
+			{"slack/challenge", `{"challenge":"3eZbrw1aBm2rZgRNFdxV2595E9CY3gmdALWMmHkvFXO7tYXAYM8P"}`, 200},
+			{"discord/ping", "", 204},
+			{"discord/interaction-ping", `{"type":1}`, 200},
+		} {
+			req, held := recording(t, c.recording)
+			g.addProvider(strings.Split(c.recording, "/")[0], held)
+			got := g.plain(incoming(req))
+			require.Equal(t, c.status, got.Code, c.recording)
+			require.Equal(t, c.body, got.Body.String())
+			req.Body = append(req.Body, ' ')
+			require.Equal(t, http.StatusUnauthorized, g.plain(incoming(req)).Code, "an unsigned handshake is refused")
+		}
+		require.Zero(t, g.count("webhook_events"))
+		require.Zero(t, g.count("normalized_events"))
+		var audited int
+		require.NoError(t, db.Get(t.Context(), &audited, `SELECT count(*) FROM audit_entries WHERE action = 'webhook.handshake' AND details LIKE '%"completed":true%'`))
+		require.Equal(t, 3, audited)
+	})
+}
+
+// amazon serves the tests' certificate and remembers what was opened.
+type amazon struct {
+	opened []string
+	status int
+	err    error
+	page   []byte
+}
+
+func (a *amazon) fetch(_ context.Context, url string) (int, []byte, error) {
+	a.opened = append(a.opened, url)
+	return a.status, a.page, a.err
+}
+
+func newAmazon(t *testing.T) *amazon {
+	page, err := os.ReadFile(filepath.Join("provider", "testdata", "certificate.pem"))
+	require.NoError(t, err)
+	return &amazon{status: http.StatusOK, page: page}
+}
+
+func TestAmazonSNS(t *testing.T) {
+	testkit.EachStore(t, func(t *testing.T, db *database.DB) {
+		aws := newAmazon(t)
+		g := setup(t, db, atThen, func(_ *Config, d *Deps) { d.Fetch = aws.fetch })
+		message, topic := recording(t, "aws-sns/notification-v2")
+		g.addProvider("aws-sns", topic)
+		for _, want := range []int{202, 200} {
+			got := g.plain(incoming(message))
+			require.Equal(t, want, got.Code, "%s", got.Body)
+		}
+		require.Len(t, aws.opened, 1, "the certificate is kept")
+		require.Contains(t, aws.opened[0], "https://sns.us-west-2.amazonaws.com/SimpleNotificationService-")
+
+		var headers string
+		require.NoError(t, db.Get(t.Context(), &headers, `SELECT request_headers FROM webhook_events`))
+		require.Contains(t, headers, topic.Reveal(), "a topic's name is no secret")
+
+		confirmation, _ := recording(t, "aws-sns/confirmation")
+		require.Equal(t, http.StatusOK, g.plain(incoming(confirmation)).Code)
+		require.Len(t, aws.opened, 1, "nothing is opened unless the integration lets it")
+		var entry string
+		require.NoError(t, db.Get(t.Context(), &entry, `SELECT details FROM audit_entries WHERE action = 'webhook.handshake'`))
+		require.Contains(t, entry, `"completed":false`)
+		require.Contains(t, entry, `?Action=ConfirmSubscription`, "the operator reads what to open")
+		require.Equal(t, 1, g.count("normalized_events"))
+	})
+}
+
+func TestSubscriptionsAreConfirmedWhereTheIntegrationLetsThem(t *testing.T) {
+	aws := newAmazon(t)
+	confirming, err := provider.Builtin().Configure("aws-sns", provider.Options{ConfirmSubscriptions: true})
+	require.NoError(t, err)
+	acme, _ := provider.Builtin().Spec("acme")
+	globex, _ := provider.Builtin().Spec("globex")
+	registry, err := provider.NewRegistry(acme, globex, confirming)
+	require.NoError(t, err)
+	g := setup(t, testkit.Open(t, testkit.SQLite(t)), atThen, func(_ *Config, d *Deps) { d.Fetch, d.Providers = aws.fetch, registry })
+	req, topic := recording(t, "aws-sns/confirmation")
+	g.addProvider("aws-sns", topic)
+	require.Equal(t, http.StatusOK, g.plain(incoming(req)).Code)
+	require.Len(t, aws.opened, 2, "the certificate and the page")
+	require.Contains(t, aws.opened[1], "?Action=ConfirmSubscription")
+
+	aws.status = http.StatusInternalServerError
+	a := g.do(incoming(req))
+	require.Equal(t, http.StatusServiceUnavailable, a.Status, "Amazon tries again")
+	require.NotEmpty(t, a.Header.Get("Retry-After"))
+	require.Empty(t, g.audit.take(), "that is no mistake of the sender")
+}
+
+func TestACertificateThatCannotBeHadIsNoMistakeOfTheSender(t *testing.T) {
+	now := then
+	aws := newAmazon(t)
+	g := setup(t, testkit.Open(t, testkit.SQLite(t)), func(_ *Config, d *Deps) { d.Fetch, d.Now = aws.fetch, func() time.Time { return now } })
+	req, topic := recording(t, "aws-sns/notification-v1")
+	g.addProvider("aws-sns", topic)
+	certificate := aws.page
+	for _, broken := range []func(){
+		func() { aws.err = errors.New("connection refused") },
+		func() { aws.err, aws.status = nil, http.StatusBadGateway },
+		func() { aws.status, aws.page = http.StatusOK, []byte("<html>") },
+		func() { aws.page = []byte("-----BEGIN CERTIFICATE-----\naGk=\n-----END CERTIFICATE-----\n") },
+	} {
+		broken()
+		asked := len(aws.opened)
+		for range 3 {
+			require.Equal(t, http.StatusServiceUnavailable, g.do(incoming(req)).Status)
+		}
+		require.Len(t, aws.opened, asked+1, "a failure is kept for a moment")
+		now = now.Add(failureAge)
+	}
+	require.Empty(t, g.audit.take())
+	aws.status = http.StatusNotFound
+	require.Equal(t, http.StatusUnauthorized, g.do(incoming(req)).Status, "the provider says that there is none")
+	require.Equal(t, "unknown_key", g.audit.take()[0].Reason)
+	now = now.Add(failureAge)
+	aws.page, aws.status = certificate, http.StatusOK
+	require.Equal(t, http.StatusAccepted, g.do(incoming(req)).Status)
+	without := newCertificates(nil, clock.System)
+	require.Nil(t, without.of(t.Context()))
+}
+
+func TestAFloodOfMadeUpAddressesLeavesTheRealCertificates(t *testing.T) {
+	aws := newAmazon(t)
+	c := newCertificates(aws.fetch, clock.System)
+	_, err := c.get(t.Context(), "real")
+	require.NoError(t, err)
+	aws.status = http.StatusNotFound
+	for i := range 3 * maxCertificates {
+		_, err := c.get(t.Context(), strconv.Itoa(i))
+		require.Error(t, err)
+		require.LessOrEqual(t, len(c.kept), maxCertificates)
+	}
+	_, err = c.get(t.Context(), "real")
+	require.NoError(t, err, "it is still there")
+}
+
+func packed(t *testing.T, body []byte) []byte {
+	var b bytes.Buffer
+	w := gzip.NewWriter(&b)
+	_, err := w.Write(body)
+	require.NoError(t, err)
+	require.NoError(t, w.Close())
+	return b.Bytes()
+}
+
+func TestPackedBodies(t *testing.T) {
+	testkit.EachStore(t, func(t *testing.T, db *database.DB) {
+		g := setup(t, db)
+		send := func(body, sent []byte, encoding string) answer {
+			r := httptest.NewRequest(http.MethodPost, "/api/v1/webhooks/acme", bytes.NewReader(sent))
+			r.Header.Set("Content-Type", "application/json")
+			r.Header.Set("Content-Encoding", encoding)
+			r.Header.Set("X-Acme-Signature", sign(string(body)))
+			return g.do(r)
+		}
+		body := []byte(acmeBody("packed"))
+		a := send(body, packed(t, body), "gzip")
+		require.Equal(t, http.StatusAccepted, a.Status, "%+v", a.Error)
+		webhook := g.get("/events/" + a.receipt(t).EventID).object(t)["webhook"].(map[string]any)
+		require.NotContains(t, webhook["requestHeaders"], "content-encoding", "what is kept is not packed")
+		require.Equal(t, http.StatusOK, send(body, body, "identity").Status)
+		require.Equal(t, http.StatusUnauthorized, send(packed(t, body), packed(t, body), "GZIP").Status, "what is signed is what was packed")
+
+		limit := []byte(padded())
+		require.Equal(t, http.StatusAccepted, send(limit, packed(t, limit), "gzip").Status, "exactly the limit")
+		bomb := []byte(padded() + " ")
+		for _, c := range []struct {
+			name     string
+			sent     []byte
+			encoding string
+			status   int
+			reason   string
+		}{
+			{"one byte over the limit, unpacked", packed(t, bomb), "gzip", 413, "body_too_large"},
+			{"no gzip at all", body, "gzip", 400, "malformed_gzip"},
+			{"a gzip that ends too early", packed(t, body)[:40], "gzip", 400, "body_broken"},
+			{"packed twice", packed(t, packed(t, body)), "gzip, gzip", 415, "wrong_encoding"},
+			{"another encoding", body, "br", 415, "wrong_encoding"},
+		} {
+			g.audit.take()
+			require.Equal(t, c.status, send(body, c.sent, c.encoding).Status, c.name)
+			require.Equal(t, c.reason, g.audit.take()[0].Reason, c.name)
+		}
+	})
+}
+
+func TestAGetIsARouteWhereTheProviderHasAChallenge(t *testing.T) {
+	defined, err := provider.Named{Name: "hub", Definition: provider.Definition{
+		Scheme: "hmac", Signature: provider.SignatureDefinition{Header: "X-Hub-Signature-256", Prefix: "sha256="},
+		Event:     provider.EventDefinition{Type: "text:change"},
+		Challenge: provider.ChallengeDefinition{Parameter: "hub.challenge", Token: "hub.verify_token"},
+	}}.Spec()
+	require.NoError(t, err)
+	registry, err := provider.Builtin().With(defined)
+	require.NoError(t, err)
+	g := setup(t, testkit.Open(t, testkit.SQLite(t)), func(_ *Config, d *Deps) { d.Providers = registry })
+	g.addProvider("hub", secret.New("tok"))
+	get := func(path string) *httptest.ResponseRecorder {
+		return g.plain(httptest.NewRequest(http.MethodGet, "/api/v1/webhooks/"+path, nil))
+	}
+	got := get("hub-source?hub.mode=subscribe&hub.challenge=1158201444&hub.verify_token=tok")
+	require.Equal(t, http.StatusOK, got.Code)
+	require.Equal(t, "1158201444", got.Body.String())
+	require.Equal(t, http.StatusUnauthorized, get("hub-source?hub.challenge=1&hub.verify_token=wrong").Code)
+	for _, none := range []string{"acme", "initech", "acme?hub.challenge=1&hub.verify_token=acme-demo-secret"} {
+		require.Equal(t, http.StatusNotFound, get(none).Code, none)
+	}
+}
+
+func TestAHeadIsARouteWhereTheProviderTriesItsAddressSo(t *testing.T) {
+	g := setup(t, testkit.Open(t, testkit.SQLite(t)))
+	g.addProvider("intercom", secret.New("k"))
+	for source, want := range map[string]int{"intercom-source": 200, "acme": 404, "initech": 404} {
+		got := g.plain(httptest.NewRequest(http.MethodHead, "/api/v1/webhooks/"+source, nil))
+		require.Equal(t, want, got.Code, source)
+		if want == 200 {
+			require.Empty(t, got.Body.String())
+		}
+	}
+}
+
+func TestAProofThatIsGoodOnceIsTakenWithOneBody(t *testing.T) {
+	send := func(g *gateway, req provider.Request) int { return g.plain(incoming(req)).Code }
+	g := setup(t, testkit.Open(t, testkit.SQLite(t)), atThen)
+	req, key := recording(t, "mailgun/opened")
+	g.addProvider("mailgun", key)
+	require.Equal(t, http.StatusAccepted, send(g, req))
+	require.Equal(t, http.StatusOK, send(g, req), "a repeat is none the worse")
+	changed := req
+	changed.Body = bytes.Replace(req.Body, []byte("CPgfbmQMTCKtHW6uIWtuVe"), []byte("another"), 1)
+	require.Equal(t, http.StatusUnauthorized, send(g, changed))
+	require.Equal(t, "used_before", g.audit.take()[0].Reason)
+	require.Equal(t, 1, g.count("normalized_events"))
+
+	without := setup(t, testkit.Open(t, testkit.SQLite(t)), atThen, func(_ *Config, d *Deps) { d.Cache = down{} })
+	without.addProvider("mailgun", key)
+	require.Equal(t, http.StatusAccepted, send(without, req))
+	require.Equal(t, http.StatusAccepted, send(without, changed), "without the cache nothing is lost")
+}
+
+func TestEachItemOfAnArrayIsAnEvent(t *testing.T) {
+	testkit.EachStore(t, func(t *testing.T, db *database.DB) {
+		g := setup(t, db, atThen)
+		spec, _ := provider.Builtin().Spec("hubspot")
+		g.addProvider("hubspot", secret.New("k"))
+		send := func(items ...string) answer {
+			sample := provider.Sample{Body: "[" + strings.Join(items, ",") + "]"}
+			req, err := spec.SampleRequest(sample, secret.New("k"), then, "http://example.com/api/v1/webhooks/hubspot-source", "x")
+			require.NoError(t, err)
+			return g.do(incoming(req))
+		}
+		item := func(eventID, kind string) string {
+			return `{"eventId":` + eventID + `,"subscriptionType":"` + kind + `","occurredAt":1767603590123,"objectId":7}`
+		}
+		first := send(item("1", "a"), item("1", "b"))
+		require.Equal(t, http.StatusAccepted, first.Status)
+		require.Len(t, first.receipt(t).EventIDs, 2, "an eventId alone is not unique")
+		some := send(item("1", "b"), item("2", "b"))
+		require.Equal(t, http.StatusAccepted, some.Status, "one of them is new")
+		require.Equal(t, first.receipt(t).EventIDs[1], some.receipt(t).EventIDs[0])
+		none := send(item("2", "b"), item("1", "a"))
+		require.Equal(t, http.StatusOK, none.Status)
+		require.True(t, none.receipt(t).Duplicate)
+		require.Equal(t, http.StatusBadRequest, send().Status, "nothing at all")
+		require.Equal(t, http.StatusBadRequest, send(item("3", "a"), "7").Status)
+		require.Equal(t, http.StatusBadRequest, send(item("3", "a"), `{"eventId":4}`).Status)
+		require.Equal(t, 3, g.stored(), "of a body that is refused nothing is stored")
+	})
+}
+
+func TestProviders(t *testing.T) {
+	g := setup(t, testkit.Open(t, testkit.SQLite(t)))
+	r := httptest.NewRequest(http.MethodGet, "/api/v1/providers", nil)
+	require.Equal(t, http.StatusUnauthorized, g.do(r).Status)
+	a := g.get("/providers")
+	var rows []providerView
+	require.NoError(t, json.Unmarshal(a.Data, &rows))
+	require.Len(t, rows, len(provider.Builtin().Names()))
+	byName := map[string]providerView{}
+	for _, row := range rows {
+		byName[row.Name] = row
+		require.NotEmpty(t, row.Help)
+		require.NotEmpty(t, row.Steps)
+	}
+	stripe := byName["stripe"]
+	require.Equal(t, []string{"Stripe-Signature"}, stripe.Headers)
+	require.Equal(t, "toleranceSeconds", stripe.Options[0].Name)
+	require.Contains(t, stripe.Samples, "payment_intent.succeeded")
+	require.Nil(t, stripe.Unsigned)
+	require.Contains(t, *byName["mailgun"].Unsigned, "does not cover")
+	require.Equal(t, "publicUrl", byName["square"].Options[0].Name)
+	require.Contains(t, string(a.Data), `"name":"confirmSubscriptions"`)
+	require.NotContains(t, string(a.Data), "null,null")
+}

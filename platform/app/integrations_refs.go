@@ -1,0 +1,133 @@
+package app
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"integration-gateway/platform/fault"
+)
+
+// maxReferenced bounds the file that a reference names.
+const maxReferenced = 64 << 10
+
+// resolve reads what a reference names: env:NAME or file:PATH, relative to dir. Its error
+// holds nothing of the value. ok is false for text that is no reference.
+func resolve(text, dir string) (value string, ok bool, err error) {
+	if name, is := strings.CutPrefix(text, "env:"); is {
+		value, err = fromEnvironment(name)
+		return value, true, err
+	}
+	if path, is := strings.CutPrefix(text, "file:"); is {
+		if !filepath.IsAbs(path) {
+			path = filepath.Join(dir, path)
+		}
+		value, err = fromFile(path)
+		return value, true, err
+	}
+	return "", false, nil
+}
+
+func fromEnvironment(name string) (string, error) {
+	value := os.Getenv(name)
+	if value == "" {
+		return "", fmt.Errorf("the environment variable %s is not set", name)
+	}
+	return value, nil
+}
+
+// fromFile reads a secret from a file, without the line's end.
+func fromFile(path string) (string, error) {
+	info, err := os.Stat(path)
+	switch {
+	case err != nil:
+		return "", fmt.Errorf("%s cannot be read: %w", path, errors.Unwrap(err))
+	case info.Size() > maxReferenced:
+		return "", fmt.Errorf("%s is larger than a secret can be", path)
+	}
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return "", fmt.Errorf("%s cannot be read: %w", path, errors.Unwrap(err))
+	}
+	return strings.TrimRight(string(text), "\r\n"), nil
+}
+
+// Secrets reads secrets as flags name them: given as they are, in files, and in
+// environment variables.
+func Secrets(values, files, variables []string) ([]string, error) {
+	all := append([]string{}, values...)
+	var errs []error
+	add := func(value string, err error) {
+		all, errs = append(all, value), append(errs, err)
+	}
+	for _, path := range files {
+		add(fromFile(path))
+	}
+	for _, name := range variables {
+		add(fromEnvironment(name))
+	}
+	return all, errors.Join(errs...)
+}
+
+// references replaces, in a document of integrations, references to secrets by what they
+// name. A secret that stands there as it is is a mistake: such files are shared.
+type references struct {
+	dir   string
+	wrong []fault.Field
+}
+
+func (r *references) fail(path, format string, args ...any) {
+	r.wrong = append(r.wrong, fault.Field{Field: path, Message: fmt.Sprintf(format, args...)})
+}
+
+// value gives what text refers to. must says that it has to be a reference.
+func (r *references) value(path string, value any, must bool) any {
+	text, isText := value.(string)
+	if !isText {
+		return value // strictjson names the mistake
+	}
+	found, ok, err := resolve(text, r.dir)
+	switch {
+	case err != nil:
+		r.fail(path, "cannot be read: %s", err)
+	case ok:
+		return found
+	case must:
+		r.fail(path, "must be a reference, env:NAME or file:PATH, so that the file holds no secret")
+	}
+	return value
+}
+
+func (r *references) integration(path string, document any) {
+	fields, _ := document.(map[string]any)
+	secrets, _ := fields["secrets"].([]any)
+	for i, s := range secrets {
+		at := fmt.Sprintf("%s.secrets[%d]", path, i)
+		if object, is := s.(map[string]any); is {
+			r.field(object, at, "value", true)
+			continue
+		}
+		secrets[i] = r.value(at, s, true)
+	}
+	destinations, _ := fields["destinations"].([]any)
+	for i, d := range destinations {
+		at := fmt.Sprintf("%s.destinations[%d]", path, i)
+		destination, _ := d.(map[string]any)
+		auth, _ := destination["auth"].(map[string]any)
+		for _, name := range []string{"password", "token", "clientSecret"} {
+			r.field(auth, at+".auth", name, true)
+		}
+		headers, _ := destination["headers"].(map[string]any)
+		for name := range headers {
+			r.field(headers, at+".headers", name, false)
+		}
+	}
+}
+
+func (r *references) field(object map[string]any, path, name string, must bool) {
+	if value, given := object[name]; given {
+		object[name] = r.value(path+"."+name, value, must)
+	}
+}

@@ -1,0 +1,117 @@
+package app
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"strings"
+	"text/tabwriter"
+
+	"integration-gateway/modules/ingestion"
+	"integration-gateway/platform/config"
+)
+
+// ListOptions are what `gateway integrations list` is told.
+type ListOptions struct {
+	IntegrationOptions
+	Provider   string
+	ActiveOnly bool
+	Archived   bool
+}
+
+// ListIntegrations prints integrations by source.
+func ListIntegrations(ctx context.Context, cfg config.Config, log *slog.Logger, o ListOptions) error {
+	f := ingestion.IntegrationFilter{Provider: o.Provider, ActiveOnly: o.ActiveOnly, Archived: o.Archived}
+	return onIntegrations(ctx, cfg, log, func(ctx context.Context, g *system) error {
+		list, err := g.ingestion.Integrations(ctx, f)
+		if err != nil {
+			return err
+		}
+		if o.JSON {
+			return o.encode(struct {
+				Total        int                     `json:"total"`
+				Integrations []ingestion.Integration `json:"integrations"`
+			}{len(list), list})
+		}
+		w := tabwriter.NewWriter(o.Out, 0, 0, 2, ' ', 0)
+		_, _ = fmt.Fprintln(w, "SOURCE\tPROVIDER\tNAME\tSTATE\tSECRETS\tDESTINATIONS")
+		for _, i := range list {
+			urls := make([]string, len(i.Destinations))
+			for n, d := range i.Destinations {
+				urls[n] = d.URL
+			}
+			_, _ = fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%d\t%s\n", i.Source, i.Provider, i.Name, stateOf(i), len(i.Secrets), strings.Join(urls, ", "))
+		}
+		return w.Flush()
+	})
+}
+
+func stateOf(i ingestion.Integration) string {
+	switch {
+	case i.ArchivedAt != nil:
+		return "removed"
+	case !i.IsActive:
+		return "disabled"
+	}
+	return "enabled"
+}
+
+// ShowIntegration prints one integration with its secrets' metadata and destinations.
+func ShowIntegration(ctx context.Context, cfg config.Config, log *slog.Logger, name string, o IntegrationOptions) error {
+	return onIntegrations(ctx, cfg, log, func(ctx context.Context, g *system) error {
+		integrationID, err := g.named(ctx, name)
+		if err != nil {
+			return err
+		}
+		i, err := g.ingestion.IntegrationByID(ctx, integrationID)
+		if err != nil {
+			return err
+		}
+		if o.JSON {
+			return o.encode(i)
+		}
+		w := tabwriter.NewWriter(o.Out, 0, 0, 2, ' ', 0)
+		for _, field := range []struct{ name, value string }{
+			{"source", i.Source}, {"id", i.ID}, {"provider", i.Provider}, {"name", i.Name}, {"state", stateOf(i)},
+			{"webhooks", webhookAddress(cfg, i.Source)}, {"options", orConfigured(string(i.Options), i.Options == nil)},
+			{"rate limit a minute", numberOf(i.RateLimitPerMinute)}, {"largest body", numberOf(i.MaxBodyBytes)},
+			{"created", i.CreatedAt.String()}, {"updated", i.UpdatedAt.String()}, {"removed", timeOrDash(i.ArchivedAt)},
+		} {
+			_, _ = fmt.Fprintf(w, "%s\t%s\n", field.name, field.value)
+		}
+		showParts(w, i)
+		return w.Flush()
+	})
+}
+
+func showParts(w *tabwriter.Writer, i ingestion.Integration) {
+	_, _ = fmt.Fprintln(w, "\nSECRET\tSTATE\tNOTE\tEXPIRES\tMATCHES\tLAST MATCH")
+	for _, s := range i.Secrets {
+		_, _ = fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%d\t%s\n", s.ID, onOff(s.IsActive), s.Note, timeOrDash(s.ExpiresAt), s.MatchCount, timeOrDash(s.LastMatchedAt))
+	}
+	_, _ = fmt.Fprintln(w, "\nDESTINATION\tSTATE\tMODE\tBREAKER\tURL\tFILTER")
+	for _, d := range i.Destinations {
+		_, _ = fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\n", d.ID, onOff(d.IsActive), d.Mode, d.Breaker, d.URL, oneLine(d.Filter, 80))
+	}
+}
+
+func onOff(active bool) string {
+	if active {
+		return "active"
+	}
+	return "off"
+}
+
+func numberOf[N int | int64](n *N) string {
+	if n == nil {
+		return orConfigured("", true)
+	}
+	return fmt.Sprint(*n)
+}
+
+func orConfigured(text string, absent bool) string {
+	if absent {
+		return "as configured"
+	}
+	return text
+}

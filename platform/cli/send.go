@@ -1,0 +1,58 @@
+package cli
+
+import (
+	"errors"
+	"os"
+
+	"github.com/spf13/cobra"
+
+	"integration-gateway/platform/app"
+	"integration-gateway/platform/config"
+	"integration-gateway/platform/secret"
+)
+
+// sendSecretVariable names the secret where the command line, which others may see,
+// should not.
+const sendSecretVariable = "GATEWAY_SEND_SECRET"
+
+func (c *command) send() *cobra.Command {
+	var o app.SendOptions
+	var key string
+	cmd := &cobra.Command{
+		Use:   "send PROVIDER",
+		Short: "Send correctly signed sample webhooks of a provider",
+		Long: `Tries an integration before its provider does: sends a gateway samples of what the
+provider sends, signed with the integration's secret, and tells what each was answered.
+Exits with 0 when every answer is what it should be: accepted, known as a repeat with
+--repeat, refused with --bad-signature.`,
+		Example: `  gateway send acme
+  gateway send stripe --source stripe-eu --secret whsec_… --type customer.created
+  gateway send github --to https://hooks.example.com/api/v1/webhooks/github --bad-signature`,
+		Args: cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if key == "" {
+				key = os.Getenv(sendSecretVariable)
+			}
+			o.Provider, o.Secret, o.Out = args[0], secret.New(key), c.stdout
+			cfg, _, err := c.load(config.Options{Role: config.Send})
+			if err != nil {
+				return err
+			}
+			err = app.Send(cmd.Context(), cfg, o)
+			var misuse app.Misuse
+			if errors.As(err, &misuse) {
+				return usage("send: " + misuse.Error())
+			}
+			return err
+		},
+	}
+	cmd.Flags().StringVar(&o.Type, "type", "", "type of the event (default the provider's first sample)")
+	cmd.Flags().StringVar(&o.To, "to", "", "URL to send to (default http://127.0.0.1:$APP_PORT/api/v1/webhooks/<source>)")
+	cmd.Flags().StringVar(&o.Source, "source", "", "source of the integration (default the provider's name)")
+	cmd.Flags().StringVar(&key, "secret", "", "the integration's secret (default $"+sendSecretVariable+", and for acme and globex the demo secret)")
+	cmd.Flags().StringVar(&o.PublicURL, "public-url", "", "the webhook's URL as the provider has it, where it signs that (default PUBLIC_BASE_URL and the path, else the URL that is sent to)")
+	cmd.Flags().IntVar(&o.Count, "count", 1, "how many webhooks to send, each an event of its own")
+	cmd.Flags().BoolVar(&o.BadSignature, "bad-signature", false, "sign with a secret that is not the integration's; each must be refused")
+	cmd.Flags().BoolVar(&o.Repeat, "repeat", false, "send each twice; the second must be known as a repeat")
+	return cmd
+}
