@@ -66,7 +66,8 @@ func TestAThousandWebhooksWithRepeats(t *testing.T) {
 		require.Equal(t, 1, g.receiver.count(id), "deliveries of webhook %d", n)
 	}
 	db := g.open()
-	require.Zero(t, g.total(db, "processing_jobs WHERE status IN ('queued', 'running')"), "nothing is left to do")
+	// The seeded example may still be on its way.
+	eventually(t, func() bool { return g.total(db, "processing_jobs WHERE status IN ('queued', 'running')") == 0 }, "nothing is left to do")
 	require.Equal(t, events, g.total(db, "idempotency_keys WHERE idempotency_key LIKE 'acme:evt_bulk_%'"))
 	require.Equal(t, events, g.total(db, "webhook_events WHERE external_event_id LIKE 'evt_bulk_%'"))
 }
