@@ -118,7 +118,7 @@ func (db *DB) SelectRows(ctx context.Context, dest any, r *Rows, query string, a
 		pool.prepare(ctx)
 	}
 	if fixed {
-		if stmt := pool.of(text); stmt != nil {
+		if stmt := pool.of(text); stmt != nil { //nolint:sqlclosecheck // it stays for the next
 			return db.Dialect.classify(stmt.SelectContext(ctx, dest, all...))
 		}
 	}
@@ -198,7 +198,7 @@ func (tx *Tx) Exec(ctx context.Context, query string, args ...any) (int64, error
 // columns. args are $1, $2 …; r takes the numbers behind them.
 func (tx *Tx) SelectRows(ctx context.Context, dest any, r *Rows, query string, args ...any) error {
 	text, all, fixed := tx.Dialect.with(r, query, args)
-	if stmt := tx.stmt(ctx, text, fixed); stmt != nil {
+	if stmt := tx.stmt(ctx, text, fixed); stmt != nil { //nolint:sqlclosecheck // it ends with the transaction
 		return stmt.SelectContext(ctx, dest, all...)
 	}
 	return tx.Select(ctx, dest, text, all...)
