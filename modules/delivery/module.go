@@ -147,7 +147,7 @@ func New(cfg Config, d Deps) *Module {
 	m.breakers = &breakers{seen: map[string]*window{}, policy: breakerPolicy{
 		volume: cfg.BreakerVolume, rate: cfg.BreakerRate, probe: cfg.BreakerProbe, reach: max(time.Minute, cfg.BreakerProbe)}}
 	m.tokens = newTokens(d.Sender, d.Now)
-	m.outcomes = batch.NewGroup(batch.Config[outcome]{Runners: 2, MaxItems: 256}, m.recordAll)
+	m.outcomes = batch.NewGroup(batch.Config[outcome]{Runners: 2, Crowd: 64, MaxItems: 256}, m.recordAll)
 	return m
 }
 

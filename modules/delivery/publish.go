@@ -17,7 +17,7 @@ const (
 	idsPerMessage  = 32   // jobs that one message names, at most
 	publishAtOnce  = 512  // jobs in one round of confirms, at most
 	announceBuffer = 8192 // jobs waiting to be published; the relay has the rest
-	markEvery      = 500 * time.Millisecond
+	markEvery      = 800 * time.Millisecond
 	publishTimeout = 10 * time.Second
 )
 

@@ -113,10 +113,11 @@ type Module struct {
 	certificates *certificates
 }
 
-// The bounds of one commit. Two run at once, so that one fills while the other waits
-// for the disk.
+// The bounds of one commit. A second one runs beside it when so many wait: what a few
+// share costs the database much less than one each.
 const (
 	committers     = 2
+	crowd          = 24
 	maxCommitItems = 256
 	maxCommitBytes = 8 << 20
 )
@@ -129,7 +130,7 @@ func New(cfg Config, d Deps) *Module {
 	m := &Module{cfg: cfg, d: d, matches: newMatches(), cell: newCell(cfg.Quarantine), certificates: newCertificates(d.Fetch, d.Now)}
 	m.sources = newSources(m.loadSource, d.Now)
 	m.commits = batch.NewGroup(batch.Config[arrival]{
-		Runners: committers, MaxItems: maxCommitItems, MaxBytes: maxCommitBytes, Size: arrival.size,
+		Runners: committers, Crowd: crowd, MaxItems: maxCommitItems, MaxBytes: maxCommitBytes, Size: arrival.size,
 	}, m.commit)
 	return m
 }

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"os"
+	"runtime/debug"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -28,12 +30,28 @@ var errGrace = errors.New("work was still running when the grace time ended; it 
 // run runs all stages until ctx ends or a part fails, and then stops one stage
 // after the other, in order: who takes work in stops before who passes it on.
 func run(ctx context.Context, log *slog.Logger, grace time.Duration, stages ...stage) (err error) {
+	spareCollector()
 	end, err := profiled()
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, end()) }()
 	return runStages(ctx, log, grace, stages)
+}
+
+// What is alive is a few megabytes, so that the collector would run at every few more.
+const (
+	gcPercent   = 200
+	memoryLimit = 384 << 20 // from here on it runs as often as it must
+)
+
+// spareCollector lets the heap grow further between collections, unless GOGC or
+// GOMEMLIMIT say otherwise. https://go.dev/doc/gc-guide
+func spareCollector() {
+	if os.Getenv("GOGC") == "" && os.Getenv("GOMEMLIMIT") == "" {
+		debug.SetGCPercent(gcPercent)
+		debug.SetMemoryLimit(memoryLimit)
+	}
 }
 
 func runStages(ctx context.Context, log *slog.Logger, grace time.Duration, stages []stage) error {

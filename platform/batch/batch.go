@@ -21,6 +21,7 @@ type Result[O any] struct {
 // Config bounds a Group.
 type Config[I any] struct {
 	Runners  int         // runs under way at once, at most; at least 1
+	Crowd    int         // items that wait before a run begins beside others: fewer go together later
 	MaxItems int         // items in one run, at most
 	MaxBytes int         // size of one run, at most, though one item always fits; 0 for no bound
 	Size     func(I) int // bytes of an item; needed where MaxBytes is set
@@ -85,7 +86,7 @@ func (g *Group[I, O]) add(c call[I, O]) error {
 		return ErrClosed
 	}
 	g.pending = append(g.pending, c)
-	if g.running < g.cfg.Runners {
+	if g.running == 0 || g.running < g.cfg.Runners && len(g.pending) > g.cfg.Crowd {
 		g.running++
 		go g.run()
 	}

@@ -47,7 +47,8 @@ func TestManyBytesAreParametersOfTheirOwn(t *testing.T) {
 		r := NewRows("id uuid", "body bytea", "n bigint")
 		r.Add("a", make([]byte, size), 1)
 		r.Add("b", []byte{1}, 2)
-		text, args, fixed := unnest(r, []any{"first"})
+		text, query, args, fixed := unnest(r, "… $1", []any{"first"})
+		require.Equal(t, "… $1", query)
 		require.Equal(t, strings.Count(text, "$"), len(args)-1)
 		require.Equal(t, size < largeBytes, fixed, "whether the same text serves other rows")
 		return text
@@ -88,25 +89,26 @@ func TestRowsAreCutToNumbersThatArePrepared(t *testing.T) {
 }
 
 func TestTheNumberOfRowsIsRoundedUp(t *testing.T) {
-	render := func(rows int) (string, []any, bool) {
+	render := func(rows int) (string, string, []any, bool) {
 		r := NewRows("id uuid", "n bigint")
 		for range rows {
 			r.Add("a", 1)
 		}
-		return valuesList(r, []any{"first"})
+		return valuesList(r, "a = $1 AND b = $2 OR c = $1", []any{"first", "second"})
 	}
-	text, args, fixed := render(3)
-	require.Equal(t, "VALUES (?2,?3),(?4,?5),(?6,?7),(?8,?9)", text)
-	require.Equal(t, []any{"first", "a", 1, "a", 1, "a", 1, nil, nil}, args)
+	text, query, args, fixed := render(3)
+	require.Equal(t, "VALUES (?,?),(?,?),(?,?),(?,?)", text)
+	require.Equal(t, "a = $9 AND b = $10 OR c = $9", query)
+	require.Equal(t, []any{"a", 1, "a", 1, "a", 1, nil, nil, "first", "second"}, args)
 	require.True(t, fixed)
-	text, _, fixed = render(1)
-	require.Equal(t, "VALUES (?2,?3)", text)
+	text, _, _, fixed = render(1)
+	require.Equal(t, "VALUES (?,?)", text)
 	require.True(t, fixed)
-	_, args, fixed = render(maxRows)
-	require.Len(t, args, 1+2*maxRows)
+	_, _, args, fixed = render(maxRows)
+	require.Len(t, args, 2+2*maxRows)
 	require.True(t, fixed)
-	_, args, fixed = render(maxRows + 1)
-	require.Len(t, args, 1+2*(maxRows+1), "beyond the bound nothing is added")
+	_, _, args, fixed = render(maxRows + 1)
+	require.Len(t, args, 2+2*(maxRows+1), "beyond the bound nothing is added")
 	require.False(t, fixed)
 }
 

@@ -14,9 +14,9 @@ type Dialect struct {
 	Like       string // case-insensitive LIKE; use with ESCAPE '\'
 
 	leaseIn func(millis string) string
-	// relation renders rows, with their parameters behind args. fixed says that the text
-	// comes again with other rows.
-	relation func(r *Rows, args []any) (text string, all []any, fixed bool)
+	// relation renders rows before a query, and numbers the parameters of both. fixed
+	// says that the text comes again with other rows.
+	relation func(r *Rows, query string, args []any) (body, numbered string, all []any, fixed bool)
 	parts    func(r *Rows) []*Rows // what one statement each inserts; none of an empty r
 	classify func(error) error
 	// isConflict reports that a transaction lost against another and may be

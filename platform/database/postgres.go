@@ -158,8 +158,8 @@ const (
 )
 
 // unnest renders r as arrays, one parameter a column, or one a cell where a column
-// holds many bytes.
-func unnest(r *Rows, args []any) (text string, all []any, fixed bool) {
+// holds many bytes. They follow the query's own.
+func unnest(r *Rows, query string, args []any) (body, numbered string, all []any, fixed bool) {
 	arrays := make([]string, len(r.columns))
 	fixed = true
 	for i, c := range r.columns {
@@ -175,7 +175,7 @@ func unnest(r *Rows, args []any) (text string, all []any, fixed bool) {
 		args = append(args, array(c.Type, r.values[i]))
 		arrays[i] = fmt.Sprintf("$%d::%s[]", len(args), c.Type)
 	}
-	return "SELECT * FROM unnest(" + strings.Join(arrays, ", ") + ")", args, fixed
+	return "SELECT * FROM unnest(" + strings.Join(arrays, ", ") + ")", query, args, fixed
 }
 
 func whole(r *Rows) []*Rows {

@@ -87,6 +87,6 @@ func (r *Rows) names() []string {
 
 // with puts r before query as v. args keep their numbers.
 func (d Dialect) with(r *Rows, query string, args []any) (text string, all []any, fixed bool) {
-	body, all, fixed := d.relation(r, args)
+	body, query, all, fixed := d.relation(r, query, args)
 	return "WITH v (" + strings.Join(r.names(), ", ") + ") AS (" + body + ")\n" + query, all, fixed
 }

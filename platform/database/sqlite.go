@@ -8,7 +8,6 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
-	"slices"
 	"strconv"
 	"strings"
 
@@ -102,39 +101,49 @@ const maxRows = 256
 
 // valuesList renders r as VALUES, one parameter a cell. Up to maxRows rows, their number
 // is rounded up to a power of two by rows of NULL, which equal nothing, so that few texts
-// serve all. Parameters are numbered (?7): names ($7) are looked up by walking their
-// list, and a statement's time would grow with the square of their number.
-func valuesList(r *Rows, args []any) (text string, all []any, fixed bool) {
+// serve all. The cells are nameless and so come first: SQLite looks a name ($7, ?7) up by
+// walking the list of names, and a statement's time would grow with the square of it.
+func valuesList(r *Rows, query string, args []any) (body, numbered string, all []any, fixed bool) {
 	if r.Len() == 0 {
-		return "SELECT " + strings.TrimSuffix(strings.Repeat("NULL, ", len(r.columns)), ", ") + " WHERE false", args, false
+		return "SELECT " + strings.TrimSuffix(strings.Repeat("NULL, ", len(r.columns)), ", ") + " WHERE false", query, args, false
 	}
 	rows := r.Len()
 	if fixed = rows <= maxRows; fixed {
 		rows = 1 << bits.Len(uint(rows-1)) //nolint:gosec // at least 0
 	}
-	var b strings.Builder
-	b.Grow(16 + rows*len(r.columns)*7)
-	b.WriteString("VALUES ")
-	all = slices.Grow(slices.Clip(args), rows*len(r.columns))
+	all = make([]any, 0, rows*len(r.columns)+len(args))
 	for row := range rows {
-		separator := byte('(')
-		if row > 0 {
-			b.WriteByte(',')
-		}
 		for col := range r.columns {
 			var cell any
 			if row < r.Len() {
 				cell = r.values[col][row]
 			}
 			all = append(all, cell)
-			b.WriteByte(separator)
-			b.WriteByte('?')
-			b.WriteString(strconv.Itoa(len(all)))
-			separator = ','
 		}
-		b.WriteByte(')')
 	}
-	return b.String(), all, fixed
+	one := ",(" + strings.Repeat(",?", len(r.columns))[1:] + ")"
+	return "VALUES " + strings.Repeat(one, rows)[1:], renumber(query, len(all)), append(all, args...), fixed
+}
+
+// renumber raises the numbers of a query's parameters.
+func renumber(query string, by int) string {
+	var b strings.Builder
+	b.Grow(len(query) + 16)
+	for {
+		before, after, more := strings.Cut(query, "$")
+		b.WriteString(before)
+		if !more {
+			return b.String()
+		}
+		digits := 0
+		for digits < len(after) && after[digits] >= '0' && after[digits] <= '9' {
+			digits++
+		}
+		n, _ := strconv.Atoi(after[:digits]) // our own statements number their parameters
+		b.WriteByte('$')
+		b.WriteString(strconv.Itoa(n + by))
+		query = after[digits:]
+	}
 }
 
 // powersOfTwo cuts r so that each part has a number of rows that is kept prepared, and
