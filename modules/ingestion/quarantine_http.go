@@ -92,8 +92,8 @@ func (m *Module) postRelease(c echo.Context) error {
 	return httpapi.Data(c, http.StatusAccepted, released)
 }
 
-// The bounds of a release of several through the API: a request must end in its time.
-const maxReleases = 200
+// maxReleases bounds a release of several through the API: a request must end in its time.
+const maxReleases = 1000
 
 func (m *Module) postReleaseAll(c echo.Context) error {
 	var body struct {

@@ -191,7 +191,7 @@ func TestReleaseOfASource(t *testing.T) {
 		require.Len(t, g.kept(), 6)
 		g.manage(http.MethodPost, "/integrations/"+g.acme+"/secrets", `{"value":"the-new-secret"}`)
 
-		requireFields(t, []string{"source: must name", "limit: from 1 to 200"}, g.manage(http.MethodPost, "/quarantine/release", `{"limit":0}`).Error.Details)
+		requireFields(t, []string{"source: must name", "limit: from 1 to 1000"}, g.manage(http.MethodPost, "/quarantine/release", `{"limit":0}`).Error.Details)
 		requireFields(t, []string{"sorce: is not a field"}, g.manage(http.MethodPost, "/quarantine/release", `{"sorce":"acme"}`).Error.Details)
 		for _, c := range []struct{ body, want string }{
 			{`{"source":"acme","limit":1}`, `{"matched":1,"released":1,"duplicates":0,"refused":{}}`},
