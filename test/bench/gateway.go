@@ -22,7 +22,8 @@ import (
 // served nothing yet.
 type gateway struct {
 	dir, addr string
-	name      string // of the database
+	name      string   // of the database
+	env       []string // on servers
 	servers   *rig.Servers
 	programs  []*rig.Program
 	records   *database.DB // on servers
@@ -46,21 +47,25 @@ func (b *bench) install(ctx context.Context, c cell, turn int) (*gateway, error)
 	if err != nil {
 		return g, err
 	}
-	env = append(env, "DATABASE_URL="+records, "REDIS_URL="+g.servers.URL(rig.Redis), "RABBITMQ_URL="+g.servers.URL(rig.RabbitMQ))
+	g.env = append(env, "DATABASE_URL="+records, "REDIS_URL="+g.servers.URL(rig.Redis), "RABBITMQ_URL="+g.servers.URL(rig.RabbitMQ))
 	for _, queue := range []string{"process", "retry", "replay", "dead"} {
-		env = append(env, fmt.Sprintf("RABBITMQ_%s_QUEUE=%s.%s", strings.ToUpper(queue), g.name, queue))
+		g.env = append(g.env, fmt.Sprintf("RABBITMQ_%s_QUEUE=%s.%s", strings.ToUpper(queue), g.name, queue))
 	}
 	for _, args := range [][]string{{"migrate", "up"}, {"seed", "--callback-base", b.receiver.url()}} {
-		if err := once(ctx, b.gateway, g.dir, env, args...); err != nil {
+		if err := once(ctx, b.gateway, g.dir, g.env, args...); err != nil {
 			return g, err
 		}
 	}
-	if err := b.launch(ctx, g, c, "serve", "http://"+g.addr, env, "serve"); err != nil || c.mode == accept {
+	if err := b.launch(ctx, g, c, "serve", "http://"+g.addr, g.env, "serve"); err != nil || c.mode == accept {
 		return g, err
 	}
+	return g, b.launchWork(ctx, g, c)
+}
+
+func (b *bench) launchWork(ctx context.Context, g *gateway, c cell) error {
 	b.port = rig.FreePort(b.port)
 	probes := fmt.Sprintf("127.0.0.1:%d", b.port)
-	return g, b.launch(ctx, g, c, "work", "http://"+probes, append(env, "WORK_HTTP_ADDR="+probes), "work")
+	return b.launch(ctx, g, c, "work", "http://"+probes, append(g.env[:len(g.env):len(g.env)], "WORK_HTTP_ADDR="+probes), "work")
 }
 
 // environment is what every command of the gateway gets. Everything that is not said
@@ -76,7 +81,7 @@ func (b *bench) environment(g *gateway) []string {
 
 func (b *bench) launch(ctx context.Context, g *gateway, c cell, name, url string, env []string, args ...string) error {
 	if b.profile != "" {
-		file := fmt.Sprintf("%s-%s-%s.pprof", c.setup, c.mode, name)
+		file := fmt.Sprintf("%s-%s-%s-%s.pprof", c.setup, c.mode, c.loop, name)
 		env = append(env[:len(env):len(env)], "GATEWAY_CPUPROFILE="+filepath.Join(b.profile, file))
 	}
 	p, err := rig.Launch(g.dir, name, b.gateway, env, args...)

@@ -29,6 +29,7 @@ type options struct {
 	cell       // of a run that is not full
 	full       bool
 	write      bool
+	backlog    int // events that a worker is started on; 0 leaves that out
 	profile    string
 	scratchDir string
 }
@@ -62,6 +63,7 @@ func parse(args []string, out io.Writer) (options, error) {
 	flags.IntVar(&o.payload, "payload", 340, "bytes of a webhook's body")
 	flags.DurationVar(&o.duration, "duration", 8*time.Second, "how long a turn sends")
 	flags.IntVar(&o.repeats, "repeats", 3, "turns of the gateway, each between two of the ceiling")
+	flags.IntVar(&o.backlog, "backlog", 0, "only this: start a worker on so many stored events, and measure its rate and memory")
 	flags.BoolVar(&o.write, "write", false, "write the result of a full run into docs/performance.md")
 	flags.StringVar(&o.profile, "profile", "", "folder for CPU profiles of the gateway's processes")
 	flags.StringVar(&o.scratchDir, "scratch", "", "folder for databases and logs; not in memory (default the system's temporary one)")
@@ -74,7 +76,7 @@ func parse(args []string, out io.Writer) (options, error) {
 	}
 	o.full = true
 	flags.Visit(func(f *flag.Flag) {
-		if f.Name == "setup" || f.Name == "mode" || f.Name == "loop" || f.Name == "rate" {
+		if f.Name == "setup" || f.Name == "mode" || f.Name == "loop" || f.Name == "rate" || f.Name == "backlog" {
 			o.full = false
 		}
 	})

@@ -36,6 +36,13 @@ func run(ctx context.Context, o options, out io.Writer) (err error) {
 		return err
 	}
 	began := clock.System()
+	if o.backlog > 0 {
+		r, err := b.measureBacklog(ctx, o.cell, o.backlog)
+		if err == nil {
+			fmt.Fprint(out, "\n", b.machine(ctx, began), "\n", r)
+		}
+		return err
+	}
 	results, err := b.cells(ctx, o)
 	if err != nil {
 		return err

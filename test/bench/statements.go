@@ -57,6 +57,6 @@ func (b *bench) statements(ctx context.Context, c cell) error {
 	if err := rows.Err(); err != nil {
 		return fmt.Errorf("read the statistics of statements: %w", err)
 	}
-	path := filepath.Join(b.profile, fmt.Sprintf("%s-%s-statements.txt", c.setup, c.mode))
+	path := filepath.Join(b.profile, fmt.Sprintf("%s-%s-%s-statements.txt", c.setup, c.mode, c.loop))
 	return os.WriteFile(path, []byte(text.String()), 0o600)
 }
