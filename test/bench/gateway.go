@@ -18,6 +18,8 @@ import (
 	"integration-gateway/test/rig"
 )
 
+const managementKey = "bench-management-key-91c2"
+
 // gateway is a gateway that was just installed: an empty database, processes that have
 // served nothing yet.
 type gateway struct {
@@ -74,7 +76,7 @@ func (b *bench) environment(g *gateway) []string {
 	return []string{
 		"PATH=" + os.Getenv("PATH"), "HOME=" + g.dir, "TMPDIR=" + g.dir,
 		"APP_ENV=test", "APP_HOST=127.0.0.1", "LOG_FORMAT=json", "LOG_LEVEL=warn", "EGRESS_ALLOW=127.0.0.0/8",
-		"MANAGEMENT_API_KEY=bench-management-key-91c2", "SECRETS_KEY=a-key-of-the-benchmark-with-32-characters",
+		"MANAGEMENT_API_KEY=" + managementKey, "SECRETS_KEY=a-key-of-the-benchmark-with-32-characters",
 		"WEBHOOK_RATE_LIMIT_PER_MINUTE=0",
 	}
 }
@@ -106,21 +108,35 @@ func (g *gateway) createDatabase(ctx context.Context) (string, error) {
 	if err := g.admin(ctx, "CREATE DATABASE "+g.name); err != nil {
 		return "", err
 	}
-	u, err := url.Parse(g.servers.URL(rig.Postgres))
+	u, err := databaseURL(g.servers, g.name)
 	if err != nil {
-		return "", fmt.Errorf("the URL of PostgreSQL: %w", err)
+		return "", err
 	}
-	u.Path = "/" + g.name
-	g.records, err = database.Open(database.Config{URL: u.String()}, clock.System)
-	return u.String(), err
+	g.records, err = database.Open(database.Config{URL: u}, clock.System)
+	return u, err
 }
 
-func openAdmin(s *rig.Servers) (*sql.DB, error) {
-	pool, err := sql.Open("postgres", s.URL(rig.Postgres))
+func openAdmin(s *rig.Servers) (*sql.DB, error) { return openAdminOn(s, "postgres") }
+
+func openAdminOn(s *rig.Servers, name string) (*sql.DB, error) {
+	u, err := databaseURL(s, name)
+	if err != nil {
+		return nil, err
+	}
+	pool, err := sql.Open("postgres", u)
 	if err != nil {
 		return nil, fmt.Errorf("open PostgreSQL: %w", err)
 	}
 	return pool, nil
+}
+
+func databaseURL(s *rig.Servers, name string) (string, error) {
+	u, err := url.Parse(s.URL(rig.Postgres))
+	if err != nil {
+		return "", fmt.Errorf("the URL of PostgreSQL: %w", err)
+	}
+	u.Path = "/" + name
+	return u.String(), nil
 }
 
 func (g *gateway) admin(ctx context.Context, statement string) error {

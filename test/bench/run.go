@@ -43,6 +43,13 @@ func run(ctx context.Context, o options, out io.Writer) (err error) {
 		}
 		return err
 	}
+	if o.stored > 0 {
+		list, err := b.measureStored(ctx, o.cell, o.stored)
+		if err == nil {
+			fmt.Fprint(out, "\n", b.machine(ctx, began), "\n", scales(list))
+		}
+		return err
+	}
 	results, err := b.cells(ctx, o)
 	if err != nil {
 		return err

@@ -1,0 +1,232 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+	"time"
+
+	"integration-gateway/platform/clock"
+)
+
+const (
+	fewStored    = 10_000 // what many are compared with
+	fillAtOnce   = 100_000
+	listRequests = 60 // of each list; one after the other
+	listTimeout  = 2 * time.Minute
+)
+
+// fillSQL are rows as they are when events number $1 to $2 were delivered within the last
+// hour. An id is a UUIDv7 of its number's time; k tells the ids of one number apart.
+const fillSQL = `
+WITH n AS (
+    SELECT i, at, lpad(to_hex((extract(epoch FROM at) * 1000)::bigint), 12, '0') || '7' || lpad(to_hex(i %% 4096), 3, '0') || '8' AS head,
+           lpad(to_hex(i), 12, '0') AS tail
+    FROM   generate_series(%[1]d, %[2]d) AS i, LATERAL (SELECT now() - interval '1 hour' + i * interval '1 hour' / %[3]d AS at) AS t
+), e AS MATERIALIZED (
+    SELECT i, at, (head || '001' || tail)::uuid AS webhook_id, (head || '002' || tail)::uuid AS event_id,
+           (head || '003' || tail)::uuid AS job_id, (head || '004' || tail)::uuid AS attempt_id, head, tail,
+           CASE WHEN i %% 1000 = 0 THEN 'failed' ELSE 'processed' END AS status, g.id AS integration_id, d.id AS destination_id
+    FROM   n, integrations g JOIN destinations d ON d.integration_id = g.id
+    WHERE  g.source = 'acme'
+), webhooks AS (
+    INSERT INTO webhook_events (id, integration_id, source, provider, external_event_id, idempotency_key, signature_valid,
+           request_headers, raw_body, source_ip, correlation_id, received_at)
+    SELECT webhook_id, integration_id, 'acme', 'acme', 'stored-' || i, 'acme:stored-' || i, true, '{"content-type":["application/json"]}',
+           convert_to(rpad('{"eventId":"stored-' || i || '","note":"', 338, 'x') || '"}', 'UTF8'), '127.0.0.1', 'stored-' || i, at
+    FROM   e
+), keys AS (
+    INSERT INTO idempotency_keys (idempotency_key, event_id, correlation_id, created_at)
+    SELECT 'acme:stored-' || i, event_id, 'stored-' || i, at FROM e
+), events AS (
+    INSERT INTO normalized_events (id, webhook_event_id, integration_id, source, provider, external_event_id, event_type, subject,
+           occurred_at, normalized_payload, correlation_id, received_at, created_at)
+    SELECT event_id, webhook_id, integration_id, 'acme', 'acme', 'stored-' || i, 'order.' || i %% 20, 'ord_' || i, at,
+           convert_to(rpad('{"externalEventId":"stored-' || i || '","note":"', 298, 'x') || '"}', 'UTF8'), 'stored-' || i, at, at
+    FROM   e
+), states AS (
+    INSERT INTO event_states (event_id, status, processing_attempts, last_processed_at, updated_at)
+    SELECT event_id, status, 1, at, at FROM e
+), jobs AS (
+    INSERT INTO processing_jobs (id, normalized_event_id, integration_id, destination_id, queue_name, triggered_by, status, attempt_no,
+           budget_start, correlation_id, parked, scheduled_at, started_at, completed_at, created_at)
+    SELECT job_id, event_id, integration_id, destination_id, 'ig.events.process', 'webhook',
+           CASE status WHEN 'failed' THEN 'failed' ELSE 'succeeded' END, 1, 0, 'stored-' || i, false, at, at, at, at
+    FROM   e
+), attempts AS (
+    INSERT INTO delivery_attempts (id, normalized_event_id, integration_id, destination_id, job_id, attempt_no, status, http_status,
+           response_body, duration_ms, created_at)
+    SELECT attempt_id, event_id, integration_id, destination_id, job_id, 1, CASE status WHEN 'failed' THEN 'failed' ELSE 'success' END,
+           CASE status WHEN 'failed' THEN 410 ELSE 200 END, '', 1, at
+    FROM   e
+)
+INSERT INTO audit_entries (id, entity_type, entity_id, action, actor, details, created_at)
+SELECT (head || k || tail)::uuid, CASE k WHEN '005' THEN 'webhook_event' ELSE 'normalized_event' END,
+       CASE k WHEN '005' THEN webhook_id ELSE event_id END, action, 'gateway',
+       rpad('{"correlationId":"stored-' || i || '","note":"', 198, 'x') || '"}', at
+FROM   e, (VALUES ('005', 'webhook.received'), ('006', 'event.normalized'), ('007', 'event.queued'), ('008', 'event.processed')) AS a (k, action)`
+
+// fill stores the events of numbers first to last, of so many in an hour, and leaves the
+// tables as they are once PostgreSQL has had time for them.
+func (b *bench) fill(ctx context.Context, g *gateway, first, last, inAnHour int) error {
+	pool, err := openAdminOn(g.servers, g.name)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = pool.Close() }()
+	bounded, cancel := context.WithTimeout(ctx, time.Hour)
+	defer cancel()
+	for from := first; from <= last; from += fillAtOnce {
+		to := min(from+fillAtOnce-1, last)
+		if _, err := pool.ExecContext(bounded, fmt.Sprintf(fillSQL, from, to, inAnHour)); err != nil {
+			return fmt.Errorf("store events %d to %d: %w", from, to, err)
+		}
+		b.say("  %d events stored", to)
+	}
+	for _, statement := range []string{"VACUUM (ANALYZE)", "CHECKPOINT"} {
+		if _, err := pool.ExecContext(bounded, statement); err != nil {
+			return fmt.Errorf("%s: %w", statement, err)
+		}
+	}
+	return nil
+}
+
+// listed is a list that is measured. middle says that the page is from the middle, by
+// cursor.
+type listed struct {
+	path   string
+	middle bool
+}
+
+func lists() []listed {
+	var all []listed
+	for _, of := range []struct{ path, filter string }{
+		{"events", "eventType=order.7"}, {"deliveries", "status=failed"}, {"audit-entries", "action=event.queued"},
+	} {
+		all = append(all, listed{path: of.path + "?pageSize=20"}, listed{path: of.path + "?pageSize=20&" + of.filter},
+			listed{path: of.path + "?pageSize=20", middle: true})
+	}
+	return all
+}
+
+func (l listed) String() string {
+	if l.middle {
+		return "/" + l.path + ", from the middle by cursor"
+	}
+	return "/" + l.path
+}
+
+// scale is what was measured with so many events stored.
+type scale struct {
+	events   int
+	accepted float64 // a second
+	lists    []time.Duration
+}
+
+// measureStored measures with few and with many stored events.
+func (b *bench) measureStored(ctx context.Context, c cell, many int) (list []scale, err error) {
+	c.setup, c.mode, c.loop, c.rate = onServers, accept, closed, 0
+	b.turn++
+	g, err := b.install(ctx, c, b.turn)
+	defer func() { err = firstOf(err, g.remove(context.WithoutCancel(ctx))) }()
+	if err != nil {
+		return nil, err
+	}
+	stored := 0
+	for _, n := range []int{fewStored, many} {
+		if err := b.fill(ctx, g, stored+1, n, many); err != nil {
+			return nil, err
+		}
+		stored = n
+		s := scale{events: n}
+		for _, l := range lists() {
+			took, err := g.timeList(ctx, l, n)
+			if err != nil {
+				return nil, err
+			}
+			s.lists = append(s.lists, took)
+		}
+		for range c.repeats {
+			storm, err := b.storm(ctx, c, g.addr, func() []costing { return nil })
+			if err != nil {
+				return nil, err
+			}
+			s.accepted = max(s.accepted, storm.measured().acceptRate)
+			storm.load.close()
+		}
+		b.say("  %d stored: %.0f/s accepted", n, s.accepted)
+		list = append(list, s)
+	}
+	return list, ctx.Err()
+}
+
+// timeList is the 95th percentile of the time that a page takes.
+func (g *gateway) timeList(ctx context.Context, l listed, stored int) (time.Duration, error) {
+	path := l.path
+	if l.middle {
+		_, cursor, err := g.page(ctx, fmt.Sprintf("%s&page=%d", strings.Replace(l.path, "pageSize=20", "pageSize=100", 1), stored/200))
+		if err != nil {
+			return 0, err
+		}
+		path += "&cursor=" + url.QueryEscape(cursor)
+	}
+	var all []time.Duration
+	for range listRequests {
+		took, _, err := g.page(ctx, path)
+		if err != nil {
+			return 0, err
+		}
+		all = append(all, took)
+	}
+	slices.Sort(all)
+	return all[len(all)*95/100], nil
+}
+
+func (g *gateway) page(ctx context.Context, path string) (took time.Duration, cursor string, err error) {
+	ctx, cancel := context.WithTimeout(ctx, listTimeout)
+	defer cancel()
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+g.addr+"/api/v1/"+path, nil)
+	if err != nil {
+		return 0, "", err
+	}
+	req.Header.Set("X-Internal-Api-Key", managementKey)
+	from := clock.System()
+	res, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return 0, "", err
+	}
+	defer func() { _ = res.Body.Close() }()
+	text, err := io.ReadAll(res.Body)
+	took = clock.System().Sub(from)
+	var answer struct {
+		Meta struct {
+			NextCursor string `json:"nextCursor"`
+		} `json:"meta"`
+	}
+	if err == nil && res.StatusCode != http.StatusOK {
+		err = fmt.Errorf("GET %s: %d %s", path, res.StatusCode, text)
+	}
+	if err == nil {
+		err = json.Unmarshal(text, &answer)
+	}
+	return took, answer.Meta.NextCursor, err
+}
+
+// scales shows what was measured with few and with many stored events.
+func scales(list []scale) string {
+	few, many := list[0], list[1]
+	var b strings.Builder
+	fmt.Fprintf(&b, "With %d events stored, and with %d, after VACUUM (ANALYZE) and CHECKPOINT; lists: 95th percentile of %d requests.\n\n"+
+		"| what | %[1]d stored | %[2]d stored | ratio |\n| --- | ---: | ---: | ---: |\n", few.events, many.events, listRequests)
+	fmt.Fprintf(&b, "| accepted/s, without a worker | %.0f | %.0f | %.2f |\n", few.accepted, many.accepted, many.accepted/few.accepted)
+	for i, l := range lists() {
+		fmt.Fprintf(&b, "| %s | %s ms | %s ms | %.1f |\n", l, millis(few.lists[i]), millis(many.lists[i]),
+			float64(many.lists[i])/float64(few.lists[i]))
+	}
+	return b.String()
+}
