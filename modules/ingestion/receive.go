@@ -129,14 +129,22 @@ func drafts(src *source, events []provider.Event, body []byte) []draft {
 	return made
 }
 
+// storeTimeout bounds the wait of one webhook for its commit, those before it included.
+// Its group may still commit; the sender's next try is then answered as a repeat.
+const storeTimeout = 8 * time.Second
+
 // store waits for the commit that the arrival is part of.
 func (m *Module) store(ctx context.Context, a arrival) (receipt, error) {
-	r, err := m.commits.Do(ctx, a)
+	patient, cancel := context.WithTimeout(ctx, storeTimeout)
+	defer cancel()
+	r, err := m.commits.Do(patient, a)
 	switch {
 	case errors.Is(err, batch.ErrClosed):
 		return receipt{}, fault.Unavailable.Wrap(err, "shutting_down", "The gateway is shutting down.").After(time.Second)
 	case err != nil && ctx.Err() != nil:
 		return receipt{}, callerGone(err)
+	case err != nil && patient.Err() != nil:
+		return receipt{}, fault.Unavailable.Wrap(err, "store_slow", "The database takes too long.").After(sourceTimeout)
 	}
 	return r, err
 }

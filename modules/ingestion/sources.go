@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sync/singleflight"
@@ -15,7 +16,8 @@ import (
 
 const (
 	sourceAge     = time.Second // how long a revoked secret may go on verifying
-	sourceTimeout = 10 * time.Second
+	maxAsking     = 512         // requests that wait for a load
+	sourceTimeout = 5 * time.Second
 	maxSources    = 4096 // names that are remembered, unknown ones included
 	maxSourceName = 64
 	brokenPause   = 30 * time.Second // what senders to a source that cannot be used are asked to wait
@@ -56,6 +58,8 @@ type sources struct {
 	load   func(ctx context.Context, name string) (*source, error) // nil: unknown or inactive
 	now    clock.Now
 	flight singleflight.Group
+
+	waiting atomic.Int32 // for a load
 
 	mu      sync.Mutex
 	entries map[string]sourceEntry
@@ -100,8 +104,14 @@ func unknownSource() error {
 }
 
 // ask loads name once for all who ask for it at this moment. The load belongs to no
-// single request.
+// single request. So many may wait for it: a database that hangs must not gather all
+// that is sent meanwhile.
 func (s *sources) ask(ctx context.Context, name string) (*source, error) {
+	if s.waiting.Add(1) > maxAsking {
+		s.waiting.Add(-1)
+		return nil, fault.Unavailable.New("sources_slow", "The database takes too long.").After(time.Second)
+	}
+	defer s.waiting.Add(-1)
 	answer := s.flight.DoChan(name, func() (any, error) {
 		own, cancel := context.WithTimeout(context.WithoutCancel(ctx), sourceTimeout)
 		defer cancel()

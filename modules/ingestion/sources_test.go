@@ -8,7 +8,9 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"integration-gateway/platform/clock"
 	"integration-gateway/platform/database"
+	"integration-gateway/platform/fault"
 	"integration-gateway/platform/testkit"
 )
 
@@ -90,4 +92,30 @@ func TestAChangeIsSeenByEveryProcessWithinTwoSeconds(t *testing.T) {
 			return here.manage(http.MethodDelete, base, "")
 		})
 	})
+}
+
+func TestNoMoreWaitForASourceThanThereIsRoomFor(t *testing.T) {
+	loading, finish := make(chan struct{}), make(chan struct{})
+	s := newSources(func(context.Context, string) (*source, error) {
+		close(loading)
+		<-finish
+		return &source{name: "acme"}, nil
+	}, clock.System)
+	answers := make(chan error, maxAsking)
+	for range maxAsking {
+		go func() {
+			_, err := s.find(t.Context(), "acme")
+			answers <- err
+		}()
+	}
+	<-loading
+	require.Eventually(t, func() bool { return s.waiting.Load() == maxAsking }, 10*time.Second, time.Millisecond)
+	_, err := s.find(t.Context(), "acme")
+	require.True(t, fault.Is(err, fault.Unavailable), "one more: %v", err)
+	close(finish)
+	for range maxAsking {
+		require.NoError(t, <-answers)
+	}
+	_, err = s.find(t.Context(), "acme")
+	require.NoError(t, err)
 }
