@@ -19,6 +19,7 @@ type stores struct {
 	db     *database.DB
 	broker broker.Broker
 	cache  cache.Cache
+	tool   bool // for a command that ends: it publishes nothing itself
 }
 
 // openDatabase waits until the database answers. What waiting cannot mend, such as

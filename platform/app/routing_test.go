@@ -35,7 +35,7 @@ func TestAWebhookIsRoutedForwardedAndTransformed(t *testing.T) {
 			got[r.URL.Path], bodies[r.URL.Path] = r.Header, string(body)
 		}))
 		t.Cleanup(receiver.Close)
-		g, err := wire(devConfig(t), &stores{db, broker.NewMemory(clock.System, nil), cache.NewMemory(0, clock.System)}, quiet)
+		g, err := wire(devConfig(t), &stores{db: db, broker: broker.NewMemory(clock.System, nil), cache: cache.NewMemory(0, clock.System)}, quiet)
 		require.NoError(t, err)
 		_, err = g.seed(ctx, destinationsFor(receiver.URL, 0))
 		require.NoError(t, err)

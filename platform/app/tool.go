@@ -20,7 +20,7 @@ func openTool(ctx context.Context, cfg config.Config, log *slog.Logger, withBrok
 	if err != nil {
 		return nil, err
 	}
-	s := &stores{db: db, cache: cache.None{}, broker: noBroker{}}
+	s := &stores{db: db, cache: cache.None{}, broker: noBroker{}, tool: true}
 	err = db.CheckSchema(ctx)
 	if err == nil && withBroker && !cfg.RabbitMQ.URL.Empty() {
 		looking := rabbitConfig(cfg)

@@ -32,7 +32,7 @@ type bench struct {
 func newBench(t *testing.T, db *database.DB) *bench {
 	receiver := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
 	t.Cleanup(receiver.Close)
-	g, err := wire(devConfig(t), &stores{db, broker.NewMemory(clock.System, nil), cache.NewMemory(0, clock.System)}, quiet)
+	g, err := wire(devConfig(t), &stores{db: db, broker: broker.NewMemory(clock.System, nil), cache: cache.NewMemory(0, clock.System)}, quiet)
 	require.NoError(t, err)
 	b := &bench{system: g, t: t}
 	_, err = g.seed(context.Background(), destinationsFor(receiver.URL, 0))

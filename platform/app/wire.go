@@ -66,7 +66,7 @@ func wire(cfg config.Config, s *stores, log *slog.Logger) (*system, error) {
 	trail := audit.New(audit.Config{}, audit.Deps{DB: s.db, Log: log, Now: clock.System})
 
 	events, replays := &eventsLater{}, &replaysLater{}
-	deliveries := delivery.New(deliveryConfig(cfg), delivery.Deps{
+	deliveries := delivery.New(deliveryConfig(cfg, s.tool), delivery.Deps{
 		DB: s.db, Log: log, Now: clock.System, Broker: s.broker, Cache: s.cache, Sender: out,
 		Events: events, Replays: replays, Sealer: sealer, Replayer: replays, Auditor: trail,
 	})
@@ -109,8 +109,13 @@ func fetching(out *egress.Client) ingestion.Fetch {
 	}
 }
 
-func deliveryConfig(cfg config.Config) delivery.Config {
+func deliveryConfig(cfg config.Config, tool bool) delivery.Config {
+	var relayGrace time.Duration
+	if tool {
+		relayGrace = time.Nanosecond // the processes that run publish what it queues, at once
+	}
 	return delivery.Config{
+		RelayGrace:  relayGrace,
 		Queues:      queueNames(cfg),
 		MaxAttempts: cfg.Delivery.MaxAttempts,
 		RetryBase:   cfg.Delivery.RetryBase,
