@@ -119,6 +119,8 @@ func (m *Module) lockIntegration(ctx context.Context, tx *database.Tx, integrati
 		return i, noIntegration(integrationID)
 	case err != nil:
 		return i, fmt.Errorf("lock integration: %w", err)
+	case !httpapi.SeesSource(ctx, i.Source):
+		return i, noIntegration(integrationID)
 	}
 	if i.ArchivedAt != nil {
 		return i, fault.Conflict.New("integration_archived", "The integration %s was removed; it can be read and not changed.", i.Source)
@@ -225,6 +227,24 @@ func (m *Module) IntegrationOf(ctx context.Context, source string) (string, erro
 		return "", fmt.Errorf("find integration: %w", err)
 	}
 	return integrationID, nil
+}
+
+const selectIntegrationsOfSQL = `
+SELECT i.id FROM integrations i JOIN v ON v.source = i.source`
+
+// IntegrationsOf gives the ids of the integrations that have these sources, archived ones
+// too. Sources that nobody has are left out.
+func (m *Module) IntegrationsOf(ctx context.Context, sources []string) ([]string, error) {
+	ids := []string{}
+	rows := database.NewRows("source text")
+	for _, source := range sources {
+		rows.Add(source)
+	}
+	err := m.d.DB.InTx(ctx, func(tx *database.Tx) error { return tx.SelectRows(ctx, &ids, rows, selectIntegrationsOfSQL) })
+	if err != nil {
+		return nil, fmt.Errorf("find integrations: %w", err)
+	}
+	return ids, nil
 }
 
 // spec is the provider as the integration uses it; nil where it cannot be used.

@@ -11,6 +11,7 @@ import (
 	"strconv"
 	"time"
 
+	"integration-gateway/modules/access"
 	"integration-gateway/modules/audit"
 	"integration-gateway/modules/delivery"
 	"integration-gateway/modules/ingestion"
@@ -29,6 +30,7 @@ type system struct {
 	server    *httpapi.Server
 	out       *egress.Client
 	audit     *audit.Module
+	access    *access.Module
 	ingestion *ingestion.Module
 	delivery  *delivery.Module
 	replay    *replay.Module
@@ -77,7 +79,8 @@ func wire(cfg config.Config, s *stores, log *slog.Logger) (*system, error) {
 	requests := replay.New(replay.Deps{DB: s.db, Events: sources, Scheduler: deliveries, Audit: trail})
 	events.Events, replays.Replays, replays.Replayer = sources, requests, requests
 
-	server := httpapi.New(httpConfig(cfg), httpapi.Deps{Log: log, Now: clock.System, AuthFailed: func(reason, _ string) {
+	keys := access.New(access.Config{}, access.Deps{DB: s.db, Log: log, Now: clock.System, Audit: trail, Sources: sources})
+	server := httpapi.New(httpConfig(cfg), httpapi.Deps{Log: log, Now: clock.System, Keys: keys, AuthFailed: func(reason, _ string) {
 		trail.Refused(contract.Refusal{Action: "auth.failed", EntityType: contract.EntityManagement, Source: "management", Reason: reason})
 	}})
 	server.Health(s.checks(), s.db.Ping)
@@ -86,10 +89,11 @@ func wire(cfg config.Config, s *stores, log *slog.Logger) (*system, error) {
 	deliveries.Routes(routes)
 	requests.Routes(routes)
 	trail.Routes(routes)
+	keys.Routes(routes)
 	if cfg.Env != config.Production {
 		newSink().Routes(routes)
 	}
-	return &system{s, server, out, trail, sources, deliveries, requests, sealer, cfg.RabbitMQ.Process}, nil
+	return &system{s, server, out, trail, keys, sources, deliveries, requests, sealer, cfg.RabbitMQ.Process}, nil
 }
 
 // checks are the dependencies by the names that health shows, whatever drives them.
@@ -158,6 +162,7 @@ func httpConfig(cfg config.Config) httpapi.Config {
 		IdleTimeout:       cfg.HTTP.IdleTimeout,
 		BodyBytesInFlight: cfg.Webhook.MaxInflightBytes,
 		RequestsInFlight:  cfg.Webhook.MaxInflight,
+		FailuresPerMinute: cfg.ManagementFailures,
 	}
 }
 

@@ -45,7 +45,8 @@ type Config struct {
 	Webhook  Webhook
 	Delivery Delivery
 
-	ManagementKey secret.Value
+	ManagementKey      secret.Value
+	ManagementFailures int // requests without a valid credential per client address and minute; 0 turns it off
 	// SecretsKey encrypts integrations' and destinations' secrets in the
 	// database; empty: they are stored as they are.
 	SecretsKey    secret.Value

@@ -45,6 +45,7 @@ func processSettings(c *Config) []setting {
 		{name: "LOG_LEVEL", fallback: "info", read: level(&c.Log.Level)},
 		{name: "LOG_FORMAT", fallback: "auto", read: oneOf(&c.Log.Format, "auto", "json", "text")},
 		{name: "MANAGEMENT_API_KEY", read: key(&c.ManagementKey, 16)},
+		{name: "MANAGEMENT_FAILURE_LIMIT_PER_MINUTE", fallback: "60", read: integer(&c.ManagementFailures, 0, 100_000_000)},
 		{name: "SECRETS_KEY", read: key(&c.SecretsKey, 32)},
 	}
 }
