@@ -86,6 +86,10 @@ func (m *Module) readHolders(ctx context.Context, now time.Time) (map[string]hol
 	if err != nil {
 		return nil, err
 	}
+	integrations, err := m.integrationsOf(ctx, rows)
+	if err != nil {
+		return nil, err
+	}
 	holders := make(map[string]holder, len(rows))
 	for _, r := range rows {
 		k := r.key()
@@ -95,15 +99,30 @@ func (m *Module) readHolders(ctx context.Context, now time.Time) (map[string]hol
 			h.expires = &k.ExpiresAt.Time
 		}
 		if k.Sources != nil {
-			ids, err := m.d.Sources.IntegrationsOf(ctx, k.Sources)
-			if err != nil {
-				return nil, err
+			h.caller.Scope = &httpapi.Scope{Sources: k.Sources}
+			for _, source := range k.Sources {
+				if integrationID, known := integrations[source]; known {
+					h.caller.Scope.Integrations = append(h.caller.Scope.Integrations, integrationID)
+				}
 			}
-			h.caller.Scope = &httpapi.Scope{Sources: k.Sources, Integrations: ids}
 		}
 		holders[r.Hash] = h
 	}
 	return holders, nil
+}
+
+// integrationsOf gives the integrations of all sources that keys are confined to.
+func (m *Module) integrationsOf(ctx context.Context, rows []row) (map[string]string, error) {
+	sources := map[string]bool{}
+	for _, r := range rows {
+		for _, source := range r.key().Sources {
+			sources[source] = true
+		}
+	}
+	if len(sources) == 0 {
+		return nil, nil //nolint:nilnil // nobody asks for any
+	}
+	return m.d.Sources.IntegrationsOf(ctx, slices.Sorted(maps.Keys(sources)))
 }
 
 // uses is when keys were last used, since it was last written.

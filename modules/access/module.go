@@ -28,8 +28,8 @@ type Auditor interface {
 
 // Sources is what access needs of whoever keeps integrations.
 type Sources interface {
-	// IntegrationsOf gives the ids of the integrations that have these sources.
-	IntegrationsOf(ctx context.Context, sources []string) ([]string, error)
+	// IntegrationsOf gives the ids of the integrations that have these sources, by source.
+	IntegrationsOf(ctx context.Context, sources []string) (map[string]string, error)
 }
 
 // Deps is everything access needs from the outside.

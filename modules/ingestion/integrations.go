@@ -230,19 +230,26 @@ func (m *Module) IntegrationOf(ctx context.Context, source string) (string, erro
 }
 
 const selectIntegrationsOfSQL = `
-SELECT i.id FROM integrations i JOIN v ON v.source = i.source`
+SELECT i.id, i.source FROM integrations i JOIN v ON v.source = i.source`
 
-// IntegrationsOf gives the ids of the integrations that have these sources, archived ones
-// too. Sources that nobody has are left out.
-func (m *Module) IntegrationsOf(ctx context.Context, sources []string) ([]string, error) {
-	ids := []string{}
+// IntegrationsOf gives the ids of the integrations that have these sources, by source,
+// archived ones too. Sources that nobody has are left out.
+func (m *Module) IntegrationsOf(ctx context.Context, sources []string) (map[string]string, error) {
+	var found []struct {
+		ID     string `db:"id"`
+		Source string `db:"source"`
+	}
 	rows := database.NewRows("source text")
 	for _, source := range sources {
 		rows.Add(source)
 	}
-	err := m.d.DB.InTx(ctx, func(tx *database.Tx) error { return tx.SelectRows(ctx, &ids, rows, selectIntegrationsOfSQL) })
+	err := m.d.DB.InTx(ctx, func(tx *database.Tx) error { return tx.SelectRows(ctx, &found, rows, selectIntegrationsOfSQL) })
 	if err != nil {
 		return nil, fmt.Errorf("find integrations: %w", err)
+	}
+	ids := make(map[string]string, len(found))
+	for _, i := range found {
+		ids[i.Source] = i.ID
 	}
 	return ids, nil
 }
