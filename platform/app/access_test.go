@@ -12,13 +12,16 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"integration-gateway/modules/access"
+	"integration-gateway/modules/ingestion"
 	"integration-gateway/platform/broker"
 	"integration-gateway/platform/cache"
 	"integration-gateway/platform/clock"
 	"integration-gateway/platform/config"
+	"integration-gateway/platform/contract"
 	"integration-gateway/platform/database"
 	"integration-gateway/platform/httpapi"
 	"integration-gateway/platform/id"
+	"integration-gateway/platform/secret"
 	"integration-gateway/platform/testkit"
 )
 
@@ -59,8 +62,17 @@ func newGuarded(t *testing.T, db *database.DB) *guarded {
 	ctx := httpapi.WithActor(context.Background(), httpapi.ManagementActor)
 	g, err := wire(devConfig(t, "MANAGEMENT_FAILURE_LIMIT_PER_MINUTE", "0"), &stores{db, broker.NewMemory(clock.System, nil), cache.NewMemory(0, clock.System)}, quiet)
 	require.NoError(t, err)
-	_, err = g.seed(context.Background(), destinationsFor("http://127.0.0.1:9", 0))
-	require.NoError(t, err)
+	require.NoError(t, db.InTx(ctx, func(tx *database.Tx) error {
+		for _, source := range []string{"acme", "globex"} {
+			to := "http://127.0.0.1:9/" + source
+			_, err := g.ingestion.CreateIntegration(ctx, tx, ingestion.IntegrationConfig{Source: source, Provider: source,
+				Secrets: []ingestion.SecretConfig{{Value: secret.New("a-long-secret")}}, Destinations: []contract.DestinationConfig{{URL: &to}}})
+			if err != nil {
+				return err
+			}
+		}
+		return nil
+	}))
 	guard := &guarded{g, t, map[string]string{"bootstrap": config.DemoKey}}
 	for _, role := range []string{"viewer", "operator", "admin"} {
 		for name, sources := range map[string][]string{role: nil, role + " of acme": {"acme", "nobodys"}} {
@@ -214,4 +226,43 @@ func (g *guarded) ids(list, key string) []string {
 		ids = append(ids, item.ID)
 	}
 	return ids
+}
+
+func TestApartThePublicListenerHasNoManagementRoutes(t *testing.T) {
+	cfg := devConfig(t)
+	cfg.ManagementAddr = "127.0.0.1:0"
+	db := testkit.Open(t, testkit.SQLite(t))
+	g, err := wire(cfg, &stores{db, broker.NewMemory(clock.System, nil), cache.NewMemory(0, clock.System)}, quiet)
+	require.NoError(t, err)
+	require.NoError(t, g.listen(t.Context()))
+	require.NotEqual(t, g.server.Addr(), g.manager.Addr())
+	served := make(chan error, 2)
+	for _, s := range []*httpapi.Server{g.server, g.manager} {
+		go func() { served <- s.Serve() }()
+	}
+	for _, route := range g.manager.Registered() {
+		require.False(t, route.Role == 0 && !strings.HasSuffix(route.Path, "z") && !strings.HasSuffix(route.Path, "/health"), "%s is public", route.Path)
+	}
+	for _, try := range []struct {
+		name, address, path string
+		status              int
+	}{
+		{"management on its own listener", g.manager.Addr(), "/api/v1/events", http.StatusOK},
+		{"management on the public one", g.server.Addr(), "/api/v1/events", http.StatusNotFound},
+		{"webhooks on the management's", g.manager.Addr(), "/api/v1/webhooks/acme", http.StatusNotFound},
+		{"health on the management's", g.manager.Addr(), "/api/v1/livez", http.StatusOK},
+		{"health on the public one", g.server.Addr(), "/api/v1/livez", http.StatusOK},
+	} {
+		r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://"+try.address+try.path, http.NoBody)
+		require.NoError(t, err)
+		r.Header.Set("x-internal-api-key", config.DemoKey)
+		answer, err := http.DefaultClient.Do(r)
+		require.NoError(t, err)
+		require.NoError(t, answer.Body.Close())
+		require.Equal(t, try.status, answer.StatusCode, try.name)
+	}
+	require.NoError(t, g.server.Shutdown(t.Context()))
+	require.NoError(t, g.manager.Shutdown(t.Context()))
+	require.NoError(t, <-served)
+	require.NoError(t, <-served)
 }
