@@ -1,28 +1,38 @@
 package httpapi_test
 
 import (
+	"log/slog"
 	"net/http"
+	"net/http/httptest"
 	"testing"
+	"time"
 
+	"github.com/labstack/echo/v4"
 	"github.com/stretchr/testify/require"
 
+	"integration-gateway/platform/clock"
 	"integration-gateway/platform/httpapi"
+	"integration-gateway/platform/secret"
 )
 
 func TestFailuresOfOneAddressAreLimitedAndAValidKeyIsNot(t *testing.T) {
-	h := setup(t, httpapi.Config{FailuresPerMinute: 2}, nil)
+	now := clock.System().Truncate(time.Minute)
+	server := httpapi.New(httpapi.Config{FailuresPerMinute: 2, ManagementKey: secret.New(key)},
+		httpapi.Deps{Log: slog.New(slog.DiscardHandler), Now: func() time.Time { return now }})
+	server.Routes().Viewer.GET("/integrations", func(c echo.Context) error { return httpapi.Data(c, http.StatusOK, hidden) })
 	try := func(address, given string) int {
 		r := get("/api/v1/integrations")
 		r.RemoteAddr = address
 		if given != "" {
 			r.Header.Set("X-Internal-Api-Key", given)
 		}
-		a := h.do(t, r)
-		if a.status == http.StatusTooManyRequests {
-			require.NotEmpty(t, a.header.Get("Retry-After"))
-			require.Equal(t, "RATE_LIMITED", a.body.Error.Code)
+		w := httptest.NewRecorder()
+		server.Handler().ServeHTTP(w, r)
+		if w.Code == http.StatusTooManyRequests {
+			require.Equal(t, "60", w.Header().Get("Retry-After"), "until the minute is over")
+			require.Contains(t, w.Body.String(), "RATE_LIMITED")
 		}
-		return a.status
+		return w.Code
 	}
 	for _, c := range []struct {
 		name, address, key string
@@ -41,4 +51,6 @@ func TestFailuresOfOneAddressAreLimitedAndAValidKeyIsNot(t *testing.T) {
 	} {
 		require.Equal(t, c.status, try(c.address, c.key), c.name)
 	}
+	now = now.Add(time.Minute)
+	require.Equal(t, 401, try("192.0.2.1:7", "wrong"), "a new minute")
 }
