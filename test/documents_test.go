@@ -123,7 +123,7 @@ func TestEveryRouteIsDocumented(t *testing.T) {
 	routes := []string{"GET /health", "POST /internal/delivery-sink/:provider"}
 	for path, text := range sources(t) {
 		if strings.HasPrefix(path, "../modules/") && !strings.HasSuffix(path, "_test.go") {
-			for _, m := range regexp.MustCompile(`\.(?:Public|Management)\.(GET|HEAD|POST|PUT|PATCH|DELETE)\("([^"]+)"`).FindAllStringSubmatch(text, -1) {
+			for _, m := range regexp.MustCompile(`\.(?:Public|Viewer|Operator|Admin)(?:\.Scoped\(\))?\.(GET|HEAD|POST|PUT|PATCH|DELETE)\("([^"]+)"`).FindAllStringSubmatch(text, -1) {
 				routes = append(routes, m[1]+" "+m[2])
 			}
 		}

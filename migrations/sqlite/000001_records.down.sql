@@ -1,4 +1,5 @@
 DROP TABLE audit_entries;
+DROP TABLE api_keys;
 DROP TABLE dead_letters;
 DROP TABLE replay_requests;
 DROP TABLE delivery_attempts;

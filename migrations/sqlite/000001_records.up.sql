@@ -257,6 +257,21 @@ CREATE TABLE dead_letters (
 CREATE INDEX dead_letters_event ON dead_letters (event_id, destination_id) WHERE event_id IS NOT NULL;
 CREATE INDEX dead_letters_open ON dead_letters (id) WHERE status = 'open';
 
+-- Management keys, by the SHA-256 of each; sources is a JSON array, NULL for all.
+CREATE TABLE api_keys (
+    id           text NOT NULL PRIMARY KEY,
+    name         text NOT NULL UNIQUE,
+    prefix       text NOT NULL,
+    hash         text NOT NULL UNIQUE,
+    role         text NOT NULL CHECK (role IN ('viewer', 'operator', 'admin')),
+    sources      text,
+    created_at   timestamp NOT NULL,
+    created_by   text NOT NULL,
+    expires_at   timestamp,
+    revoked_at   timestamp,
+    last_used_at timestamp
+);
+
 CREATE TABLE audit_entries (
     id          text        NOT NULL PRIMARY KEY,
     entity_type text        NOT NULL,

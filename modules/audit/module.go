@@ -48,5 +48,5 @@ func New(cfg Config, d Deps) *Module {
 
 // Routes registers the module's routes.
 func (m *Module) Routes(r httpapi.Routes) {
-	r.Management.GET("/audit-entries", m.list)
+	r.Viewer.GET("/audit-entries", m.list)
 }

@@ -139,7 +139,7 @@ func (m *Module) RequeueDeadLetters(ctx context.Context, f DeadLetterFilter, lim
 	var done Requeued
 	page := database.Page{Number: 1, Size: 100}
 	for {
-		list, err := database.ReadList(ctx, m.db, oldestDead, f.conditions(), page)
+		list, err := database.ReadList(ctx, m.db, oldestDead, f.conditions(ctx), page)
 		if err != nil {
 			return done, fmt.Errorf("list dead letters: %w", err)
 		}

@@ -11,6 +11,7 @@ import (
 	"integration-gateway/platform/clock"
 	"integration-gateway/platform/database"
 	"integration-gateway/platform/fault"
+	"integration-gateway/platform/httpapi"
 	"integration-gateway/platform/id"
 )
 
@@ -99,8 +100,13 @@ func ParseDeadLetterFilter(text func(name string) string) (DeadLetterFilter, []f
 	return f, wrong
 }
 
-func (f DeadLetterFilter) conditions() *database.Filter {
+// conditions are those of f within the caller's scope, to which messages that nobody can
+// read do not belong: they have no source.
+func (f DeadLetterFilter) conditions(ctx context.Context) *database.Filter {
 	var c database.Filter
+	if scope := httpapi.ScopeOf(ctx); scope != nil {
+		c.Among("source", scope.Sources)
+	}
 	for _, exact := range []struct{ column, value string }{
 		{"kind", f.Kind}, {"status", f.Status}, {"source", f.Source}, {"provider", f.Provider}, {"event_type", f.EventType},
 		{"destination_id", f.DestinationID}, {"event_id", f.EventID},
@@ -126,7 +132,7 @@ var newestDead = database.Listing[DeadLetter]{
 
 // DeadLetters gives a page of the dead letters that f means, the newest first.
 func (m *Module) DeadLetters(ctx context.Context, f DeadLetterFilter, page database.Page) (database.List[DeadLetter], error) {
-	list, err := database.ReadList(ctx, m.db, newestDead, f.conditions(), page)
+	list, err := database.ReadList(ctx, m.db, newestDead, f.conditions(ctx), page)
 	if err != nil {
 		return list, fmt.Errorf("list dead letters: %w", err)
 	}
@@ -143,9 +149,16 @@ func (m *Module) DeadLetter(ctx context.Context, deadLetterID string) (DeadLette
 	var d DeadLetterWithBody
 	switch err := m.db.Get(ctx, &d, selectDeadLetterSQL, deadLetterID); {
 	case errors.Is(err, sql.ErrNoRows):
-		return d, fault.NotFound.New("dead_letter_not_found", "There is no dead letter %s.", deadLetterID)
+		return d, noDeadLetter(deadLetterID)
 	case err != nil:
 		return d, fmt.Errorf("read dead letter %s: %w", deadLetterID, err)
 	}
+	if httpapi.ScopeOf(ctx) != nil && (d.Source == nil || !httpapi.SeesSource(ctx, *d.Source)) {
+		return DeadLetterWithBody{}, noDeadLetter(deadLetterID)
+	}
 	return d, nil
+}
+
+func noDeadLetter(deadLetterID string) error {
+	return fault.NotFound.New("dead_letter_not_found", "There is no dead letter %s.", deadLetterID)
 }

@@ -28,6 +28,9 @@ func (m *Module) listAttempts(c echo.Context) error {
 			f.Add(column+" = ?", value)
 		}
 	}
+	if scope := httpapi.ScopeOf(c.Request().Context()); scope != nil {
+		f.Among("integration_id", scope.Integrations)
+	}
 	list, err := database.ReadList(c.Request().Context(), m.db, database.Listing[contract.Attempt]{
 		Columns: attemptColumns, From: "delivery_attempts", ID: "id", Sort: "id", Desc: true,
 		Key: func(a contract.Attempt) database.Position { return database.Position{ID: a.ID} },

@@ -153,13 +153,13 @@ func New(cfg Config, d Deps) *Module {
 
 // Routes registers the module's part of the API.
 func (m *Module) Routes(r httpapi.Routes) {
-	r.Management.GET("/deliveries", m.listAttempts)
-	r.Management.GET("/dead-letters", m.listDeadLetters)
-	r.Management.GET("/dead-letters/:id", m.getDeadLetter)
-	r.Management.POST("/dead-letters/:id/requeue", m.requeueDeadLetter)
-	r.Management.POST("/dead-letters/requeue", m.requeueDeadLetters)
-	r.Management.POST("/events/:id/cancel", m.cancelEvent)
-	r.Management.POST("/events/:id/retry", m.retryEvent)
+	r.Viewer.Scoped().GET("/deliveries", m.listAttempts)
+	r.Viewer.Scoped().GET("/dead-letters", m.listDeadLetters)
+	r.Viewer.Scoped().GET("/dead-letters/:id", m.getDeadLetter)
+	r.Operator.Scoped().POST("/dead-letters/:id/requeue", m.requeueDeadLetter)
+	r.Operator.Scoped().POST("/dead-letters/requeue", m.requeueDeadLetters)
+	r.Operator.Scoped().POST("/events/:id/cancel", m.cancelEvent)
+	r.Operator.Scoped().POST("/events/:id/retry", m.retryEvent)
 }
 
 func (c Config) withDefaults() Config {

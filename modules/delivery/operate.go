@@ -95,6 +95,25 @@ func (m *Module) retryEvent(c echo.Context) error {
 	})
 }
 
+func noEvent(eventID string) error {
+	return fault.NotFound.New("event_not_found", "There is no event %s.", eventID)
+}
+
+// inScope is fault.NotFound for an event that the caller may not know of.
+func (m *Module) inScope(ctx context.Context, eventID string) error {
+	if httpapi.ScopeOf(ctx) == nil {
+		return nil
+	}
+	events, err := m.events.Deliverables(ctx, []string{eventID})
+	switch {
+	case err != nil:
+		return err
+	case len(events) == 0 || !httpapi.SeesSource(ctx, events[0].Source):
+		return noEvent(eventID)
+	}
+	return nil
+}
+
 // operate runs an operator's order on an event's waiting deliveries, locked, and audits
 // it. Nothing waiting is a conflict.
 func (m *Module) operate(c echo.Context, action string,
@@ -110,13 +129,16 @@ func (m *Module) operate(c echo.Context, action string,
 		}
 	}
 	ctx, n := c.Request().Context(), 0
+	if err := m.inScope(ctx, eventID); err != nil {
+		return err
+	}
 	err = m.db.InTx(ctx, func(tx *database.Tx) error {
 		states, err := m.events.LockStates(ctx, tx, []string{eventID})
 		if err != nil {
 			return err
 		}
 		if len(states) == 0 {
-			return fault.NotFound.New("event_not_found", "There is no event %s.", eventID)
+			return noEvent(eventID)
 		}
 		jobs, err := latestJobs(ctx, tx, []string{eventID})
 		if err != nil {

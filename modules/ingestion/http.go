@@ -21,6 +21,9 @@ func (m *Module) getEvents(c echo.Context) error {
 	if err := q.Err(); err != nil {
 		return err
 	}
+	if scope := httpapi.ScopeOf(c.Request().Context()); scope != nil {
+		f.Among("e.source", scope.Sources)
+	}
 	list, err := database.ReadList(c.Request().Context(), m.d.DB, order.listing(), f, paging.Page)
 	if err != nil {
 		return err
@@ -89,6 +92,11 @@ func (m *Module) getStatus(c echo.Context) error {
 		return err
 	}
 	ctx := c.Request().Context()
+	if httpapi.ScopeOf(ctx) != nil {
+		if _, err := m.event(ctx, eventID); err != nil {
+			return err // of another source
+		}
+	}
 	status, err := m.status(ctx, eventID)
 	if err != nil {
 		return err

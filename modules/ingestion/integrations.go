@@ -119,6 +119,8 @@ func (m *Module) lockIntegration(ctx context.Context, tx *database.Tx, integrati
 		return i, noIntegration(integrationID)
 	case err != nil:
 		return i, fmt.Errorf("lock integration: %w", err)
+	case !httpapi.SeesSource(ctx, i.Source):
+		return i, noIntegration(integrationID)
 	}
 	if i.ArchivedAt != nil {
 		return i, fault.Conflict.New("integration_archived", "The integration %s was removed; it can be read and not changed.", i.Source)
@@ -225,6 +227,31 @@ func (m *Module) IntegrationOf(ctx context.Context, source string) (string, erro
 		return "", fmt.Errorf("find integration: %w", err)
 	}
 	return integrationID, nil
+}
+
+const selectIntegrationsOfSQL = `
+SELECT i.id, i.source FROM integrations i JOIN v ON v.source = i.source`
+
+// IntegrationsOf gives the ids of the integrations that have these sources, by source,
+// archived ones too. Sources that nobody has are left out.
+func (m *Module) IntegrationsOf(ctx context.Context, sources []string) (map[string]string, error) {
+	var found []struct {
+		ID     string `db:"id"`
+		Source string `db:"source"`
+	}
+	rows := database.NewRows("source text")
+	for _, source := range sources {
+		rows.Add(source)
+	}
+	err := m.d.DB.InTx(ctx, func(tx *database.Tx) error { return tx.SelectRows(ctx, &found, rows, selectIntegrationsOfSQL) })
+	if err != nil {
+		return nil, fmt.Errorf("find integrations: %w", err)
+	}
+	ids := make(map[string]string, len(found))
+	for _, i := range found {
+		ids[i.Source] = i.ID
+	}
+	return ids, nil
 }
 
 // spec is the provider as the integration uses it; nil where it cannot be used.

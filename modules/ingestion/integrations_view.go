@@ -7,9 +7,11 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
+	"slices"
 
 	"integration-gateway/platform/clock"
 	"integration-gateway/platform/contract"
+	"integration-gateway/platform/httpapi"
 )
 
 const integrationColumns = `id, source, provider, name, is_active, rate_limit_per_minute, max_body_bytes, options, archived_at, created_at, updated_at`
@@ -118,6 +120,7 @@ func (m *Module) Integrations(ctx context.Context, f IntegrationFilter) ([]Integ
 	if err := m.d.DB.Select(ctx, &rows, selectIntegrationsSQL, f.Provider, f.ActiveOnly, f.Archived); err != nil {
 		return nil, fmt.Errorf("list integrations: %w", err)
 	}
+	rows = slices.DeleteFunc(rows, func(r integrationRow) bool { return !httpapi.SeesSource(ctx, r.Source) })
 	return m.shown(ctx, rows)
 }
 
@@ -134,6 +137,8 @@ func (m *Module) IntegrationByID(ctx context.Context, integrationID string) (Int
 		return Integration{}, noIntegration(integrationID)
 	case err != nil:
 		return Integration{}, fmt.Errorf("read integration: %w", err)
+	case !httpapi.SeesSource(ctx, row.Source):
+		return Integration{}, noIntegration(integrationID)
 	}
 	views, err := m.shown(ctx, []integrationRow{row})
 	if err != nil {

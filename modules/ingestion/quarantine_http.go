@@ -13,11 +13,11 @@ import (
 )
 
 func (m *Module) quarantineRoutes(r httpapi.Routes) {
-	r.Management.GET("/quarantine", m.getQuarantine)
-	r.Management.GET("/quarantine/:id", m.getQuarantined)
-	r.Management.DELETE("/quarantine/:id", m.deleteQuarantined)
-	r.Management.POST("/quarantine/:id/release", m.postRelease)
-	r.Management.POST("/quarantine/release", m.postReleaseAll)
+	r.Viewer.Scoped().GET("/quarantine", m.getQuarantine)
+	r.Viewer.Scoped().GET("/quarantine/:id", m.getQuarantined)
+	r.Operator.Scoped().DELETE("/quarantine/:id", m.deleteQuarantined)
+	r.Operator.Scoped().POST("/quarantine/:id/release", m.postRelease)
+	r.Operator.Scoped().POST("/quarantine/release", m.postReleaseAll)
 }
 
 func (m *Module) getQuarantine(c echo.Context) error {

@@ -12,6 +12,7 @@ import (
 	"integration-gateway/modules/ingestion/provider"
 	"integration-gateway/platform/database"
 	"integration-gateway/platform/fault"
+	"integration-gateway/platform/httpapi"
 )
 
 // flushQuarantine writes what waits, keeps each source within its bounds, and removes what
@@ -109,7 +110,11 @@ var newestQuarantined = database.Listing[Quarantined]{
 
 // Quarantined gives a page of the refused requests that f means, the newest first.
 func (m *Module) Quarantined(ctx context.Context, f QuarantineFilter, page database.Page) (database.List[Quarantined], error) {
-	list, err := database.ReadList(ctx, m.d.DB, newestQuarantined, f.conditions(), page)
+	conditions := f.conditions()
+	if scope := httpapi.ScopeOf(ctx); scope != nil {
+		conditions.Among("source", scope.Sources)
+	}
+	list, err := database.ReadList(ctx, m.d.DB, newestQuarantined, conditions, page)
 	if err != nil {
 		return list, fmt.Errorf("list the quarantine: %w", err)
 	}
@@ -128,6 +133,8 @@ func (m *Module) quarantined(ctx context.Context, quarantineID string) (quaranti
 		return q, notQuarantined(quarantineID)
 	case err != nil:
 		return q, fmt.Errorf("read from quarantine: %w", err)
+	case !httpapi.SeesSource(ctx, q.Source):
+		return q, notQuarantined(quarantineID)
 	}
 	return q, nil
 }
@@ -146,6 +153,9 @@ LIMIT  $3`
 // oldestQuarantined gives the ids of a source's refused requests, oldest first.
 func (m *Module) oldestQuarantined(ctx context.Context, f QuarantineFilter, limit int) ([]string, error) {
 	var ids []string
+	if !httpapi.SeesSource(ctx, f.Source) {
+		return nil, nil
+	}
 	if err := m.d.DB.Select(ctx, &ids, selectQuarantineIDsSQL, f.Source, f.Reason, limit); err != nil {
 		return nil, fmt.Errorf("list the quarantine: %w", err)
 	}

@@ -11,6 +11,7 @@ import (
 	"integration-gateway/platform/contract"
 	"integration-gateway/platform/database"
 	"integration-gateway/platform/fault"
+	"integration-gateway/platform/httpapi"
 )
 
 const selectDeliverablesSQL = `
@@ -143,20 +144,23 @@ func (m *Module) SaveStates(ctx context.Context, tx *database.Tx, states []contr
 }
 
 const selectIntegrationOfSQL = `
-SELECT integration_id, correlation_id FROM normalized_events WHERE id = $1`
+SELECT integration_id, correlation_id, source FROM normalized_events WHERE id = $1`
 
 // Integration gives the integration that an event belongs to and the event's
-// correlation id; fault.NotFound when there is no such event.
+// correlation id; fault.NotFound when there is no such event, or none in the caller's scope.
 func (m *Module) Integration(ctx context.Context, tx *database.Tx, eventID string) (integrationID, correlationID string, err error) {
 	var row struct {
 		IntegrationID string `db:"integration_id"`
 		CorrelationID string `db:"correlation_id"`
+		Source        string `db:"source"`
 	}
 	switch err := tx.Get(ctx, &row, selectIntegrationOfSQL, eventID); {
 	case errors.Is(err, sql.ErrNoRows):
 		return "", "", noEvent(eventID)
 	case err != nil:
 		return "", "", fmt.Errorf("find the integration of event %s: %w", eventID, err)
+	case !httpapi.SeesSource(ctx, row.Source):
+		return "", "", noEvent(eventID)
 	}
 	return row.IntegrationID, row.CorrelationID, nil
 }

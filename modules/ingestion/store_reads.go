@@ -69,6 +69,7 @@ SELECT ` + eventColumns + `
 FROM   ` + eventTables + `
 WHERE  e.id = $1`
 
+// event gives an event; those outside the caller's scope are not there.
 func (m *Module) event(ctx context.Context, eventID string) (eventRow, error) {
 	var e eventRow
 	switch err := m.d.DB.Get(ctx, &e, selectEventSQL, eventID); {
@@ -76,6 +77,8 @@ func (m *Module) event(ctx context.Context, eventID string) (eventRow, error) {
 		return e, noEvent(eventID)
 	case err != nil:
 		return e, fmt.Errorf("read event %s: %w", eventID, err)
+	case !httpapi.SeesSource(ctx, e.Source):
+		return e, noEvent(eventID)
 	}
 	return e, nil
 }

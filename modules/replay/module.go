@@ -54,7 +54,7 @@ func New(d Deps) *Module {
 
 // Routes registers the module's routes.
 func (m *Module) Routes(r httpapi.Routes) {
-	r.Management.POST("/events/:id/replay", m.post)
-	r.Management.GET("/replay-requests", m.list)
-	r.Management.GET("/replay-requests/:id", m.one)
+	r.Operator.Scoped().POST("/events/:id/replay", m.post)
+	r.Viewer.GET("/replay-requests", m.list)
+	r.Viewer.GET("/replay-requests/:id", m.one)
 }

@@ -2,6 +2,8 @@ package app
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"log/slog"
 
 	"integration-gateway/platform/config"
@@ -31,7 +33,7 @@ func Serve(ctx context.Context, cfg config.Config, log *slog.Logger, both bool) 
 	if err := g.refuseDemoSecrets(ctx, cfg); err != nil {
 		return err
 	}
-	if err := g.server.Listen(ctx); err != nil {
+	if err := g.listen(ctx); err != nil {
 		return err
 	}
 	if !both {
@@ -41,6 +43,17 @@ func Serve(ctx context.Context, cfg config.Config, log *slog.Logger, both bool) 
 		return err
 	}
 	return g.serve(ctx, cfg, log, allQueues)
+}
+
+// listen opens the addresses, before anything is started.
+func (g *system) listen(ctx context.Context) error {
+	if err := g.server.Listen(ctx); err != nil || g.manager == g.server {
+		return err
+	}
+	if err := g.manager.Listen(ctx); err != nil {
+		return errors.Join(fmt.Errorf("MANAGEMENT_ADDR: %w", err), g.server.Shutdown(ctx))
+	}
+	return nil
 }
 
 // recover takes up at once what an earlier process left, where no other process
@@ -58,9 +71,14 @@ func (g *system) serve(ctx context.Context, cfg config.Config, log *slog.Logger,
 	log.InfoContext(ctx, "listening", "address", g.server.Addr(), "database", g.db.Dialect.Name, "queues", queues)
 	var stages []stage
 	if len(queues) > 0 {
-		stages = append(stages, stage{{"not ready", closing(g.server.Drain)}, g.working(queues), g.burying()}, stage{g.sending()})
+		stages = append(stages, stage{{"not ready", closing(g.drain)}, g.working(queues), g.burying()}, stage{g.sending()})
 	}
-	stages = append(stages, stage{{"http", serving(g.server, drainTime(cfg))}})
+	front := stage{{"http", serving(g.server, drainTime(cfg))}}
+	if g.manager != g.server {
+		log.InfoContext(ctx, "answering the management API", "address", g.manager.Addr())
+		front = append(front, part{"management", serving(g.manager, drainTime(cfg))})
+	}
+	stages = append(stages, front)
 	return run(ctx, log, cfg.ShutdownGrace, append(stages, g.behind()...)...)
 }
 
@@ -73,10 +91,16 @@ func (g *system) burying() part { return part{"dead letters", g.delivery.EmptyDe
 
 func (g *system) sending() part { return part{"egress", closing(g.out.Close)} }
 
+// drain has load balancers turn away.
+func (g *system) drain() {
+	g.server.Drain()
+	g.manager.Drain()
+}
+
 // behind is what runs in every process, in the order in which it stops.
 func (g *system) behind() []stage {
 	return []stage{
-		{{"ingestion", g.ingestion.Run}},
+		{{"ingestion", g.ingestion.Run}, {"keys", g.access.Run}},
 		{{"relay", g.delivery.Relay}},
 		{{"audit", g.audit.Run}},
 	}

@@ -11,6 +11,7 @@ import (
 	"strconv"
 	"time"
 
+	"integration-gateway/modules/access"
 	"integration-gateway/modules/audit"
 	"integration-gateway/modules/delivery"
 	"integration-gateway/modules/ingestion"
@@ -27,8 +28,10 @@ import (
 type system struct {
 	*stores
 	server    *httpapi.Server
+	manager   *httpapi.Server // of the management API; server itself where they are not apart
 	out       *egress.Client
 	audit     *audit.Module
+	access    *access.Module
 	ingestion *ingestion.Module
 	delivery  *delivery.Module
 	replay    *replay.Module
@@ -77,19 +80,37 @@ func wire(cfg config.Config, s *stores, log *slog.Logger) (*system, error) {
 	requests := replay.New(replay.Deps{DB: s.db, Events: sources, Scheduler: deliveries, Audit: trail})
 	events.Events, replays.Replays, replays.Replayer = sources, requests, requests
 
-	server := httpapi.New(httpConfig(cfg), httpapi.Deps{Log: log, Now: clock.System, AuthFailed: func(reason, _ string) {
+	keys := access.New(access.Config{}, access.Deps{DB: s.db, Log: log, Now: clock.System, Audit: trail, Sources: sources})
+	server, manager := listeners(cfg, httpapi.Deps{Log: log, Now: clock.System, Keys: keys, AuthFailed: func(reason, _ string) {
 		trail.Refused(contract.Refusal{Action: "auth.failed", EntityType: contract.EntityManagement, Source: "management", Reason: reason})
 	}})
 	server.Health(s.checks(), s.db.Ping)
-	routes := server.Routes()
+	if manager != server {
+		manager.Health(s.checks(), s.db.Ping)
+	}
+	routes := manager.Routes()
+	routes.Public = server.Routes().Public
 	sources.Routes(routes)
 	deliveries.Routes(routes)
 	requests.Routes(routes)
 	trail.Routes(routes)
+	keys.Routes(routes)
 	if cfg.Env != config.Production {
 		newSink().Routes(routes)
 	}
-	return &system{s, server, out, trail, sources, deliveries, requests, sealer, cfg.RabbitMQ.Process}, nil
+	return &system{s, server, manager, out, trail, keys, sources, deliveries, requests, sealer, cfg.RabbitMQ.Process}, nil
+}
+
+// listeners makes the public listener and that of the management API, which are one and
+// the same unless configured apart. Apart, the public one has no management routes at all.
+func listeners(cfg config.Config, d httpapi.Deps) (public, management *httpapi.Server) {
+	public = httpapi.New(httpConfig(cfg), d)
+	if cfg.ManagementAddr == "" {
+		return public, public
+	}
+	own := httpConfig(cfg)
+	own.Addr = cfg.ManagementAddr
+	return public, httpapi.New(own, d)
 }
 
 // checks are the dependencies by the names that health shows, whatever drives them.
@@ -163,6 +184,7 @@ func httpConfig(cfg config.Config) httpapi.Config {
 		IdleTimeout:       cfg.HTTP.IdleTimeout,
 		BodyBytesInFlight: cfg.Webhook.MaxInflightBytes,
 		RequestsInFlight:  cfg.Webhook.MaxInflight,
+		FailuresPerMinute: cfg.ManagementFailures,
 	}
 }
 

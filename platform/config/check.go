@@ -2,9 +2,11 @@ package config
 
 import (
 	"fmt"
+	"net"
 	"net/netip"
 	"os"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -107,7 +109,17 @@ func demo(key string) bool {
 	return false
 }
 
+// checkListeners refuses one port for both listeners, also on different hosts: 0.0.0.0 is
+// every host, and names may be one and the same.
+func checkListeners(c Config, m *Mistakes) {
+	_, port, err := net.SplitHostPort(c.ManagementAddr)
+	if err == nil && c.HTTP.Port != 0 && port == strconv.Itoa(c.HTTP.Port) {
+		m.add("MANAGEMENT_ADDR", "its port is APP_PORT, and the two listeners stand apart", "give it a port of its own, or leave it empty to have the management API on APP_PORT")
+	}
+}
+
 func checkAcross(c Config, m *Mistakes) {
+	checkListeners(c, m)
 	if c.Delivery.Timeout > 0 && c.Delivery.LockTTL > 0 && c.Delivery.Timeout >= c.Delivery.LockTTL {
 		m.add("PROCESSING_LOCK_TTL_SECONDS", fmt.Sprintf("%s does not outlive an attempt of DELIVERY_TIMEOUT_MS (%s)", c.Delivery.LockTTL, c.Delivery.Timeout),
 			"make the lock last longer than the attempt that it guards")

@@ -45,14 +45,16 @@ type Config struct {
 	Webhook  Webhook
 	Delivery Delivery
 
-	ManagementKey secret.Value
+	ManagementKey      secret.Value
+	ManagementFailures int // requests without a valid credential per client address and minute; 0 turns it off
 	// SecretsKey encrypts integrations' and destinations' secrets in the
 	// database; empty: they are stored as they are.
-	SecretsKey    secret.Value
-	WorkAddr      string // host:port of a worker's own listener; "" turns it off
-	ShutdownGrace time.Duration
-	EgressAllow   egress.Allow // what destinations may be besides public addresses
-	Providers     []Provider   // of one's own
+	SecretsKey     secret.Value
+	ManagementAddr string // host:port of the management API's own listener; "": the public one
+	WorkAddr       string // host:port of a worker's own listener; "" turns it off
+	ShutdownGrace  time.Duration
+	EgressAllow    egress.Allow // what destinations may be besides public addresses
+	Providers      []Provider   // of one's own
 }
 
 // HTTP is how requests are taken.

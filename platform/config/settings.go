@@ -41,10 +41,12 @@ func processSettings(c *Config) []setting {
 		{name: "HTTP_WRITE_TIMEOUT_MS", fallback: "60000", read: duration(&c.HTTP.WriteTimeout, time.Millisecond, 100, 600_000)},
 		{name: "HTTP_IDLE_TIMEOUT_MS", fallback: "120000", read: duration(&c.HTTP.IdleTimeout, time.Millisecond, 1000, 3_600_000)},
 		{name: "WORK_HTTP_ADDR", fallback: "127.0.0.1:3001", blank: true, read: address(&c.WorkAddr)},
+		{name: "MANAGEMENT_ADDR", blank: true, read: address(&c.ManagementAddr)},
 		{name: "SHUTDOWN_GRACE_SECONDS", fallback: "25", read: duration(&c.ShutdownGrace, time.Second, 1, 600)},
 		{name: "LOG_LEVEL", fallback: "info", read: level(&c.Log.Level)},
 		{name: "LOG_FORMAT", fallback: "auto", read: oneOf(&c.Log.Format, "auto", "json", "text")},
 		{name: "MANAGEMENT_API_KEY", read: key(&c.ManagementKey, 16)},
+		{name: "MANAGEMENT_FAILURE_LIMIT_PER_MINUTE", fallback: "60", read: integer(&c.ManagementFailures, 0, 100_000_000)},
 		{name: "SECRETS_KEY", read: key(&c.SecretsKey, 32)},
 	}
 }

@@ -25,6 +25,19 @@ func (f *Filter) Add(condition string, args ...any) {
 	f.conditions = append(f.conditions, condition)
 }
 
+// Among appends the condition that a column has one of values; of none, no row has.
+func (f *Filter) Among(column string, values []string) {
+	if len(values) == 0 {
+		f.Add("1 = 0")
+		return
+	}
+	args := make([]any, len(values))
+	for i, value := range values {
+		args[i] = value
+	}
+	f.Add(column+" IN (?"+strings.Repeat(", ?", len(values)-1)+")", args...)
+}
+
 func (f *Filter) where() string {
 	if len(f.conditions) == 0 {
 		return ""

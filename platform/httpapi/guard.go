@@ -2,6 +2,7 @@ package httpapi
 
 import (
 	"context"
+	"net/http"
 
 	"github.com/labstack/echo/v4"
 
@@ -11,7 +12,7 @@ import (
 // HeaderManagementKey is the header that management routes need, exactly once.
 const HeaderManagementKey = "X-Internal-Api-Key"
 
-// ManagementActor is the name of the one management credential there is.
+// ManagementActor is the name of the configured key, which may do everything.
 const ManagementActor = "management-key"
 
 type actorKey struct{}
@@ -28,30 +29,73 @@ func WithActor(ctx context.Context, name string) context.Context {
 	return context.WithValue(ctx, actorKey{}, name)
 }
 
-// requireKey lets a request pass that shows the management key. Every failure gets
-// the same answer.
-func (s *Server) requireKey(next echo.HandlerFunc) echo.HandlerFunc {
-	return func(c echo.Context) error {
-		r := c.Request()
-		if reason := s.refuseKey(r.Header.Values(HeaderManagementKey)); reason != "" {
-			s.failed(reason, ClientIP(c))
-			return fault.Unauthorized.New(reason, "This route needs a valid x-internal-api-key header.")
+// admit lets a request pass whose credential has the group's role. Every failure to show
+// a credential gets the same answer, and so does every one that does not suffice.
+func (s *Server) admit(g Group) echo.MiddlewareFunc {
+	return func(next echo.HandlerFunc) echo.HandlerFunc {
+		return func(c echo.Context) error {
+			r := c.Request()
+			caller, err := s.caller(r)
+			if fault.Is(err, fault.Unauthorized) {
+				return s.refused(c, fault.As(err))
+			}
+			if err != nil {
+				return err
+			}
+			if reason := g.forbids(caller); reason != "" {
+				s.failed(reason, ClientIP(c))
+				return fault.Forbidden.New(reason, "This credential may not use this route.")
+			}
+			ctx := WithActor(r.Context(), caller.Actor)
+			if caller.Scope != nil {
+				ctx = WithScope(ctx, caller.Scope)
+			}
+			c.SetRequest(r.WithContext(ctx))
+			return next(c)
 		}
-		c.SetRequest(r.WithContext(WithActor(r.Context(), ManagementActor)))
-		return next(c)
 	}
 }
 
-// refuseKey gives the reason to refuse, or "". Two headers are refused even when one
-// is right, since a proxy in front may have looked at the other.
-func (s *Server) refuseKey(given []string) string {
+// forbids gives the reason why the caller may not use the group's routes, or "". A caller
+// who is confined to sources may use only routes that are known to heed it.
+func (g Group) forbids(caller Caller) string {
 	switch {
-	case len(given) == 0:
-		return "missing_key"
-	case len(given) > 1:
-		return "repeated_key"
-	case !s.cfg.ManagementKey.Equal(given[0]) || s.cfg.ManagementKey.Empty():
-		return "wrong_key"
+	case caller.Role < g.role:
+		return "role_too_low"
+	case caller.Scope != nil && !g.scoped:
+		return "outside_scope"
 	}
 	return ""
+}
+
+// refused counts a failure to show a credential. Beyond the limit an address is told to
+// wait; since the credential is looked at first, a right one never is.
+func (s *Server) refused(c echo.Context, refusal *fault.Error) error {
+	s.failed(refusal.Reason, ClientIP(c))
+	if wait := s.failures.add(ClientIP(c), s.now()); wait > 0 {
+		return fault.RateLimited.New("too_many_failures", "Too many requests without a valid credential came from this address.").After(wait)
+	}
+	return refusal
+}
+
+// Refuse is the one answer to a credential that is missing or not valid.
+func Refuse(reason string) *fault.Error {
+	return fault.Unauthorized.New(reason, "This route needs a valid x-internal-api-key header.")
+}
+
+// caller finds whose credential the request shows. Two headers are refused even when one
+// is right, since a proxy in front may have looked at the other.
+func (s *Server) caller(r *http.Request) (Caller, error) {
+	given := r.Header.Values(HeaderManagementKey)
+	switch {
+	case len(given) == 0:
+		return Caller{}, Refuse("missing_key")
+	case len(given) > 1:
+		return Caller{}, Refuse("repeated_key")
+	case s.cfg.ManagementKey.Equal(given[0]) && !s.cfg.ManagementKey.Empty():
+		return Caller{Actor: ManagementActor, Role: Admin}, nil
+	case s.keys == nil:
+		return Caller{}, Refuse("wrong_key")
+	}
+	return s.keys.Authenticate(r.Context(), given[0])
 }

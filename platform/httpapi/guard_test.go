@@ -163,7 +163,7 @@ func TestManagementKey(t *testing.T) {
 
 func TestWithoutAConfiguredKeyManagementIsClosed(t *testing.T) {
 	s := httpapi.New(httpapi.Config{ManagementKey: secret.New("")}, httpapi.Deps{Log: slog.New(slog.DiscardHandler), Now: clock.System})
-	s.Routes().Management.GET("/integrations", func(c echo.Context) error { return httpapi.Data(c, 200, hidden) })
+	s.Routes().Viewer.GET("/integrations", func(c echo.Context) error { return httpapi.Data(c, 200, hidden) })
 	for _, given := range []string{"", "x"} {
 		r := get("/api/v1/integrations")
 		r.Header.Set("X-Internal-Api-Key", given)

@@ -51,8 +51,8 @@ func (s *Server) Health(checks map[string]Check, ready Check) {
 	p := &prober{server: s, checks: checks, ready: ready}
 	s.Routes().Public.GET("/health", p.health)
 	for _, base := range []string{"", Base} {
-		register(s.echo, http.MethodGet, base+pathLive, p.live)
-		register(s.echo, http.MethodGet, base+pathReady, p.readiness)
+		s.register(Route{Method: http.MethodGet, Path: base + pathLive}, p.live)
+		s.register(Route{Method: http.MethodGet, Path: base + pathReady}, p.readiness)
 	}
 }
 

@@ -43,15 +43,18 @@ type Config struct {
 	IdleTimeout       time.Duration // between two requests of a connection; 120 s
 	BodyBytesInFlight int64         // of all requests together; 256 MiB
 	RequestsInFlight  int64         // whose bodies have come and that are worked on; 2048
+	FailuresPerMinute int           // requests without a valid credential of one client address; 0 for no limit
 }
 
 // Deps is what the server needs from the outside.
 type Deps struct {
 	Log *slog.Logger
 	Now clock.Now
+	// Keys knows the credentials beside Config.ManagementKey. Nil: there are none.
+	Keys Authenticator
 	// AuthFailed hears of every management request without the right credential:
-	// missing_key, repeated_key or wrong_key, and the client's address. It must not
-	// block. Nil is allowed.
+	// missing_key, repeated_key, wrong_key, role_too_low or outside_scope, and the
+	// client's address. It must not block. Nil is allowed.
 	AuthFailed func(reason string, clientIP string)
 }
 
@@ -67,6 +70,10 @@ type Server struct {
 	requests *semaphore.Weighted
 	listener net.Listener
 	draining atomic.Bool
+
+	keys       Authenticator
+	failures   failures
+	registered []Route
 }
 
 // New builds a server without routes; it opens nothing.
@@ -83,6 +90,7 @@ func New(cfg Config, d Deps) *Server {
 		cfg: cfg, log: d.Log, now: d.Now, failed: d.AuthFailed,
 		echo: echo.New(), bodies: semaphore.NewWeighted(cfg.BodyBytesInFlight),
 		requests: semaphore.NewWeighted(cfg.RequestsInFlight),
+		keys:     d.Keys, failures: failures{limit: cfg.FailuresPerMinute},
 	}
 	s.echo.HideBanner = true
 	s.echo.HidePort = true
@@ -115,8 +123,8 @@ func or[T comparable](value, fallback T) T {
 // Routes is where modules register theirs, before Serve.
 func (s *Server) Routes() Routes {
 	return Routes{
-		Public:     Group{echo: s.echo},
-		Management: Group{echo: s.echo, guard: []echo.MiddlewareFunc{s.requireKey}},
+		Public: Group{server: s}, Viewer: Group{server: s, role: Viewer},
+		Operator: Group{server: s, role: Operator}, Admin: Group{server: s, role: Admin},
 	}
 }
 

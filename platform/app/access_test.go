@@ -1,0 +1,268 @@
+package app
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"integration-gateway/modules/access"
+	"integration-gateway/modules/ingestion"
+	"integration-gateway/platform/broker"
+	"integration-gateway/platform/cache"
+	"integration-gateway/platform/clock"
+	"integration-gateway/platform/config"
+	"integration-gateway/platform/contract"
+	"integration-gateway/platform/database"
+	"integration-gateway/platform/httpapi"
+	"integration-gateway/platform/id"
+	"integration-gateway/platform/secret"
+	"integration-gateway/platform/testkit"
+)
+
+// routeRoles is every route with the role that it asks for. A trailing * says that a
+// credential that is confined to sources may use it.
+var routeRoles = strings.Fields(`
+GET:/livez=  GET:/readyz=  GET:/api/v1/livez=  GET:/api/v1/readyz=  GET:/api/v1/health=
+POST:/api/v1/webhooks/:source=  GET:/api/v1/webhooks/:source=  HEAD:/api/v1/webhooks/:source=
+POST:/api/v1/internal/delivery-sink/:provider=
+GET:/api/v1/providers=viewer*
+GET:/api/v1/events=viewer*  GET:/api/v1/events/:id=viewer*  GET:/api/v1/events/:id/status=viewer*  GET:/api/v1/processing-status/:id=viewer*
+GET:/api/v1/deliveries=viewer*  GET:/api/v1/dead-letters=viewer*  GET:/api/v1/dead-letters/:id=viewer*
+GET:/api/v1/integrations=viewer*  GET:/api/v1/integrations/:id=viewer*  GET:/api/v1/integrations/:id/secrets=viewer*
+GET:/api/v1/quarantine=viewer*  GET:/api/v1/quarantine/:id=viewer*
+GET:/api/v1/replay-requests=viewer  GET:/api/v1/replay-requests/:id=viewer  GET:/api/v1/audit-entries=viewer
+POST:/api/v1/events/:id/replay=operator*  POST:/api/v1/events/:id/cancel=operator*  POST:/api/v1/events/:id/retry=operator*
+POST:/api/v1/dead-letters/:id/requeue=operator*  POST:/api/v1/dead-letters/requeue=operator*
+DELETE:/api/v1/quarantine/:id=operator*  POST:/api/v1/quarantine/:id/release=operator*  POST:/api/v1/quarantine/release=operator*
+POST:/api/v1/integrations=admin
+PATCH:/api/v1/integrations/:id=admin*  DELETE:/api/v1/integrations/:id=admin*
+POST:/api/v1/integrations/:id/secrets=admin*
+PATCH:/api/v1/integrations/:id/secrets/:secretId=admin*  DELETE:/api/v1/integrations/:id/secrets/:secretId=admin*
+POST:/api/v1/integrations/:id/destinations=admin*
+PATCH:/api/v1/integrations/:id/destinations/:destinationId=admin*  DELETE:/api/v1/integrations/:id/destinations/:destinationId=admin*
+POST:/api/v1/integrations/:id/destinations/:destinationId/rotate-secret=admin*
+POST:/api/v1/api-keys=admin  GET:/api/v1/api-keys=admin  DELETE:/api/v1/api-keys/:id=admin
+`)
+
+// guarded is a wired gateway with two sources, acme and globex, and a key of each kind.
+type guarded struct {
+	*system
+	t    *testing.T
+	keys map[string]string
+}
+
+func newGuarded(t *testing.T, db *database.DB) *guarded {
+	t.Helper()
+	ctx := httpapi.WithActor(context.Background(), httpapi.ManagementActor)
+	g, err := wire(devConfig(t, "MANAGEMENT_FAILURE_LIMIT_PER_MINUTE", "0"), &stores{db, broker.NewMemory(clock.System, nil), cache.NewMemory(0, clock.System)}, quiet)
+	require.NoError(t, err)
+	require.NoError(t, db.InTx(ctx, func(tx *database.Tx) error {
+		for _, source := range []string{"acme", "globex"} {
+			to := "http://127.0.0.1:9/" + source
+			_, err := g.ingestion.CreateIntegration(ctx, tx, ingestion.IntegrationConfig{Source: source, Provider: source,
+				Secrets: []ingestion.SecretConfig{{Value: secret.New("a-long-secret")}}, Destinations: []contract.DestinationConfig{{URL: &to}}})
+			if err != nil {
+				return err
+			}
+		}
+		return nil
+	}))
+	guard := &guarded{g, t, map[string]string{"bootstrap": config.DemoKey}}
+	for _, role := range []string{"viewer", "operator", "admin"} {
+		for name, sources := range map[string][]string{role: nil, role + " of acme": {"acme", "nobodys"}} {
+			_, text, err := g.access.Create(ctx, access.NewKey{Name: strings.ReplaceAll(name, " ", "-"), Role: role, Sources: sources})
+			require.NoError(t, err)
+			guard.keys[name] = text.Reveal()
+		}
+	}
+	return guard
+}
+
+// call sends a request with the key of that name; "" sends none.
+func (g *guarded) call(method, path, key, body string) (int, []byte) {
+	g.t.Helper()
+	r := httptest.NewRequest(method, path, bytes.NewBufferString(body))
+	r.Header.Set("Content-Type", "application/json")
+	if key != "" {
+		r.Header.Set("x-internal-api-key", g.keys[key])
+	}
+	w := httptest.NewRecorder()
+	g.server.Handler().ServeHTTP(w, r)
+	return w.Code, w.Body.Bytes()
+}
+
+func TestEveryRouteAsksForItsRole(t *testing.T) {
+	g := newGuarded(t, testkit.Open(t, testkit.SQLite(t)))
+	var found []string
+	for _, route := range g.server.Registered() {
+		line := route.Method + ":" + route.Path + "=" + route.Role.String()
+		if route.Scoped {
+			line += "*"
+		}
+		found = append(found, line)
+	}
+	require.ElementsMatch(t, routeRoles, found)
+
+	for _, route := range g.server.Registered() {
+		if route.Role == 0 {
+			continue
+		}
+		path := strings.NewReplacer(":id", id.New(), ":secretId", id.New(), ":destinationId", id.New()).Replace(route.Path)
+		t.Run(route.Method+" "+route.Path, func(t *testing.T) {
+			status, _ := g.call(route.Method, path, "", "{}")
+			require.Equal(t, http.StatusUnauthorized, status, "without a key")
+			for name, role := range map[string]httpapi.Role{"viewer": httpapi.Viewer, "operator": httpapi.Operator, "admin": httpapi.Admin} {
+				status, body := g.call(route.Method, path, name, "{}")
+				require.Equal(t, role < route.Role, status == http.StatusForbidden, "%s: %s", name, body)
+				status, body = g.call(route.Method, path, name+" of acme", "{}")
+				require.Equal(t, role < route.Role || !route.Scoped, status == http.StatusForbidden, "%s of acme: %s", name, body)
+			}
+			status, _ = g.call(route.Method, path, "bootstrap", "{}")
+			require.NotEqual(t, http.StatusForbidden, status, "the configured key may do everything")
+		})
+	}
+}
+
+// TestAKeyOfOneSourceSeesNothingOfAnother makes an event, a refused webhook and a dead
+// letter of two sources, and looks at all of them with a key of one.
+func TestAKeyOfOneSourceSeesNothingOfAnother(t *testing.T) {
+	testkit.EachStore(t, func(t *testing.T, db *database.DB) {
+		g := newGuarded(t, db)
+		records := map[string]map[string]string{"acme": g.records("acme"), "globex": g.records("globex")}
+		for _, list := range []string{"events", "deliveries", "integrations", "quarantine", "dead-letters"} {
+			require.ElementsMatch(t, []string{records["acme"][list], records["globex"][list]}, g.ids(list, "admin"), list)
+			require.Equal(t, []string{records["acme"][list]}, g.ids(list, "viewer of acme"), list)
+		}
+		require.Empty(t, g.ids("events?source=globex", "viewer of acme"))
+		for _, one := range []struct{ method, path, kind, body string }{
+			{"GET", "/events/<id>", "events", ""},
+			{"GET", "/events/<id>/status", "events", ""},
+			{"GET", "/processing-status/<id>", "events", ""},
+			{"GET", "/quarantine/<id>", "quarantine", ""},
+			{"GET", "/dead-letters/<id>", "dead-letters", ""},
+			{"GET", "/integrations/<id>", "integrations", ""},
+			{"GET", "/integrations/<id>/secrets", "integrations", ""},
+			{"PATCH", "/integrations/<id>", "integrations", `{"name":"new"}`},
+			{"POST", "/integrations/<id>/secrets", "integrations", `{"value":"another-long-secret"}`},
+			{"POST", "/integrations/<id>/destinations", "integrations", `{"url":"http://127.0.0.1:9/more"}`},
+			{"POST", "/events/<id>/replay", "events", `{"reason":"because"}`},
+			{"POST", "/events/<id>/retry", "events", `{}`},
+			{"POST", "/events/<id>/cancel", "events", `{}`},
+			{"POST", "/dead-letters/<id>/requeue", "dead-letters", `{}`},
+			{"POST", "/quarantine/<id>/release", "quarantine", ``},
+			{"DELETE", "/quarantine/<id>", "quarantine", ``},
+			{"DELETE", "/integrations/<id>", "integrations", ``},
+		} {
+			path := func(source string) string {
+				return "/api/v1" + strings.ReplaceAll(one.path, "<id>", records[source][one.kind])
+			}
+			status, body := g.call(one.method, path("globex"), "admin of acme", one.body)
+			require.Equal(t, http.StatusNotFound, status, "%s %s: %s", one.method, one.path, body)
+			status, body = g.call(one.method, path("acme"), "admin of acme", one.body)
+			require.NotContains(t, []int{http.StatusNotFound, http.StatusForbidden, http.StatusInternalServerError}, status, "%s %s: %s", one.method, one.path, body)
+		}
+		_, body := g.call("POST", "/api/v1/quarantine/release", "operator of acme", `{"source":"globex"}`)
+		require.Contains(t, string(body), `"matched":0`)
+		_, body = g.call("POST", "/api/v1/dead-letters/requeue", "operator of acme", `{"dryRun":true,"source":"globex"}`)
+		require.Contains(t, string(body), `"matched":0`)
+	})
+}
+
+// records makes a record of each kind for a source, and gives their ids.
+func (g *guarded) records(source string) map[string]string {
+	b := &bench{system: g.system, t: g.t}
+	integrationID := b.text(`SELECT id FROM integrations WHERE source = $1`, source)
+	destinationID := b.text(`SELECT id FROM destinations WHERE integration_id = $1`, integrationID)
+	of := map[string]string{"integrations": integrationID}
+	for _, kind := range []string{"events", "deliveries", "quarantine", "dead-letters", "job"} {
+		of[kind] = id.New()
+	}
+	ctx, webhookID := context.Background(), id.New()
+	require.NoError(g.t, g.db.InTx(ctx, func(tx *database.Tx) error {
+		for _, statement := range []struct {
+			text string
+			args []any
+		}{
+			{`INSERT INTO webhook_events (id, integration_id, source, provider, idempotency_key, signature_valid, request_headers, raw_body, source_ip, correlation_id, received_at)
+			  VALUES ($1, $2, $3, $3, $4, true, '{}', $5, '', 'c', $6)`, []any{webhookID, integrationID, source, source + ":1", []byte("{}"), tx.Now}},
+			{`INSERT INTO normalized_events (id, webhook_event_id, integration_id, source, provider, event_type, occurred_at, normalized_payload, correlation_id, received_at, created_at)
+			  VALUES ($1, $2, $3, $4, $4, 'a.b', $5, $6, 'c', $5, $5)`, []any{of["events"], webhookID, integrationID, source, tx.Now, []byte("{}")}},
+			{`INSERT INTO event_states (event_id, status, processing_attempts, updated_at) VALUES ($1, 'pending', 0, $2)`, []any{of["events"], tx.Now}},
+			{`INSERT INTO delivery_attempts (id, normalized_event_id, integration_id, destination_id, job_id, attempt_no, status, duration_ms, created_at)
+			  VALUES ($1, $2, $3, $4, $5, 1, 'failed', 1, $6)`, []any{of["deliveries"], of["events"], integrationID, destinationID, of["job"], tx.Now}},
+			{`INSERT INTO quarantine (id, source, integration_id, provider, reason, detail, method, url, request_headers, header_digests, raw_body, size, source_ip, correlation_id, received_at)
+			  VALUES ($1, $2, $3, $2, 'no_match', 'x', 'POST', '/', '{}', '{}', $4, 2, '', 'c', $5)`, []any{of["quarantine"], source, integrationID, []byte("{}"), tx.Now}},
+			{`INSERT INTO dead_letters (id, kind, queue, event_id, destination_id, source, provider, event_type, reason, attempts, status, created_at)
+			  VALUES ($1, 'exhausted', 'q', $2, $3, $4, $4, 'a.b', 'x', 1, 'open', $5)`, []any{of["dead-letters"], of["events"], destinationID, source, tx.Now}},
+		} {
+			if _, err := tx.Exec(ctx, statement.text, statement.args...); err != nil {
+				return err
+			}
+		}
+		return nil
+	}))
+	return of
+}
+
+// ids gives the ids of a list, as the key's holder sees it.
+func (g *guarded) ids(list, key string) []string {
+	g.t.Helper()
+	status, body := g.call("GET", "/api/v1/"+list, key, "")
+	require.Equal(g.t, http.StatusOK, status, string(body))
+	var answer struct {
+		Data []struct {
+			ID string `json:"id"`
+		} `json:"data"`
+	}
+	require.NoError(g.t, json.Unmarshal(body, &answer))
+	var ids []string
+	for _, item := range answer.Data {
+		ids = append(ids, item.ID)
+	}
+	return ids
+}
+
+func TestApartThePublicListenerHasNoManagementRoutes(t *testing.T) {
+	cfg := devConfig(t)
+	cfg.ManagementAddr = "127.0.0.1:0"
+	db := testkit.Open(t, testkit.SQLite(t))
+	g, err := wire(cfg, &stores{db, broker.NewMemory(clock.System, nil), cache.NewMemory(0, clock.System)}, quiet)
+	require.NoError(t, err)
+	require.NoError(t, g.listen(t.Context()))
+	require.NotEqual(t, g.server.Addr(), g.manager.Addr())
+	served := make(chan error, 2)
+	for _, s := range []*httpapi.Server{g.server, g.manager} {
+		go func() { served <- s.Serve() }()
+	}
+	for _, route := range g.manager.Registered() {
+		require.False(t, route.Role == 0 && !strings.HasSuffix(route.Path, "z") && !strings.HasSuffix(route.Path, "/health"), "%s is public", route.Path)
+	}
+	for _, try := range []struct {
+		name, address, path string
+		status              int
+	}{
+		{"management on its own listener", g.manager.Addr(), "/api/v1/events", http.StatusOK},
+		{"management on the public one", g.server.Addr(), "/api/v1/events", http.StatusNotFound},
+		{"webhooks on the management's", g.manager.Addr(), "/api/v1/webhooks/acme", http.StatusNotFound},
+		{"health on the management's", g.manager.Addr(), "/api/v1/livez", http.StatusOK},
+		{"health on the public one", g.server.Addr(), "/api/v1/livez", http.StatusOK},
+	} {
+		r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://"+try.address+try.path, http.NoBody)
+		require.NoError(t, err)
+		r.Header.Set("x-internal-api-key", config.DemoKey)
+		answer, err := http.DefaultClient.Do(r)
+		require.NoError(t, err)
+		require.NoError(t, answer.Body.Close())
+		require.Equal(t, try.status, answer.StatusCode, try.name)
+	}
+	require.NoError(t, g.server.Shutdown(t.Context()))
+	require.NoError(t, g.manager.Shutdown(t.Context()))
+	require.NoError(t, <-served)
+	require.NoError(t, <-served)
+}
