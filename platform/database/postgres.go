@@ -140,6 +140,10 @@ func classifyPostgres(err error) error {
 		if hasCode(err, "55P03", "25P03", "25006", "55000") {
 			return unavailable(err)
 		}
+		// A check that no constraint makes is that of the partitions: one is missing.
+		if hasCode(err, "23514") && e.Constraint == "" {
+			return unavailable(err)
+		}
 		return err
 	}
 	var network net.Error
