@@ -13,6 +13,7 @@ import (
 	"integration-gateway/modules/ingestion"
 	"integration-gateway/modules/ingestion/provider"
 	"integration-gateway/modules/replay"
+	"integration-gateway/modules/retention"
 	"integration-gateway/platform/clock"
 	"integration-gateway/platform/config"
 	"integration-gateway/platform/contract"
@@ -29,6 +30,7 @@ type system struct {
 	ingestion *ingestion.Module
 	delivery  *delivery.Module
 	replay    *replay.Module
+	retention *retention.Module
 	sealer    sealer
 	queue     string // the process queue's name at the broker
 }
@@ -69,6 +71,8 @@ func wire(cfg config.Config, s *stores, log *slog.Logger) (*system, error) {
 	})
 	requests := replay.New(replay.Deps{DB: s.db, Events: sources, Scheduler: deliveries, Audit: trail})
 	events.Events, replays.Replays, replays.Replayer = sources, requests, requests
+	keeper := retention.New(retention.Config{Events: cfg.Retention.Events, Audit: cfg.Retention.Audit},
+		retention.Deps{DB: s.db, Log: log, Now: clock.System, Audit: trail})
 
 	server := httpapi.New(httpConfig(cfg), httpapi.Deps{Log: log, Now: clock.System, AuthFailed: func(reason, _ string) {
 		trail.Refused(contract.Refusal{Action: "auth.failed", EntityType: contract.EntityManagement, Source: "management", Reason: reason})
@@ -82,7 +86,7 @@ func wire(cfg config.Config, s *stores, log *slog.Logger) (*system, error) {
 	if cfg.Env != config.Production {
 		newSink().Routes(routes)
 	}
-	return &system{s, server, out, trail, sources, deliveries, requests, sealer, cfg.RabbitMQ.Process}, nil
+	return &system{s, server, out, trail, sources, deliveries, requests, keeper, sealer, cfg.RabbitMQ.Process}, nil
 }
 
 // checks are the dependencies by the names that health shows, whatever drives them.

@@ -35,14 +35,15 @@ const (
 
 // Config is everything the program is told, checked.
 type Config struct {
-	Env      Env
-	HTTP     HTTP
-	Log      Log
-	Database Database
-	RedisURL secret.Value // empty: no fast path
-	RabbitMQ RabbitMQ
-	Webhook  Webhook
-	Delivery Delivery
+	Env       Env
+	HTTP      HTTP
+	Log       Log
+	Database  Database
+	RedisURL  secret.Value // empty: no fast path
+	RabbitMQ  RabbitMQ
+	Webhook   Webhook
+	Delivery  Delivery
+	Retention Retention
 
 	ManagementKey secret.Value
 	// SecretsKey encrypts integrations' and destinations' secrets in the
@@ -112,6 +113,12 @@ type Delivery struct {
 	BreakerVolume  int // attempts within a minute
 	BreakerPercent int // of them failed
 	BreakerProbe   time.Duration
+}
+
+// Retention is how long records are kept; 0 keeps them for ever.
+type Retention struct {
+	Events time.Duration // with all that belongs to them, idempotency keys included
+	Audit  time.Duration
 }
 
 // DemoKey is the management key of `gateway dev`, refused in production.
