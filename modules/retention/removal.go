@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"strconv"
 	"time"
 
 	"integration-gateway/platform/contract"
@@ -110,9 +111,16 @@ func (r *removal) note(ctx context.Context) error {
 	})
 }
 
+// ForEver is the retention of what is never removed.
+const ForEver = "for ever"
+
+// forever writes a retention as settings have it.
 func forever(d time.Duration) string {
 	if d == 0 {
-		return "for ever"
+		return ForEver
 	}
-	return d.String()
+	if day := 24 * time.Hour; d%day == 0 {
+		return strconv.FormatInt(int64(d/day), 10) + "d"
+	}
+	return strconv.FormatFloat(d.Hours(), 'f', -1, 64) + "h"
 }

@@ -30,6 +30,7 @@ var postgres = Dialect{
 	relation:   unnest,
 	parts:      whole,
 	classify:   classifyPostgres,
+	estimate:   estimatePostgres,
 	isConflict: func(err error) bool { return hasCode(err, "40001", "40P01") },
 	isUnique:   func(err error) bool { return hasCode(err, "23505") },
 }
