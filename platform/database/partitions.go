@@ -64,11 +64,13 @@ func (t Partitioned) missing(last, now time.Time) []Partition {
 		last = current
 		list = append(list, Partition{Table: t.Table, Name: t.Table + "_older", To: id.Floor(current)})
 	}
-	for end := last; !last.After(now.Add(ahead)); last = end {
-		if end = startOf(last, t.Width).Add(t.Width); last.Before(current) {
+	for !last.After(now.Add(ahead)) {
+		end := startOf(last, t.Width).Add(t.Width)
+		if last.Before(current) {
 			end = current
 		}
 		list = append(list, Partition{Table: t.Table, Name: t.Table + last.Format("_p20060102"), From: id.Floor(last), To: id.Floor(end)})
+		last = end
 	}
 	return list
 }
