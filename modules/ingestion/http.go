@@ -24,7 +24,11 @@ func (m *Module) getEvents(c echo.Context) error {
 	if scope := httpapi.ScopeOf(c.Request().Context()); scope != nil {
 		f.Among("e.source", scope.Sources)
 	}
-	list, err := database.ReadList(c.Request().Context(), m.d.DB, order.listing(), f, paging.Page)
+	l := order.listing()
+	if q.Text("status") == "" {
+		l.CountFrom = eventsAlone
+	}
+	list, err := database.ReadList(c.Request().Context(), m.d.DB, l, f, paging.Page)
 	if err != nil {
 		return err
 	}

@@ -60,7 +60,7 @@ type guarded struct {
 func newGuarded(t *testing.T, db *database.DB) *guarded {
 	t.Helper()
 	ctx := httpapi.WithActor(context.Background(), httpapi.ManagementActor)
-	g, err := wire(devConfig(t, "MANAGEMENT_FAILURE_LIMIT_PER_MINUTE", "0"), &stores{db, broker.NewMemory(clock.System, nil), cache.NewMemory(0, clock.System)}, quiet)
+	g, err := wire(devConfig(t, "MANAGEMENT_FAILURE_LIMIT_PER_MINUTE", "0"), &stores{db: db, broker: broker.NewMemory(clock.System, nil), cache: cache.NewMemory(0, clock.System)}, quiet)
 	require.NoError(t, err)
 	require.NoError(t, db.InTx(ctx, func(tx *database.Tx) error {
 		for _, source := range []string{"acme", "globex"} {
@@ -232,7 +232,7 @@ func TestApartThePublicListenerHasNoManagementRoutes(t *testing.T) {
 	cfg := devConfig(t)
 	cfg.ManagementAddr = "127.0.0.1:0"
 	db := testkit.Open(t, testkit.SQLite(t))
-	g, err := wire(cfg, &stores{db, broker.NewMemory(clock.System, nil), cache.NewMemory(0, clock.System)}, quiet)
+	g, err := wire(cfg, &stores{db: db, broker: broker.NewMemory(clock.System, nil), cache: cache.NewMemory(0, clock.System)}, quiet)
 	require.NoError(t, err)
 	require.NoError(t, g.listen(t.Context()))
 	require.NotEqual(t, g.server.Addr(), g.manager.Addr())

@@ -107,9 +107,10 @@ func ListDeadLetters(ctx context.Context, cfg config.Config, log *slog.Logger, o
 	}
 	if o.JSON {
 		return o.encode(struct {
-			Total       int                   `json:"total"`
-			DeadLetters []delivery.DeadLetter `json:"deadLetters"`
-		}{list.Total, list.Items})
+			Total           int                   `json:"total"`
+			TotalIsEstimate bool                  `json:"totalIsEstimate"`
+			DeadLetters     []delivery.DeadLetter `json:"deadLetters"`
+		}{list.Total, list.Estimated, list.Items})
 	}
 	w := tabwriter.NewWriter(o.Out, 0, 0, 2, ' ', 0)
 	_, _ = fmt.Fprintln(w, "ID\tCREATED\tKIND\tSTATUS\tSOURCE\tEVENT TYPE\tEVENT\tATTEMPTS\tREASON")
@@ -120,7 +121,11 @@ func ListDeadLetters(ctx context.Context, cfg config.Config, log *slog.Logger, o
 	if err := w.Flush(); err != nil {
 		return fmt.Errorf("print the list: %w", err)
 	}
-	_, err = fmt.Fprintf(o.Out, "\n%d of %d\n", len(list.Items), list.Total)
+	about := ""
+	if list.Estimated {
+		about = "about "
+	}
+	_, err = fmt.Fprintf(o.Out, "\n%d of %s%d\n", len(list.Items), about, list.Total)
 	return err
 }
 

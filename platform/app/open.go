@@ -49,6 +49,7 @@ func open(ctx context.Context, cfg config.Config, log *slog.Logger, alone bool) 
 	s := &stores{db: db}
 	err = db.CheckSchema(ctx)
 	if err == nil {
+		makePartitions(ctx, db, log)
 		err = s.openRest(ctx, cfg, log, alone)
 	}
 	if err != nil {
@@ -56,6 +57,18 @@ func open(ctx context.Context, cfg config.Config, log *slog.Logger, alone bool) 
 		return nil, err
 	}
 	return s, nil
+}
+
+// makePartitions has them there before the first webhook comes, also when nothing ran for
+// long. Where it cannot, those that are there may do, and retention tries again.
+func makePartitions(ctx context.Context, db *database.DB, log *slog.Logger) {
+	made, err := db.MakePartitions(ctx)
+	if err != nil {
+		log.ErrorContext(ctx, "making partitions failed", "error", err)
+	}
+	if len(made) > 0 {
+		log.InfoContext(ctx, "made partitions", "partitions", made)
+	}
 }
 
 func (s *stores) openRest(ctx context.Context, cfg config.Config, log *slog.Logger, alone bool) (err error) {

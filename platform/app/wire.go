@@ -16,6 +16,7 @@ import (
 	"integration-gateway/modules/delivery"
 	"integration-gateway/modules/ingestion"
 	"integration-gateway/modules/replay"
+	"integration-gateway/modules/retention"
 	"integration-gateway/platform/clock"
 	"integration-gateway/platform/config"
 	"integration-gateway/platform/contract"
@@ -35,6 +36,7 @@ type system struct {
 	ingestion *ingestion.Module
 	delivery  *delivery.Module
 	replay    *replay.Module
+	retention *retention.Module
 	sealer    sealer
 	queue     string // the process queue's name at the broker
 }
@@ -79,6 +81,8 @@ func wire(cfg config.Config, s *stores, log *slog.Logger) (*system, error) {
 	})
 	requests := replay.New(replay.Deps{DB: s.db, Events: sources, Scheduler: deliveries, Audit: trail})
 	events.Events, replays.Replays, replays.Replayer = sources, requests, requests
+	keeper := retention.New(retention.Config{Events: cfg.Retention.Events, Audit: cfg.Retention.Audit},
+		retention.Deps{DB: s.db, Log: log, Now: clock.System, Audit: trail})
 
 	keys := access.New(access.Config{}, access.Deps{DB: s.db, Log: log, Now: clock.System, Audit: trail, Sources: sources})
 	server, manager := listeners(cfg, httpapi.Deps{Log: log, Now: clock.System, Keys: keys, AuthFailed: func(reason, _ string) {
@@ -98,7 +102,7 @@ func wire(cfg config.Config, s *stores, log *slog.Logger) (*system, error) {
 	if cfg.Env != config.Production {
 		newSink().Routes(routes)
 	}
-	return &system{s, server, manager, out, trail, keys, sources, deliveries, requests, sealer, cfg.RabbitMQ.Process}, nil
+	return &system{s, server, manager, out, trail, keys, sources, deliveries, requests, keeper, sealer, cfg.RabbitMQ.Process}, nil
 }
 
 // listeners makes the public listener and that of the management API, which are one and

@@ -48,6 +48,9 @@ func fit(c *Config) {
 	if ours("RETRY_MAX_DELAY_MS", c.Delivery.RetryCap, defaultRetryCap) {
 		c.Delivery.RetryCap = max(c.Delivery.RetryCap, c.Delivery.RetryBase)
 	}
+	if ours("RETENTION_EVENTS", c.Retention.Events, defaultEvents) {
+		c.Retention.Events = max(c.Retention.Events, c.Webhook.IdempotencyTTL)
+	}
 }
 
 // check finds what is wrong between settings, and what the role needs.
@@ -127,6 +130,10 @@ func checkAcross(c Config, m *Mistakes) {
 	if c.Delivery.RetryCap > 0 && c.Delivery.RetryCap < c.Delivery.RetryBase {
 		m.add("RETRY_MAX_DELAY_MS", fmt.Sprintf("%s is less than RETRY_BASE_DELAY_MS (%s)", c.Delivery.RetryCap, c.Delivery.RetryBase),
 			"make the longest delay at least as long as the first")
+	}
+	if c.Retention.Events > 0 && c.Retention.Events < c.Webhook.IdempotencyTTL {
+		m.add("RETENTION_EVENTS", fmt.Sprintf("%s is less than IDEMPOTENCY_TTL_SECONDS (%s), for which repeats are known", c.Retention.Events, c.Webhook.IdempotencyTTL),
+			"keep events at least as long: their idempotency keys go with them")
 	}
 	named := map[string]string{}
 	for _, q := range []struct{ variable, name string }{

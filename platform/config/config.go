@@ -36,14 +36,15 @@ const (
 
 // Config is everything the program is told, checked.
 type Config struct {
-	Env      Env
-	HTTP     HTTP
-	Log      Log
-	Database Database
-	RedisURL secret.Value // empty: no fast path
-	RabbitMQ RabbitMQ
-	Webhook  Webhook
-	Delivery Delivery
+	Env       Env
+	HTTP      HTTP
+	Log       Log
+	Database  Database
+	RedisURL  secret.Value // empty: no fast path
+	RabbitMQ  RabbitMQ
+	Webhook   Webhook
+	Delivery  Delivery
+	Retention Retention
 
 	ManagementKey      secret.Value
 	ManagementFailures int // requests without a valid credential per client address and minute; 0 turns it off
@@ -120,6 +121,12 @@ type Delivery struct {
 	BreakerVolume  int // attempts within a minute
 	BreakerPercent int // of them failed
 	BreakerProbe   time.Duration
+}
+
+// Retention is how long records are kept; 0 keeps them for ever.
+type Retention struct {
+	Events time.Duration // with all that belongs to them, idempotency keys included
+	Audit  time.Duration
 }
 
 // DemoKey is the management key of `gateway dev`, refused in production.

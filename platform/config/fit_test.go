@@ -33,3 +33,25 @@ func TestOurDefaultsFitTheDescribedSettings(t *testing.T) {
 	_, err := Load(Options{Role: Serve})
 	require.ErrorContains(t, err, "PROCESSING_LOCK_TTL_SECONDS: 15s does not outlive", "what somebody set is theirs")
 }
+
+func TestRecordsAreKept(t *testing.T) {
+	for _, c := range []struct {
+		sentence      string
+		env           map[string]string
+		events, audit time.Duration
+	}{
+		{"for a quarter of a year and for 400 days", nil, 90 * day, 400 * day},
+		{"as long as repeats are known, where that is longer", map[string]string{"IDEMPOTENCY_TTL_SECONDS": "31536000"}, 365 * day, 400 * day},
+		{"for hours", map[string]string{"RETENTION_EVENTS": "24h", "RETENTION_AUDIT": "1h"}, day, time.Hour},
+		{"for a hundred years", map[string]string{"RETENTION_EVENTS": "36500d"}, 36500 * day, 400 * day},
+		{"for ever, with 0", map[string]string{"RETENTION_EVENTS": "0", "RETENTION_AUDIT": "0"}, 0, 0},
+		{"for ever, with nothing", map[string]string{"RETENTION_EVENTS": "", "RETENTION_AUDIT": ""}, 0, 0},
+	} {
+		t.Run(c.sentence, func(t *testing.T) {
+			setup(t, enough, c.env)
+			cfg, err := Load(Options{Role: Serve})
+			require.NoError(t, err)
+			require.Equal(t, Retention{Events: c.events, Audit: c.audit}, cfg.Retention)
+		})
+	}
+}

@@ -49,6 +49,25 @@ func duration(into *time.Duration, unit time.Duration, low, high int64) func(str
 	}
 }
 
+const day = 24 * time.Hour
+
+// age reads days or hours, such as 90d or 36h; "" and 0 mean for ever.
+func age(into *time.Duration) func(string) error {
+	return func(text string) error {
+		*into = 0
+		if text == "" || text == "0" {
+			return nil
+		}
+		digits, unit := text[:len(text)-1], map[byte]time.Duration{'d': day, 'h': time.Hour}[text[len(text)-1]]
+		n, err := strconv.ParseInt(digits, 10, 64)
+		if most := 36_500 * day; err != nil || unit == 0 || n < 1 || n > int64(most/unit) {
+			return wrong(fmt.Sprintf("%q is no age", text), "write days or hours such as 90d or 36h, at most 36500d; 0 keeps records for ever")
+		}
+		*into = time.Duration(n) * unit
+		return nil
+	}
+}
+
 func oneOf(into *string, allowed ...string) func(string) error {
 	return func(text string) error {
 		if !slices.Contains(allowed, text) {

@@ -19,6 +19,9 @@ type setting struct {
 const (
 	defaultTimeout  = 15 * time.Second
 	defaultRetryCap = 30 * time.Minute
+	// A quarter of a year, so that "what happened to event X" is answered months later
+	// while the disk that events take has an end.
+	defaultEvents = 90 * day
 )
 
 // settings is every variable there is, its default, and where it goes in c.
@@ -62,6 +65,9 @@ func storeSettings(c *Config) []setting {
 		{name: "RABBITMQ_REPLAY_QUEUE", fallback: "ig.events.replay", read: queueName(&c.RabbitMQ.Replay)},
 		{name: "RABBITMQ_DEAD_QUEUE", fallback: "ig.events.dead", read: queueName(&c.RabbitMQ.Dead)},
 		{name: "RABBITMQ_QUEUE_TYPE", fallback: "classic", read: oneOf(&c.RabbitMQ.QueueType, "classic", "quorum")},
+		{name: "RETENTION_EVENTS", fallback: "90d", blank: true, read: age(&c.Retention.Events)},
+		// The trail outlives what it tells of: a year and a month, for whoever compares years.
+		{name: "RETENTION_AUDIT", fallback: "400d", blank: true, read: age(&c.Retention.Audit)},
 	}
 }
 

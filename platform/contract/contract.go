@@ -182,6 +182,7 @@ const (
 	EntityDestination     = "destination"
 	EntityDeadLetter      = "dead_letter"
 	EntityManagement      = "management_api"
+	EntityRecords         = "records"
 )
 
 // Attempt is one outbound attempt, as it is stored and shown.

@@ -1,6 +1,7 @@
 package database
 
 import (
+	"context"
 	"errors"
 	"strings"
 )
@@ -19,6 +20,7 @@ type Dialect struct {
 	relation func(r *Rows, query string, args []any) (body, numbered string, all []any, fixed bool)
 	parts    func(r *Rows) []*Rows // what one statement each inserts; none of an empty r
 	classify func(error) error
+	estimate func(ctx context.Context, db *DB, from string, f *Filter) (int, error) // of the rows that f means
 	// isConflict reports that a transaction lost against another and may be
 	// begun anew; isUnique that a unique constraint refused a row.
 	isConflict, isUnique func(error) bool

@@ -70,19 +70,24 @@ type Listing[T any] struct {
 	Sort    string // the column to sort by; ID when the order is the rows' own
 	Desc    bool
 	Key     func(T) Position // a row's place; nil where the list has no cursors
+
+	CountFrom string // the tables that the number of rows and the filter need; From when ""
+	CountAll  bool   // of a list whose total is asked for itself: however many there are
 }
 
 // List is one page, and what is said about the whole.
 type List[T any] struct {
-	Items []T // never nil
-	Total int
-	Next  *Position // nil on the last page
+	Items     []T // never nil
+	Total     int
+	Estimated bool      // Total is an estimate: there are more than CountedAtMost
+	Next      *Position // nil on the last page
 }
 
 // ReadList reads one page of a list.
 func ReadList[T any](ctx context.Context, db *DB, l Listing[T], f *Filter, p Page) (List[T], error) {
 	list := List[T]{Items: []T{}}
-	if err := db.Get(ctx, &list.Total, "SELECT count(*) FROM "+l.From+f.where(), f.args...); err != nil {
+	var err error
+	if list.Total, list.Estimated, err = l.count(ctx, db, f); err != nil {
 		return list, fmt.Errorf("count: %w", err)
 	}
 	paged := Filter{conditions: append([]string{}, f.conditions...), args: append([]any{}, f.args...)}

@@ -18,10 +18,14 @@ import (
 	"integration-gateway/migrations"
 )
 
-// MigrateUp brings the schema to this binary's version. Several processes may
-// call it at once: one migrates, the others wait.
+// MigrateUp brings the schema to this binary's version, and makes partitions ahead.
+// Several processes may call it at once: one migrates, the others wait.
 func (db *DB) MigrateUp() error {
-	return db.migrate(func(m *migrate.Migrate) error { return m.Up() })
+	if err := db.migrate(func(m *migrate.Migrate) error { return m.Up() }); err != nil {
+		return err
+	}
+	_, err := db.MakePartitions(context.Background())
+	return err
 }
 
 // MigrateDown undoes so many migrations; 0 undoes all.

@@ -30,6 +30,7 @@ var postgres = Dialect{
 	relation:   unnest,
 	parts:      whole,
 	classify:   classifyPostgres,
+	estimate:   estimatePostgres,
 	isConflict: func(err error) bool { return hasCode(err, "40001", "40P01") },
 	isUnique:   func(err error) bool { return hasCode(err, "23505") },
 }
@@ -138,6 +139,10 @@ func classifyPostgres(err error) error {
 		}
 		// A lock timeout, an idle timeout, a standby, and a database that takes no connections.
 		if hasCode(err, "55P03", "25P03", "25006", "55000") {
+			return unavailable(err)
+		}
+		// A check that no constraint makes is that of the partitions: one is missing.
+		if hasCode(err, "23514") && e.Constraint == "" {
 			return unavailable(err)
 		}
 		return err

@@ -31,6 +31,7 @@ var sqliteDialect = Dialect{
 	relation:   valuesList,
 	parts:      powersOfTwo,
 	classify:   classifySQLite,
+	estimate:   estimateSQLite,
 	isConflict: func(err error) bool { return hasResult(err, sqlite3.SQLITE_BUSY) },
 	isUnique: func(err error) bool {
 		e, ok := asError[*sqlite.Error](err)

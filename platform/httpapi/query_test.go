@@ -131,7 +131,7 @@ func TestPaging(t *testing.T) {
 		a := h.do(t, get("/api/v1/list?page=2"))
 		require.Equal(t, `["A","B"]`, string(a.body.Data))
 		require.NoError(t, json.Unmarshal(a.body.Meta, &meta))
-		require.JSONEq(t, fmt.Sprintf(`{"page":2,"pageSize":20,"total":45,"totalPages":3,"nextCursor":%q}`, meta.NextCursor), string(a.body.Meta))
+		require.JSONEq(t, fmt.Sprintf(`{"page":2,"pageSize":20,"total":45,"totalIsEstimate":false,"totalPages":3,"nextCursor":%q}`, meta.NextCursor), string(a.body.Meta))
 		require.NotEmpty(t, meta.NextCursor)
 	})
 	next := "cursor=" + url.QueryEscape(meta.NextCursor)
@@ -147,7 +147,7 @@ func TestPaging(t *testing.T) {
 	})
 	t.Run("without cursors it is null, never left out", func(t *testing.T) {
 		a := h.do(t, get("/api/v1/list?sortBy=status"))
-		require.JSONEq(t, `{"page":1,"pageSize":20,"total":45,"totalPages":3,"nextCursor":null}`, string(a.body.Meta))
+		require.JSONEq(t, `{"page":1,"pageSize":20,"total":45,"totalIsEstimate":false,"totalPages":3,"nextCursor":null}`, string(a.body.Meta))
 	})
 }
 

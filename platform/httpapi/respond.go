@@ -20,13 +20,15 @@ type Whole struct {
 }
 
 // Meta describes a page of a list. Page is null when the list was read by cursor, and
-// NextCursor on the last page and where the order has no cursors.
+// NextCursor on the last page and where the order has no cursors. A total beyond
+// database.CountedAtMost is an estimate.
 type Meta struct {
-	Page       *int    `json:"page"`
-	PageSize   int     `json:"pageSize"`
-	Total      int     `json:"total"`
-	TotalPages int     `json:"totalPages"`
-	NextCursor *string `json:"nextCursor"`
+	Page            *int    `json:"page"`
+	PageSize        int     `json:"pageSize"`
+	Total           int     `json:"total"`
+	TotalIsEstimate bool    `json:"totalIsEstimate"`
+	TotalPages      int     `json:"totalPages"`
+	NextCursor      *string `json:"nextCursor"`
 }
 
 // Data answers status with data.
@@ -50,7 +52,7 @@ func Paged[T, V any](c echo.Context, p Paging, list database.List[T], view func(
 		views[i] = view(item)
 	}
 	pages := (list.Total + p.Size - 1) / p.Size
-	meta := Meta{PageSize: p.Size, Total: list.Total, TotalPages: pages}
+	meta := Meta{PageSize: p.Size, Total: list.Total, TotalIsEstimate: list.Estimated, TotalPages: pages}
 	if p.After == nil {
 		meta.Page = &p.Number
 	}

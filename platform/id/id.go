@@ -40,3 +40,13 @@ func Valid(s string) bool {
 	_, err := uuid.Parse(s)
 	return err == nil
 }
+
+// Floor is the least identifier of a record that was made at t or later, to the
+// millisecond: a bound, not a record's own.
+func Floor(t time.Time) string {
+	var u uuid.UUID
+	var millis [8]byte
+	binary.BigEndian.PutUint64(millis[:], uint64(max(t.UnixMilli(), 0))) //nolint:gosec // not negative
+	copy(u[:6], millis[2:])
+	return u.String()
+}

@@ -1,0 +1,48 @@
+package retention
+
+import (
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"integration-gateway/platform/clock"
+	"integration-gateway/platform/database"
+	"integration-gateway/platform/testkit"
+)
+
+func TestTheReportSaysWhatGoesNext(t *testing.T) {
+	testkit.EachStore(t, func(t *testing.T, db *database.DB) {
+		r := setup(t, db, Config{Events: 36 * time.Hour})
+		r.event(clock.System(), "processed", "succeeded")
+		r.exec(`ANALYZE`)
+		report, err := r.m.Report(t.Context())
+		require.NoError(t, err)
+		require.Equal(t, db.Dialect.Name, report.Database)
+		require.Len(t, report.Tables, len(ofEvents)+1)
+		for _, table := range report.Tables {
+			if table.Name == auditTable {
+				require.Equal(t, ForEver, table.Retention)
+			} else {
+				require.Equal(t, "36h", table.Retention)
+				require.NotNil(t, table.Rows, table.Name)
+				require.EqualValues(t, 1, *table.Rows, table.Name)
+			}
+			require.Positive(t, table.Bytes, table.Name)
+			for _, p := range table.Partitions {
+				goes := p.From != nil && table.Name != auditTable
+				require.Equal(t, goes, p.DropsAt != nil, p.Name)
+				if goes {
+					require.Equal(t, p.To.Add(36*time.Hour), p.DropsAt.Time)
+				}
+			}
+		}
+		require.Equal(t, db.Dialect.Name == "postgres", len(report.Tables[0].Partitions) > 0)
+	})
+}
+
+func TestARetentionIsWrittenAsSettingsHaveIt(t *testing.T) {
+	for text, d := range map[string]time.Duration{ForEver: 0, "1h": time.Hour, "1d": day, "25h": 25 * time.Hour, "400d": 400 * day} {
+		require.Equal(t, text, forever(d))
+	}
+}
