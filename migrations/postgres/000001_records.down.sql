@@ -1,3 +1,4 @@
+DROP TABLE audit_seals;
 DROP TABLE audit_entries;
 DROP TABLE dead_letters;
 DROP TABLE replay_requests;

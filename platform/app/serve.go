@@ -76,7 +76,7 @@ func (g *system) sending() part { return part{"egress", closing(g.out.Close)} }
 // behind is what runs in every process, in the order in which it stops.
 func (g *system) behind() []stage {
 	return []stage{
-		{{"ingestion", g.ingestion.Run}},
+		{{"ingestion", g.ingestion.Run}, {"audit seals", g.audit.Seal}},
 		{{"relay", g.delivery.Relay}},
 		{{"audit", g.audit.Run}},
 	}

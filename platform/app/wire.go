@@ -63,7 +63,11 @@ func wire(cfg config.Config, s *stores, log *slog.Logger) (*system, error) {
 		return nil, err
 	}
 	out := egress.New(egress.Config{Allow: cfg.EgressAllow, Timeout: maxAttempt})
-	trail := audit.New(audit.Config{}, audit.Deps{DB: s.db, Log: log, Now: clock.System})
+	keys, err := sealKeys(cfg.SecretsKey)
+	if err != nil {
+		return nil, err
+	}
+	trail := audit.New(audit.Config{SealKeys: keys}, audit.Deps{DB: s.db, Log: log, Now: clock.System})
 
 	events, replays := &eventsLater{}, &replaysLater{}
 	deliveries := delivery.New(deliveryConfig(cfg), delivery.Deps{
