@@ -142,6 +142,7 @@ func ingestionConfig(cfg config.Config) ingestion.Config {
 	return ingestion.Config{
 		MaxSourceBodyBytes: config.MaxSourceBodyBytes,
 		RefusedSecrets:     known,
+		OwnSecrets:         []secret.Value{cfg.ManagementKey, cfg.SecretsKey},
 		Quarantine: ingestion.Quarantine{Retention: cfg.Webhook.QuarantineTime, PerSource: cfg.Webhook.QuarantineRequests,
 			BytesPerSource: cfg.Webhook.QuarantineBytes},
 		MaxBodyBytes:          cfg.Webhook.MaxBodyBytes,
