@@ -291,3 +291,22 @@ CREATE INDEX audit_entries_entity ON audit_entries (entity_id, id);
 -- Of the actions that every event leaves, the newest are never far; the others are rare.
 CREATE INDEX audit_entries_rare ON audit_entries (action, id)
     WHERE action NOT IN ('webhook.received', 'event.normalized', 'event.queued', 'event.processed');
+
+-- Seals of audit_entries, behind the commit: leaves holds, for each entry in the order of their ids, its id
+-- (16 bytes) and its digest (32). swept_seq: the seals up to this one were looked at again for late entries.
+CREATE TABLE audit_seals (
+    seq           bigint      NOT NULL PRIMARY KEY,
+    first_id      uuid        NOT NULL,
+    last_id       uuid        NOT NULL,
+    count         bigint      NOT NULL,
+    late          boolean     NOT NULL,
+    leaves        bytea       NOT NULL,
+    sealed_by     text        NOT NULL,
+    swept_seq     bigint      NOT NULL,
+    previous_hash text        NOT NULL,
+    hash          text        NOT NULL,
+    sealed_at     timestamptz NOT NULL
+);
+
+CREATE INDEX audit_seals_last ON audit_seals (last_id) WHERE NOT late;
+CREATE INDEX audit_seals_late ON audit_seals (seq) WHERE late;

@@ -1,3 +1,4 @@
+DROP TABLE audit_seals;
 DROP TABLE audit_entries;
 DROP TABLE api_keys;
 DROP TABLE dead_letters;

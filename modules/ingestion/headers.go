@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 
+	"integration-gateway/modules/ingestion/provider"
 	"integration-gateway/platform/secret"
 )
 
@@ -66,14 +67,13 @@ func carriesCredential(name string, src *source) bool {
 }
 
 func holdsSecret(value string, src *source) bool {
-	if src.spec.Public {
-		return false
+	if slices.ContainsFunc(src.own, func(own secret.Value) bool { return holds(value, own) }) {
+		return true
 	}
-	for _, s := range src.secrets {
-		text := s.Value.Reveal()
-		if text != "" && value == text || len(text) >= shortestSecret && strings.Contains(value, text) {
-			return true
-		}
-	}
-	return false
+	return !src.spec.Public && slices.ContainsFunc(src.secrets, func(s provider.Secret) bool { return holds(value, s.Value) })
+}
+
+func holds(value string, s secret.Value) bool {
+	text := s.Reveal()
+	return text != "" && value == text || len(text) >= shortestSecret && strings.Contains(value, text)
 }

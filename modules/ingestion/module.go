@@ -33,6 +33,7 @@ type Config struct {
 
 	MaxSourceBodyBytes int64          // what a source may set as its own
 	RefusedSecrets     []secret.Value // secrets that no integration may be given: those that everybody knows
+	OwnSecrets         []secret.Value // the gateway's own: headers that hold one are stored without it
 	FlushEvery         time.Duration  // how often what is kept in memory is written; default 2 s
 	Quarantine         Quarantine
 }

@@ -12,6 +12,7 @@ import (
 	"integration-gateway/modules/ingestion/provider"
 	"integration-gateway/platform/clock"
 	"integration-gateway/platform/fault"
+	"integration-gateway/platform/secret"
 )
 
 const (
@@ -29,6 +30,7 @@ type source struct {
 	name          string
 	spec          provider.Spec
 	secrets       []provider.Secret // the active ones
+	own           []secret.Value    // the gateway's, which are not stored either
 	expiries      []time.Time       // of secrets, in their order; zero for never
 	expiring      bool              // some secret has an expiry
 	rateLimit     *int

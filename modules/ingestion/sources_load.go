@@ -52,7 +52,7 @@ func (m *Module) loadSource(ctx context.Context, name string) (*source, error) {
 	if err := m.d.DB.Select(ctx, &secrets, selectSecretsSQL, row.ID); err != nil {
 		return nil, err
 	}
-	src := &source{integrationID: row.ID, name: row.Source, rateLimit: row.RateLimit, maxBodyBytes: row.MaxBodyBytes}
+	src := &source{integrationID: row.ID, name: row.Source, own: m.cfg.OwnSecrets, rateLimit: row.RateLimit, maxBodyBytes: row.MaxBodyBytes}
 	if err := src.configure(m.d.Providers, row); err != nil {
 		src.broken = fmt.Errorf("the integration %s: %w", row.ID, err)
 	} else if err := src.unseal(m.d.Sealer, secrets); err != nil {

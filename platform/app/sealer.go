@@ -13,6 +13,7 @@ import (
 	"fmt"
 	"strings"
 
+	"integration-gateway/modules/audit"
 	"integration-gateway/platform/fault"
 	"integration-gateway/platform/secret"
 )
@@ -91,6 +92,20 @@ func (s sealer) Digest(text string) string {
 	mac := hmac.New(sha256.New, s.hash)
 	_, _ = mac.Write([]byte(text))
 	return hex.EncodeToString(mac.Sum(nil))
+}
+
+// sealKeys are the keys of the audit trail's seals: one that is derived from SECRETS_KEY,
+// and known by the first bytes of its own digest; none without it.
+func sealKeys(key secret.Value) ([]audit.SealKey, error) {
+	if key.Empty() {
+		return nil, nil
+	}
+	derived, err := hkdf.Key(sha256.New, []byte(key.Reveal()), nil, "integration-gateway audit v1", 32)
+	if err != nil {
+		return nil, fmt.Errorf("derive the key for the audit trail: %w", err)
+	}
+	digest := sha256.Sum256(derived)
+	return []audit.SealKey{{ID: hex.EncodeToString(digest[:4]), Key: derived}}, nil
 }
 
 // newKey makes a key for a sealer.

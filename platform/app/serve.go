@@ -100,7 +100,7 @@ func (g *system) drain() {
 // behind is what runs in every process, in the order in which it stops.
 func (g *system) behind() []stage {
 	return []stage{
-		{{"ingestion", g.ingestion.Run}, {"keys", g.access.Run}, {"retention", g.retention.Run}},
+		{{"ingestion", g.ingestion.Run}, {"keys", g.access.Run}, {"retention", g.retention.Run}, {"audit seals", g.audit.Seal}},
 		{{"relay", g.delivery.Relay}},
 		{{"audit", g.audit.Run}},
 	}

@@ -68,7 +68,11 @@ func wire(cfg config.Config, s *stores, log *slog.Logger) (*system, error) {
 		return nil, err
 	}
 	out := egress.New(egress.Config{Allow: cfg.EgressAllow, Timeout: maxAttempt})
-	trail := audit.New(audit.Config{}, audit.Deps{DB: s.db, Log: log, Now: clock.System})
+	seals, err := sealKeys(cfg.SecretsKey)
+	if err != nil {
+		return nil, err
+	}
+	trail := audit.New(audit.Config{SealKeys: seals}, audit.Deps{DB: s.db, Log: log, Now: clock.System})
 
 	events, replays := &eventsLater{}, &replaysLater{}
 	deliveries := delivery.New(deliveryConfig(cfg, s.tool), delivery.Deps{
@@ -168,6 +172,7 @@ func ingestionConfig(cfg config.Config) ingestion.Config {
 	return ingestion.Config{
 		MaxSourceBodyBytes: config.MaxSourceBodyBytes,
 		RefusedSecrets:     known,
+		OwnSecrets:         []secret.Value{cfg.ManagementKey, cfg.SecretsKey},
 		Quarantine: ingestion.Quarantine{Retention: cfg.Webhook.QuarantineTime, PerSource: cfg.Webhook.QuarantineRequests,
 			BytesPerSource: cfg.Webhook.QuarantineBytes},
 		MaxBodyBytes:          cfg.Webhook.MaxBodyBytes,

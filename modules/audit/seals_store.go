@@ -1,0 +1,129 @@
+package audit
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+
+	"integration-gateway/platform/database"
+)
+
+const beforeAll = "00000000-0000-0000-0000-000000000000"
+
+const sealColumns = "seq, first_id, last_id, count, late, leaves, sealed_by, swept_seq, previous_hash, hash, sealed_at"
+
+const selectNewestSealSQL = `
+SELECT ` + sealColumns + ` FROM audit_seals ORDER BY seq DESC LIMIT 1`
+
+// newestSeal is the zero seal where there is none.
+func newestSeal(ctx context.Context, db *database.DB) (s seal, err error) {
+	err = db.Get(ctx, &s, selectNewestSealSQL)
+	if err != nil && !errors.Is(err, sql.ErrNoRows) {
+		return s, fmt.Errorf("read the newest seal: %w", err)
+	}
+	return s, nil
+}
+
+const selectFrontierSQL = `
+SELECT last_id FROM audit_seals WHERE NOT late AND last_id < $1 ORDER BY last_id DESC LIMIT 1`
+
+const afterAll = "ffffffff-ffff-ffff-ffff-ffffffffffff"
+
+// frontier is the last id before one that is sealed in its place.
+func frontier(ctx context.Context, db *database.DB, before string) (last string, err error) {
+	err = db.Get(ctx, &last, selectFrontierSQL, before)
+	if errors.Is(err, sql.ErrNoRows) {
+		return beforeAll, nil
+	}
+	if err != nil {
+		return "", fmt.Errorf("read how far the trail is sealed: %w", err)
+	}
+	return last, nil
+}
+
+const selectSealsSQL = `
+SELECT ` + sealColumns + ` FROM audit_seals WHERE seq > $1 AND seq <= $2 ORDER BY seq LIMIT $3`
+
+func readSeals(ctx context.Context, db *database.DB, after, upTo int64, limit int) (seals []seal, err error) {
+	if err = db.Select(ctx, &seals, selectSealsSQL, after, upTo, limit); err != nil {
+		return nil, fmt.Errorf("read seals: %w", err)
+	}
+	return seals, nil
+}
+
+const selectLateSQL = `
+SELECT ` + sealColumns + ` FROM audit_seals WHERE late AND last_id > $1 AND first_id <= $2 ORDER BY seq`
+
+// lateIDs are the ids after one and up to another that late seals hold, with the seals' numbers.
+func lateIDs(ctx context.Context, db *database.DB, after, upTo string) (map[string]int64, error) {
+	var seals []seal
+	if err := db.Select(ctx, &seals, selectLateSQL, after, upTo); err != nil {
+		return nil, fmt.Errorf("read late seals: %w", err)
+	}
+	ids := map[string]int64{}
+	for _, s := range seals {
+		for _, l := range unpackLeaves(s.Leaves) {
+			ids[l.id] = s.Seq
+		}
+	}
+	return ids, nil
+}
+
+const selectEntriesAfterSQL = `
+SELECT id, entity_type, entity_id, action, actor, details, created_at
+FROM   audit_entries WHERE id > $1 AND id <= $2 ORDER BY id LIMIT $3`
+
+func entriesAfter(ctx context.Context, db *database.DB, after, upTo string, limit int) (entries []entry, err error) {
+	if err = db.Select(ctx, &entries, selectEntriesAfterSQL, after, upTo, limit); err != nil {
+		return nil, fmt.Errorf("read audit entries: %w", err)
+	}
+	return entries, nil
+}
+
+const selectEntriesByIDSQL = `
+SELECT e.id, e.entity_type, e.entity_id, e.action, e.actor, e.details, e.created_at
+FROM   v JOIN audit_entries e ON e.id = v.id ORDER BY e.id`
+
+func entriesByID(ctx context.Context, db *database.DB, ids []string) (entries []entry, err error) {
+	if err = db.SelectRows(ctx, &entries, database.IDs(ids), selectEntriesByIDSQL); err != nil {
+		return nil, fmt.Errorf("read audit entries: %w", err)
+	}
+	return entries, nil
+}
+
+const selectEntryIDsSQL = `
+SELECT id FROM audit_entries WHERE id > $1 AND id <= $2 ORDER BY id`
+
+// idsNotIn are the ids of entries after one and up to another that are none of known.
+func idsNotIn(ctx context.Context, db *database.DB, after, upTo string, known ...map[string]int64) ([]string, error) {
+	var ids, rest []string
+	if err := db.Select(ctx, &ids, selectEntryIDsSQL, after, upTo); err != nil {
+		return nil, fmt.Errorf("read ids of audit entries: %w", err)
+	}
+next:
+	for _, id := range ids {
+		for _, k := range known {
+			if _, ok := k[id]; ok {
+				continue next
+			}
+		}
+		rest = append(rest, id)
+	}
+	return rest, nil
+}
+
+// insertSeal reports whether the seal is the one that follows; another process may have
+// been faster.
+func insertSeal(ctx context.Context, db *database.DB, s seal) (bool, error) {
+	err := db.InTx(ctx, func(tx *database.Tx) error {
+		rows := database.NewRows("seq bigint", "first_id uuid", "last_id uuid", "count bigint", "late boolean", "leaves bytea",
+			"sealed_by text", "swept_seq bigint", "previous_hash text", "hash text", "sealed_at timestamptz")
+		rows.Add(s.Seq, s.FirstID, s.LastID, s.Count, s.Late, s.Leaves, s.KeyID, s.SweptSeq, s.Previous, s.Hash, s.SealedAt.Time)
+		return tx.Insert(ctx, "audit_seals", rows)
+	})
+	if db.Dialect.IsUnique(err) {
+		return false, nil
+	}
+	return err == nil, err
+}

@@ -1,0 +1,114 @@
+package app
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"strconv"
+	"strings"
+	"time"
+
+	"integration-gateway/modules/audit"
+	"integration-gateway/platform/config"
+)
+
+// AuditOptions are what `gateway audit` is told on the command line.
+type AuditOptions struct {
+	RetainedFrom time.Time
+	Anchor       string // "" or what AnchorOf reads
+	JSON         bool
+	Out          io.Writer
+}
+
+// AnchorOf reads a seal's number and hash, written as 17:9f86….
+func AnchorOf(text string) (seq int64, hash string, err error) {
+	if text == "" {
+		return 0, "", nil
+	}
+	number, hash, _ := strings.Cut(text, ":")
+	seq, err = strconv.ParseInt(number, 10, 64)
+	if err != nil || seq < 1 || len(hash) != 64 || strings.Trim(hash, "0123456789abcdef") != "" {
+		return 0, "", errors.New("must be a seal's number and hash, such as 17:9f86… with 64 hexadecimal digits")
+	}
+	return seq, hash, nil
+}
+
+// VerifyAudit holds the audit trail against its seals. Its error says that it is not what
+// was sealed, or could not be read.
+func VerifyAudit(ctx context.Context, cfg config.Config, log *slog.Logger, o AuditOptions) error {
+	asked := audit.ProofConfig{RetainedFrom: o.RetainedFrom}
+	var err error
+	if asked.AnchorSeq, asked.AnchorHash, err = AnchorOf(o.Anchor); err != nil {
+		return fmt.Errorf("the anchor %w", err)
+	}
+	g, err := openTool(ctx, cfg, log, false)
+	if err != nil {
+		return err
+	}
+	defer g.close(log)
+	proof, err := g.audit.Prove(ctx, asked)
+	if err != nil {
+		return err
+	}
+	if o.JSON {
+		encoder := json.NewEncoder(o.Out)
+		encoder.SetIndent("", "  ")
+		err = encoder.Encode(proof)
+	} else {
+		err = printProof(o.Out, proof)
+	}
+	if err != nil {
+		return fmt.Errorf("print the proof: %w", err)
+	}
+	if proof.Holds {
+		return nil
+	}
+	return fmt.Errorf("the audit trail does not hold: %s at seal %d", proof.Broken.Kind, proof.Broken.Seal)
+}
+
+func printProof(out io.Writer, p audit.Proof) error {
+	var text strings.Builder
+	if b := p.Broken; b != nil {
+		fmt.Fprintf(&text, "seal %d: %s", b.Seal, b.Kind)
+		if b.EntryID != "" {
+			fmt.Fprintf(&text, ", entry %s", b.EntryID)
+		}
+		fmt.Fprintf(&text, ": %s\n%d entries before it are as they were.\n", b.Detail, p.Entries)
+		_, err := io.WriteString(out, text.String())
+		return err
+	}
+	fmt.Fprintf(&text, "%d entries are as they were when they were sealed, in %d seals; %d are not sealed yet.\n", p.Entries, p.Seals, p.Waiting)
+	if p.Late > 0 {
+		fmt.Fprintf(&text, "%d of them came after their place had been sealed.\n", p.Late)
+	}
+	if p.Removed > 0 {
+		fmt.Fprintf(&text, "%d older ones were removed.\n", p.Removed)
+	}
+	if p.Unkeyed > 0 {
+		fmt.Fprintf(&text, "%d seals are made without SECRETS_KEY: whoever may write the database can make them anew.\n", p.Unkeyed)
+	}
+	if p.Seals > 0 {
+		fmt.Fprintf(&text, "Keep this elsewhere, for --anchor: %d:%s\n", p.Seals, p.Head)
+	}
+	_, err := io.WriteString(out, text.String())
+	return err
+}
+
+// ExportAudit writes the audit trail as JSON lines.
+func ExportAudit(ctx context.Context, cfg config.Config, log *slog.Logger, o AuditOptions) error {
+	g, err := openTool(ctx, cfg, log, false)
+	if err != nil {
+		return err
+	}
+	defer g.close(log)
+	out := bufio.NewWriterSize(o.Out, 1<<16)
+	n, err := g.audit.Export(ctx, out)
+	if err != nil {
+		return fmt.Errorf("after %d entries: %w", n, err)
+	}
+	return out.Flush()
+}

@@ -1,0 +1,196 @@
+package test
+
+import (
+	"bufio"
+	"database/sql"
+	"encoding/base64"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/url"
+	"os"
+	"regexp"
+	"strconv"
+	"strings"
+	"testing"
+
+	_ "github.com/lib/pq" // the owner's own way to the database
+	"github.com/stretchr/testify/require"
+
+	"integration-gateway/platform/id"
+	"integration-gateway/platform/testkit"
+)
+
+// grantsSQL are the statements of docs/security.md, for a role of the test's own.
+func grantsSQL(t *testing.T, role string) string {
+	text, err := os.ReadFile("../docs/security.md")
+	require.NoError(t, err)
+	block := regexp.MustCompile("(?s)```sql\n(CREATE ROLE gateway_app .*?)```").FindStringSubmatch(string(text))
+	require.Len(t, block, 2, "docs/security.md gives the grants")
+	return strings.ReplaceAll(strings.ReplaceAll(block[1], "gateway_app", role), "'…'", "'"+role+"'")
+}
+
+// asApplication makes the documented role in the installation's database and has every
+// process that is started from now on use it.
+func (g *gateway) asApplication() *sql.DB {
+	g.t.Helper()
+	role := "gateway_app_" + strings.ReplaceAll(id.New(), "-", "")
+	owner, err := sql.Open("postgres", g.database)
+	require.NoError(g.t, err)
+	_, err = owner.ExecContext(g.t.Context(), grantsSQL(g.t, role))
+	require.NoError(g.t, err)
+	u, err := url.Parse(g.database)
+	require.NoError(g.t, err)
+	u.User = url.UserPassword(role, role)
+	g.set("DATABASE_URL", u.String())
+	application, err := sql.Open("postgres", u.String())
+	require.NoError(g.t, err)
+	g.t.Cleanup(func() {
+		_ = application.Close()
+		_, err := owner.Exec("DROP OWNED BY " + role + "; DROP ROLE " + role) //nolint:noctx // the test's context has ended
+		require.NoError(g.t, err)
+		_ = owner.Close()
+	})
+	return application
+}
+
+func TestTheApplicationsRoleCannotChangeTheTrail(t *testing.T) {
+	t.Parallel()
+	g := onServers(t, journeySettings...)
+	application := g.asApplication()
+	g.serve()
+	j := journey{t: t, gateway: g, secretsKey: secretsKey, apart: true, deliverer: func() { g.work() }}
+	j.make()
+	for _, statement := range []string{
+		"UPDATE audit_entries SET actor = 'nobody'", "DELETE FROM audit_entries", "TRUNCATE audit_entries", "DROP TABLE audit_entries",
+		"UPDATE audit_seals SET hash = ''", "DELETE FROM audit_seals", "TRUNCATE audit_seals", "ALTER TABLE audit_seals DISABLE TRIGGER ALL",
+	} {
+		_, err := application.ExecContext(t.Context(), statement)
+		require.Error(t, err, statement)
+		require.Regexp(t, "permission denied|must be owner", err.Error(), statement)
+	}
+	_, err := application.ExecContext(t.Context(), `INSERT INTO audit_seals (seq, first_id, last_id, count, late, leaves, sealed_by, swept_seq,
+		previous_hash, hash, sealed_at) SELECT 1, id, id, 0, false, '', '', 0, '', '', now() FROM audit_entries LIMIT 1`)
+	require.NoError(t, err, "it may seal")
+	require.NotEmpty(t, g.run("audit", "export"), "and read")
+}
+
+// TestNoSecretIsFoundAnywhere makes secrets of every kind, has them used, and looks for
+// each in the database, in Redis, in the logs and in the answers.
+func TestNoSecretIsFoundAnywhere(t *testing.T) {
+	t.Parallel()
+	g := onServers(t, journeySettings...)
+	g.serve()
+	g.work()
+	secrets := map[string]string{
+		"a source's": "made-source-secret-71", "a later one": "made-second-secret-72", "a bearer token": "made-bearer-token-73",
+		"a header": "made-header-value-74", "seeded": acmeSecret, "the management key": managementKey, "SECRETS_KEY": secretsKey,
+	}
+	body, err := json.Marshal(map[string]any{"source": "made", "provider": "acme", "secrets": []string{secrets["a source's"]},
+		"destinations": []map[string]any{{"url": g.receiver.server.URL + "/made", "headers": map[string]string{"X-Made": secrets["a header"]},
+			"auth": map[string]string{"type": "bearer", "token": secrets["a bearer token"]}}}})
+	require.NoError(t, err)
+	made := g.manage(http.MethodPost, "/integrations", string(body))
+	g.manage(http.MethodPost, "/integrations/"+made.ID+"/secrets", `{"value":"`+secrets["a later one"]+`"}`)
+	r := g.send(http.StatusAccepted, "acme", order("evt_secret", "ord_secret"), "")
+	g.ends(r.EventID, "processed")
+	for _, key := range []string{secrets["a source's"], managementKey} {
+		res, _, err := g.ask(http.MethodPost, "/api/v1/webhooks/made", []byte(`{"eventId":"x"}`), map[string]string{"Content-Type": "application/json", "x-acme-signature": key, "Authorization": key,
+			"Cookie": key, "x-api-key": key, "x-anything": key})
+		require.NoError(t, err)
+		require.Equal(t, http.StatusUnauthorized, res.StatusCode, "a sender that shows the secret itself")
+	}
+	db := g.open()
+	eventually(t, func() bool { return g.total(db, "quarantine") == 2 }, "the refused requests are kept")
+	var anything []any
+	for _, path := range []string{"/integrations", "/events?pageSize=100", "/deliveries?pageSize=100", "/audit-entries?pageSize=100", "/quarantine"} {
+		g.get(path, &anything)
+	}
+
+	require.Len(t, made.SigningSecrets, 1)
+	answers := strings.Replace(g.said.String(), made.SigningSecrets[0].SigningSecret, "", 1) // it is shown this once
+	secrets["a signing secret"] = made.SigningSecrets[0].SigningSecret
+	places := map[string]string{"the database": g.dump(), "Redis": g.redis(), "the answers": answers}
+	require.Contains(t, places["the database"], "ord_secret", "the dump is one")
+	require.NotEmpty(t, places["Redis"])
+	require.Contains(t, answers, "evt_secret")
+	for _, p := range g.processes {
+		places["the log of gateway "+p.name] = p.said.String()
+	}
+	for kind, secret := range secrets {
+		for place, text := range places {
+			for _, form := range []string{secret, hex.EncodeToString([]byte(secret)), base64.StdEncoding.EncodeToString([]byte(secret))[:len(secret)]} {
+				require.False(t, strings.Contains(text, form), "%s holds %s", place, kind)
+			}
+		}
+	}
+}
+
+// madeIntegration is what the answer to a new integration says.
+type madeIntegration struct {
+	ID             string `json:"id"`
+	SigningSecrets []struct {
+		SigningSecret string `json:"signingSecret"`
+	} `json:"signingSecrets"`
+}
+
+func (g *gateway) manage(method, path, body string) (made madeIntegration) {
+	g.t.Helper()
+	res, e, err := g.ask(method, "/api/v1"+path, []byte(body), map[string]string{"x-internal-api-key": managementKey, "Content-Type": "application/json"})
+	require.NoError(g.t, err)
+	require.Equal(g.t, http.StatusCreated, res.StatusCode, e.Error.Message)
+	require.NoError(g.t, decode(e.Data, &made))
+	return made
+}
+
+// dump is every row of every table, bytes as text where they are.
+func (g *gateway) dump() string {
+	g.t.Helper()
+	db := g.open()
+	var tables, rows []string
+	require.NoError(g.t, db.Select(g.t.Context(), &tables, `SELECT tablename FROM pg_tables WHERE schemaname = 'public'`))
+	require.Greater(g.t, len(tables), 10)
+	for _, table := range tables {
+		var texts []string
+		require.NoError(g.t, db.Select(g.t.Context(), &texts, fmt.Sprintf(`SELECT t::text FROM %s t`, table)))
+		rows = append(rows, texts...)
+	}
+	var bodies []string
+	require.NoError(g.t, db.Select(g.t.Context(), &bodies, `SELECT encode(raw_body, 'escape') FROM webhook_events
+		UNION ALL SELECT encode(raw_body, 'escape') FROM quarantine UNION ALL SELECT encode(normalized_payload, 'escape') FROM normalized_events`))
+	return strings.Join(append(rows, bodies...), "\n")
+}
+
+// redisDump joins the keys and values of one installation, whatever their types.
+const redisDump = `local out = {} for _, k in ipairs(redis.call('KEYS', ARGV[1])) do local v = redis.pcall('GET', k) ` +
+	`if type(v) ~= 'string' then v = redis.call('DUMP', k) end out[#out+1] = k .. '=' .. v end return table.concat(out, '\n')`
+
+func (g *gateway) redis() string {
+	g.t.Helper()
+	var installation string
+	require.NoError(g.t, g.open().Get(g.t.Context(), &installation, `SELECT id FROM installation`))
+	u, err := url.Parse(testkit.Server(g.t, testkit.RedisVariable))
+	require.NoError(g.t, err)
+	conn, err := net.Dial("tcp", u.Host) //nolint:noctx // it ends with the test
+	require.NoError(g.t, err)
+	defer func() { _ = conn.Close() }()
+	args := []string{"EVAL", redisDump, "0", "*" + installation + "*"}
+	_, err = fmt.Fprintf(conn, "*%d\r\n", len(args))
+	require.NoError(g.t, err)
+	for _, arg := range args {
+		_, err = fmt.Fprintf(conn, "$%d\r\n%s\r\n", len(arg), arg)
+		require.NoError(g.t, err)
+	}
+	answer := bufio.NewReader(conn)
+	line, err := answer.ReadString('\n')
+	require.NoError(g.t, err)
+	size, err := strconv.Atoi(strings.TrimSpace(strings.TrimPrefix(line, "$")))
+	require.NoError(g.t, err, line)
+	text := make([]byte, size)
+	_, err = io.ReadFull(answer, text)
+	require.NoError(g.t, err)
+	return string(text)
+}
