@@ -3,6 +3,7 @@ package delivery
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"maps"
 	"slices"
 	"sync"
@@ -49,10 +50,14 @@ type destination struct {
 
 	filter    filter // of Filter, where there is one, as the next
 	transform transform
+
+	broken error // why what is sealed cannot be opened; then jobs wait, and no other destination is affected
 }
 
 // flows reports whether jobs may go there; otherwise they wait, parked.
-func (d destination) flows() bool { return d.open() && d.Breaker != breakerOpen }
+func (d destination) flows() bool {
+	return d.open() && d.Breaker != breakerOpen && d.broken == nil
+}
 
 // open reports whether the operator lets jobs go there.
 func (d destination) open() bool { return d.finishing() || d.IsActive && d.ArchivedAt == nil }
@@ -138,6 +143,7 @@ type directory struct {
 	now    clock.Now
 	sealer Sealer
 	lang   expression.Language
+	log    *slog.Logger
 
 	mu            sync.Mutex
 	readAt        time.Time
@@ -209,8 +215,9 @@ func (d *directory) refresh(ctx context.Context, known func() bool) error {
 	d.byID = make(map[string]destination, len(all))
 	d.byIntegration = make(map[string][]destination)
 	for _, dest := range all {
-		if err := dest.unseal(d.sealer, at); err != nil {
-			return err
+		dest.broken = dest.unseal(d.sealer, at)
+		if dest.broken != nil && before[dest.ID].broken == nil {
+			d.log.ErrorContext(ctx, "a destination's jobs wait: what is sealed of it cannot be opened", "destination_id", dest.ID, "error", dest.broken)
 		}
 		dest.compile(d.lang, before[dest.ID])
 		d.byID[dest.ID] = dest

@@ -18,7 +18,7 @@ func (m *Module) CheckDestination(c contract.DestinationConfig) error {
 // DestinationChanges names the fields that ChangeDestination with c would change, what is
 // write-only included. Errors are ChangeDestination's.
 func (m *Module) DestinationChanges(ctx context.Context, tx *database.Tx, integrationID, destinationID string, c contract.DestinationConfig) ([]string, error) {
-	before, err := m.locked(ctx, tx, integrationID, destinationID)
+	before, err := m.opened(ctx, tx, integrationID, destinationID)
 	if err != nil {
 		return nil, err
 	}

@@ -71,7 +71,21 @@ func (m *Module) locked(ctx context.Context, tx *database.Tx, integrationID, des
 	case err != nil:
 		return d, fmt.Errorf("read destination %s: %w", destinationID, err)
 	}
-	return d, d.unseal(m.directory.sealer, tx.Now)
+	return d, nil
+}
+
+// opened is locked with what is sealed of the destination; a conflict where that cannot be
+// opened.
+func (m *Module) opened(ctx context.Context, tx *database.Tx, integrationID, destinationID string) (destination, error) {
+	d, err := m.locked(ctx, tx, integrationID, destinationID)
+	if err != nil {
+		return d, err
+	}
+	if err := d.unseal(m.directory.sealer, tx.Now); err != nil {
+		return d, fault.Conflict.Wrap(err, "destination_broken",
+			"What is sealed of the destination %s cannot be opened with the keys that there are; give the old key back, or remove the destination and add it anew.", d.ID)
+	}
+	return d, nil
 }
 
 const updateDestinationSQL = `
@@ -85,7 +99,7 @@ WHERE  id = $1`
 // goes by the new values. Mistakes as with AddDestination; fault.NotFound when the
 // integration has no such destination.
 func (m *Module) ChangeDestination(ctx context.Context, tx *database.Tx, integrationID, destinationID string, c contract.DestinationConfig) error {
-	d, err := m.locked(ctx, tx, integrationID, destinationID)
+	d, err := m.opened(ctx, tx, integrationID, destinationID)
 	if err != nil {
 		return err
 	}
@@ -126,7 +140,7 @@ WHERE  id = $1`
 // RotateSigningSecret gives a destination a new signing secret, which is not shown again.
 // The one before signs beside it for a day; one from before that signs no more.
 func (m *Module) RotateSigningSecret(ctx context.Context, tx *database.Tx, integrationID, destinationID string) (string, error) {
-	d, err := m.locked(ctx, tx, integrationID, destinationID)
+	d, err := m.opened(ctx, tx, integrationID, destinationID)
 	if err != nil {
 		return "", err
 	}

@@ -142,7 +142,7 @@ func New(cfg Config, d Deps) *Module {
 	}
 	m := &Module{cfg: cfg, db: d.DB, log: d.Log.With("module", "delivery"), now: d.Now, broker: d.Broker,
 		cache: d.Cache, sender: d.Sender, events: d.Events, replays: d.Replays, replayer: d.Replayer, auditor: d.Auditor, random: d.Random}
-	m.directory = &directory{db: d.DB, now: d.Now, sealer: d.Sealer, lang: expression.New()}
+	m.directory = &directory{db: d.DB, now: d.Now, sealer: d.Sealer, lang: expression.New(), log: m.log}
 	m.publisher = newPublisher(m)
 	m.breakers = &breakers{seen: map[string]*window{}, policy: breakerPolicy{
 		volume: cfg.BreakerVolume, rate: cfg.BreakerRate, probe: cfg.BreakerProbe, reach: max(time.Minute, cfg.BreakerProbe)}}

@@ -126,7 +126,7 @@ func (m *Module) unpark(ctx context.Context) error {
 		switch {
 		case d.cancelled():
 			err = m.cancelParked(ctx, d)
-		case !d.open() || !active[d.IntegrationID] && !d.finishing():
+		case d.broken != nil || !d.open() || !active[d.IntegrationID] && !d.finishing():
 			continue
 		case d.Breaker != breakerClosed:
 			err = m.probe(ctx, d)

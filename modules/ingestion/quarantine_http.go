@@ -112,6 +112,9 @@ func (m *Module) postReleaseAll(c echo.Context) error {
 	if !validSource(body.Source) {
 		wrong = append(wrong, fault.Field{Field: "source", Message: "must name the source whose requests are released"})
 	}
+	if !printable(body.Reason) {
+		wrong = append(wrong, fault.Field{Field: "reason", Message: "must be one of the reasons that the quarantine shows, such as no_match"})
+	}
 	if limit < 1 || limit > maxReleases {
 		wrong = append(wrong, fault.Field{Field: "limit", Message: fmt.Sprintf("must be a whole number from 1 to %d", maxReleases)})
 	}

@@ -193,6 +193,7 @@ func TestReleaseOfASource(t *testing.T) {
 
 		requireFields(t, []string{"source: must name", "limit: from 1 to 1000"}, g.manage(http.MethodPost, "/quarantine/release", `{"limit":0}`).Error.Details)
 		requireFields(t, []string{"sorce: is not a field"}, g.manage(http.MethodPost, "/quarantine/release", `{"sorce":"acme"}`).Error.Details)
+		requireFields(t, []string{"reason: must be one of"}, g.manage(http.MethodPost, "/quarantine/release", `{"source":"acme","reason":"\u0000"}`).Error.Details)
 		for _, c := range []struct{ body, want string }{
 			{`{"source":"acme","limit":1}`, `{"matched":1,"released":1,"duplicates":0,"refused":{}}`},
 			{`{"source":"acme","reason":"outside_tolerance"}`, `{"matched":0,"released":0,"duplicates":0,"refused":{}}`},

@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode"
 	"unicode/utf8"
 
 	"github.com/labstack/echo/v4"
@@ -56,6 +57,10 @@ func Invalid(fields []fault.Field) error {
 	parts := make([]string, len(fields))
 	for i, f := range fields {
 		parts[i] = f.Field + " " + f.Message
+		if first, _ := utf8.DecodeRuneInString(f.Message); unicode.IsUpper(first) { // a sentence of its own
+			parts[i] = f.Field + ": " + f.Message
+		}
+		parts[i] = strings.TrimSuffix(parts[i], ".")
 	}
 	e := fault.Invalid.New("invalid_input", "%s.", strings.Join(parts, "; "))
 	e.Fields = fields

@@ -79,6 +79,9 @@ func (l Language) compile(text string, limit uint64) (cel.Program, cel.Kind, err
 	if len(text) > MaxBytes {
 		return nil, 0, fmt.Errorf("must have at most %d bytes", MaxBytes)
 	}
+	if strings.ContainsRune(text, 0) {
+		return nil, 0, errors.New(`must not hold the character NUL, which not every database can keep; write it as \u0000`)
+	}
 	ast, issues := l.env.Compile(text)
 	if issues != nil && issues.Err() != nil {
 		first := issues.Errors()[0]

@@ -248,3 +248,31 @@ func TestNamedProviders(t *testing.T) {
 	_, err = bad.Spec()
 	require.Equal(t, "providers.initech.signature.header", fault.As(err).Fields[0].Field)
 }
+
+// A path such as $..*..*..q took minutes for a body of some hundred kilobytes, while which
+// all other sources waited for the processor.
+func TestThePathsOfADefinitionAreNoneThatTakeLong(t *testing.T) {
+	configure := func(path string) (Spec, error) {
+		text, _ := json.Marshal(path)
+		return Builtin().Configure(genericName, define(t, `{"scheme":"token","signature":{"header":"T"},"event":{"type":"text:x","id":`+string(text)+`}}`))
+	}
+	for path, fine := range map[string]bool{
+		"$..id": true, "$.*.*.id": true, "$.a[1:3].id": true, "$.a[?@.k == 'x, $ and ..'].id": true, "$['a,b..','c']": false, "$['a,b..']..id": true,
+		"$..a..id": false, "$..*[?@.id].id": false, "$.a[?@..id].id": false, "$.a[?@ == $.b].id": false, "$.a[0,0].id": false, "$.a[?@[*,*]].id": false,
+	} {
+		_, err := configure(path)
+		require.Equal(t, fine, err == nil, "%s: %v", path, err)
+		if !fine {
+			require.Equal(t, "options.generic.event.id", fault.As(err).Fields[0].Field)
+		}
+	}
+
+	s, err := configure("$.a[*].k")
+	require.NoError(t, err)
+	body := []byte(`{"a":[` + strings.Repeat(`{"k":{}},`, 20_000) + `{"k":"it"}]}`)
+	began := time.Now()
+	events, err := s.Normalize(Request{Body: body})
+	require.NoError(t, err)
+	require.Equal(t, "it", *events[0].ID)
+	require.Less(t, time.Since(began), 10*time.Second, "it took ten minutes")
+}

@@ -106,21 +106,53 @@ func (r *reading) finder(field, place string, needed bool) finder {
 			r.wrong(field, "It is neither header:<name> nor text:<text> nor a JSON path: %s.", strings.TrimPrefix(err.Error(), "jsonpath: "))
 			break
 		}
+		if costly(path) {
+			r.wrong(field, "The JSON path may ask for more than its worth: it may have one selector in each step, and either one .. or filters without .. and $.")
+			break
+		}
 		return located(path)
 	}
 	return finder{}
+}
+
+// Texts in a path's canonical form, which hold no operators, and lists of selectors.
+var (
+	quotedText = regexp.MustCompile(`"(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*'`)
+	selectors  = regexp.MustCompile(`\[[^\[\]()]*,`)
+)
+
+// costly reports whether the work for a path may grow faster than the body: each .. and
+// each list of selectors multiplies what is visited, and a filter may do so for every item.
+func costly(path *jsonpath.Path) bool {
+	text := quotedText.ReplaceAllString(path.String(), "''")
+	deep := strings.Count(text, "..")
+	return deep > 1 || deep == 1 && strings.Contains(text, "?") || strings.Count(text, "$") > 1 || selectors.MatchString(text)
 }
 
 // located finds the first string or number at a JSON path, as it was sent.
 func located(path *jsonpath.Path) finder {
 	return finder{where: path.String(), find: func(in input) token {
 		for _, node := range path.SelectLocated(in.tree()) {
+			if !telling(node.Node) {
+				continue // each walk reads the body again, and there may be as many nodes as bytes
+			}
 			if t := in.body.walk(node.Path); t.text != "" {
 				return t
 			}
 		}
 		return token{}
 	}}
+}
+
+// telling reports whether a decoded value is a text or a number, and not an empty one.
+func telling(value any) bool {
+	switch v := value.(type) {
+	case string:
+		return v != ""
+	case json.Number:
+		return true
+	}
+	return false
 }
 
 // walk follows a path that was found in the body, to the bytes that were sent: decoding
