@@ -9,16 +9,18 @@ import (
 	"integration-gateway/platform/testkit"
 )
 
-func TestPartitions(t *testing.T) {
+func TestPartitionsOnSQLite(t *testing.T) {
 	records(t)
 	code, stdout, stderr := runLine(t, "partitions")
 	require.Zero(t, code, stderr)
 	require.Contains(t, stdout, "normalized_events")
 	require.Contains(t, stdout, "older than 400d")
 	require.Contains(t, stdout, "SQLite has no partitions")
+}
 
+func TestPartitionsOnPostgres(t *testing.T) {
 	setup(t, "DATABASE_URL", testkit.Postgres(t), "LOG_LEVEL", "error", "RETENTION_AUDIT", "0")
-	code, stdout, stderr = runLine(t, "partitions")
+	code, stdout, stderr := runLine(t, "partitions")
 	require.Zero(t, code, stderr)
 	require.Contains(t, stdout, "normalized_events_older")
 	require.Regexp(t, `normalized_events_p\d{8} .* from 20\d\d-\d\d-\d\d`, stdout)

@@ -57,7 +57,7 @@ func TestADeadlocksVictimIsBegunAnew(t *testing.T) {
 	}
 	require.NoError(t, <-ended)
 	require.NoError(t, <-ended)
-	require.Equal(t, 3, <-runs+<-runs, "one of the two ran twice")
+	require.GreaterOrEqual(t, <-runs+<-runs, 3, "one of the two ran twice; before the other got on, it may have lost again")
 	require.Equal(t, []int{2, 2}, []int{attemptsOf(t, db, ids[0]), attemptsOf(t, db, ids[1])})
 }
 

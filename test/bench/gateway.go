@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -49,7 +50,7 @@ func (b *bench) install(ctx context.Context, c cell, turn int) (*gateway, error)
 	if err != nil {
 		return g, err
 	}
-	g.env = append(env[:len(env):len(env)], "DATABASE_URL="+records, "REDIS_URL="+g.servers.URL(rig.Redis), "RABBITMQ_URL="+g.servers.URL(rig.RabbitMQ))
+	g.env = slices.Concat(env, []string{"DATABASE_URL=" + records, "REDIS_URL=" + g.servers.URL(rig.Redis), "RABBITMQ_URL=" + g.servers.URL(rig.RabbitMQ)})
 	for _, queue := range []string{"process", "retry", "replay", "dead"} {
 		g.env = append(g.env, fmt.Sprintf("RABBITMQ_%s_QUEUE=%s.%s", strings.ToUpper(queue), g.name, queue))
 	}
