@@ -18,8 +18,12 @@ const dispatchWait = 500 * time.Millisecond
 // dispatch carries a replay request out: jobs with a new budget of attempts for its
 // destinations. What waits there is superseded; for what runs, the request waits.
 func (m *Module) dispatch(ctx context.Context, c claimed) error {
+	choice, err := m.choice(ctx, c)
+	if err != nil {
+		return fmt.Errorf("dispatch replay %s: %w", *c.ReplayRequestID, err)
+	}
 	busy := false
-	err := m.db.InTx(ctx, func(tx *database.Tx) error {
+	err = m.db.InTx(ctx, func(tx *database.Tx) error {
 		busy = false
 		states, err := m.events.LockStates(ctx, tx, []string{c.EventID})
 		if err != nil {
@@ -36,10 +40,7 @@ func (m *Module) dispatch(ctx context.Context, c claimed) error {
 		if err != nil {
 			return err
 		}
-		targets, err := m.targets(ctx, c, orders[0], jobs[c.EventID])
-		if err != nil {
-			return err
-		}
+		targets := choice.targets(orders[0], jobs[c.EventID])
 		if busy = anyRunning(jobs[c.EventID], targets); busy {
 			return nil
 		}
@@ -57,15 +58,29 @@ func (m *Module) dispatch(ctx context.Context, c claimed) error {
 	return nil
 }
 
+// choice is where a replayed event may go: the destinations of its integration, and those
+// of them that want it by their filters as they are now.
+type choice struct{ all, wanting []destination }
+
+// choice reads what filters look at before the transaction begins. Within it each replay
+// would hold one connection and wait for another, and some of them at once for ever.
+func (m *Module) choice(ctx context.Context, c claimed) (found choice, err error) {
+	if found.all, err = m.directory.of(ctx, c.IntegrationID); err != nil {
+		return found, err
+	}
+	found.wanting, err = m.wanting(ctx, c.EventID, found.all)
+	return found, err
+}
+
 // targets gives the destinations that an order goes to: the one that it names, else all
-// active ones that want the event by their filters as they are now.
-func (m *Module) targets(ctx context.Context, c claimed, o contract.ReplayOrder, jobs []latest) ([]destination, error) {
-	all, err := m.directory.of(ctx, c.IntegrationID)
-	if err != nil {
-		return nil, err
+// active ones that want the event.
+func (c choice) targets(o contract.ReplayOrder, jobs []latest) []destination {
+	from := c.wanting
+	if o.DestinationID != nil {
+		from = c.all
 	}
 	var list []destination
-	for _, d := range all {
+	for _, d := range from {
 		wanted := d.IsActive
 		if o.DestinationID != nil {
 			wanted = d.ID == *o.DestinationID
@@ -77,10 +92,7 @@ func (m *Module) targets(ctx context.Context, c claimed, o contract.ReplayOrder,
 			list = append(list, d)
 		}
 	}
-	if o.DestinationID != nil {
-		return list, nil
-	}
-	return m.wanting(ctx, c.EventID, list)
+	return list
 }
 
 // wanting gives those of a list of destinations that want a stored event.
