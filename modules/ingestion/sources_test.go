@@ -3,6 +3,7 @@ package ingestion
 import (
 	"context"
 	"net/http"
+	"sync"
 	"testing"
 	"time"
 
@@ -96,8 +97,9 @@ func TestAChangeIsSeenByEveryProcessWithinTwoSeconds(t *testing.T) {
 
 func TestNoMoreWaitForASourceThanThereIsRoomFor(t *testing.T) {
 	loading, finish := make(chan struct{}), make(chan struct{})
+	started := sync.OnceFunc(func() { close(loading) })
 	s := newSources(func(context.Context, string) (*source, error) {
-		close(loading)
+		started() // again for one that counts as waiting and comes after the first load
 		<-finish
 		return &source{name: "acme"}, nil
 	}, clock.System)
