@@ -155,13 +155,11 @@ func (m *Module) lockAll(ctx context.Context, list []attempt) (free []attempt, h
 // there. Without an error the outcome is stored, or the job is given back.
 func (w *worker) deliver(a attempt, free func()) error {
 	if w.m.now.Since(a.at) > w.m.cfg.LeaseMargin/2 {
-		defer w.m.unlock([]outcome{{claimed: a.claimed}})
-		return w.giveBack(release{claimed: a.claimed})
+		return w.unsent(a)
 	}
 	r, interrupted := w.m.send(w.life, a)
 	if interrupted {
-		defer w.m.unlock([]outcome{{claimed: a.claimed}})
-		return w.giveBack(release{claimed: a.claimed})
+		return w.unsent(a)
 	}
 	failpoint.Hit(failpoint.AfterPost)
 	free()
@@ -173,6 +171,12 @@ func (w *worker) deliver(a attempt, free func()) error {
 	w.m.logAttempt(a, r, err)
 	w.m.watch(a.destination, r)
 	return err
+}
+
+// unsent gives back a job that was locked and not sent, or not to its end.
+func (w *worker) unsent(a attempt) error {
+	defer w.m.unlock([]cache.Claim{a.lock(0)})
+	return w.giveBack(release{claimed: a.claimed})
 }
 
 func (m *Module) logAttempt(a attempt, r response, err error) {
@@ -190,13 +194,9 @@ func (m *Module) logAttempt(a attempt, r response, err error) {
 }
 
 // unlock lets go of the locks of what was recorded or given back.
-func (m *Module) unlock(list []outcome) {
+func (m *Module) unlock(locks []cache.Claim) {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 	defer cancel()
-	locks := make([]cache.Claim, len(list))
-	for i, o := range list {
-		locks[i] = o.lock(0)
-	}
 	_ = m.cache.Release(ctx, locks) // else they run out
 }
 

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"integration-gateway/platform/batch"
+	"integration-gateway/platform/cache"
 	"integration-gateway/platform/clock"
 	"integration-gateway/platform/contract"
 	"integration-gateway/platform/database"
@@ -42,23 +43,31 @@ type decided struct {
 // a reason of one outcome's own, each by itself.
 func (m *Module) recordAll(list []outcome) []batch.Result[struct{}] {
 	results := make([]batch.Result[struct{}], len(list))
-	err := m.record(list)
-	failpoint.Hit(failpoint.AfterRecord)
+	err := m.recordAndUnlock(list)
 	if err != nil && len(list) > 1 && !fault.Is(err, fault.Unavailable) {
 		for i := range list {
-			if results[i].Err = m.record(list[i : i+1]); results[i].Err == nil {
-				m.unlock(list[i : i+1])
-			}
+			results[i].Err = m.recordAndUnlock(list[i : i+1])
 		}
 		return results
-	}
-	if err == nil {
-		m.unlock(list)
 	}
 	for i := range results {
 		results[i].Err = err
 	}
 	return results
+}
+
+func (m *Module) recordAndUnlock(list []outcome) error {
+	err := m.record(list)
+	failpoint.Hit(failpoint.AfterRecord)
+	if err != nil {
+		return err
+	}
+	locks := make([]cache.Claim, len(list))
+	for i, o := range list {
+		locks[i] = o.lock(0)
+	}
+	m.unlock(locks)
+	return nil
 }
 
 // record stores attempts, ends their jobs, makes the next ones and moves the

@@ -44,8 +44,9 @@ func (m *Module) endJobs(ctx context.Context, tx *database.Tx, list []decided) e
 		return fmt.Errorf("end jobs: %w", err)
 	}
 	rest := database.NewRows("event_id uuid", "id uuid", "number bigint")
+	own := idSet(owned)
 	for i := range list {
-		list[i].owned = slices.Contains(owned, list[i].ID)
+		list[i].owned = own[list[i].ID]
 		if !list[i].owned && list[i].response.received() {
 			rest.Add(list[i].EventID, list[i].ID, list[i].number)
 		}
@@ -56,10 +57,19 @@ func (m *Module) endJobs(ctx context.Context, tx *database.Tx, list []decided) e
 	if err := tx.SelectRows(ctx, &late, rest, endLateSQL, tx.Now); err != nil {
 		return fmt.Errorf("end late jobs: %w", err)
 	}
+	own = idSet(late)
 	for i := range list {
-		list[i].owned = list[i].owned || slices.Contains(late, list[i].ID)
+		list[i].owned = list[i].owned || own[list[i].ID]
 	}
 	return nil
+}
+
+func idSet(ids []string) map[string]bool {
+	in := make(map[string]bool, len(ids))
+	for _, id := range ids {
+		in[id] = true
+	}
+	return in
 }
 
 // replayIDs gives the replay requests whose end may have come with list.

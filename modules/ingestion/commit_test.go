@@ -268,3 +268,32 @@ func (g gate) Schedule(ctx context.Context, tx *database.Tx, events []contract.N
 	<-g.release
 	return g.Scheduler.Schedule(ctx, tx, events)
 }
+
+// slow schedules once it is let go.
+type slow struct {
+	Scheduler
+	letGo chan struct{}
+}
+
+func (s slow) Schedule(ctx context.Context, tx *database.Tx, events []contract.NewEvent) ([]contract.Scheduled, error) {
+	<-s.letGo
+	return s.Scheduler.Schedule(ctx, tx, events)
+}
+
+func TestAWebhookWaitsForItsCommitForALimitedTime(t *testing.T) {
+	testkit.EachStore(t, func(t *testing.T, db *database.DB) {
+		letGo := make(chan struct{})
+		g := setup(t, db, func(cfg *Config, d *Deps) {
+			cfg.StoreTimeout = 20 * time.Millisecond
+			d.Scheduler = slow{d.Scheduler, letGo}
+		})
+		refused := g.do(acmeRequest(acmeBody("e1")))
+		require.Equal(t, http.StatusServiceUnavailable, refused.Status)
+		require.Equal(t, "5", refused.Header.Get("Retry-After"))
+		close(letGo)
+		require.NoError(t, g.module.Close(), "what was begun is committed")
+		require.Equal(t, 1, g.stored())
+		again := setup(t, db).do(acmeRequest(acmeBody("e1")))
+		require.Equal(t, http.StatusOK, again.Status, "the sender's next try is a repeat")
+	})
+}

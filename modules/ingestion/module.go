@@ -34,8 +34,11 @@ type Config struct {
 	MaxSourceBodyBytes int64          // what a source may set as its own
 	RefusedSecrets     []secret.Value // secrets that no integration may be given: those that everybody knows
 	OwnSecrets         []secret.Value // the gateway's own: headers that hold one are stored without it
-	FlushEvery         time.Duration  // how often what is kept in memory is written; default 2 s
-	Quarantine         Quarantine
+	// StoreTimeout bounds the wait of one webhook for its commit, those before it included;
+	// default 8 s. Its group may still commit: the sender's next try is then a repeat.
+	StoreTimeout time.Duration
+	FlushEvery   time.Duration // how often what is kept in memory is written; default 2 s
+	Quarantine   Quarantine
 }
 
 // Auditor writes down what happened.
@@ -125,6 +128,9 @@ const (
 
 // New wires the module; it starts nothing.
 func New(cfg Config, d Deps) *Module {
+	if cfg.StoreTimeout == 0 {
+		cfg.StoreTimeout = 8 * time.Second
+	}
 	if cfg.FlushEvery == 0 {
 		cfg.FlushEvery = 2 * time.Second
 	}

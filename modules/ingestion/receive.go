@@ -129,13 +129,9 @@ func drafts(src *source, events []provider.Event, body []byte) []draft {
 	return made
 }
 
-// storeTimeout bounds the wait of one webhook for its commit, those before it included.
-// Its group may still commit; the sender's next try is then answered as a repeat.
-const storeTimeout = 8 * time.Second
-
 // store waits for the commit that the arrival is part of.
 func (m *Module) store(ctx context.Context, a arrival) (receipt, error) {
-	patient, cancel := context.WithTimeout(ctx, storeTimeout)
+	patient, cancel := context.WithTimeout(ctx, m.cfg.StoreTimeout)
 	defer cancel()
 	r, err := m.commits.Do(patient, a)
 	switch {

@@ -3,7 +3,6 @@ package app
 import (
 	"bufio"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -55,9 +54,7 @@ func VerifyAudit(ctx context.Context, cfg config.Config, log *slog.Logger, o Aud
 		return err
 	}
 	if o.JSON {
-		encoder := json.NewEncoder(o.Out)
-		encoder.SetIndent("", "  ")
-		err = encoder.Encode(proof)
+		err = printJSON(o.Out, proof)
 	} else {
 		err = printProof(o.Out, proof)
 	}

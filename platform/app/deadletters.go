@@ -2,7 +2,6 @@ package app
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -88,12 +87,6 @@ func (o DeadLetterOptions) requester(reason string) delivery.Requester {
 	return delivery.Requester{Name: o.RequestedBy, Reason: reason, Actor: contract.ActorCLI}
 }
 
-func (o DeadLetterOptions) encode(v any) error {
-	encoder := json.NewEncoder(o.Out)
-	encoder.SetIndent("", "  ")
-	return encoder.Encode(v)
-}
-
 // ListDeadLetters prints a page of dead letters, the newest first.
 func ListDeadLetters(ctx context.Context, cfg config.Config, log *slog.Logger, o DeadLetterOptions) error {
 	g, err := openTool(ctx, cfg, log, false)
@@ -106,7 +99,7 @@ func ListDeadLetters(ctx context.Context, cfg config.Config, log *slog.Logger, o
 		return err
 	}
 	if o.JSON {
-		return o.encode(struct {
+		return printJSON(o.Out, struct {
 			Total           int                   `json:"total"`
 			TotalIsEstimate bool                  `json:"totalIsEstimate"`
 			DeadLetters     []delivery.DeadLetter `json:"deadLetters"`
@@ -141,7 +134,7 @@ func ShowDeadLetter(ctx context.Context, cfg config.Config, log *slog.Logger, de
 		return err
 	}
 	if o.JSON {
-		return o.encode(d)
+		return printJSON(o.Out, d)
 	}
 	w := tabwriter.NewWriter(o.Out, 0, 0, 2, ' ', 0)
 	for _, field := range []struct{ name, value string }{
@@ -171,7 +164,7 @@ func RequeueDeadLetter(ctx context.Context, cfg config.Config, log *slog.Logger,
 		return err
 	}
 	if o.JSON {
-		return o.encode(d)
+		return printJSON(o.Out, d)
 	}
 	as := "its message is on the process queue"
 	if d.ReplayRequestID != nil {
@@ -193,7 +186,7 @@ func RequeueDeadLetters(ctx context.Context, cfg config.Config, log *slog.Logger
 	case err != nil:
 		return fmt.Errorf("after %d: %w", done.Requeued, err)
 	case o.JSON:
-		return o.encode(done)
+		return printJSON(o.Out, done)
 	case o.DryRun:
 		_, err = fmt.Fprintf(o.Out, "%d would be requeued\n", done.Matched)
 	default:

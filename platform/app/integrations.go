@@ -2,7 +2,6 @@ package app
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -23,12 +22,6 @@ import (
 type IntegrationOptions struct {
 	JSON bool
 	Out  io.Writer
-}
-
-func (o IntegrationOptions) encode(v any) error {
-	encoder := json.NewEncoder(o.Out)
-	encoder.SetIndent("", "  ")
-	return encoder.Encode(v)
 }
 
 // onIntegrations runs do on the records, under the command line's name.
@@ -185,7 +178,7 @@ func RotateSigningSecret(ctx context.Context, cfg config.Config, log *slog.Logge
 			return err
 		}
 		if o.JSON {
-			return o.encode(contract.NewDestination{ID: found[0].ID, SigningSecret: signing})
+			return printJSON(o.Out, contract.NewDestination{ID: found[0].ID, SigningSecret: signing})
 		}
 		_, err = fmt.Fprintf(o.Out, "deliveries are signed with %s, which is shown this once, and for a day with the old one beside it\n", signing)
 		return err

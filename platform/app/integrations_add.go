@@ -100,7 +100,7 @@ func AddIntegration(ctx context.Context, cfg config.Config, log *slog.Logger, o 
 			return err
 		}
 		if o.JSON {
-			return o.encode(struct {
+			return printJSON(o.Out, struct {
 				ingestion.Integration
 				SigningSecrets []contract.NewDestination `json:"signingSecrets"`
 			}{shown, made.SigningSecrets})

@@ -77,7 +77,7 @@ func ApplyIntegrations(ctx context.Context, cfg config.Config, log *slog.Logger,
 		case err != nil:
 			return err
 		case o.JSON:
-			return o.encode(applied{true, steps})
+			return printJSON(o.Out, applied{true, steps})
 		}
 		_, err = fmt.Fprintf(o.Out, "%d done\n", len(steps))
 		return err
@@ -88,7 +88,7 @@ func ApplyIntegrations(ctx context.Context, cfg config.Config, log *slog.Logger,
 func (o ApplyOptions) tell(steps []ingestion.Step) error {
 	if o.JSON {
 		if len(steps) == 0 || o.DryRun {
-			return o.encode(applied{false, append([]ingestion.Step{}, steps...)})
+			return printJSON(o.Out, applied{false, append([]ingestion.Step{}, steps...)})
 		}
 		return nil // the answer holds it
 	}

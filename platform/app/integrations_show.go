@@ -28,7 +28,7 @@ func ListIntegrations(ctx context.Context, cfg config.Config, log *slog.Logger, 
 			return err
 		}
 		if o.JSON {
-			return o.encode(struct {
+			return printJSON(o.Out, struct {
 				Total        int                     `json:"total"`
 				Integrations []ingestion.Integration `json:"integrations"`
 			}{len(list), list})
@@ -68,7 +68,7 @@ func ShowIntegration(ctx context.Context, cfg config.Config, log *slog.Logger, n
 			return err
 		}
 		if o.JSON {
-			return o.encode(i)
+			return printJSON(o.Out, i)
 		}
 		w := tabwriter.NewWriter(o.Out, 0, 0, 2, ' ', 0)
 		for _, field := range []struct{ name, value string }{

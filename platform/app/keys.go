@@ -39,7 +39,7 @@ func CreateKey(ctx context.Context, cfg config.Config, log *slog.Logger, o KeyOp
 		case err != nil:
 			return err
 		case o.JSON:
-			return o.encode(struct {
+			return printJSON(o.Out, struct {
 				access.Key
 				Text string `json:"key"`
 			}{k, text.Reveal()})
@@ -57,7 +57,7 @@ func ListKeys(ctx context.Context, cfg config.Config, log *slog.Logger, o Integr
 		case err != nil:
 			return err
 		case o.JSON:
-			return o.encode(keys)
+			return printJSON(o.Out, keys)
 		}
 		w := tabwriter.NewWriter(o.Out, 0, 0, 2, ' ', 0)
 		_, _ = fmt.Fprintln(w, "ID\tNAME\tKEY\tROLE\tSOURCES\tLAST USED\tEXPIRES\tREVOKED")
@@ -85,7 +85,7 @@ func RevokeKey(ctx context.Context, cfg config.Config, log *slog.Logger, name st
 		case err != nil:
 			return err
 		case o.JSON:
-			return o.encode(k)
+			return printJSON(o.Out, k)
 		}
 		_, err = fmt.Fprintf(o.Out, "revoked %s\n", k.Name)
 		return err

@@ -2,7 +2,6 @@ package app
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -34,9 +33,7 @@ func Partitions(ctx context.Context, cfg config.Config, log *slog.Logger, o Part
 			return err
 		}
 		if o.JSON {
-			encoder := json.NewEncoder(o.Out)
-			encoder.SetIndent("", "  ")
-			err = encoder.Encode(report)
+			err = printJSON(o.Out, report)
 		} else {
 			err = printPartitions(o.Out, report)
 		}

@@ -48,7 +48,7 @@ func ListQuarantine(ctx context.Context, cfg config.Config, log *slog.Logger, o 
 			return err
 		}
 		if o.JSON {
-			return o.encode(struct {
+			return printJSON(o.Out, struct {
 				Total      int                     `json:"total"`
 				Quarantine []ingestion.Quarantined `json:"quarantine"`
 			}{list.Total, list.Items})
@@ -74,7 +74,7 @@ func ShowQuarantined(ctx context.Context, cfg config.Config, log *slog.Logger, q
 			return err
 		}
 		if o.JSON {
-			return o.encode(q)
+			return printJSON(o.Out, q)
 		}
 		w := tabwriter.NewWriter(o.Out, 0, 0, 2, ' ', 0)
 		for _, field := range []struct{ name, value string }{
@@ -100,7 +100,7 @@ func ReleaseQuarantined(ctx context.Context, cfg config.Config, log *slog.Logger
 		case err != nil:
 			return err
 		case o.JSON:
-			return o.encode(r)
+			return printJSON(o.Out, r)
 		case r.Duplicate:
 			_, err = fmt.Fprintf(o.Out, "released %s: its event %s was known already\n", quarantineID, r.EventID)
 		default:
@@ -121,7 +121,7 @@ func ReleaseQuarantine(ctx context.Context, cfg config.Config, log *slog.Logger,
 		case err != nil:
 			return fmt.Errorf("after %d: %w", all.Released+all.Duplicates, err)
 		case o.JSON:
-			return o.encode(all)
+			return printJSON(o.Out, all)
 		}
 		refused := []string{}
 		for _, reason := range slices.Sorted(maps.Keys(all.Refused)) {

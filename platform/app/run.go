@@ -11,6 +11,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"integration-gateway/platform/config"
 	"integration-gateway/platform/httpapi"
 )
 
@@ -30,7 +31,6 @@ var errGrace = errors.New("work was still running when the grace time ended; it 
 // run runs all stages until ctx ends or a part fails, and then stops one stage
 // after the other, in order: who takes work in stops before who passes it on.
 func run(ctx context.Context, log *slog.Logger, grace time.Duration, stages ...stage) (err error) {
-	spareCollector()
 	end, err := profiled()
 	if err != nil {
 		return err
@@ -41,16 +41,17 @@ func run(ctx context.Context, log *slog.Logger, grace time.Duration, stages ...s
 
 // What is alive is a few megabytes, so that the collector would run at every few more.
 const (
-	gcPercent   = 200
-	memoryLimit = 384 << 20 // from here on it runs as often as it must
+	gcPercent = 200
+	ownMemory = 128 << 20 // what a process may take beside the bodies that it holds
 )
 
 // spareCollector lets the heap grow further between collections, unless GOGC or
-// GOMEMLIMIT say otherwise. https://go.dev/doc/gc-guide
-func spareCollector() {
+// GOMEMLIMIT say otherwise. Where the bodies in flight may take more, so may the heap, or
+// the collector would never rest. https://go.dev/doc/gc-guide
+func spareCollector(cfg config.Config) {
 	if os.Getenv("GOGC") == "" && os.Getenv("GOMEMLIMIT") == "" {
 		debug.SetGCPercent(gcPercent)
-		debug.SetMemoryLimit(memoryLimit)
+		debug.SetMemoryLimit(ownMemory + 2*cfg.Webhook.MaxInflightBytes)
 	}
 }
 

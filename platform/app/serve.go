@@ -79,6 +79,7 @@ func (g *system) serve(ctx context.Context, cfg config.Config, log *slog.Logger,
 		front = append(front, part{"management", serving(g.manager, drainTime(cfg))})
 	}
 	stages = append(stages, front)
+	spareCollector(cfg)
 	return run(ctx, log, cfg.ShutdownGrace, append(stages, g.behind()...)...)
 }
 

@@ -2,7 +2,9 @@ package app
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
+	"io"
 	"log/slog"
 
 	"integration-gateway/platform/broker"
@@ -36,6 +38,13 @@ func openTool(ctx context.Context, cfg config.Config, log *slog.Logger, withBrok
 		return nil, err
 	}
 	return g, nil
+}
+
+// printJSON is what commands print under --json.
+func printJSON(out io.Writer, v any) error {
+	encoder := json.NewEncoder(out)
+	encoder.SetIndent("", "  ")
+	return encoder.Encode(v)
 }
 
 // noBroker stands where a command has no broker: a queue in its own process would lose

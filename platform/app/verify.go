@@ -2,7 +2,6 @@ package app
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"io"
 	"log/slog"
@@ -42,9 +41,7 @@ func Verify(ctx context.Context, cfg config.Config, log *slog.Logger, o VerifyOp
 		return err
 	}
 	if o.JSON {
-		encoder := json.NewEncoder(o.Out)
-		encoder.SetIndent("", "  ")
-		err = encoder.Encode(report)
+		err = printJSON(o.Out, report)
 	} else {
 		err = printReport(o.Out, report)
 	}

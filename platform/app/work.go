@@ -37,5 +37,6 @@ func Work(ctx context.Context, cfg config.Config, log *slog.Logger, queues []con
 		front = append(front, part{"probes", serving(probes, drainTime(cfg))})
 	}
 	log.InfoContext(ctx, "working", "queues", queues, "concurrency", cfg.Delivery.Concurrency)
+	spareCollector(cfg)
 	return run(ctx, log, cfg.ShutdownGrace, append([]stage{front, {g.sending()}}, g.behind()...)...)
 }

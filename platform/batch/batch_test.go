@@ -107,6 +107,23 @@ func TestNoMoreRunsAtOnceThanRunners(t *testing.T) {
 	callers.Wait()
 }
 
+func TestARunBeginsBesideOthersForACrowdAlone(t *testing.T) {
+	w := newGate()
+	g := NewGroup(Config[int]{Runners: 2, Crowd: 2, MaxItems: 8}, w.double)
+	var callers sync.WaitGroup
+	call := func(n int) { callers.Go(func() { _, _ = g.Do(context.Background(), n) }) }
+	call(0)
+	require.Equal(t, []int{0}, <-w.began, "the first begins at once")
+	call(1)
+	call(2)
+	require.Eventually(t, waiting(g, 2), waitFor, tick)
+	require.Empty(t, w.began, "two wait for it")
+	call(3)
+	require.ElementsMatch(t, []int{1, 2, 3}, <-w.began, "three do not, and go together")
+	close(w.release)
+	callers.Wait()
+}
+
 func TestACallerThatLeavesDoesNotTakeItsItemAway(t *testing.T) {
 	w := newGate()
 	g := NewGroup(Config[int]{Runners: 1, MaxItems: 1}, w.double)

@@ -94,11 +94,11 @@ func TestTheNumberOfRowsIsRoundedUp(t *testing.T) {
 		for range rows {
 			r.Add("a", 1)
 		}
-		return valuesList(r, "a = $1 AND b = $2 OR c = $1", []any{"first", "second"})
+		return valuesList(r, "a = $1 AND b = $2 OR c = $1 OR d = '$.x'", []any{"first", "second"})
 	}
 	text, query, args, fixed := render(3)
 	require.Equal(t, "VALUES (?,?),(?,?),(?,?),(?,?)", text)
-	require.Equal(t, "a = $9 AND b = $10 OR c = $9", query)
+	require.Equal(t, "a = $9 AND b = $10 OR c = $9 OR d = '$.x'", query)
 	require.Equal(t, []any{"a", 1, "a", 1, "a", 1, nil, nil, "first", "second"}, args)
 	require.True(t, fixed)
 	text, _, _, fixed = render(1)

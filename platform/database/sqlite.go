@@ -140,9 +140,10 @@ func renumber(query string, by int) string {
 		for digits < len(after) && after[digits] >= '0' && after[digits] <= '9' {
 			digits++
 		}
-		n, _ := strconv.Atoi(after[:digits]) // our own statements number their parameters
 		b.WriteByte('$')
-		b.WriteString(strconv.Itoa(n + by))
+		if n, err := strconv.Atoi(after[:digits]); err == nil { // else it is no parameter
+			b.WriteString(strconv.Itoa(n + by))
+		}
 		query = after[digits:]
 	}
 }

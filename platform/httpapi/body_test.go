@@ -94,17 +94,22 @@ func TestReadBodyOverAConnection(t *testing.T) {
 	})
 }
 
+// holdBody reads a body, says so, and answers once it may leave.
+func holdBody(holding, leave chan struct{}) echo.HandlerFunc {
+	return func(c echo.Context) error {
+		if _, err := httpapi.ReadBody(c, 1000); err != nil {
+			return err
+		}
+		holding <- struct{}{}
+		<-leave
+		return httpapi.Data(c, http.StatusOK, nil)
+	}
+}
+
 func TestBodiesInFlightAreBounded(t *testing.T) {
 	holding, leave := make(chan struct{}), make(chan struct{})
 	h := setup(t, httpapi.Config{BodyBytesInFlight: 100}, map[string]echo.HandlerFunc{
-		"/hold": func(c echo.Context) error {
-			if _, err := httpapi.ReadBody(c, 1000); err != nil {
-				return err
-			}
-			holding <- struct{}{}
-			<-leave
-			return httpapi.Data(c, http.StatusOK, nil)
-		},
+		"/hold": holdBody(holding, leave),
 		"/body": echoBody(1000),
 	})
 	post := func(path string, size int) answer {
@@ -128,14 +133,7 @@ func TestBodiesInFlightAreBounded(t *testing.T) {
 func TestRequestsInFlightAreBounded(t *testing.T) {
 	holding, leave := make(chan struct{}), make(chan struct{})
 	h := setup(t, httpapi.Config{RequestsInFlight: 2}, map[string]echo.HandlerFunc{
-		"/hold": func(c echo.Context) error {
-			if _, err := httpapi.ReadBody(c, 1000); err != nil {
-				return err
-			}
-			holding <- struct{}{}
-			<-leave
-			return httpapi.Data(c, http.StatusOK, nil)
-		},
+		"/hold": holdBody(holding, leave),
 		"/body": echoBody(1000),
 	})
 	post := func(path string, body io.Reader) answer {
