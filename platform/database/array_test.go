@@ -1,7 +1,6 @@
 package database
 
 import (
-	"strings"
 	"testing"
 	"time"
 
@@ -10,51 +9,44 @@ import (
 
 func TestAnArrayIsWrittenAsPostgreSQLReadsIt(t *testing.T) {
 	text, number := "x", 7
-	at := time.Date(2026, 3, 1, 13, 0, 0, 120_000, time.FixedZone("", 3600))
+	at := time.Date(2000, 1, 1, 1, 0, 0, 1_499, time.FixedZone("", 3600))
+	before := time.Date(1999, 12, 31, 23, 59, 59, 999_999_000, time.UTC)
 	var noText *string
 	var noTime *time.Time
 	var noNumber *int
+	const null = "\xff\xff\xff\xff"
+	one, eight := "\x00\x00\x00\x01", "\x00\x00\x00\x08"
 	for _, test := range []struct {
 		name   string
 		typ    Type
 		values []any
-		want   string
+		want   string // after the head
 	}{
-		{"nothing", Text, nil, `{}`},
-		{"one", Text, []any{"a"}, `{"a"}`},
-		{"two", Text, []any{"a", "b"}, `{"a","b"}`},
-		{"the empty text is not nothing", Text, []any{""}, `{""}`},
-		{"the word NULL is text", Text, []any{"NULL"}, `{"NULL"}`},
-		{"nil is NULL", Text, []any{nil}, `{NULL}`},
-		{"a quote is escaped", Text, []any{`say "hi"`}, `{"say \"hi\""}`},
-		{"a backslash is escaped", Text, []any{`a\`}, `{"a\\"}`},
-		{"commas, braces and ticks need nothing", Text, []any{`a,{b}'`}, `{"a,{b}'"}`},
-		{"lines and letters stay as they are", Text, []any{"ü\n\t"}, "{\"ü\n\t\"}"},
-		{"a pointer is what it points to", Text, []any{&text, noText}, `{"x",NULL}`},
-		{"an id is text", UUID, []any{"0195", nil}, `{"0195",NULL}`},
-		{"bytes are hex", Bytes, []any{[]byte{0, 0x5c, 0xff}, []byte{}}, `{"\\x005cff","\\x"}`},
-		{"numbers are bare", BigInt, []any{-1, int64(1 << 62), &number, noNumber}, `{-1,4611686018427387904,7,NULL}`},
-		{"so are booleans", Bool, []any{true, false}, `{true,false}`},
-		{"a time is UTC", Times, []any{at, &at, noTime}, `{"2026-03-01T12:00:00.00012Z","2026-03-01T12:00:00.00012Z",NULL}`},
+		{"one", Text, []any{"a"}, one + "a"},
+		{"the empty text is not nothing", Text, []any{""}, "\x00\x00\x00\x00"},
+		{"nil is NULL", Text, []any{nil}, null},
+		{"nothing needs an escape", Text, []any{`"\{},`}, "\x00\x00\x00\x05" + `"\{},`},
+		{"a pointer is what it points to", Text, []any{&text, noText}, one + "x" + null},
+		{"an id is its bytes", UUID, []any{"00010203-0405-0607-0809-0a0b0c0d0e0f", nil},
+			"\x00\x00\x00\x10" + "\x00\x01\x02\x03\x04\x05\x06\x07\x08\x09\x0a\x0b\x0c\x0d\x0e\x0f" + null},
+		{"bytes are bytes", Bytes, []any{[]byte{0}, []byte{}}, one + "\x00" + "\x00\x00\x00\x00"},
+		{"numbers", BigInt, []any{-1, int64(1 << 62), &number, noNumber}, eight + "\xff\xff\xff\xff\xff\xff\xff\xff" +
+			eight + "\x40\x00\x00\x00\x00\x00\x00\x00" + eight + "\x00\x00\x00\x00\x00\x00\x00\x07" + null},
+		{"booleans", Bool, []any{true, false}, one + "\x01" + one + "\x00"},
+		{"a time is microseconds since 2000, rounded", Times, []any{at, &before, noTime},
+			eight + "\x00\x00\x00\x00\x00\x00\x00\x01" + eight + "\xff\xff\xff\xff\xff\xff\xff\xff" + null},
 	} {
-		t.Run(test.name, func(t *testing.T) { require.Equal(t, test.want, array(test.typ, test.values)) })
+		t.Run(test.name, func(t *testing.T) {
+			head := "\x00\x00\x00\x01\x00\x00\x00\x01" + "\x00\x00" + string([]byte{byte(oids[test.typ] >> 8), byte(oids[test.typ])}) +
+				"\x00\x00\x00" + string([]byte{byte(len(test.values))}) + one
+			got, err := array{test.typ, test.values}.BinaryValue()
+			require.NoError(t, err)
+			require.Equal(t, head+test.want, string(got))
+		})
 	}
-	require.PanicsWithValue(t, "database: a column of type text cannot take a float64", func() { array(Text, []any{1.5}) })
-}
-
-func TestManyBytesAreParametersOfTheirOwn(t *testing.T) {
-	render := func(size int) string {
-		r := NewRows("id uuid", "body bytea", "n bigint")
-		r.Add("a", make([]byte, size), 1)
-		r.Add("b", []byte{1}, 2)
-		text, query, args, fixed := unnest(r, "… $1", []any{"first"})
-		require.Equal(t, "… $1", query)
-		require.Equal(t, strings.Count(text, "$"), len(args)-1)
-		require.Equal(t, size < largeBytes, fixed, "whether the same text serves other rows")
-		return text
-	}
-	require.Equal(t, "SELECT"+" * FROM unnest($2::uuid[], $3::bytea[], $4::bigint[])", render(largeBytes-1))
-	require.Equal(t, "SELECT"+" * FROM unnest($2::uuid[], ARRAY[$3::bytea,$4::bytea], $5::bigint[])", render(largeBytes))
+	_, err := array{UUID, []any{"x' OR 1"}}.BinaryValue()
+	require.ErrorContains(t, err, `"x' OR 1" is no UUID`)
+	require.PanicsWithValue(t, "database: a column of type text cannot take a float64", func() { _, _ = array{Text, []any{1.5}}.BinaryValue() })
 }
 
 func TestRowsAreCutToNumbersThatArePrepared(t *testing.T) {

@@ -94,6 +94,7 @@ func poolPostgres(cfg Config, connections int, settings map[string]string) (*sql
 	if pgCfg.FallbackApplicationName == "" {
 		pgCfg.FallbackApplicationName = "gateway"
 	}
+	pgCfg.BinaryParameters = true // see array
 	if pgCfg.ConnectTimeout == 0 {
 		pgCfg.ConnectTimeout = connectTimeout
 	}
@@ -155,32 +156,14 @@ func classifyPostgres(err error) error {
 	return err
 }
 
-// The server reads the text of an array one character at a time, ten times slower than
-// that of a single value, so bytes beyond this bound go as parameters of their own.
-const (
-	largeBytes    = 64 << 10
-	maxParameters = 1000 // of one column; PostgreSQL takes 65,535 in a statement
-)
-
-// unnest renders r as arrays, one parameter a column, or one a cell where a column
-// holds many bytes. They follow the query's own.
+// unnest renders r as arrays, one parameter a column. They follow the query's own.
 func unnest(r *Rows, query string, args []any) (body, numbered string, all []any, fixed bool) {
 	arrays := make([]string, len(r.columns))
-	fixed = true
 	for i, c := range r.columns {
-		if c.Type == Bytes && len(r.values[i]) <= maxParameters && sizeOf(r.values[i]) > largeBytes {
-			cells := make([]string, len(r.values[i]))
-			for n, value := range r.values[i] {
-				args = append(args, value)
-				cells[n] = fmt.Sprintf("$%d::bytea", len(args))
-			}
-			arrays[i], fixed = "ARRAY["+strings.Join(cells, ",")+"]", false
-			continue
-		}
-		args = append(args, array(c.Type, r.values[i]))
-		arrays[i] = fmt.Sprintf("$%d::%s[]", len(args), c.Type)
+		args = append(args, array{c.Type, r.values[i]})
+		arrays[i] = "$" + strconv.Itoa(len(args)) + "::" + string(c.Type) + "[]"
 	}
-	return "SELECT * FROM unnest(" + strings.Join(arrays, ", ") + ")", query, args, fixed
+	return "SELECT * FROM unnest(" + strings.Join(arrays, ", ") + ")", query, args, true
 }
 
 func whole(r *Rows) []*Rows {
@@ -188,13 +171,4 @@ func whole(r *Rows) []*Rows {
 		return nil
 	}
 	return []*Rows{r}
-}
-
-func sizeOf(values []any) (n int) {
-	for _, v := range values {
-		if b, ok := v.([]byte); ok {
-			n += len(b)
-		}
-	}
-	return n
 }
