@@ -36,6 +36,9 @@ func (m *Module) dispatch(ctx context.Context, c claimed) error {
 		if len(orders) == 0 { // ended meanwhile
 			return m.endDispatch(ctx, tx, c)
 		}
+		if err := lockLive(ctx, tx, c.EventID); err != nil {
+			return err
+		}
 		jobs, err := latestJobs(ctx, tx, []string{c.EventID})
 		if err != nil {
 			return err
@@ -54,6 +57,18 @@ func (m *Module) dispatch(ctx context.Context, c claimed) error {
 	}
 	if busy {
 		return m.giveBack(ctx, []release{{claimed: c, delay: dispatchWait}})
+	}
+	return nil
+}
+
+const lockLiveSQL = `
+SELECT id FROM processing_jobs WHERE normalized_event_id = $1 AND status IN ` + live + ` ORDER BY id`
+
+// lockLive keeps workers from claiming an event's jobs until the transaction ends.
+func lockLive(ctx context.Context, tx *database.Tx, eventID string) error {
+	var ids []string
+	if err := tx.Select(ctx, &ids, lockLiveSQL+tx.Dialect.ForUpdate, eventID); err != nil {
+		return fmt.Errorf("lock jobs: %w", err)
 	}
 	return nil
 }

@@ -131,6 +131,7 @@ type Module struct {
 	breakers  *breakers
 	tokens    *tokens
 	outcomes  *batch.Group[outcome, struct{}]
+	lasting   *batch.Group[string, struct{}] // events whose attempts take long
 	watermark watermark
 }
 
@@ -148,6 +149,7 @@ func New(cfg Config, d Deps) *Module {
 		volume: cfg.BreakerVolume, rate: cfg.BreakerRate, probe: cfg.BreakerProbe, reach: max(time.Minute, cfg.BreakerProbe)}}
 	m.tokens = newTokens(d.Sender, d.Now)
 	m.outcomes = batch.NewGroup(batch.Config[outcome]{Runners: 2, Crowd: 64, MaxItems: 256}, m.recordAll)
+	m.lasting = batch.NewGroup(batch.Config[string]{Runners: 1, MaxItems: 256}, m.showProcessing)
 	return m
 }
 

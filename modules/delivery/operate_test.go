@@ -56,7 +56,7 @@ func TestAnOperatorEndsOrHastensWhatWaits(t *testing.T) {
 
 		code, answer := call(http.MethodPost, "/events/"+eventID+"/retry", "")
 		require.Equal(t, 202, code, answer)
-		h.eventually("the second attempt", func() bool { return h.receiver.count() == 2 && h.state(eventID).Status == contract.EventRetrying })
+		h.eventually("the second attempt", func() bool { return h.state(eventID).ProcessingAttempts == 2 })
 
 		code, answer = call(http.MethodPost, "/events/"+eventID+"/cancel", `{"reason":"the order was a test"}`)
 		require.Equal(t, 202, code, answer)

@@ -109,7 +109,7 @@ func (w *world) publish() {
 		w.publisher.publish(context.Background(), w.publisher.gather(<-w.publisher.queue))
 	}
 	if w.chance.IntN(2) == 0 {
-		w.publisher.mark(context.Background())
+		w.publisher.mark(context.Background(), 0)
 	}
 }
 

@@ -85,7 +85,7 @@ func (p *publisher) run(ctx context.Context) {
 			for len(p.queue) > 0 && last.Err() == nil {
 				p.publish(last, p.gather(<-p.queue))
 			}
-			p.mark(last)
+			p.mark(last, 0)
 			return
 		}
 	}
@@ -192,17 +192,28 @@ func parse(body []byte) ([]ref, error) {
 	return msg.Jobs, nil
 }
 
+func (p *publisher) takeUnmarked(upTo time.Time) []published {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	n, _ := slices.BinarySearchFunc(p.unmarked, upTo, func(m published, upTo time.Time) int {
+		if m.at.After(upTo) {
+			return 1
+		}
+		return -1
+	})
+	list := p.unmarked[:n:n]
+	p.unmarked = p.unmarked[n:]
+	return list
+}
+
 var markPublishedSQL = `
 UPDATE processing_jobs SET published_at = v.at, relay_at = NULL
 FROM   v
 WHERE  normalized_event_id = v.event_id AND processing_jobs.id = v.id AND ` + queued.known() + ` AND relay_at = v.relay`
 
-// mark notes in the database what was published and not claimed since.
-func (p *publisher) mark(ctx context.Context) {
-	p.mu.Lock()
-	list := p.unmarked
-	p.unmarked = nil
-	p.mu.Unlock()
+// mark notes in the database what was published so long ago and not claimed since.
+func (p *publisher) mark(ctx context.Context, ago time.Duration) {
+	list := p.takeUnmarked(p.m.now().Add(-ago))
 	slices.SortFunc(list, func(a, b published) int { return a.ref.compare(b.ref) })
 	for _, part := range chunks(list, publishAtOnce) {
 		rows := database.NewRows("event_id uuid", "id uuid", "at timestamptz", "relay timestamptz")

@@ -24,7 +24,7 @@ const (
 func (m *Module) Relay(ctx context.Context) error {
 	var loops errgroup.Group
 	loops.Go(func() error { m.publisher.run(ctx); return nil })
-	loops.Go(func() error { every(ctx, markEvery, func() { m.publisher.mark(ctx) }); return nil })
+	loops.Go(func() error { every(ctx, markEvery, func() { m.publisher.mark(ctx, m.cfg.RelayGrace/2) }); return nil })
 	loops.Go(func() error { every(ctx, m.cfg.RelayEvery, func() { m.relayTick(ctx) }); return nil })
 	loops.Go(func() error {
 		every(ctx, reconcileEvery, func() { m.step(ctx, "reconciling", m.reconcile) })
@@ -177,7 +177,7 @@ func (m *Module) heedLosses(ctx context.Context) {
 			}
 			m.log.InfoContext(ctx, "a queue is new or came back empty; publishing again what may have been in it", "queue", queue)
 			m.step(ctx, "publishing again", func(ctx context.Context) error {
-				m.publisher.mark(ctx) // what was published a moment ago is lost as well
+				m.publisher.mark(ctx, 0) // what was published a moment ago is lost as well
 				return m.republish(ctx, queue, func(time.Time) bool { return true })
 			})
 			m.step(ctx, "publishing what is due", m.relay)

@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"integration-gateway/platform/broker"
-	"integration-gateway/platform/contract"
 	"integration-gateway/platform/database"
 	"integration-gateway/platform/id"
 )
@@ -89,46 +88,26 @@ RETURNING processing_jobs.id, normalized_event_id, integration_id, destination_i
 
 // claim takes those of refs that are due, for as long as an attempt at their
 // destination may last, under a token of the caller's. After an error some of them may
-// have been taken all the same. States are locked first: every transaction here locks
-// states before jobs, both in id order.
+// have been taken all the same.
+//
+// It locks jobs alone, in id order; every other transaction here locks states before
+// jobs, both in id order. So an event's waiting job may be claimed while another
+// transaction has its state: what that one finds waiting it must change on the condition
+// that it still does.
 func (m *Module) claim(ctx context.Context, token string, refs []ref) ([]claimed, error) {
 	var jobs []job
 	at := m.now()
 	lease := m.db.Dialect.LeaseIn("($3 + COALESCE((SELECT d.timeout_ms FROM destinations d WHERE d.id = destination_id), $4))")
-	err := m.db.InTx(ctx, func(tx *database.Tx) error {
-		jobs = nil
-		states, err := m.events.LockStates(ctx, tx, eventIDs(refs, func(r ref) string { return r.EventID }))
-		if err != nil {
-			return err
-		}
-		err = tx.SelectRows(ctx, &jobs, refRows(refs), fmt.Sprintf(claimSQL, lease),
-			token, at, m.cfg.LeaseMargin.Milliseconds(), m.cfg.Timeout.Milliseconds())
-		if err != nil {
-			return fmt.Errorf("claim jobs: %w", err)
-		}
-		return m.saveProcessing(ctx, tx, states, jobs)
-	})
+	err := m.db.WriteRows(ctx, &jobs, refRows(refs), fmt.Sprintf(claimSQL, lease),
+		token, at, m.cfg.LeaseMargin.Milliseconds(), m.cfg.Timeout.Milliseconds())
+	if err != nil {
+		return nil, fmt.Errorf("claim jobs: %w", err)
+	}
 	list := make([]claimed, len(jobs))
 	for i, j := range jobs {
 		list[i] = claimed{j, token, at}
 	}
-	return list, err
-}
-
-// saveProcessing sets the events of claimed deliveries to processing.
-func (m *Module) saveProcessing(ctx context.Context, tx *database.Tx, states []contract.EventState, jobs []job) error {
-	working := map[string]bool{}
-	for _, j := range jobs {
-		working[j.EventID] = working[j.EventID] || j.DestinationID != nil
-	}
-	var changed []contract.EventState
-	for _, s := range states {
-		if working[s.EventID] && s.Status != contract.EventProcessing {
-			s.Status, s.UpdatedAt = contract.EventProcessing, tx.Now
-			changed = append(changed, s)
-		}
-	}
-	return m.events.SaveStates(ctx, tx, changed)
+	return list, nil
 }
 
 // standing is what became of a job that could not be claimed.

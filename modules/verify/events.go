@@ -11,7 +11,7 @@ import (
 
 // A destination's latest job speaks for it: the live one, else the last.
 const rankedJobs = `
-       SELECT normalized_event_id, destination_id, id, status, triggered_by, error_message,
+       SELECT normalized_event_id, destination_id, id, status, triggered_by, started_at, error_message,
               row_number() OVER (PARTITION BY normalized_event_id, destination_id
                                  ORDER BY CASE WHEN status IN ('queued', 'running') THEN 0 ELSE 1 END, id DESC) AS place
        FROM   processing_jobs
@@ -23,7 +23,7 @@ const rankedJobs = `
 const selectEventsSQL = `
 SELECT e.id, e.source, e.created_at, s.status, s.updated_at, (SELECT w.id FROM webhook_events w WHERE w.id = e.webhook_event_id) AS webhook_id,
        COALESCE(j.running, 0) AS running, COALESCE(j.retrying, 0) AS retrying, COALESCE(j.queued, 0) AS queued,
-       COALESCE(j.failed, 0) AS failed, COALESCE(j.surplus, 0) AS surplus
+       COALESCE(j.failed, 0) AS failed, COALESCE(j.surplus, 0) AS surplus, COALESCE(j.fresh, 0) AS fresh
 FROM   normalized_events e
 LEFT   JOIN event_states s ON s.event_id = e.id AND s.event_id > $1 AND s.event_id <= $2
 LEFT   JOIN (
@@ -32,7 +32,8 @@ LEFT   JOIN (
               count(*) FILTER (WHERE place = 1 AND status = 'queued' AND triggered_by = 'retry') AS retrying,
               count(*) FILTER (WHERE place = 1 AND status = 'queued' AND triggered_by <> 'retry') AS queued,
               count(*) FILTER (WHERE place = 1 AND status = 'failed') AS failed,
-              count(*) FILTER (WHERE place > 1 AND status IN ('queued', 'running')) AS surplus
+              count(*) FILTER (WHERE place > 1 AND status IN ('queued', 'running')) AS surplus,
+              count(*) FILTER (WHERE status = 'running' AND started_at >= $3) AS fresh
        FROM  (` + rankedJobs + `) AS ranked
        GROUP  BY normalized_event_id) AS j ON j.normalized_event_id = e.id
 WHERE  e.id > $1 AND e.id <= $2
@@ -51,6 +52,7 @@ type eventRow struct {
 	Queued    int         `db:"queued"`
 	Failed    int         `db:"failed"`
 	Surplus   int         `db:"surplus"` // live jobs beyond one a destination
+	Fresh     int         `db:"fresh"`   // jobs claimed since the cutoff
 }
 
 // expected is the status that an event's jobs give it. It is delivery's rule, worked out
@@ -69,9 +71,10 @@ func (e eventRow) expected() string {
 	return string(contract.EventProcessed)
 }
 
-// settled reports whether e has not changed since cutoff.
+// settled reports whether e has not changed since cutoff. A job that was claimed a moment
+// ago does not show in the event's state yet.
 func (e eventRow) settled(cutoff time.Time) bool {
-	return e.CreatedAt.Before(cutoff) && (e.UpdatedAt == nil || e.UpdatedAt.Before(cutoff))
+	return e.CreatedAt.Before(cutoff) && (e.UpdatedAt == nil || e.UpdatedAt.Before(cutoff)) && e.Fresh == 0
 }
 
 func (t *tally) readEvents(ctx context.Context, s span) error {
@@ -81,7 +84,7 @@ func (t *tally) readEvents(ctx context.Context, s span) error {
 		return err
 	}
 	var events []eventRow
-	if err := t.m.d.DB.Select(ctx, &events, selectEventsSQL, s.after, s.upTo); err != nil {
+	if err := t.m.d.DB.Select(ctx, &events, selectEventsSQL, s.after, s.upTo, cutoff); err != nil {
 		return err
 	}
 	for _, e := range events {

@@ -12,6 +12,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"reflect"
 	"strings"
 	"time"
 
@@ -170,6 +171,29 @@ func (db *DB) inTx(ctx context.Context, fn func(tx *Tx) error) error {
 	}
 	db.prepared.prepare(ctx)
 	return nil
+}
+
+// WriteRows is SelectRows for a statement that writes and is a transaction of its own: one
+// round trip instead of three. dest is a slice's address, and set anew.
+func (db *DB) WriteRows(ctx context.Context, dest any, r *Rows, query string, args ...any) error {
+	text, all, fixed := db.Dialect.with(r, query, args)
+	if fixed && db.prepared.of(text) == nil {
+		db.prepared.prepare(ctx)
+	}
+	run := func() error { return db.write.SelectContext(ctx, dest, text, all...) }
+	if fixed {
+		if stmt := db.prepared.of(text); stmt != nil { //nolint:sqlclosecheck // it stays for the next
+			run = func() error { return stmt.SelectContext(ctx, dest, all...) }
+		}
+	}
+	var err error
+	for range attempts {
+		reflect.ValueOf(dest).Elem().SetZero() // of what came before a deadlock
+		if err = run(); !db.Dialect.isConflict(err) {
+			break
+		}
+	}
+	return db.Dialect.classify(err)
 }
 
 // AfterCommit runs f once the transaction is committed, and never when it is not.
