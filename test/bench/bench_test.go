@@ -17,7 +17,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-func TestTheSenderSpeaksHTTP(t *testing.T) {
+func TestSendersSpeakHTTP(t *testing.T) {
 	var bodies []string
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		body, _ := io.ReadAll(r.Body)
@@ -34,16 +34,19 @@ func TestTheSenderSpeaksHTTP(t *testing.T) {
 	defer server.Close()
 	made, err := newTemplate(server.Listener.Addr().String(), "mark", 340)
 	require.NoError(t, err)
-	c := newClient(made)
-	defer c.close()
-	for _, n := range []int{0, 7, 12345678} {
-		status, err := c.send(n, time.Now().Add(10*time.Second))
-		require.NoError(t, err)
-		require.Equal(t, http.StatusAccepted, status)
+	for _, s := range append(newStandardSenders(made, 1), newLeanSender(made)) {
+		bodies = nil
+		s.until(time.Now().Add(10 * time.Second))
+		for _, n := range []int{0, 7, 12345678} {
+			status, err := s.send(n)
+			require.NoError(t, err)
+			require.Equal(t, http.StatusAccepted, status)
+		}
+		s.close()
+		require.Contains(t, bodies[0], `"eventId":"mark-00000000"`)
+		require.Contains(t, bodies[1], `"id":"ord_00000007"`)
+		require.Contains(t, bodies[2], `"eventId":"mark-12345678"`)
 	}
-	require.Contains(t, bodies[0], `"eventId":"mark-00000000"`)
-	require.Contains(t, bodies[1], `"id":"ord_00000007"`)
-	require.Contains(t, bodies[2], `"eventId":"mark-12345678"`)
 }
 
 func TestABodyHasItsSmallestSize(t *testing.T) {
@@ -105,7 +108,7 @@ func TestTheResultReplacesTheLast(t *testing.T) {
 func TestOptionsThatContradict(t *testing.T) {
 	for _, args := range [][]string{
 		{"--setup", "other"}, {"--mode", "other"}, {"--loop", "other"}, {"--setup", "embedded", "--mode", "accept"},
-		{"--loop", "open"}, {"--rate", "5"}, {"--repeats", "0"}, {"--write", "--mode", "accept"},
+		{"--loop", "open"}, {"--sender", "other"}, {"--rate", "5"}, {"--repeats", "0"}, {"--write", "--mode", "accept"},
 	} {
 		_, err := parse(args, io.Discard)
 		require.Error(t, err, args)

@@ -14,6 +14,8 @@ const (
 	deliver   = "deliver"
 	closed    = "closed"
 	open      = "open"
+	standard  = "standard"
+	lean      = "lean"
 )
 
 // cell is one thing to measure, in several turns.
@@ -22,6 +24,7 @@ type cell struct {
 	concurrency       int
 	rate              int // of an open loop
 	payload           int
+	sender            string
 	duration          time.Duration
 	repeats           int
 }
@@ -44,7 +47,7 @@ type measured struct {
 	delivery    spread // from when it was sent, or was to be sent, until it arrived
 	missing     int    // accepted, in the warm-up too, and not there in the end
 	twice       int
-	published   time.Duration // from the end until no job was unpublished; without a worker
+	published   time.Duration // from the end until messages had named every job; without a worker
 	costs       []cost
 	problems    map[string]int
 }

@@ -12,7 +12,6 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-	"time"
 
 	"integration-gateway/platform/clock"
 	"integration-gateway/platform/database"
@@ -180,26 +179,6 @@ func (g *gateway) flush(ctx context.Context) error {
 		_, err = conn.Read(make([]byte, 64))
 	}
 	return err
-}
-
-const countUnpublishedSQL = `
-SELECT count(*) FROM processing_jobs WHERE status = 'queued' AND published_at IS NULL`
-
-// published waits until no job is unpublished and says how long that took.
-func (g *gateway) published(ctx context.Context) (time.Duration, error) {
-	from := clock.System()
-	bounded, cancel := context.WithTimeout(ctx, stallsAfter)
-	defer cancel()
-	for {
-		var n int
-		if err := g.records.Get(bounded, &n, countUnpublishedSQL); err != nil {
-			return 0, fmt.Errorf("wait until all is published: %w", err)
-		}
-		if n == 0 {
-			return clock.System().Sub(from), nil
-		}
-		<-time.After(20 * time.Millisecond)
-	}
 }
 
 const selectKeysSQL = `

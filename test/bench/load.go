@@ -12,10 +12,20 @@ import (
 // answersWithin is how long an answer may take at the end of a phase.
 const answersWithin = 30 * time.Second
 
+// sender sends webhooks over one connection that lasts.
+type sender interface {
+	// until bounds what follows.
+	until(deadline time.Time)
+	// send sends webhook number n and gives the answer's status. After an error the next one
+	// goes over a new connection.
+	send(n int) (status int, err error)
+	close()
+}
+
 // load sends webhooks over connections that last.
 type load struct {
 	ledger   *ledger
-	clients  []*client
+	senders  []sender
 	rate     int // a second; 0 is a closed loop
 	mu       sync.Mutex
 	problems map[string]int
@@ -27,8 +37,12 @@ func newLoad(l *ledger, addr string, c cell) (*load, error) {
 		return nil, err
 	}
 	made := &load{ledger: l, rate: c.rate, problems: map[string]int{}}
+	if c.sender == standard {
+		made.senders = newStandardSenders(t, c.concurrency)
+		return made, nil
+	}
 	for range c.concurrency {
-		made.clients = append(made.clients, newClient(t))
+		made.senders = append(made.senders, newLeanSender(t))
 	}
 	return made, nil
 }
@@ -40,7 +54,7 @@ func (l *load) run(ctx context.Context, lasts time.Duration) (from, to time.Time
 	end := from.Add(lasts)
 	first := l.ledger.next.Load()
 	var all sync.WaitGroup
-	for _, c := range l.clients {
+	for _, c := range l.senders {
 		all.Go(func() { l.send(ctx, c, from, end, first) })
 	}
 	all.Wait()
@@ -48,16 +62,13 @@ func (l *load) run(ctx context.Context, lasts time.Duration) (from, to time.Time
 }
 
 func (l *load) close() {
-	for _, c := range l.clients {
+	for _, c := range l.senders {
 		c.close()
 	}
 }
 
-func (l *load) send(ctx context.Context, c *client, from, end time.Time, first int64) {
-	deadline := end.Add(answersWithin)
-	if c.conn != nil && c.conn.SetDeadline(deadline) != nil {
-		c.close()
-	}
+func (l *load) send(ctx context.Context, c sender, from, end time.Time, first int64) {
+	c.until(end.Add(answersWithin))
 	for ctx.Err() == nil {
 		now := clock.System()
 		if l.rate == 0 && !now.Before(end) {
@@ -75,7 +86,7 @@ func (l *load) send(ctx context.Context, c *client, from, end time.Time, first i
 			<-time.After(early)
 		}
 		r := &l.ledger.records[n]
-		status, err := c.send(int(n), deadline)
+		status, err := c.send(int(n))
 		r.due, r.answered, r.status = due.UnixMicro(), clock.System().UnixMicro(), status
 		if err != nil {
 			l.problem(err.Error())

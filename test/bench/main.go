@@ -60,6 +60,7 @@ func parse(args []string, out io.Writer) (options, error) {
 	flags.StringVar(&o.mode, "mode", deliver, "accept (no worker; waits until every job is published) or deliver")
 	flags.StringVar(&o.loop, "loop", closed, "closed (the next one after the answer) or open (at --rate)")
 	flags.IntVar(&o.concurrency, "concurrency", 64, "connections of the sender")
+	flags.StringVar(&o.sender, "sender", standard, "standard (net/http, as providers have) or lean (costs little, so that the ceiling is higher and ratios lower)")
 	flags.IntVar(&o.rate, "rate", 0, "webhooks a second of an open loop")
 	flags.IntVar(&o.payload, "payload", 340, "bytes of a webhook's body")
 	flags.DurationVar(&o.duration, "duration", 8*time.Second, "how long a turn sends")
@@ -97,6 +98,8 @@ func (o options) check() error {
 		return errors.New("--mode is accept or deliver")
 	case o.loop != closed && o.loop != open:
 		return errors.New("--loop is closed or open")
+	case o.sender != standard && o.sender != lean:
+		return errors.New("--sender is standard or lean")
 	case o.setup == embedded && o.mode == accept:
 		return errors.New("the embedded gateway is one process and always delivers; leave --mode accept out")
 	case (o.loop == open) != (o.rate > 0):

@@ -86,7 +86,7 @@ func firstOf(errs ...error) error {
 // acceptedOnly waits until everything is published, and takes what the database holds
 // for what arrived.
 func (b *bench) acceptedOnly(ctx context.Context, g *gateway, s *storm) (time.Duration, error) {
-	took, err := g.published(ctx)
+	took, err := g.published(ctx, s.ledger.mark)
 	if err != nil {
 		return 0, err
 	}

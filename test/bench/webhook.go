@@ -1,0 +1,74 @@
+package main
+
+import (
+	"bytes"
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"hash"
+	"strings"
+)
+
+const (
+	acmeSecret = "acme-demo-secret" //nolint:gosec // everybody knows it
+	digits     = 8                  // of a webhook's number in its id
+
+	webhookPath = "/api/v1/webhooks/acme"
+)
+
+// template is a request with gaps for the number and the signature.
+type template struct {
+	text      []byte
+	signature int // where it begins
+	body      int
+	numbers   []int
+	addr      string
+	mac       hash.Hash
+	sum       []byte
+}
+
+// newTemplate makes requests to addr with bodies of payload bytes, whose ids begin
+// with mark.
+func newTemplate(addr, mark string, payload int) (template, error) {
+	gap := strings.Repeat("0", digits)
+	body := fmt.Sprintf(`{"eventId":"%s-%s","eventType":"order.created","occurredAt":"2026-01-05T09:00:00Z",`+
+		`"data":{"id":"ord_%s","total":"19.90","currency":"EUR","note":""}}`, mark, gap, gap)
+	if len(body) > payload {
+		return template{}, fmt.Errorf("--payload: the smallest body has %d bytes", len(body))
+	}
+	const end = len(`"}}`)
+	body = body[:len(body)-end] + strings.Repeat("x", payload-len(body)) + body[len(body)-end:]
+	head := fmt.Sprintf("POST "+webhookPath+" HTTP/1.1\r\nHost: %s\r\nContent-Type: application/json\r\nContent-Length: %d\r\n"+
+		"X-Acme-Signature: ", addr, payload)
+	t := template{addr: addr, signature: len(head), body: len(head) + 2*sha256.Size + len("\r\n\r\n")}
+	t.text = []byte(head + strings.Repeat("0", 2*sha256.Size) + "\r\n\r\n" + body)
+	for at := t.body; ; at += digits {
+		next := bytes.Index(t.text[at:], []byte(gap))
+		if next < 0 || len(t.numbers) == 2 {
+			return t, nil
+		}
+		at += next
+		t.numbers = append(t.numbers, at)
+	}
+}
+
+// copy is a template of the caller's own.
+func (t template) copy() template {
+	t.text, t.mac = bytes.Clone(t.text), hmac.New(sha256.New, []byte(acmeSecret))
+	return t
+}
+
+// fill makes the text webhook number n.
+func (t *template) fill(n int) {
+	for i := digits - 1; i >= 0; i-- {
+		for _, at := range t.numbers {
+			t.text[at+i] = byte('0' + n%10)
+		}
+		n /= 10
+	}
+	t.mac.Reset()
+	t.mac.Write(t.text[t.body:])
+	t.sum = t.mac.Sum(t.sum[:0])
+	hex.Encode(t.text[t.signature:], t.sum)
+}
