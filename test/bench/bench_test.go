@@ -32,7 +32,7 @@ func TestSendersSpeakHTTP(t *testing.T) {
 		_, _ = w.Write(body)
 	}))
 	defer server.Close()
-	made, err := newTemplate(server.Listener.Addr().String(), "mark", 340)
+	made, err := newTemplate(server.Listener.Addr().String(), "mark", 340, 0)
 	require.NoError(t, err)
 	for _, s := range append(newStandardSenders(made, 1), newLeanSender(made)) {
 		bodies = nil
@@ -49,8 +49,33 @@ func TestSendersSpeakHTTP(t *testing.T) {
 	}
 }
 
+func TestALoadIsSpreadOverSourcesByTheWebhooksNumbers(t *testing.T) {
+	paths := make(chan string, 1)
+	server := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { paths <- r.URL.Path }))
+	defer server.Close()
+	made, err := newTemplate(server.Listener.Addr().String(), "mark", 340, 50)
+	require.NoError(t, err)
+	for _, s := range append(newStandardSenders(made, 1), newLeanSender(made)) {
+		s.until(time.Now().Add(10 * time.Second))
+		for n, want := range map[int]string{0: "acme-00", 49: "acme-49", 150: "acme-00", 1207: "acme-07"} {
+			status, err := s.send(n)
+			require.NoError(t, err)
+			require.Equal(t, http.StatusOK, status)
+			require.Equal(t, "/api/v1/webhooks/"+want, <-paths)
+		}
+		s.close()
+	}
+	l := newLedger("mark", 100)
+	l.among = 50
+	l.next.Store(100)
+	for n := range l.records {
+		l.records[n].status = http.StatusAccepted
+	}
+	require.Equal(t, 98, l.missing(), "the first source's two do not count")
+}
+
 func TestABodyHasItsSmallestSize(t *testing.T) {
-	_, err := newTemplate("127.0.0.1:1", "mark", 10)
+	_, err := newTemplate("127.0.0.1:1", "mark", 10, 0)
 	require.ErrorContains(t, err, "--payload")
 }
 

@@ -25,6 +25,8 @@ type cell struct {
 	rate              int // of an open loop
 	payload           int
 	sender            string
+	among             int    // sources that the load is spread over; 0 for acme alone
+	dead              string // URL of the first one's destination; "" when that is as the others
 	duration          time.Duration
 	repeats           int
 }

@@ -58,6 +58,11 @@ func (b *bench) install(ctx context.Context, c cell, turn int) (*gateway, error)
 			return g, err
 		}
 	}
+	if c.among > 0 {
+		if err := b.neighbourhood(ctx, g, c); err != nil {
+			return g, err
+		}
+	}
 	if err := b.launch(ctx, g, c, "serve", "http://"+g.addr, g.env, "serve"); err != nil || c.mode == accept {
 		return g, err
 	}

@@ -14,6 +14,7 @@ type ledger struct {
 	next     atomic.Int64
 	arrivals atomic.Int64
 	twice    atomic.Int64
+	among    int // sources in turn, of which the first is left out; 0 for one that is not
 }
 
 // record is one webhook. Times are microseconds of the clock; 0 is never.
@@ -28,6 +29,9 @@ func newLedger(mark string, size int) *ledger {
 	return &ledger{mark: mark, sign: []byte(`"externalEventId":"` + mark + `-`), records: make([]record, size)}
 }
 
+// counts reports whether webhook number n counts.
+func (l *ledger) counts(n int) bool { return l.among == 0 || n%l.among != 0 }
+
 func (r *record) accepted() bool { return r.status/100 == 2 }
 
 // used are the records of webhooks that were sent so far, from the n-th on.
@@ -39,7 +43,7 @@ func (l *ledger) used(n int) []record {
 // missing counts what was accepted and did not arrive.
 func (l *ledger) missing() (n int) {
 	for i := range l.used(0) {
-		if r := &l.records[i]; r.accepted() && r.arrived.Load() == 0 {
+		if r := &l.records[i]; l.counts(i) && r.accepted() && r.arrived.Load() == 0 {
 			n++
 		}
 	}

@@ -32,7 +32,7 @@ type load struct {
 }
 
 func newLoad(l *ledger, addr string, c cell) (*load, error) {
-	t, err := newTemplate(addr, l.mark, c.payload)
+	t, err := newTemplate(addr, l.mark, c.payload, c.among)
 	if err != nil {
 		return nil, err
 	}

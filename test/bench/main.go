@@ -31,6 +31,7 @@ type options struct {
 	write      bool
 	backlog    int // events that a worker is started on; 0 leaves that out
 	stored     int // events that are stored; 0 leaves that out
+	isolation  int // destinations, of which one hangs; 0 leaves that out
 	profile    string
 	scratchDir string
 }
@@ -67,6 +68,7 @@ func parse(args []string, out io.Writer) (options, error) {
 	flags.IntVar(&o.repeats, "repeats", 3, "turns of the gateway, each between two of the ceiling")
 	flags.IntVar(&o.backlog, "backlog", 0, "only this: start a worker on so many stored events, and measure its rate and memory")
 	flags.IntVar(&o.stored, "stored", 0, "only this: accepted/s and the times of lists with so many events stored, against 10,000")
+	flags.IntVar(&o.isolation, "isolation", 0, "only this: what the others of so many destinations receive while one hangs, against none")
 	flags.BoolVar(&o.write, "write", false, "write the result of a full run into docs/performance.md")
 	flags.StringVar(&o.profile, "profile", "", "folder for CPU profiles of the gateway's processes")
 	flags.StringVar(&o.scratchDir, "scratch", "", "folder for databases and logs; not in memory (default the system's temporary one)")
@@ -79,7 +81,7 @@ func parse(args []string, out io.Writer) (options, error) {
 	}
 	o.full = true
 	flags.Visit(func(f *flag.Flag) {
-		if f.Name == "setup" || f.Name == "mode" || f.Name == "loop" || f.Name == "rate" || f.Name == "backlog" || f.Name == "stored" {
+		if f.Name == "setup" || f.Name == "mode" || f.Name == "loop" || f.Name == "rate" || f.Name == "backlog" || f.Name == "stored" || f.Name == "isolation" {
 			o.full = false
 		}
 	})
@@ -108,6 +110,8 @@ func (o options) check() error {
 		return errors.New("--concurrency, --repeats and --duration are more than 0")
 	case o.stored != 0 && o.stored <= fewStored:
 		return fmt.Errorf("--stored is more than %d", fewStored)
+	case o.isolation != 0 && (o.isolation < 2 || o.isolation > 100):
+		return errors.New("--isolation is 2 to 100")
 	case o.write && !o.full:
 		return errors.New("--write needs a full run")
 	}

@@ -43,6 +43,16 @@ func run(ctx context.Context, o options, out io.Writer) (err error) {
 		}
 		return err
 	}
+	if o.isolation > 0 {
+		r, err := b.measureIsolation(ctx, o.cell, o.isolation)
+		if err == nil {
+			fmt.Fprint(out, "\n", b.machine(ctx, began), "\n", r)
+		}
+		if n := r.missing(); err == nil && n > 0 {
+			err = fmt.Errorf("%d webhooks were accepted and did not arrive", n)
+		}
+		return err
+	}
 	if o.stored > 0 {
 		list, err := b.measureStored(ctx, o.cell, o.stored)
 		if err == nil {

@@ -33,7 +33,7 @@ func (s *standardSender) until(deadline time.Time) {
 
 func (s *standardSender) send(n int) (status int, err error) {
 	s.fill(n)
-	req, err := http.NewRequestWithContext(s.life, http.MethodPost, "http://"+s.addr+webhookPath, bytes.NewReader(s.text[s.body:]))
+	req, err := http.NewRequestWithContext(s.life, http.MethodPost, "http://"+s.addr+string(s.text[len("POST "):s.path]), bytes.NewReader(s.text[s.body:]))
 	if err != nil {
 		return 0, err
 	}

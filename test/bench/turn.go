@@ -135,6 +135,7 @@ type storm struct {
 func (b *bench) storm(ctx context.Context, c cell, addr string, costings func() []costing) (*storm, error) {
 	b.marks++
 	l := newLedger(fmt.Sprintf("bench%d-%d", os.Getpid(), b.marks), int((warmUp+c.duration).Seconds()*mostASecond))
+	l.among = c.among
 	b.receiver.ledger.Store(l)
 	s := &storm{cell: c, ledger: l}
 	var err error
@@ -194,7 +195,7 @@ func (s *storm) measured() measured {
 		}
 		m.accepted++
 		acceptance = append(acceptance, r.answered-r.due)
-		if arrived := r.arrived.Load(); arrived > 0 {
+		if arrived := r.arrived.Load(); arrived > 0 && s.ledger.counts(s.first+i) {
 			delivery = append(delivery, arrived-r.due)
 			last = max(last, arrived)
 		}

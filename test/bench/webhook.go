@@ -13,13 +13,13 @@ import (
 const (
 	acmeSecret = "acme-demo-secret" //nolint:gosec // everybody knows it
 	digits     = 8                  // of a webhook's number in its id
-
-	webhookPath = "/api/v1/webhooks/acme"
 )
 
 // template is a request with gaps for the number and the signature.
 type template struct {
 	text      []byte
+	among     int // sources that webhooks are spread over, by their numbers; 0 for one
+	path      int // where it ends
 	signature int // where it begins
 	body      int
 	numbers   []int
@@ -29,8 +29,8 @@ type template struct {
 }
 
 // newTemplate makes requests to addr with bodies of payload bytes, whose ids begin
-// with mark.
-func newTemplate(addr, mark string, payload int) (template, error) {
+// with mark, for one source or spread over several.
+func newTemplate(addr, mark string, payload, among int) (template, error) {
 	gap := strings.Repeat("0", digits)
 	body := fmt.Sprintf(`{"eventId":"%s-%s","eventType":"order.created","occurredAt":"2026-01-05T09:00:00Z",`+
 		`"data":{"id":"ord_%s","total":"19.90","currency":"EUR","note":""}}`, mark, gap, gap)
@@ -39,9 +39,12 @@ func newTemplate(addr, mark string, payload int) (template, error) {
 	}
 	const end = len(`"}}`)
 	body = body[:len(body)-end] + strings.Repeat("x", payload-len(body)) + body[len(body)-end:]
-	head := fmt.Sprintf("POST "+webhookPath+" HTTP/1.1\r\nHost: %s\r\nContent-Type: application/json\r\nContent-Length: %d\r\n"+
-		"X-Acme-Signature: ", addr, payload)
-	t := template{addr: addr, signature: len(head), body: len(head) + 2*sha256.Size + len("\r\n\r\n")}
+	start := "POST /api/v1/webhooks/acme"
+	if among > 0 {
+		start = "POST /api/v1/webhooks/" + spreadSource(0)
+	}
+	head := fmt.Sprintf("%s HTTP/1.1\r\nHost: %s\r\nContent-Type: application/json\r\nContent-Length: %d\r\nX-Acme-Signature: ", start, addr, payload)
+	t := template{addr: addr, among: among, path: len(start), signature: len(head), body: len(head) + 2*sha256.Size + len("\r\n\r\n")}
 	t.text = []byte(head + strings.Repeat("0", 2*sha256.Size) + "\r\n\r\n" + body)
 	for at := t.body; ; at += digits {
 		next := bytes.Index(t.text[at:], []byte(gap))
@@ -61,6 +64,9 @@ func (t template) copy() template {
 
 // fill makes the text webhook number n.
 func (t *template) fill(n int) {
+	if t.among > 0 {
+		copy(t.text[t.path-2:], []byte{byte('0' + n%t.among/10), byte('0' + n%t.among%10)})
+	}
 	for i := digits - 1; i >= 0; i-- {
 		for _, at := range t.numbers {
 			t.text[at+i] = byte('0' + n%10)
