@@ -17,7 +17,7 @@ import (
 // refused, and the transaction with them: one such text would break every list
 // that it appears in.
 func (m *Module) Record(ctx context.Context, tx *database.Tx, entries []contract.AuditEntry) error {
-	rows := newEntryRows()
+	rows := newEntryRows().Expect(len(entries))
 	for _, e := range entries {
 		details, err := detailsText(e.Details)
 		if err != nil {

@@ -216,7 +216,7 @@ func (p *publisher) mark(ctx context.Context, ago time.Duration) {
 	list := p.takeUnmarked(p.m.now().Add(-ago))
 	slices.SortFunc(list, func(a, b published) int { return a.ref.compare(b.ref) })
 	for _, part := range chunks(list, publishAtOnce) {
-		rows := database.NewRows("event_id uuid", "id uuid", "at timestamptz", "relay timestamptz")
+		rows := database.NewRows("event_id uuid", "id uuid", "at timestamptz", "relay timestamptz").Expect(len(part))
 		for _, m := range part {
 			rows.Add(m.ref.EventID, m.ref.JobID, m.at, m.relayAt)
 		}

@@ -84,7 +84,7 @@ func (m *Module) insertJobs(ctx context.Context, tx *database.Tx, jobs []newJob)
 	rows := database.NewRows("id uuid", "normalized_event_id uuid", "integration_id uuid", "destination_id uuid",
 		"replay_request_id uuid", "queue_name text", "triggered_by text", "status text", "attempt_no bigint",
 		"budget_start bigint", "correlation_id text", "parked boolean", "relay_at timestamptz",
-		"scheduled_at timestamptz", "created_at timestamptz")
+		"scheduled_at timestamptz", "created_at timestamptz").Expect(len(jobs))
 	var announcements []announcement
 	for _, j := range jobs {
 		if j.trigger == contract.TriggerRetry {

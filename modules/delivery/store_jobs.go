@@ -25,7 +25,7 @@ func (r ref) compare(other ref) int {
 // locked.
 func refRows(refs []ref) *database.Rows {
 	sorted := slices.SortedFunc(slices.Values(refs), ref.compare)
-	rows := database.NewRows("event_id uuid", "id uuid")
+	rows := database.NewRows("event_id uuid", "id uuid").Expect(len(sorted))
 	for _, r := range sorted {
 		rows.Add(r.EventID, r.JobID)
 	}

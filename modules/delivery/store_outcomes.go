@@ -31,7 +31,7 @@ RETURNING processing_jobs.id`
 
 // endJobs ends the jobs of list, and notes which of them were this process's to end.
 func (m *Module) endJobs(ctx context.Context, tx *database.Tx, list []decided) error {
-	rows := database.NewRows("event_id uuid", "id uuid", "token uuid", "new_status text", "number bigint", "problem text")
+	rows := database.NewRows("event_id uuid", "id uuid", "token uuid", "new_status text", "number bigint", "problem text").Expect(len(list))
 	for _, d := range list {
 		end := failStep
 		if d.response.received() {

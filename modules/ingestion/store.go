@@ -47,7 +47,7 @@ func claimKeys(ctx context.Context, tx *database.Tx, arrivals []arrival) (keyrin
 		}
 	}
 	slices.Sort(keys) // two groups that lock the same keys in two orders would deadlock
-	rows := database.NewRows("idempotency_key text", "event_id uuid", "correlation_id text", "created_at timestamptz")
+	rows := database.NewRows("idempotency_key text", "event_id uuid", "correlation_id text", "created_at timestamptz").Expect(len(keys))
 	for _, key := range keys {
 		rows.Add(key, ring.at[key].eventID, ring.at[key].correlationID, tx.Now)
 	}
@@ -106,7 +106,7 @@ func (r keyring) winners(arrivals []arrival) []arrival {
 func insertWebhooks(ctx context.Context, tx *database.Tx, news []arrival) error {
 	rows := database.NewRows("id uuid", "integration_id uuid", "source text", "provider text", "external_event_id text",
 		"idempotency_key text", "signature_valid boolean", "request_headers text", "raw_body bytea", "source_ip text",
-		"correlation_id text", "received_at timestamptz")
+		"correlation_id text", "received_at timestamptz").Expect(len(news))
 	for _, a := range news {
 		first := a.events[0]
 		rows.Add(a.webhookID, a.source.integrationID, a.source.name, a.source.spec.Name, first.ID,
@@ -120,7 +120,7 @@ func insertWebhooks(ctx context.Context, tx *database.Tx, news []arrival) error 
 func insertEvents(ctx context.Context, tx *database.Tx, news []arrival) error {
 	rows := database.NewRows("id uuid", "webhook_event_id uuid", "integration_id uuid", "source text", "provider text",
 		"external_event_id text", "event_type text", "subject text", "occurred_at timestamptz", "normalized_payload bytea",
-		"correlation_id text", "received_at timestamptz", "created_at timestamptz")
+		"correlation_id text", "received_at timestamptz", "created_at timestamptz").Expect(len(news))
 	for _, a := range news {
 		for _, e := range a.events {
 			rows.Add(e.id, a.webhookID, a.source.integrationID, a.source.name, a.source.spec.Name,
@@ -132,7 +132,7 @@ func insertEvents(ctx context.Context, tx *database.Tx, news []arrival) error {
 
 // insertStates lets events wait for their jobs; those that have none are done, and say why.
 func insertStates(ctx context.Context, tx *database.Tx, news []arrival, scheduled map[string]contract.Scheduled) error {
-	rows := database.NewRows("event_id uuid", "status text", "processing_attempts bigint", "last_error text", "last_processed_at timestamptz", "updated_at timestamptz")
+	rows := database.NewRows("event_id uuid", "status text", "processing_attempts bigint", "last_error text", "last_processed_at timestamptz", "updated_at timestamptz").Expect(len(news))
 	for _, a := range news {
 		for _, e := range a.events {
 			if to := scheduled[e.id]; len(to.Jobs) == 0 {

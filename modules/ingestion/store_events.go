@@ -129,7 +129,7 @@ func (m *Module) SaveStates(ctx context.Context, tx *database.Tx, states []contr
 		return nil
 	}
 	rows := database.NewRows("event_id uuid", "status text", "processing_attempts bigint", "last_error text",
-		"last_processed_at timestamptz", "updated_at timestamptz")
+		"last_processed_at timestamptz", "updated_at timestamptz").Expect(len(states))
 	for _, s := range states {
 		rows.Add(s.EventID, string(s.Status), s.ProcessingAttempts, s.LastError, s.LastProcessedAt, s.UpdatedAt)
 	}

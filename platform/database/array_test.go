@@ -1,6 +1,7 @@
 package database
 
 import (
+	"strings"
 	"testing"
 	"time"
 
@@ -39,14 +40,32 @@ func TestAnArrayIsWrittenAsPostgreSQLReadsIt(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			head := "\x00\x00\x00\x01\x00\x00\x00\x01" + "\x00\x00" + string([]byte{byte(oids[test.typ] >> 8), byte(oids[test.typ])}) +
 				"\x00\x00\x00" + string([]byte{byte(len(test.values))}) + one
-			got, err := array{test.typ, test.values}.BinaryValue()
+			got, err := arrayOf(test.typ, test.values...).BinaryValue()
 			require.NoError(t, err)
 			require.Equal(t, head+test.want, string(got))
 		})
 	}
-	_, err := array{UUID, []any{"x' OR 1"}}.BinaryValue()
+	_, err := arrayOf(UUID, "x' OR 1").BinaryValue()
 	require.ErrorContains(t, err, `"x' OR 1" is no UUID`)
-	require.PanicsWithValue(t, "database: a column of type text cannot take a float64", func() { _, _ = array{Text, []any{1.5}}.BinaryValue() })
+	require.PanicsWithValue(t, "database: the column c of type text cannot take such a value", func() { arrayOf(Text, 1.5) })
+}
+
+func arrayOf(typ Type, values ...any) array {
+	r := NewRows("c " + string(typ))
+	for _, v := range values {
+		r.Add(v)
+	}
+	return array{&r.columns[0]}
+}
+
+func TestARowCostsNoMemoryOfItsOwn(t *testing.T) {
+	id, text, at, n := "00010203-0405-0607-0809-0a0b0c0d0e0f", strings.Repeat("x", 50), time.Now(), 7
+	body := []byte(text)
+	r := NewRows("id uuid", "name text", "other text", "body bytea", "at timestamptz", "n bigint", "b boolean")
+	add := func() { r.Add(id, text, &text, body, at, &n, true) }
+	r.Expect(1 << 12)
+	add()
+	require.Zero(t, testing.AllocsPerRun(1<<11, add))
 }
 
 func TestRowsAreCutToNumbersThatArePrepared(t *testing.T) {
@@ -70,10 +89,10 @@ func TestRowsAreCutToNumbersThatArePrepared(t *testing.T) {
 			next := 0
 			for _, part := range powersOfTwo(r) {
 				sizes = append(sizes, part.Len())
-				for _, n := range part.values[1] {
-					require.Equal(t, next, n)
+				part.columns[1].values(func(_ int, n any) {
+					require.Equal(t, int64(next), n)
 					next++
-				}
+				})
 			}
 			require.Equal(t, test.want, sizes)
 		})
@@ -91,7 +110,7 @@ func TestTheNumberOfRowsIsRoundedUp(t *testing.T) {
 	text, query, args, fixed := render(3)
 	require.Equal(t, "VALUES (?,?),(?,?),(?,?),(?,?)", text)
 	require.Equal(t, "a = $9 AND b = $10 OR c = $9 OR d = '$.x'", query)
-	require.Equal(t, []any{"a", 1, "a", 1, "a", 1, nil, nil, "first", "second"}, args)
+	require.Equal(t, []any{"a", int64(1), "a", int64(1), "a", int64(1), nil, nil, "first", "second"}, args)
 	require.True(t, fixed)
 	text, _, _, fixed = render(1)
 	require.Equal(t, "VALUES (?,?)", text)

@@ -159,9 +159,10 @@ func classifyPostgres(err error) error {
 // unnest renders r as arrays, one parameter a column. They follow the query's own.
 func unnest(r *Rows, query string, args []any) (body, numbered string, all []any, fixed bool) {
 	arrays := make([]string, len(r.columns))
-	for i, c := range r.columns {
-		args = append(args, array{c.Type, r.values[i]})
-		arrays[i] = "$" + strconv.Itoa(len(args)) + "::" + string(c.Type) + "[]"
+	for i := range r.columns {
+		c := &r.columns[i]
+		args = append(args, array{c})
+		arrays[i] = "$" + strconv.Itoa(len(args)) + "::" + string(c.typ) + "[]"
 	}
 	return "SELECT * FROM unnest(" + strings.Join(arrays, ", ") + ")", query, args, true
 }

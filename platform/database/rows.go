@@ -1,78 +1,63 @@
 package database
 
 import (
-	"fmt"
 	"strings"
 )
 
-// Type is a column's type in a Rows, by PostgreSQL's name.
-type Type string
-
-// The types of columns, and the Go values they take; every one takes nil too,
-// but for Bytes.
-const (
-	UUID   Type = "uuid"        // string, *string
-	Text   Type = "text"        // string, *string
-	Bytes  Type = "bytea"       // []byte
-	Times  Type = "timestamptz" // time.Time, *time.Time
-	BigInt Type = "bigint"      // int, *int, int64
-	Bool   Type = "boolean"     // bool
-)
-
-// Column is one column of a Rows.
-type Column struct {
-	Name string
-	Type Type
-}
-
 // Rows is a relation that a statement uses under the name v: unnest over arrays
 // on PostgreSQL, VALUES on SQLite, from one list of columns.
-type Rows struct {
-	columns []Column
-	values  [][]any // by column
-}
+type Rows struct{ columns []column }
 
 // NewRows makes an empty relation. Columns are written "name type", such as
 // "id uuid".
 func NewRows(columns ...string) *Rows {
-	r := &Rows{values: make([][]any, len(columns))}
-	for _, c := range columns {
+	r := &Rows{columns: make([]column, len(columns))}
+	for i, c := range columns {
 		name, typ, ok := strings.Cut(c, " ")
 		if !ok {
 			panic("database: the column " + c + ` has no type; write "name type"`)
 		}
-		r.columns = append(r.columns, Column{name, Type(typ)})
+		r.columns[i] = column{name: name, typ: Type(typ)}
+	}
+	return r
+}
+
+// Expect says how many rows will be added, where there may be many, so that the memory for
+// them is taken at once.
+func (r *Rows) Expect(rows int) *Rows {
+	for i := range r.columns {
+		r.columns[i].more = rows - 1
 	}
 	return r
 }
 
 // IDs makes a relation of one column id.
 func IDs(ids []string) *Rows {
-	r := NewRows("id uuid")
+	r := NewRows("id uuid").Expect(len(ids))
 	for _, id := range ids {
 		r.Add(id)
 	}
 	return r
 }
 
-// Add appends a row: one value a column, in order.
+// Add appends a row: one value a column, in order. It keeps none of them.
 func (r *Rows) Add(values ...any) {
 	if len(values) != len(r.columns) {
-		panic(fmt.Sprintf("database: %d values for %d columns", len(values), len(r.columns)))
+		panic("database: a row has another number of values than there are columns")
 	}
 	for i, v := range values {
-		r.values[i] = append(r.values[i], v)
+		r.columns[i].add(v)
 	}
 }
 
 // Len is the number of rows.
-func (r *Rows) Len() int { return len(r.values[0]) }
+func (r *Rows) Len() int { return len(r.columns[0].ends) }
 
 // slice is the rows from one number to before another.
 func (r *Rows) slice(from, to int) *Rows {
-	part := &Rows{columns: r.columns, values: make([][]any, len(r.columns))}
-	for i, column := range r.values {
-		part.values[i] = column[from:to]
+	part := &Rows{columns: make([]column, len(r.columns))}
+	for i, c := range r.columns {
+		part.columns[i] = c.slice(from, to)
 	}
 	return part
 }
@@ -80,7 +65,7 @@ func (r *Rows) slice(from, to int) *Rows {
 func (r *Rows) names() []string {
 	names := make([]string, len(r.columns))
 	for i, c := range r.columns {
-		names[i] = c.Name
+		names[i] = c.name
 	}
 	return names
 }

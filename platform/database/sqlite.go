@@ -112,15 +112,9 @@ func valuesList(r *Rows, query string, args []any) (body, numbered string, all [
 	if fixed = rows <= maxRows; fixed {
 		rows = 1 << bits.Len(uint(rows-1)) //nolint:gosec // at least 0
 	}
-	all = make([]any, 0, rows*len(r.columns)+len(args))
-	for row := range rows {
-		for col := range r.columns {
-			var cell any
-			if row < r.Len() {
-				cell = r.values[col][row]
-			}
-			all = append(all, cell)
-		}
+	all = make([]any, rows*len(r.columns), rows*len(r.columns)+len(args))
+	for i := range r.columns {
+		r.columns[i].values(func(row int, value any) { all[row*len(r.columns)+i] = value })
 	}
 	one := ",(" + strings.Repeat(",?", len(r.columns))[1:] + ")"
 	return "VALUES " + strings.Repeat(one, rows)[1:], renumber(query, len(all)), append(all, args...), fixed
