@@ -104,13 +104,22 @@ func (r keyring) winners(arrivals []arrival) []arrival {
 }
 
 func insertWebhooks(ctx context.Context, tx *database.Tx, news []arrival) error {
-	rows := database.NewRows("id uuid", "integration_id uuid", "source text", "provider text", "external_event_id text",
+	columns := []string{"id uuid", "integration_id uuid", "source text", "provider text", "external_event_id text",
 		"idempotency_key text", "signature_valid boolean", "request_headers text", "raw_body bytea", "source_ip text",
-		"correlation_id text", "received_at timestamptz")
+		"correlation_id text", "received_at timestamptz"}
+	some := slices.ContainsFunc(news, func(a arrival) bool { return a.redacted })
+	if some {
+		columns = append(columns, "body_state text")
+	}
+	rows := database.NewRows(columns...)
 	for _, a := range news {
 		first := a.events[0]
-		rows.Add(a.webhookID, a.source.integrationID, a.source.name, a.source.spec.Name, first.ID,
-			first.key, true, string(a.headers), a.body, a.sourceIP, a.correlationID, a.receivedAt)
+		values := []any{a.webhookID, a.source.integrationID, a.source.name, a.source.spec.Name, first.ID,
+			first.key, true, string(a.headers), a.body, a.sourceIP, a.correlationID, a.receivedAt}
+		if some {
+			values = append(values, a.bodyState())
+		}
+		rows.Add(values...)
 	}
 	return tx.Insert(ctx, "webhook_events", rows)
 }

@@ -48,10 +48,11 @@ func (m *Module) Deliverables(ctx context.Context, eventIDs []string) ([]contrac
 }
 
 const selectOriginalsSQL = `
-SELECT e.id, w.request_headers, w.raw_body
+SELECT e.id, w.request_headers, w.raw_body, w.body_state
 FROM   normalized_events e
 JOIN   v ON v.id = e.id
-JOIN   webhook_events w ON w.id = e.webhook_event_id`
+JOIN   webhook_events w ON w.id = e.webhook_event_id
+WHERE  w.body_state <> 'erased'`
 
 // Originals gives the webhook that each of these events came with, in no particular order.
 // Events whose webhook is no longer kept are left out.
@@ -63,13 +64,14 @@ func (m *Module) Originals(ctx context.Context, eventIDs []string) ([]contract.O
 		ID      string `db:"id"`
 		Headers []byte `db:"request_headers"`
 		Body    []byte `db:"raw_body"`
+		State   string `db:"body_state"`
 	}
 	if err := m.d.DB.SelectRows(ctx, &rows, database.IDs(eventIDs), selectOriginalsSQL); err != nil {
 		return nil, fmt.Errorf("read webhooks: %w", err)
 	}
 	found := make([]contract.Original, len(rows))
 	for i, r := range rows {
-		found[i] = contract.Original{EventID: r.ID, Headers: r.Headers, Body: r.Body}
+		found[i] = contract.Original{EventID: r.ID, Headers: r.Headers, Body: r.Body, Redacted: r.State == bodyRedacted}
 	}
 	return found, nil
 }

@@ -85,7 +85,7 @@ func (m *Module) event(ctx context.Context, eventID string) (eventRow, error) {
 }
 
 const selectWebhookSQL = `
-SELECT id, provider, external_event_id, idempotency_key, signature_valid, request_headers, raw_body, source_ip, received_at
+SELECT id, provider, external_event_id, idempotency_key, signature_valid, request_headers, raw_body, body_state, source_ip, received_at
 FROM   webhook_events
 WHERE  id = $1`
 

@@ -64,6 +64,7 @@ type webhookRow struct {
 	SignatureValid  bool       `db:"signature_valid"`
 	RequestHeaders  string     `db:"request_headers"`
 	RawBody         []byte     `db:"raw_body"`
+	BodyState       string     `db:"body_state"`
 	SourceIP        string     `db:"source_ip"`
 	ReceivedAt      clock.Time `db:"received_at"`
 }
@@ -76,7 +77,8 @@ type webhookView struct {
 	SignatureValid  bool              `json:"signatureValid"`
 	RequestHeaders  map[string]string `json:"requestHeaders"`
 	RawPayload      json.RawMessage   `json:"rawPayload"` // the body as JSON, or as a string when it is none
-	RawBody         []byte            `json:"rawBody"`    // the exact bytes, in base64
+	RawBody         []byte            `json:"rawBody"`    // what is kept of its bytes, in base64
+	BodyState       string            `json:"bodyState"`  // exact, redacted or erased
 	SourceIP        *string           `json:"sourceIp"`
 	ReceivedAt      clock.Time        `json:"receivedAt"`
 }
@@ -85,7 +87,7 @@ func (w webhookRow) view() webhookView {
 	v := webhookView{
 		ID: w.ID, Provider: w.Provider, ExternalEventID: w.ExternalEventID, IdempotencyKey: w.IdempotencyKey,
 		SignatureValid: w.SignatureValid, RequestHeaders: joinedHeaders(w.RequestHeaders),
-		RawPayload: rawPayload(w.RawBody), RawBody: w.RawBody, ReceivedAt: w.ReceivedAt,
+		RawPayload: rawPayload(w.RawBody), RawBody: w.RawBody, BodyState: w.BodyState, ReceivedAt: w.ReceivedAt,
 	}
 	if w.SourceIP != "" {
 		v.SourceIP = &w.SourceIP

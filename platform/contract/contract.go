@@ -72,7 +72,9 @@ type Deliverable struct {
 type Original struct {
 	EventID string
 	Headers []byte // as they are stored: a JSON object of arrays, credentials redacted
-	Body    []byte // byte for byte
+	Body    []byte // byte for byte, unless it is
+
+	Redacted bool // without what its integration redacted when it came
 }
 
 // NewEvent asks delivery to schedule a freshly stored event. What filters may ask of it is
