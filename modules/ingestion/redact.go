@@ -155,4 +155,3 @@ func (r integrationRow) shownRedact() []string {
 	}
 	return orEmpty(slices.Clone(paths))
 }
-

@@ -90,13 +90,13 @@ func TestBodiesThatCannotBeRedacted(t *testing.T) {
 
 func TestPathsThatAreNoRedaction(t *testing.T) {
 	for path, want := range map[string]string{
-		"$":                                     "stands for the whole body",
-		"":                                      "is no JSON path",
-		"data.email":                            "is no JSON path",
-		"$.a[?@.b == 1]":                        "and not ?",
-		"$.a[-1]":                               "and not -1",
-		"$.a[1:3]":                              "and not 1:3",
-		"$" + strings.Repeat(".a", 31):          "at most 30 steps",
+		"$":                                      "stands for the whole body",
+		"":                                       "is no JSON path",
+		"data.email":                             "is no JSON path",
+		"$.a[?@.b == 1]":                         "and not ?",
+		"$.a[-1]":                                "and not -1",
+		"$.a[1:3]":                               "and not 1:3",
+		"$" + strings.Repeat(".a", 31):           "at most 30 steps",
 		"$." + strings.Repeat("a", maxPathBytes): "at most 500 bytes",
 	} {
 		_, err := ParseRedactPath(path)
