@@ -156,6 +156,7 @@ CREATE TABLE event_states (
     processing_attempts bigint      NOT NULL,
     last_error          text,
     last_processed_at   timestamptz,
+    erased_at           timestamptz,
     updated_at          timestamptz NOT NULL
 ) PARTITION BY RANGE (event_id);
 

@@ -151,6 +151,7 @@ CREATE TABLE event_states (
     processing_attempts integer      NOT NULL,
     last_error          text,
     last_processed_at   timestamp,
+    erased_at           timestamp,
     updated_at          timestamp NOT NULL
 );
 

@@ -27,6 +27,7 @@ type eventRow struct {
 	ProcessingAttempts int             `db:"processing_attempts" json:"processingAttempts"`
 	LastError          *string         `db:"last_error" json:"lastError"`
 	LastProcessedAt    *clock.Time     `db:"last_processed_at" json:"lastProcessedAt"`
+	ErasedAt           *clock.Time     `db:"erased_at" json:"erasedAt"`
 	CorrelationID      string          `db:"correlation_id" json:"correlationId"`
 	ReceivedAt         clock.Time      `db:"received_at" json:"receivedAt"`
 	CreatedAt          clock.Time      `db:"created_at" json:"createdAt"`
@@ -36,6 +37,10 @@ type eventRow struct {
 // shown makes the payload fit for an answer, which is UTF-8, and gives texts at their
 // full length that the columns had to cut.
 func (e eventRow) shown() eventRow {
+	if e.ErasedAt != nil {
+		e.NormalizedPayload = nil
+		return e
+	}
 	e.NormalizedPayload = bytes.ToValidUTF8(e.NormalizedPayload, []byte(string(utf8.RuneError)))
 	if !cut(e.ExternalEventID) && !cut(&e.EventType) && !cut(e.Subject) {
 		return e
@@ -87,7 +92,7 @@ func (w webhookRow) view() webhookView {
 	v := webhookView{
 		ID: w.ID, Provider: w.Provider, ExternalEventID: w.ExternalEventID, IdempotencyKey: w.IdempotencyKey,
 		SignatureValid: w.SignatureValid, RequestHeaders: joinedHeaders(w.RequestHeaders),
-		RawPayload: rawPayload(w.RawBody), RawBody: w.RawBody, BodyState: w.BodyState, ReceivedAt: w.ReceivedAt,
+		RawPayload: rawPayload(w.RawBody), RawBody: orEmpty(w.RawBody), BodyState: w.BodyState, ReceivedAt: w.ReceivedAt,
 	}
 	if w.SourceIP != "" {
 		v.SourceIP = &w.SourceIP
