@@ -59,7 +59,9 @@ func TestAPersonIsFoundNowhere(t *testing.T) {
 	eventually(t, func() bool { return g.receiver.count(other.EventID) == 3 }, "others are replayed as before")
 	require.Equal(t, 1, g.receiver.count(waiting.EventID), "what was erased is not sent again")
 
-	eventually(t, func() bool { return g.total(db, "processing_jobs WHERE normalized_event_id = $1 AND status IN ('queued', 'running')", other.EventID) == 0 }, "the replay is at its end")
+	eventually(t, func() bool {
+		return g.total(db, "processing_jobs WHERE normalized_event_id = $1 AND status IN ('queued', 'running')", other.EventID) == 0
+	}, "the replay is at its end")
 	g.run("verify", "--grace", "0s")
 	g.run("audit", "verify")
 	g.nowhere(redactedPerson, erasedPerson)

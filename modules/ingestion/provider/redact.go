@@ -88,7 +88,7 @@ func (r Redaction) Of(req Request) (Redacted, bool) {
 	if isForm(req.Header) {
 		clean.Header = req.Header.Clone()
 		clean.Header.Set("Content-Type", jsonType)
-		clean.Body = append(w.out, text[w.copied:]...)
+		clean.Body = slices.Concat(w.out, text[w.copied:])
 	} else {
 		mark := req.Body[:len(req.Body)-len(text)] // a byte-order mark, and space
 		clean.Body = slices.Concat(mark, w.out, text[w.copied:])
