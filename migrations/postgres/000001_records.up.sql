@@ -108,7 +108,7 @@ CREATE TABLE quarantine (
     header_digests  text NOT NULL,
     raw_body        bytea NOT NULL,
     size            bigint NOT NULL,
-    redacted        boolean NOT NULL,
+    redacted        boolean NOT NULL DEFAULT false,
     source_ip       text NOT NULL,
     correlation_id  text NOT NULL,
     received_at     timestamptz NOT NULL

@@ -106,7 +106,7 @@ CREATE TABLE quarantine (
     header_digests  text NOT NULL,
     raw_body        blob NOT NULL,
     size            integer NOT NULL,
-    redacted        boolean NOT NULL,
+    redacted        boolean NOT NULL DEFAULT false,
     source_ip       text NOT NULL,
     correlation_id  text NOT NULL,
     received_at     timestamp NOT NULL
