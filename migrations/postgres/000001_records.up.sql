@@ -19,6 +19,7 @@ CREATE TABLE integrations (
     rate_limit_per_minute bigint,
     max_body_bytes        bigint,
     options               text        NOT NULL DEFAULT '{}',
+    redact                text        NOT NULL DEFAULT '[]',
     archived_at           timestamptz,
     created_at            timestamptz NOT NULL,
     updated_at            timestamptz NOT NULL
@@ -87,6 +88,7 @@ CREATE TABLE webhook_events (
     signature_valid   boolean     NOT NULL,
     request_headers   text        NOT NULL,
     raw_body          bytea       NOT NULL,
+    body_state        text        NOT NULL DEFAULT 'exact' CHECK (body_state IN ('exact', 'redacted', 'erased')),
     source_ip         text        NOT NULL,
     correlation_id    text        NOT NULL,
     received_at       timestamptz NOT NULL
@@ -106,6 +108,7 @@ CREATE TABLE quarantine (
     header_digests  text NOT NULL,
     raw_body        bytea NOT NULL,
     size            bigint NOT NULL,
+    redacted        boolean NOT NULL DEFAULT false,
     source_ip       text NOT NULL,
     correlation_id  text NOT NULL,
     received_at     timestamptz NOT NULL
@@ -153,6 +156,7 @@ CREATE TABLE event_states (
     processing_attempts bigint      NOT NULL,
     last_error          text,
     last_processed_at   timestamptz,
+    erased_at           timestamptz,
     updated_at          timestamptz NOT NULL
 ) PARTITION BY RANGE (event_id);
 

@@ -17,6 +17,7 @@ CREATE TABLE integrations (
     rate_limit_per_minute integer,
     max_body_bytes        integer,
     options               text        NOT NULL DEFAULT '{}',
+    redact                text        NOT NULL DEFAULT '[]',
     archived_at           timestamp,
     created_at            timestamp NOT NULL,
     updated_at            timestamp NOT NULL
@@ -85,6 +86,7 @@ CREATE TABLE webhook_events (
     signature_valid   boolean     NOT NULL,
     request_headers   text        NOT NULL,
     raw_body          blob       NOT NULL,
+    body_state        text        NOT NULL DEFAULT 'exact' CHECK (body_state IN ('exact', 'redacted', 'erased')),
     source_ip         text        NOT NULL,
     correlation_id    text        NOT NULL,
     received_at       timestamp NOT NULL
@@ -104,6 +106,7 @@ CREATE TABLE quarantine (
     header_digests  text NOT NULL,
     raw_body        blob NOT NULL,
     size            integer NOT NULL,
+    redacted        boolean NOT NULL DEFAULT false,
     source_ip       text NOT NULL,
     correlation_id  text NOT NULL,
     received_at     timestamp NOT NULL
@@ -148,6 +151,7 @@ CREATE TABLE event_states (
     processing_attempts integer      NOT NULL,
     last_error          text,
     last_processed_at   timestamp,
+    erased_at           timestamp,
     updated_at          timestamp NOT NULL
 );
 

@@ -229,6 +229,20 @@ func (d *directory) refresh(ctx context.Context, known func() bool) error {
 	return nil
 }
 
+const selectRawDestinationsSQL = `
+SELECT id
+FROM   destinations
+WHERE  integration_id = $1 AND mode = 'raw' AND archived_at IS NULL
+ORDER  BY id`
+
+// RawDestinations gives the ids of an integration's destinations in raw mode.
+func (m *Module) RawDestinations(ctx context.Context, tx *database.Tx, integrationID string) (ids []string, err error) {
+	if err := tx.Select(ctx, &ids, selectRawDestinationsSQL, integrationID); err != nil {
+		return nil, fmt.Errorf("look up raw destinations: %w", err)
+	}
+	return ids, nil
+}
+
 // Destinations gives the destinations of these integrations, oldest first, without those
 // that were removed.
 func (m *Module) Destinations(ctx context.Context, integrationIDs []string) ([]contract.Destination, error) {

@@ -29,6 +29,9 @@ func (m *Module) dispatch(ctx context.Context, c claimed) error {
 		if err != nil {
 			return err
 		}
+		if len(states) > 0 && states[0].Erased {
+			return m.refuseErased(ctx, tx, c)
+		}
 		orders, err := m.replays.Orders(ctx, tx, []string{*c.ReplayRequestID})
 		if err != nil {
 			return err

@@ -277,17 +277,18 @@ type stateRow struct {
 	Attempts int         `db:"processing_attempts"`
 	Error    *string     `db:"last_error"`
 	At       *clock.Time `db:"last_processed_at"`
+	Erased   bool        `db:"erased"`
 }
 
 func (r stateRow) state() contract.EventState {
-	s := contract.EventState{EventID: r.EventID, Status: contract.EventStatus(r.Status), ProcessingAttempts: r.Attempts, LastError: r.Error}
+	s := contract.EventState{EventID: r.EventID, Status: contract.EventStatus(r.Status), ProcessingAttempts: r.Attempts, LastError: r.Error, Erased: r.Erased}
 	if r.At != nil {
 		s.LastProcessedAt = &r.At.Time
 	}
 	return s
 }
 
-const stateColumns = `event_id, status, processing_attempts, last_error, last_processed_at`
+const stateColumns = `event_id, status, processing_attempts, last_error, last_processed_at, erased_at IS NOT NULL AS erased`
 
 func (f *fakeEvents) read(eventID string) (contract.EventState, error) {
 	var row stateRow
@@ -312,6 +313,16 @@ func (f *fakeEvents) SaveStates(ctx context.Context, tx *database.Tx, states []c
 	}
 	_, err := tx.ExecRows(ctx, rows, `UPDATE event_states SET status = v.new_status, processing_attempts = v.attempts,
 		last_error = v.problem, last_processed_at = v.at, updated_at = v.now FROM v WHERE event_id = v.id`)
+	return err
+}
+
+// erase takes an event's payload away and marks it, as ingestion does.
+func (f *fakeEvents) erase(ctx context.Context, tx *database.Tx, eventID string) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	delete(f.payloads, eventID)
+	delete(f.originals, eventID)
+	_, err := tx.Exec(ctx, `UPDATE event_states SET erased_at = $1 WHERE event_id = $2`, tx.Now, eventID)
 	return err
 }
 

@@ -24,9 +24,9 @@ type step struct{ from, to status }
 var (
 	claimStep   = step{queued, running}    // a worker
 	succeedStep = step{running, succeeded} // its worker, once the destination received
-	failStep    = step{running, failed}    // its worker, once it did not
+	failStep    = step{running, failed}    // its worker, once it did not; an erasure
 	releaseStep = step{running, queued}    // its worker gives it back, or the sweep after its lease
-	endStep     = step{queued, failed}     // a replay supersedes it, an operator cancels it
+	endStep     = step{queued, failed}     // a replay supersedes it, an operator cancels it, an erasure
 	lateStep    = step{queued, succeeded}  // a worker whose lease had run out, once the destination received
 )
 

@@ -25,6 +25,7 @@ type outcome struct {
 	event       contract.Deliverable
 	response    response
 	chance      float64 // for the verdict; drawn once, so that a rerun decides alike
+	forgotten   bool    // the event was erased meanwhile: the answer is not kept
 }
 
 func (o outcome) place() string { return o.EventID + *o.DestinationID }
@@ -81,6 +82,7 @@ func (m *Module) record(list []outcome) error {
 		if err != nil {
 			return err
 		}
+		forgetAnswers(states, list)
 		decisions, err := m.decide(ctx, tx, list)
 		if err != nil {
 			return err
@@ -148,6 +150,9 @@ func attemptRows(list []decided, at time.Time) *database.Rows {
 		var body *string
 		if d.response.status != 0 {
 			httpStatus, body = &d.response.status, &d.response.body
+		}
+		if d.forgotten {
+			body = nil
 		}
 		rows.Add(id.New(), d.EventID, d.IntegrationID, d.DestinationID, d.ID, d.number, result, httpStatus, body,
 			d.response.problem(), d.response.duration.Milliseconds(), at)

@@ -56,7 +56,7 @@ LIMIT  1`
 // was received.
 func (m *Module) Reopen(ctx context.Context, tx *database.Tx, eventID, destinationID string) (bool, error) {
 	states, err := m.events.LockStates(ctx, tx, []string{eventID})
-	if err != nil || len(states) == 0 {
+	if err != nil || len(states) == 0 || states[0].Erased {
 		return false, err
 	}
 	j, err := m.following(ctx, tx, eventID, destinationID)

@@ -20,6 +20,9 @@ import (
 // errNoOriginal is why a raw delivery cannot be made any more.
 var errNoOriginal = errors.New("the webhook's own body is no longer kept, and this destination is sent nothing else (mode raw)")
 
+// errRedacted is why a raw delivery can never be made.
+var errRedacted = errors.New("the webhook's body was redacted when it was stored, and this destination is sent the provider's own alone (mode raw)")
+
 // asksHeaders reports whether an expression may look at headers, which are stored with the
 // webhook and read for those alone that do.
 func asksHeaders(text string) bool { return strings.Contains(text, "headers") }
@@ -65,6 +68,8 @@ func (a attempt) body() ([]byte, error) {
 	switch {
 	case a.destination.Mode == contract.ModeRaw && a.original == nil:
 		return nil, errNoOriginal
+	case a.destination.Mode == contract.ModeRaw && a.original.Redacted:
+		return nil, errRedacted
 	case a.destination.Mode == contract.ModeRaw:
 		return a.original.Body, nil
 	case a.destination.Transform == "":

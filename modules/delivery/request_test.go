@@ -127,6 +127,19 @@ func TestARawDeliveryWhoseWebhookIsGoneFailsWithTheReason(t *testing.T) {
 	})
 }
 
+func TestARedactedBodyIsNeverSentAsTheProvidersOwn(t *testing.T) {
+	eachHarness(t, func(h *harness) {
+		h.add(config(t, `{"url":"`+h.receiver.URL+`","mode":"raw","policy":{"maxAttempts":1}}`))
+		event := h.accept()
+		o := h.events.originals[event]
+		o.Redacted = true
+		h.events.originals[event] = o
+		h.run()
+		require.Equal(t, errRedacted.Error(), *h.becomes(event, contract.EventFailed).LastError)
+		require.Empty(t, h.receiver.got)
+	})
+}
+
 func TestCredentials(t *testing.T) {
 	for _, c := range []struct{ name, config, want string }{
 		{"none", `"auth":{"type":"none"}`, ""},

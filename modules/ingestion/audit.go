@@ -19,12 +19,12 @@ type received struct {
 	CorrelationID   string   `json:"correlationId"`
 }
 
-// normalized is what the entry of an event says.
+// normalized is what the entry of an event says. It leaves out the subject: the trail stays
+// when a person is erased.
 type normalized struct {
 	WebhookEventID  string     `json:"webhookEventId"`
 	ExternalEventID *string    `json:"externalEventId"`
 	EventType       string     `json:"eventType"`
-	Subject         *string    `json:"subject,omitempty"`
 	OccurredAt      clock.Time `json:"occurredAt"`
 	CorrelationID   string     `json:"correlationId"`
 }
@@ -57,7 +57,7 @@ func auditEntries(news []arrival, scheduled map[string]contract.Scheduled) []con
 			}
 			entries = append(entries,
 				entry(contract.EntityNormalizedEvent, e.id, "event.normalized", normalized{WebhookEventID: a.webhookID, ExternalEventID: e.ID,
-					EventType: e.Type, Subject: e.Subject, OccurredAt: clock.At(e.OccurredAt), CorrelationID: a.correlationID}),
+					EventType: e.Type, OccurredAt: clock.At(e.OccurredAt), CorrelationID: a.correlationID}),
 				entry(contract.EntityNormalizedEvent, e.id, action, q))
 		}
 	}

@@ -30,8 +30,8 @@ func (g *gateway) arrival(eventType string, ids ...string) arrival {
 		})
 	}
 	return arrival{
-		source: src, webhookID: id.New(), correlationID: "of-" + ids[0], headers: []byte(`{}`), body: []byte(`{}`),
-		sourceIP: "192.0.2.1", receivedAt: g.module.d.Now(), events: drafts(src, events, nil),
+		source: src, webhookID: id.New(), correlationID: "of-" + ids[0], sourceIP: "192.0.2.1", receivedAt: g.module.d.Now(),
+		kept: kept{headers: []byte(`{}`), body: []byte(`{}`), events: drafts(src, events, nil)},
 	}
 }
 

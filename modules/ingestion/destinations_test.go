@@ -25,8 +25,12 @@ func (d *deliveries) AddDestination(ctx context.Context, tx *database.Tx, integr
 		return contract.NewDestination{}, err
 	}
 	made := contract.NewDestination{ID: id.New(), SigningSecret: "whsec_shown-once"}
-	row := database.NewRows("id uuid", "integration_id uuid", "url text", "is_active boolean", "signing_secret text", "created_at timestamptz", "updated_at timestamptz")
-	row.Add(made.ID, integrationID, *c.URL, true, "sealed", tx.Now, tx.Now)
+	mode := contract.ModeCanonical
+	if c.Mode != nil {
+		mode = *c.Mode
+	}
+	row := database.NewRows("id uuid", "integration_id uuid", "url text", "is_active boolean", "mode text", "signing_secret text", "created_at timestamptz", "updated_at timestamptz")
+	row.Add(made.ID, integrationID, *c.URL, true, string(mode), "sealed", tx.Now, tx.Now)
 	if err := tx.Insert(ctx, "destinations", row); err != nil {
 		return made, err
 	}
@@ -48,6 +52,10 @@ func (d *deliveries) DestinationChanges(context.Context, *database.Tx, string, s
 
 func (d *deliveries) RotateSigningSecret(ctx context.Context, tx *database.Tx, integrationID, destinationID string) (string, error) {
 	return "whsec_rotated", d.update(ctx, tx, `UPDATE destinations SET signing_secret = 'new' WHERE id = $1 AND integration_id = $2`, destinationID, integrationID)
+}
+
+func (d *deliveries) RawDestinations(ctx context.Context, tx *database.Tx, integrationID string) (ids []string, err error) {
+	return ids, tx.Select(ctx, &ids, `SELECT id FROM destinations WHERE integration_id = $1 AND mode = 'raw'`, integrationID)
 }
 
 func (d *deliveries) CloseIntegration(_ context.Context, _ *database.Tx, _ string, jobs contract.OpenJobs) error {

@@ -23,14 +23,15 @@ var innocent = []string{"i-twilio-idempotency-token"}
 const shortestSecret = 8
 
 // storedHeaders gives the headers as the JSON object that is kept: names in lower case,
-// all values, and secret.Redacted in place of whatever is or holds a credential.
-func storedHeaders(h http.Header, src *source) []byte {
+// all values, and secret.Redacted in place of whatever is or holds a credential, or one of
+// the hidden texts.
+func storedHeaders(h http.Header, src *source, hidden ...string) []byte {
 	kept := make(map[string][]string, len(h))
 	for name, values := range h {
 		name = strings.ToLower(name)
 		whole := carriesCredential(name, src)
 		for _, v := range values {
-			if whole || holdsSecret(v, src) {
+			if whole || holdsSecret(v, src) || slices.ContainsFunc(hidden, func(text string) bool { return holds(v, text) }) {
 				v = secret.Redacted
 			}
 			kept[name] = append(kept[name], v)
@@ -67,13 +68,12 @@ func carriesCredential(name string, src *source) bool {
 }
 
 func holdsSecret(value string, src *source) bool {
-	if slices.ContainsFunc(src.own, func(own secret.Value) bool { return holds(value, own) }) {
+	if slices.ContainsFunc(src.own, func(own secret.Value) bool { return holds(value, own.Reveal()) }) {
 		return true
 	}
-	return !src.spec.Public && slices.ContainsFunc(src.secrets, func(s provider.Secret) bool { return holds(value, s.Value) })
+	return !src.spec.Public && slices.ContainsFunc(src.secrets, func(s provider.Secret) bool { return holds(value, s.Value.Reveal()) })
 }
 
-func holds(value string, s secret.Value) bool {
-	text := s.Reveal()
+func holds(value, text string) bool {
 	return text != "" && value == text || len(text) >= shortestSecret && strings.Contains(value, text)
 }

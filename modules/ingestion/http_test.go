@@ -59,9 +59,9 @@ func TestOneEvent(t *testing.T) {
 		require.ElementsMatch(t, []string{"event", "webhook", "deliveryAttempts", "processingJobs"}, keys(o))
 		require.ElementsMatch(t, []string{"id", "webhookEventId", "integrationId", "source", "provider", "externalEventId", "eventType", "subject",
 			"occurredAt", "normalizedPayload", "status", "processingAttempts", "lastError", "lastProcessedAt", "correlationId", "receivedAt",
-			"createdAt", "updatedAt"}, keys(o["event"]))
+			"createdAt", "updatedAt", "erasedAt"}, keys(o["event"]))
 		require.ElementsMatch(t, []string{"id", "provider", "externalEventId", "idempotencyKey", "signatureValid", "requestHeaders", "rawPayload",
-			"rawBody", "sourceIp", "receivedAt"}, keys(o["webhook"]))
+			"rawBody", "bodyState", "sourceIp", "receivedAt"}, keys(o["webhook"]))
 		event, webhook := o["event"].(map[string]any), o["webhook"].(map[string]any)
 		require.Equal(t, eventID, event["id"])
 		require.Equal(t, webhook["id"], event["webhookEventId"])

@@ -23,8 +23,8 @@ type CreatedIntegration struct {
 }
 
 const insertNewIntegrationSQL = `
-INSERT INTO integrations (id, source, provider, name, is_active, rate_limit_per_minute, max_body_bytes, options, created_at, updated_at)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $9)
+INSERT INTO integrations (id, source, provider, name, is_active, rate_limit_per_minute, max_body_bytes, options, redact, created_at, updated_at)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $10)
 ON CONFLICT (source) DO NOTHING`
 
 // CreateIntegration sets up a source with its secrets and destinations, all in tx. Its
@@ -42,13 +42,14 @@ func (m *Module) CreateIntegration(ctx context.Context, tx *database.Tx, c Integ
 	if err != nil {
 		return made, fmt.Errorf("write the options: %w", err)
 	}
+	redact, _ := json.Marshal(orEmpty(c.Redact)) // strings always marshal
 	spec, _ := m.d.Providers.Spec(c.Provider)
 	i := integrationRow{ID: made.ID, Source: c.Source, Provider: c.Provider, Name: c.Name, IsActive: c.IsActive == nil || *c.IsActive}
 	if i.Name == "" {
 		i.Name = spec.Title
 	}
 	inserted, err := tx.Exec(ctx, insertNewIntegrationSQL, i.ID, i.Source, i.Provider, i.Name, i.IsActive, c.RateLimitPerMinute.Value, c.MaxBodyBytes.Value,
-		string(options), tx.Now)
+		string(options), string(redact), tx.Now)
 	switch {
 	case err != nil:
 		return made, fmt.Errorf("insert integration: %w", err)
@@ -135,7 +136,7 @@ func noIntegration(name string) error {
 
 const updateIntegrationSQL = `
 UPDATE integrations
-SET    name = $2, options = $3, is_active = $4, rate_limit_per_minute = $5, max_body_bytes = $6, updated_at = $7
+SET    name = $2, options = $3, is_active = $4, rate_limit_per_minute = $5, max_body_bytes = $6, redact = $7, updated_at = $8
 WHERE  id = $1`
 
 // ChangeIntegration changes what c gives. What is as it should be is not touched.
@@ -145,6 +146,9 @@ func (m *Module) ChangeIntegration(ctx context.Context, tx *database.Tx, integra
 		return err
 	}
 	wrong, err := m.checkChange(i.Provider, c)
+	if err == nil {
+		err = m.checkRedactChange(ctx, tx, i, c, &wrong)
+	}
 	switch {
 	case err != nil:
 		return err
@@ -155,7 +159,7 @@ func (m *Module) ChangeIntegration(ctx context.Context, tx *database.Tx, integra
 	if err != nil || len(changed) == 0 {
 		return err
 	}
-	if _, err := tx.Exec(ctx, updateIntegrationSQL, i.ID, i.Name, i.Options, i.IsActive, i.RateLimit, i.MaxBodyBytes, tx.Now); err != nil {
+	if _, err := tx.Exec(ctx, updateIntegrationSQL, i.ID, i.Name, i.Options, i.IsActive, i.RateLimit, i.MaxBodyBytes, i.Redact, tx.Now); err != nil {
 		return fmt.Errorf("change integration: %w", err)
 	}
 	return m.auditIntegration(ctx, tx, i, "integration.updated", integrationDetails{Changed: changed, IsActive: &i.IsActive})
@@ -173,6 +177,12 @@ func (r *integrationRow) apply(c IntegrationChange) (changed []string, err error
 		}
 		if string(options) != r.Options {
 			r.Options, changed = string(options), append(changed, "options")
+		}
+	}
+	if c.Redact != nil {
+		redact, _ := json.Marshal(c.Redact) // strings always marshal
+		if string(redact) != r.Redact {
+			r.Redact, changed = string(redact), append(changed, "redact")
 		}
 	}
 	if c.IsActive != nil && *c.IsActive != r.IsActive {

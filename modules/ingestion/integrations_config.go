@@ -21,6 +21,7 @@ type IntegrationConfig struct {
 	Secrets      []SecretConfig               `json:"secrets"`
 	Destinations []contract.DestinationConfig `json:"destinations"`
 	Options      *provider.Options            `json:"options"`
+	Redact       []string                     `json:"redact"`   // JSON paths; by default none
 	IsActive     *bool                        `json:"isActive"` // by default true
 	Limits
 }
@@ -36,13 +37,14 @@ type Limits struct {
 type IntegrationChange struct {
 	Name     *string           `json:"name"`
 	Options  *provider.Options `json:"options"` // as a whole
+	Redact   []string          `json:"redact"`  // as a whole
 	IsActive *bool             `json:"isActive"`
 	Limits
 }
 
 // change is what c says of an integration that exists, secrets and destinations aside.
 func (c IntegrationConfig) change() IntegrationChange {
-	change := IntegrationChange{Options: c.Options, IsActive: c.IsActive, Limits: c.Limits}
+	change := IntegrationChange{Options: c.Options, Redact: c.Redact, IsActive: c.IsActive, Limits: c.Limits}
 	if c.Name != "" {
 		change.Name = &c.Name
 	}
@@ -124,6 +126,10 @@ func (m *Module) checkWhole(c IntegrationConfig) (mistakes, error) {
 		if err := wrong.below(fmt.Sprintf("destinations[%d]", i), m.d.Destinations.CheckDestination(d)); err != nil {
 			return nil, err
 		}
+	}
+	checkRedact(spec, c.Redact, &wrong)
+	for i, d := range c.Destinations {
+		checkRawMode(fmt.Sprintf("destinations[%d].", i), len(c.Redact) > 0, d, &wrong)
 	}
 	m.checkLimits(c.Limits, &wrong)
 	return wrong, nil

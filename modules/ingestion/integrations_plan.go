@@ -94,6 +94,11 @@ func (p *planner) integration(ctx context.Context, path string, c IntegrationCon
 	}
 	c.Secrets = lasting
 	p.checkAgainst(row, c, &wrong)
+	if row != nil {
+		if err := p.checkRaw(ctx, *row, c, &wrong); err != nil {
+			return err
+		}
+	}
 	for _, w := range wrong {
 		p.wrong.add(strictjson.Join(path, w.Field), "%s", w.Message)
 	}
@@ -106,6 +111,9 @@ func (p *planner) integration(ctx context.Context, path string, c IntegrationCon
 			return err
 		})
 		return nil
+	}
+	if len(c.Redact) > 0 { // a destination leaves the raw mode before its integration redacts
+		return errors.Join(p.secrets(ctx, *row, c), p.destinations(ctx, *row, c), p.change(*row, c))
 	}
 	return errors.Join(p.change(*row, c), p.secrets(ctx, *row, c), p.destinations(ctx, *row, c))
 }

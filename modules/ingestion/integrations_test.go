@@ -39,7 +39,7 @@ func TestIntegrations(t *testing.T) {
 		var rows []map[string]any
 		require.NoError(t, json.Unmarshal(a.Data, &rows))
 		require.ElementsMatch(t, []string{"id", "source", "provider", "name", "callbackUrl", "destinations", "isActive", "createdAt", "updatedAt",
-			"secrets", "options", "rateLimitPerMinute", "maxBodyBytes", "archivedAt"}, keys(rows[0]))
+			"secrets", "options", "redact", "rateLimitPerMinute", "maxBodyBytes", "archivedAt"}, keys(rows[0]))
 		require.Equal(t, "https://user:xxxxx@example.com/in", rows[0]["callbackUrl"])
 		require.Len(t, rows[0]["destinations"], 2)
 		require.ElementsMatch(t, []string{"id", "url", "isActive", "mode", "filter", "transform", "headers", "auth", "policy", "breaker",

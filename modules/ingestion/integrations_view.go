@@ -14,7 +14,7 @@ import (
 	"integration-gateway/platform/httpapi"
 )
 
-const integrationColumns = `id, source, provider, name, is_active, rate_limit_per_minute, max_body_bytes, options, archived_at, created_at, updated_at`
+const integrationColumns = `id, source, provider, name, is_active, rate_limit_per_minute, max_body_bytes, options, redact, archived_at, created_at, updated_at`
 
 type integrationRow struct {
 	ID           string      `db:"id"`
@@ -25,6 +25,7 @@ type integrationRow struct {
 	RateLimit    *int        `db:"rate_limit_per_minute"`
 	MaxBodyBytes *int64      `db:"max_body_bytes"`
 	Options      string      `db:"options"` // provider.Options as JSON
+	Redact       string      `db:"redact"`  // JSON paths as a JSON array
 	ArchivedAt   *clock.Time `db:"archived_at"`
 	CreatedAt    clock.Time  `db:"created_at"`
 	UpdatedAt    clock.Time  `db:"updated_at"`
@@ -56,6 +57,7 @@ type Integration struct {
 	Destinations       []Destination   `json:"destinations"`
 	Secrets            []SecretInfo    `json:"secrets"`
 	Options            json.RawMessage `json:"options"`
+	Redact             []string        `json:"redact"`             // JSON paths of what is not stored
 	RateLimitPerMinute *int            `json:"rateLimitPerMinute"` // null for the configured one, as is the next
 	MaxBodyBytes       *int64          `json:"maxBodyBytes"`
 	IsActive           bool            `json:"isActive"`
@@ -67,7 +69,7 @@ type Integration struct {
 func (r integrationRow) view(to []contract.Destination, secrets []SecretInfo) Integration {
 	v := Integration{
 		ID: r.ID, Source: r.Source, Provider: r.Provider, Name: r.Name, IsActive: r.IsActive,
-		Secrets: orEmpty(secrets), Options: r.shownOptions(), RateLimitPerMinute: r.RateLimit, MaxBodyBytes: r.MaxBodyBytes,
+		Secrets: orEmpty(secrets), Options: r.shownOptions(), Redact: r.shownRedact(), RateLimitPerMinute: r.RateLimit, MaxBodyBytes: r.MaxBodyBytes,
 		ArchivedAt: r.ArchivedAt, CreatedAt: r.CreatedAt, UpdatedAt: r.UpdatedAt, Destinations: []Destination{},
 	}
 	for _, d := range to {

@@ -73,6 +73,8 @@ type Destinations interface {
 	RemoveDestination(ctx context.Context, tx *database.Tx, integrationID, destinationID string, jobs contract.OpenJobs) error
 	// DestinationChanges names the fields that ChangeDestination with c would change.
 	DestinationChanges(ctx context.Context, tx *database.Tx, integrationID, destinationID string, c contract.DestinationConfig) ([]string, error)
+	// RawDestinations gives the ids of those that are sent the provider's own body.
+	RawDestinations(ctx context.Context, tx *database.Tx, integrationID string) ([]string, error)
 	// RotateSigningSecret gives the new secret, which is not shown again.
 	RotateSigningSecret(ctx context.Context, tx *database.Tx, integrationID, destinationID string) (string, error)
 	// CloseIntegration ends what waits for an integration's destinations, or leaves it to

@@ -30,7 +30,8 @@ type Quarantined struct {
 	Detail        string     `db:"detail" json:"detail"` // a sentence for the operator
 	SourceIP      string     `db:"source_ip" json:"sourceIp"`
 	CorrelationID string     `db:"correlation_id" json:"correlationId"`
-	Size          int64      `db:"size" json:"size"` // of the body
+	Size          int64      `db:"size" json:"size"`         // of the body as it came
+	Redacted      bool       `db:"redacted" json:"redacted"` // the body was not kept
 	ReceivedAt    clock.Time `db:"received_at" json:"receivedAt"`
 }
 
@@ -62,9 +63,21 @@ func (m *Module) keep(ctx context.Context, src *source, req provider.Request, ip
 		Method: req.Method, URL: keptURL(src.spec, req.URL), Body: req.Body,
 		Headers: string(storedHeaders(req.Header, src)), Digests: string(headerDigests(req.Header, src, m.d.Sealer.Digest)),
 	}
+	if !src.redaction.None() {
+		q.withoutBody(src, req)
+	}
 	q.Reason, q.Detail = why(f)
 	m.cell.add(q)
 	return err
+}
+
+// withoutBody leaves out what may hold what the integration redacts. Where that stands in a
+// body that nobody has verified, or read, cannot be told.
+func (q *quarantined) withoutBody(src *source, req provider.Request) {
+	q.Redacted, q.Body, q.Digests = true, []byte{}, "{}"
+	q.URL, _, _ = strings.Cut(q.URL, "?")
+	clean, _ := src.redaction.Of(req)
+	q.Headers = string(storedHeaders(req.Header, src, clean.Hidden...))
 }
 
 // why is a refusal's reason and what an operator is told of it.

@@ -51,7 +51,7 @@ func (m *Module) QuarantinedByID(ctx context.Context, quarantineID string) (Quar
 		return QuarantinedRequest{}, err
 	}
 	return QuarantinedRequest{Quarantined: q.Quarantined, Method: q.Method, URL: q.URL, RequestHeaders: joinedHeaders(q.Headers),
-		RawPayload: rawPayload(q.Body), RawBody: q.Body}, nil
+		RawPayload: rawPayload(q.Body), RawBody: orEmpty(q.Body)}, nil
 }
 
 func (m *Module) getQuarantined(c echo.Context) error {

@@ -47,6 +47,10 @@ func (m *Module) Release(ctx context.Context, quarantineID string) (Released, er
 
 // tryAgain takes a request in as if it had come now, but for its time.
 func (m *Module) tryAgain(ctx context.Context, q quarantined) (receipt, error) {
+	if q.Redacted {
+		return receipt{}, fault.Conflict.New("body_not_kept",
+			"Its body was not kept, since the integration redacts, so it cannot be verified again; have the provider send it once more.")
+	}
 	src, err := m.loadSource(ctx, q.Source)
 	switch {
 	case err != nil:
@@ -76,9 +80,13 @@ func (m *Module) tryAgain(ctx context.Context, q quarantined) (receipt, error) {
 	if err != nil {
 		return receipt{}, err
 	}
+	kept, err := src.kept(req, events)
+	if err != nil {
+		return receipt{}, err
+	}
 	return m.store(ctx, arrival{
-		source: src, webhookID: id.New(), secretID: match.SecretID, correlationID: q.CorrelationID, headers: []byte(q.Headers),
-		body: q.Body, sourceIP: q.SourceIP, receivedAt: q.ReceivedAt.Time, events: drafts(src, events, q.Body),
+		source: src, webhookID: id.New(), secretID: match.SecretID, correlationID: q.CorrelationID, sourceIP: q.SourceIP,
+		receivedAt: q.ReceivedAt.Time, kept: kept,
 	})
 }
 

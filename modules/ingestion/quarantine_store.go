@@ -47,10 +47,10 @@ func (m *Module) flushQuarantine(ctx context.Context) error {
 
 func insertQuarantined(ctx context.Context, tx *database.Tx, all []quarantined) error {
 	rows := database.NewRows("id uuid", "source text", "integration_id uuid", "provider text", "reason text", "detail text", "method text",
-		"url text", "request_headers text", "header_digests text", "raw_body bytea", "size bigint", "source_ip text", "correlation_id text",
+		"url text", "request_headers text", "header_digests text", "raw_body bytea", "size bigint", "redacted boolean", "source_ip text", "correlation_id text",
 		"received_at timestamptz")
 	for _, q := range all {
-		rows.Add(q.ID, q.Source, q.IntegrationID, q.Provider, q.Reason, q.Detail, q.Method, q.URL, q.Headers, q.Digests, q.Body, q.Size,
+		rows.Add(q.ID, q.Source, q.IntegrationID, q.Provider, q.Reason, q.Detail, q.Method, q.URL, q.Headers, q.Digests, q.Body, q.Size, q.Redacted,
 			q.SourceIP, q.CorrelationID, q.ReceivedAt.Time)
 	}
 	return tx.Insert(ctx, "quarantine", rows)
@@ -101,7 +101,7 @@ func (f QuarantineFilter) conditions() *database.Filter {
 	return &c
 }
 
-const quarantineColumns = `id, source, integration_id, provider, reason, detail, source_ip, correlation_id, size, received_at`
+const quarantineColumns = `id, source, integration_id, provider, reason, detail, source_ip, correlation_id, size, redacted, received_at`
 
 var newestQuarantined = database.Listing[Quarantined]{
 	Columns: quarantineColumns, From: "quarantine", ID: "id", Sort: "id", Desc: true,

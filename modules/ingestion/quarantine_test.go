@@ -232,7 +232,7 @@ func TestQuarantineIsListedShownAndDeleted(t *testing.T) {
 		require.Equal(t, "[redacted]", o["requestHeaders"].(map[string]any)["x-globex-token"])
 		require.NotContains(t, string(shown.Data), "wrong-token")
 		require.NotContains(t, string(shown.Data), "digest:")
-		require.ElementsMatch(t, []string{"id", "source", "integrationId", "provider", "reason", "detail", "sourceIp", "correlationId", "size", "receivedAt",
+		require.ElementsMatch(t, []string{"id", "source", "integrationId", "provider", "reason", "detail", "sourceIp", "correlationId", "size", "redacted", "receivedAt",
 			"method", "url", "requestHeaders", "rawPayload", "rawBody"}, keys(o))
 
 		require.Equal(t, http.StatusOK, g.manage(http.MethodDelete, "/quarantine/"+list[0].ID, "").Status)

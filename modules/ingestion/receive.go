@@ -22,11 +22,9 @@ type arrival struct {
 	webhookID     string
 	secretID      string // which secret it was verified with
 	correlationID string
-	headers       []byte // redacted, as a JSON object
-	body          []byte
 	sourceIP      string
 	receivedAt    time.Time
-	events        []draft
+	kept
 }
 
 // draft is an event that is new unless its key is known.
@@ -104,10 +102,13 @@ func (m *Module) receive(c echo.Context, src *source) (receipt, *provider.Reply,
 	if err != nil {
 		return receipt{}, nil, m.keep(ctx, src, req, ip, err)
 	}
+	kept, err := src.kept(req, events)
+	if err != nil {
+		return receipt{}, nil, err
+	}
 	r, err := m.store(ctx, arrival{
-		source: src, webhookID: id.New(), secretID: match.SecretID, correlationID: correlation(ctx),
-		headers: storedHeaders(req.Header, src), body: req.Body, sourceIP: ip, receivedAt: req.ReceivedAt,
-		events: drafts(src, events, req.Body),
+		source: src, webhookID: id.New(), secretID: match.SecretID, correlationID: correlation(ctx), sourceIP: ip,
+		receivedAt: req.ReceivedAt, kept: kept,
 	})
 	return r, src.spec.Acknowledges(req), err
 }

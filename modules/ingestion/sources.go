@@ -29,6 +29,7 @@ type source struct {
 	integrationID string
 	name          string
 	spec          provider.Spec
+	redaction     provider.Redaction
 	secrets       []provider.Secret // the active ones
 	own           []secret.Value    // the gateway's, which are not stored either
 	expiries      []time.Time       // of secrets, in their order; zero for never

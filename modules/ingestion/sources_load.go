@@ -11,7 +11,7 @@ import (
 )
 
 const selectSourceSQL = `
-SELECT id, source, provider, options, rate_limit_per_minute, max_body_bytes
+SELECT id, source, provider, options, redact, rate_limit_per_minute, max_body_bytes
 FROM   integrations
 WHERE  source = $1 AND is_active`
 
@@ -27,6 +27,7 @@ type sourceRow struct {
 	Source       string `db:"source"`
 	Provider     string `db:"provider"`
 	Options      string `db:"options"`
+	Redact       string `db:"redact"`
 	RateLimit    *int   `db:"rate_limit_per_minute"`
 	MaxBodyBytes *int64 `db:"max_body_bytes"`
 }
@@ -66,7 +67,14 @@ func (s *source) configure(providers provider.Registry, row sourceRow) error {
 	if err != nil {
 		return err
 	}
-	s.spec, err = providers.Configure(row.Provider, options)
+	if s.spec, err = providers.Configure(row.Provider, options); err != nil {
+		return err
+	}
+	paths, err := readRedact(row.Redact)
+	if err != nil {
+		return err
+	}
+	s.redaction, err = parseRedaction(paths)
 	return err
 }
 

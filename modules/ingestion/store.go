@@ -105,12 +105,12 @@ func (r keyring) winners(arrivals []arrival) []arrival {
 
 func insertWebhooks(ctx context.Context, tx *database.Tx, news []arrival) error {
 	rows := database.NewRows("id uuid", "integration_id uuid", "source text", "provider text", "external_event_id text",
-		"idempotency_key text", "signature_valid boolean", "request_headers text", "raw_body bytea", "source_ip text",
+		"idempotency_key text", "signature_valid boolean", "request_headers text", "raw_body bytea", "body_state text", "source_ip text",
 		"correlation_id text", "received_at timestamptz").Expect(len(news))
 	for _, a := range news {
 		first := a.events[0]
 		rows.Add(a.webhookID, a.source.integrationID, a.source.name, a.source.spec.Name, first.ID,
-			first.key, true, string(a.headers), a.body, a.sourceIP, a.correlationID, a.receivedAt)
+			first.key, true, string(a.headers), a.body, a.bodyState(), a.sourceIP, a.correlationID, a.receivedAt)
 	}
 	return tx.Insert(ctx, "webhook_events", rows)
 }

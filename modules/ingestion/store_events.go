@@ -19,8 +19,8 @@ SELECT e.id, e.integration_id, e.source, e.provider, e.event_type, e.correlation
 FROM   normalized_events e
 JOIN   v ON v.id = e.id`
 
-// Deliverables gives what is sent of these events, in no particular order. Unknown
-// events are left out.
+// Deliverables gives what is sent of these events, in no particular order. Events that are
+// unknown or were erased are left out.
 func (m *Module) Deliverables(ctx context.Context, eventIDs []string) ([]contract.Deliverable, error) {
 	if len(eventIDs) == 0 {
 		return nil, nil
@@ -37,21 +37,25 @@ func (m *Module) Deliverables(ctx context.Context, eventIDs []string) ([]contrac
 	if err := m.d.DB.SelectRows(ctx, &rows, database.IDs(eventIDs), selectDeliverablesSQL); err != nil {
 		return nil, fmt.Errorf("read deliverables: %w", err)
 	}
-	found := make([]contract.Deliverable, len(rows))
-	for i, r := range rows {
-		found[i] = contract.Deliverable{
+	found := make([]contract.Deliverable, 0, len(rows))
+	for _, r := range rows {
+		if len(r.Payload) == 0 { // erased
+			continue
+		}
+		found = append(found, contract.Deliverable{
 			EventID: r.ID, IntegrationID: r.IntegrationID, Source: r.Source, Provider: r.Provider, EventType: r.EventType,
 			CorrelationID: r.CorrelationID, Payload: r.Payload,
-		}
+		})
 	}
 	return found, nil
 }
 
 const selectOriginalsSQL = `
-SELECT e.id, w.request_headers, w.raw_body
+SELECT e.id, w.request_headers, w.raw_body, w.body_state
 FROM   normalized_events e
 JOIN   v ON v.id = e.id
-JOIN   webhook_events w ON w.id = e.webhook_event_id`
+JOIN   webhook_events w ON w.id = e.webhook_event_id
+WHERE  w.body_state <> 'erased'`
 
 // Originals gives the webhook that each of these events came with, in no particular order.
 // Events whose webhook is no longer kept are left out.
@@ -63,13 +67,14 @@ func (m *Module) Originals(ctx context.Context, eventIDs []string) ([]contract.O
 		ID      string `db:"id"`
 		Headers []byte `db:"request_headers"`
 		Body    []byte `db:"raw_body"`
+		State   string `db:"body_state"`
 	}
 	if err := m.d.DB.SelectRows(ctx, &rows, database.IDs(eventIDs), selectOriginalsSQL); err != nil {
 		return nil, fmt.Errorf("read webhooks: %w", err)
 	}
 	found := make([]contract.Original, len(rows))
 	for i, r := range rows {
-		found[i] = contract.Original{EventID: r.ID, Headers: r.Headers, Body: r.Body}
+		found[i] = contract.Original{EventID: r.ID, Headers: r.Headers, Body: r.Body, Redacted: r.State == bodyRedacted}
 	}
 	return found, nil
 }
@@ -81,10 +86,11 @@ type stateRow struct {
 	LastError          *string     `db:"last_error"`
 	LastProcessedAt    *clock.Time `db:"last_processed_at"`
 	UpdatedAt          clock.Time  `db:"updated_at"`
+	Erased             bool        `db:"erased"`
 }
 
 const selectStatesSQL = `
-SELECT s.event_id, s.status, s.processing_attempts, s.last_error, s.last_processed_at, s.updated_at
+SELECT s.event_id, s.status, s.processing_attempts, s.last_error, s.last_processed_at, s.updated_at, s.erased_at IS NOT NULL AS erased
 FROM   event_states s
 WHERE  s.event_id IN (SELECT id FROM v)
 ORDER  BY s.event_id`
@@ -103,7 +109,7 @@ func (m *Module) LockStates(ctx context.Context, tx *database.Tx, eventIDs []str
 	for i, r := range rows {
 		states[i] = contract.EventState{
 			EventID: r.EventID, Status: contract.EventStatus(r.Status), ProcessingAttempts: r.ProcessingAttempts,
-			LastError: r.LastError, LastProcessedAt: plainTime(r.LastProcessedAt), UpdatedAt: r.UpdatedAt.Time,
+			LastError: r.LastError, LastProcessedAt: plainTime(r.LastProcessedAt), UpdatedAt: r.UpdatedAt.Time, Erased: r.Erased,
 		}
 	}
 	return states, nil
@@ -144,15 +150,20 @@ func (m *Module) SaveStates(ctx context.Context, tx *database.Tx, states []contr
 }
 
 const selectIntegrationOfSQL = `
-SELECT integration_id, correlation_id, source FROM normalized_events WHERE id = $1`
+SELECT e.integration_id, e.correlation_id, e.source, s.erased_at IS NOT NULL AS erased
+FROM   normalized_events e
+LEFT   JOIN event_states s ON s.event_id = e.id
+WHERE  e.id = $1`
 
 // Integration gives the integration that an event belongs to and the event's
-// correlation id; fault.NotFound when there is no such event, or none in the caller's scope.
+// correlation id; fault.NotFound when there is no such event, or none in the caller's scope,
+// and fault.Conflict when it was erased.
 func (m *Module) Integration(ctx context.Context, tx *database.Tx, eventID string) (integrationID, correlationID string, err error) {
 	var row struct {
 		IntegrationID string `db:"integration_id"`
 		CorrelationID string `db:"correlation_id"`
 		Source        string `db:"source"`
+		Erased        bool   `db:"erased"`
 	}
 	switch err := tx.Get(ctx, &row, selectIntegrationOfSQL, eventID); {
 	case errors.Is(err, sql.ErrNoRows):
@@ -161,6 +172,8 @@ func (m *Module) Integration(ctx context.Context, tx *database.Tx, eventID strin
 		return "", "", fmt.Errorf("find the integration of event %s: %w", eventID, err)
 	case !httpapi.SeesSource(ctx, row.Source):
 		return "", "", noEvent(eventID)
+	case row.Erased:
+		return "", "", fault.Conflict.New("event_erased", "The event %s was erased, so there is nothing left to send.", eventID)
 	}
 	return row.IntegrationID, row.CorrelationID, nil
 }

@@ -14,7 +14,7 @@ import (
 const (
 	eventColumns = `e.id, e.webhook_event_id, e.integration_id, e.source, e.provider, e.external_event_id, e.event_type,
 	e.subject, e.occurred_at, e.normalized_payload, s.status, s.processing_attempts, s.last_error, s.last_processed_at,
-	e.correlation_id, e.received_at, e.created_at, s.updated_at`
+	s.erased_at, e.correlation_id, e.received_at, e.created_at, s.updated_at`
 	eventsAlone = `normalized_events e` // each of them has a state
 	eventTables = `normalized_events e JOIN event_states s ON s.event_id = e.id`
 )
@@ -85,7 +85,7 @@ func (m *Module) event(ctx context.Context, eventID string) (eventRow, error) {
 }
 
 const selectWebhookSQL = `
-SELECT id, provider, external_event_id, idempotency_key, signature_valid, request_headers, raw_body, source_ip, received_at
+SELECT id, provider, external_event_id, idempotency_key, signature_valid, request_headers, raw_body, body_state, source_ip, received_at
 FROM   webhook_events
 WHERE  id = $1`
 

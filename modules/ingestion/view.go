@@ -27,6 +27,7 @@ type eventRow struct {
 	ProcessingAttempts int             `db:"processing_attempts" json:"processingAttempts"`
 	LastError          *string         `db:"last_error" json:"lastError"`
 	LastProcessedAt    *clock.Time     `db:"last_processed_at" json:"lastProcessedAt"`
+	ErasedAt           *clock.Time     `db:"erased_at" json:"erasedAt"`
 	CorrelationID      string          `db:"correlation_id" json:"correlationId"`
 	ReceivedAt         clock.Time      `db:"received_at" json:"receivedAt"`
 	CreatedAt          clock.Time      `db:"created_at" json:"createdAt"`
@@ -36,6 +37,10 @@ type eventRow struct {
 // shown makes the payload fit for an answer, which is UTF-8, and gives texts at their
 // full length that the columns had to cut.
 func (e eventRow) shown() eventRow {
+	if e.ErasedAt != nil {
+		e.NormalizedPayload = nil
+		return e
+	}
 	e.NormalizedPayload = bytes.ToValidUTF8(e.NormalizedPayload, []byte(string(utf8.RuneError)))
 	if !cut(e.ExternalEventID) && !cut(&e.EventType) && !cut(e.Subject) {
 		return e
@@ -64,6 +69,7 @@ type webhookRow struct {
 	SignatureValid  bool       `db:"signature_valid"`
 	RequestHeaders  string     `db:"request_headers"`
 	RawBody         []byte     `db:"raw_body"`
+	BodyState       string     `db:"body_state"`
 	SourceIP        string     `db:"source_ip"`
 	ReceivedAt      clock.Time `db:"received_at"`
 }
@@ -76,7 +82,8 @@ type webhookView struct {
 	SignatureValid  bool              `json:"signatureValid"`
 	RequestHeaders  map[string]string `json:"requestHeaders"`
 	RawPayload      json.RawMessage   `json:"rawPayload"` // the body as JSON, or as a string when it is none
-	RawBody         []byte            `json:"rawBody"`    // the exact bytes, in base64
+	RawBody         []byte            `json:"rawBody"`    // what is kept of its bytes, in base64
+	BodyState       string            `json:"bodyState"`  // exact, redacted or erased
 	SourceIP        *string           `json:"sourceIp"`
 	ReceivedAt      clock.Time        `json:"receivedAt"`
 }
@@ -85,7 +92,7 @@ func (w webhookRow) view() webhookView {
 	v := webhookView{
 		ID: w.ID, Provider: w.Provider, ExternalEventID: w.ExternalEventID, IdempotencyKey: w.IdempotencyKey,
 		SignatureValid: w.SignatureValid, RequestHeaders: joinedHeaders(w.RequestHeaders),
-		RawPayload: rawPayload(w.RawBody), RawBody: w.RawBody, ReceivedAt: w.ReceivedAt,
+		RawPayload: rawPayload(w.RawBody), RawBody: orEmpty(w.RawBody), BodyState: w.BodyState, ReceivedAt: w.ReceivedAt,
 	}
 	if w.SourceIP != "" {
 		v.SourceIP = &w.SourceIP

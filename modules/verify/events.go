@@ -131,7 +131,7 @@ const bare = `(COALESCE(s.status, 'processed') NOT IN ('processed', 'failed')
        AND NOT EXISTS (SELECT 1 FROM processing_jobs j WHERE j.normalized_event_id = e.id AND j.destination_id IS NOT NULL))`
 
 // An event has a job for each destination that was there when it came and wants all events,
-// also for one that is not active; what a filter or a removal kept away cannot be told from
+// also for one that is not active; an erased one needs none; what a filter or a removal kept away cannot be told from
 // what is missing. One whose last job failed has another, unless that was the end: it was
 // given up on (a dead letter) or cancelled, or the event is failed.
 const selectMissingJobsSQL = `
@@ -142,6 +142,7 @@ JOIN   destinations d ON d.integration_id = e.integration_id AND d.archived_at I
 LEFT   JOIN event_states s ON s.event_id = e.id AND s.event_id > $1 AND s.event_id <= $2
 WHERE  e.id > $1 AND e.id <= $2
 AND    NOT EXISTS (SELECT 1 FROM processing_jobs j WHERE j.normalized_event_id = e.id AND j.destination_id = d.id)
+AND    s.erased_at IS NULL
 AND   (d.filter IS NULL AND COALESCE(d.wants_all_since, d.created_at) < e.created_at OR ` + bare + `)
 UNION  ALL
 SELECT e.id, e.source, e.created_at, j.destination_id, NULL, NULL, s.updated_at, CAST(j.id AS text), false

@@ -74,6 +74,7 @@ func ShowIntegration(ctx context.Context, cfg config.Config, log *slog.Logger, n
 		for _, field := range []struct{ name, value string }{
 			{"source", i.Source}, {"id", i.ID}, {"provider", i.Provider}, {"name", i.Name}, {"state", stateOf(i)},
 			{"webhooks", webhookAddress(cfg, i.Source)}, {"options", orConfigured(string(i.Options), i.Options == nil)},
+			{"redacted", orNothing(strings.Join(i.Redact, ", "))},
 			{"rate limit a minute", numberOf(i.RateLimitPerMinute)}, {"largest body", numberOf(i.MaxBodyBytes)},
 			{"created", i.CreatedAt.String()}, {"updated", i.UpdatedAt.String()}, {"removed", timeOrDash(i.ArchivedAt)},
 		} {
@@ -107,6 +108,13 @@ func numberOf[N int | int64](n *N) string {
 		return orConfigured("", true)
 	}
 	return fmt.Sprint(*n)
+}
+
+func orNothing(text string) string {
+	if text == "" {
+		return "nothing"
+	}
+	return text
 }
 
 func orConfigured(text string, absent bool) string {

@@ -14,6 +14,7 @@ import (
 	"integration-gateway/modules/access"
 	"integration-gateway/modules/audit"
 	"integration-gateway/modules/delivery"
+	"integration-gateway/modules/erasure"
 	"integration-gateway/modules/ingestion"
 	"integration-gateway/modules/replay"
 	"integration-gateway/modules/retention"
@@ -37,6 +38,7 @@ type system struct {
 	delivery  *delivery.Module
 	replay    *replay.Module
 	retention *retention.Module
+	erasure   *erasure.Module
 	sealer    sealer
 	queue     string // the process queue's name at the broker
 }
@@ -87,6 +89,7 @@ func wire(cfg config.Config, s *stores, log *slog.Logger) (*system, error) {
 	events.Events, replays.Replays, replays.Replayer = sources, requests, requests
 	keeper := retention.New(retention.Config{Events: cfg.Retention.Events, Audit: cfg.Retention.Audit},
 		retention.Deps{DB: s.db, Log: log, Now: clock.System, Audit: trail})
+	eraser := erasure.New(erasure.Config{}, erasure.Deps{DB: s.db, Log: log, Events: sources, Deliveries: deliveries, Audit: trail})
 
 	keys := access.New(access.Config{}, access.Deps{DB: s.db, Log: log, Now: clock.System, Audit: trail, Sources: sources})
 	server, manager := listeners(cfg, httpapi.Deps{Log: log, Now: clock.System, Keys: keys, AuthFailed: func(reason, _ string) {
@@ -106,7 +109,7 @@ func wire(cfg config.Config, s *stores, log *slog.Logger) (*system, error) {
 	if cfg.Env != config.Production {
 		newSink().Routes(routes)
 	}
-	return &system{s, server, manager, out, trail, keys, sources, deliveries, requests, keeper, sealer, cfg.RabbitMQ.Process}, nil
+	return &system{s, server, manager, out, trail, keys, sources, deliveries, requests, keeper, eraser, sealer, cfg.RabbitMQ.Process}, nil
 }
 
 // listeners makes the public listener and that of the management API, which are one and

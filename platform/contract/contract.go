@@ -55,6 +55,7 @@ type EventState struct {
 	LastError          *string
 	LastProcessedAt    *time.Time
 	UpdatedAt          time.Time
+	Erased             bool // its payload is gone for good; SaveStates leaves this as it is
 }
 
 // Deliverable is what delivery needs of an event in order to send it.
@@ -72,7 +73,9 @@ type Deliverable struct {
 type Original struct {
 	EventID string
 	Headers []byte // as they are stored: a JSON object of arrays, credentials redacted
-	Body    []byte // byte for byte
+	Body    []byte // byte for byte, unless it is
+
+	Redacted bool // without what its integration redacted when it came
 }
 
 // NewEvent asks delivery to schedule a freshly stored event. What filters may ask of it is
@@ -120,6 +123,22 @@ type ReplayAsk struct {
 	RequestedBy   string // 2 to 120 characters
 	Reason        string // 5 to 500 characters
 	Actor         string // the credential that was used
+}
+
+// Subject says whose events are meant.
+type Subject struct {
+	Text   string // exactly
+	Source string // "" for all
+}
+
+// Forgotten counts what an erasure removed, or would.
+type Forgotten struct {
+	Events      int `json:"events"`
+	Webhooks    int `json:"webhooks"`   // their bodies and headers
+	Deliveries  int `json:"deliveries"` // that were ended
+	Answers     int `json:"answers"`    // of destinations
+	DeadLetters int `json:"deadLetters"`
+	Quarantined int `json:"quarantined"` // refused requests
 }
 
 // Damage is a place where the books do not hold and something can be put back.

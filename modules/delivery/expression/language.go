@@ -6,6 +6,7 @@ package expression
 import (
 	"errors"
 	"fmt"
+	"regexp"
 	"strings"
 
 	"cel.dev/cel-go/cel"
@@ -54,7 +55,10 @@ func New() Language {
 }
 
 // Filter is an expression that says which events are wanted.
-type Filter struct{ program cel.Program }
+type Filter struct {
+	program cel.Program
+	text    string
+}
 
 // Filter compiles a filter. The error finishes a sentence that starts with the field's name.
 func (l Language) Filter(text string) (Filter, error) {
@@ -62,17 +66,20 @@ func (l Language) Filter(text string) (Filter, error) {
 	if err == nil && kind != cel.BoolKind && kind != cel.DynKind {
 		err = errors.New("must be true or false for each event, such as eventType == 'order.created'")
 	}
-	return Filter{program}, err
+	return Filter{program, text}, err
 }
 
 // Transform is an expression that gives a body.
-type Transform struct{ program cel.Program }
+type Transform struct {
+	program cel.Program
+	text    string
+}
 
 // Transform compiles a transformation. The error finishes a sentence that starts with the
 // field's name.
 func (l Language) Transform(text string) (Transform, error) {
 	program, _, err := l.compile(text, transformCost)
-	return Transform{program}, err
+	return Transform{program, text}, err
 }
 
 func (l Language) compile(text string, limit uint64) (cel.Program, cel.Kind, error) {
@@ -98,7 +105,7 @@ func (l Language) compile(text string, limit uint64) (cel.Program, cel.Kind, err
 // Matches says whether an event is wanted. It fails with ErrLacking when the filter asks
 // for something that the event does not have.
 func (f Filter) Matches(facts *Facts) (bool, error) {
-	value, err := eval(f.program, facts)
+	value, err := eval(f.program, f.text, facts)
 	if err != nil {
 		return false, err
 	}
@@ -111,7 +118,7 @@ func (f Filter) Matches(facts *Facts) (bool, error) {
 
 // Body gives the JSON that an event becomes. Whatever goes wrong, no number is changed.
 func (t Transform) Body(facts *Facts) ([]byte, error) {
-	value, err := eval(t.program, facts)
+	value, err := eval(t.program, t.text, facts)
 	if err != nil {
 		return nil, err
 	}
@@ -135,17 +142,26 @@ type lacking struct{ text string }
 func (l lacking) Error() string { return l.text }
 func (lacking) Unwrap() error   { return ErrLacking }
 
-func eval(program cel.Program, facts *Facts) (ref.Val, error) {
+func eval(program cel.Program, expression string, facts *Facts) (ref.Val, error) {
 	value, _, err := program.Eval(facts.vars)
 	if err == nil {
 		return value, nil
 	}
-	text := short(strings.TrimPrefix(err.Error(), "evaluation error: "))
-	if strings.HasPrefix(text, "no such key: ") || strings.HasPrefix(text, "index out of bounds: ") {
-		return nil, lacking{text}
+	text := strings.TrimPrefix(err.Error(), "evaluation error: ")
+	for _, lack := range []string{"no such key: ", "index out of bounds: "} {
+		if what, ok := strings.CutPrefix(text, lack); ok {
+			if !strings.Contains(expression, what) {
+				return nil, lacking{strings.TrimSuffix(lack, ": ")}
+			}
+			return nil, lacking{short(text)}
+		}
 	}
-	return nil, errors.New(text)
+	return nil, errors.New(short(valueOfEvent.ReplaceAllString(text, "…")))
 }
+
+// valueOfEvent finds what an error repeats of the event. It is kept longer than the event
+// itself may be, in the audit trail among others.
+var valueOfEvent = regexp.MustCompile("\"(?:[^\"\\\\]|\\\\.)*\"|(?s:`.*`)")
 
 // short makes one line of a message, of bounded length.
 func short(text string) string {

@@ -68,6 +68,15 @@ func (s Spec) SampleRequest(sample Sample, key secret.Value, at time.Time, addre
 	if !ok {
 		return Request{}, fmt.Errorf("the webhooks of %s can be signed by %s alone", s.Name, s.Title)
 	}
+	req := sample.request(at, address, id)
+	if _, err := url.Parse(address); err != nil {
+		return Request{}, fmt.Errorf("the URL %s: %w", address, err)
+	}
+	return req, signer.SignRequest(&req, key)
+}
+
+// request is the sample without a proof.
+func (sample Sample) request(at time.Time, address, id string) Request {
 	texts := strings.NewReplacer("$ID", id, "$NOW", at.UTC().Format(time.RFC3339),
 		"$UNIX", strconv.FormatInt(at.Unix(), 10), "$MILLIS", strconv.FormatInt(at.UnixMilli(), 10))
 	req := Request{Method: http.MethodPost, URL: address, Header: http.Header{}, Body: []byte(texts.Replace(sample.Body)), ReceivedAt: at}
@@ -78,10 +87,7 @@ func (s Spec) SampleRequest(sample Sample, key secret.Value, at time.Time, addre
 	for name, value := range sample.Header {
 		req.Header.Set(name, texts.Replace(value))
 	}
-	if _, err := url.Parse(address); err != nil {
-		return Request{}, fmt.Errorf("the URL %s: %w", address, err)
-	}
-	return req, signer.SignRequest(&req, key)
+	return req
 }
 
 // ForgedRequest is a SampleRequest that nobody's secret signed.

@@ -1,0 +1,194 @@
+package ingestion
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"integration-gateway/platform/contract"
+	"integration-gateway/platform/database"
+	"integration-gateway/platform/fault"
+	"integration-gateway/platform/testkit"
+)
+
+// ofSubject is a webhook of acme about somebody, accepted, and its event's id.
+func (g *gateway) ofSubject(eventID, subject string) string {
+	g.t.Helper()
+	text, _ := json.Marshal(subject)
+	a := g.do(acmeRequest(fmt.Sprintf(`{"eventId":%q,"eventType":"t","occurredAt":"2026-01-31T12:00:00Z","subject":%s,"data":{}}`, eventID, text), "X-Customer", subject))
+	require.Less(g.t, a.Status, 300, "%+v", a.Error)
+	return a.receipt(g.t).EventID
+}
+
+// eventsOf walks all events.
+func (g *gateway) eventsOf(s contract.Subject) (all []string) {
+	g.t.Helper()
+	for after, done := "", false; !done; {
+		var ids []string
+		var err error
+		ids, after, done, err = g.module.EventsOf(g.t.Context(), s, after)
+		require.NoError(g.t, err)
+		all = append(all, ids...)
+	}
+	return all
+}
+
+func (g *gateway) forget(eventIDs ...string) (webhooks int) {
+	g.t.Helper()
+	require.NoError(g.t, g.db.InTx(g.t.Context(), func(tx *database.Tx) (err error) {
+		if _, err := g.module.LockStates(g.t.Context(), tx, eventIDs); err != nil {
+			return err
+		}
+		webhooks, err = g.module.Forget(g.t.Context(), tx, eventIDs)
+		return err
+	}))
+	return webhooks
+}
+
+func TestEventsAreFoundByTheirWholeSubject(t *testing.T) {
+	testkit.EachStore(t, func(t *testing.T, db *database.DB) {
+		g := setup(t, db)
+		first := g.ofSubject("1", person)
+		g.ofSubject("2", "x"+person)
+		g.ofSubject("3", strings.ToUpper(person))
+		second := g.ofSubject("4", person)
+		r := g.do(globexRequest(strings.Replace(globexBody("5"), `"id":1`, `"id":"`+person+`"`, 1), globexSecret))
+		require.Equal(t, http.StatusAccepted, r.Status)
+		third := r.receipt(t).EventID
+		require.Equal(t, []string{first, second, third}, g.eventsOf(contract.Subject{Text: person}))
+		require.Equal(t, []string{third}, g.eventsOf(contract.Subject{Text: person, Source: "globex"}))
+		require.Empty(t, g.eventsOf(contract.Subject{Text: "%"}), "it is no pattern")
+		require.Equal(t, []string{g.ofSubject("6", "a\x00b")}, g.eventsOf(contract.Subject{Text: "a\x00b"}), "as the column has it")
+	})
+}
+
+func TestWhatIsForgottenOfAnEvent(t *testing.T) {
+	testkit.EachStore(t, func(t *testing.T, db *database.DB) {
+		g := setup(t, db)
+		event, other := g.ofSubject("1", person), g.ofSubject("2", "grace@example.com")
+		require.Equal(t, 1, g.forget(event))
+		require.Zero(t, g.forget(event), "the second time there is nothing left")
+		a := g.get("/events/" + event)
+		require.Equal(t, http.StatusOK, a.Status, "its record stays")
+		var o struct {
+			Event   map[string]any
+			Webhook map[string]any
+		}
+		require.NoError(t, json.Unmarshal(a.Data, &o))
+		require.NotNil(t, o.Event["erasedAt"])
+		require.Nil(t, o.Event["subject"])
+		require.Nil(t, o.Event["normalizedPayload"])
+		require.Equal(t, "1", o.Event["externalEventId"])
+		require.Equal(t, "erased", o.Webhook["bodyState"])
+		require.Equal(t, "", o.Webhook["rawBody"])
+		require.Equal(t, map[string]any{}, o.Webhook["requestHeaders"])
+		require.NotContains(t, g.dump(), person)
+		require.Contains(t, g.dump(), "grace@example.com")
+		require.Empty(t, g.eventsOf(contract.Subject{Text: person}))
+
+		require.Equal(t, event, g.ofSubject("1", person), "the sender's repeat is a duplicate")
+		require.NotContains(t, g.dump(), person, "and brings nothing back")
+
+		found, err := g.module.Deliverables(t.Context(), []string{event, other})
+		require.NoError(t, err)
+		require.Len(t, found, 1)
+		require.Equal(t, other, found[0].EventID)
+		originals, err := g.module.Originals(t.Context(), []string{event, other})
+		require.NoError(t, err)
+		require.Len(t, originals, 1)
+		require.NoError(t, db.InTx(t.Context(), func(tx *database.Tx) error {
+			_, _, err := g.module.Integration(t.Context(), tx, event)
+			require.True(t, fault.Is(err, fault.Conflict), "%v", err)
+			_, _, err = g.module.Integration(t.Context(), tx, other)
+			require.NoError(t, err)
+			states, err := g.module.LockStates(t.Context(), tx, []string{event, other})
+			require.Equal(t, []bool{true, false}, []bool{states[0].Erased, states[1].Erased})
+			return err
+		}))
+	})
+}
+
+func TestABodyWithTheEventsOfOthersIsForgottenAndTheyStay(t *testing.T) {
+	testkit.EachStore(t, func(t *testing.T, db *database.DB) {
+		g := setup(t, db)
+		a := g.manage(http.MethodPost, "/integrations", `{"source":"many","provider":"generic","secrets":["first-secret"],"options":{"generic":{"scheme":"token",
+			"signature":{"header":"X-Token"},"event":{"type":"text:t","id":"$.id","subject":"$.who","items":true}}}}`)
+		require.Equal(t, http.StatusCreated, a.Status, "%+v", a.Error)
+		r := request("many", `[{"id":1,"who":"`+person+`"},{"id":2,"who":"grace@example.com"}]`)
+		r.Header.Set("X-Token", "first-secret")
+		ids := g.do(r).receipt(t).EventIDs
+		require.Equal(t, 1, g.forget(ids[0]))
+		require.NotContains(t, g.dump(), person)
+		shown := string(g.get("/events/" + ids[1]).Data)
+		require.Contains(t, shown, `"who":"grace@example.com"`, "its own payload")
+		require.Contains(t, shown, `"erasedAt":null`)
+		require.Contains(t, shown, `"bodyState":"erased"`)
+		require.Zero(t, g.forget(ids[1]), "the body is gone already")
+	})
+}
+
+func TestRefusedRequestsThatMentionASubject(t *testing.T) {
+	testkit.EachStore(t, func(t *testing.T, db *database.DB) {
+		g := setup(t, db)
+		refused := func(source, body string, headers ...string) {
+			r := request(source, body)
+			for i := 0; i < len(headers); i += 2 {
+				r.Header.Set(headers[i], headers[i+1])
+			}
+			require.GreaterOrEqual(t, g.do(r).Status, 400)
+		}
+		refused("acme", `{"data":[{"who":"`+person+`"}]}`)
+		refused("acme", `{"data":"about `+person+`"}`) // within another text it is somebody else's, as far as anybody knows
+		refused("acme", `{"who":"`+person)
+		refused("acme", `{}`, "X-Customer", "mail to "+person)
+		refused("globex", `{"who":"\u0061da@example.com"}`)
+		for n := range 12 { // more than are read at once
+			refused("globex", fmt.Sprintf(`{"n":%d}`, n))
+		}
+		refused("globex", `{"who":"`+person+`"}`)
+		require.Len(t, g.kept(), 18)
+		ids, err := g.module.RefusedOf(t.Context(), contract.Subject{Text: person})
+		require.NoError(t, err)
+		require.Len(t, ids, 5)
+		ids, err = g.module.RefusedOf(t.Context(), contract.Subject{Text: person, Source: "globex"})
+		require.NoError(t, err)
+		require.Len(t, ids, 2)
+		ids, err = g.module.RefusedOf(t.Context(), contract.Subject{Text: "7"})
+		require.NoError(t, err)
+		require.Len(t, ids, 1, "a number is a text")
+	})
+}
+
+func TestSubjectsThatMeanNobody(t *testing.T) {
+	for _, c := range []struct {
+		subject contract.Subject
+		field   string // "" for one that is good
+	}{
+		{contract.Subject{Text: "a"}, ""},
+		{contract.Subject{Text: strings.Repeat("ü", 499), Source: "acme"}, ""},
+		{contract.Subject{}, "subject"},
+		{contract.Subject{Text: strings.Repeat("ü", 500)}, "subject"},
+		{contract.Subject{Text: "a", Source: "No Source"}, "source"},
+	} {
+		err := CheckSubject(c.subject)
+		if c.field == "" {
+			require.NoError(t, err)
+			continue
+		}
+		require.Equal(t, c.field, fault.As(err).Fields[0].Field)
+	}
+}
+
+func TestTheTrailDoesNotHoldSubjects(t *testing.T) {
+	g := setup(t, testkit.Open(t, testkit.SQLite(t)))
+	g.ofSubject("1", person)
+	var details []string
+	require.NoError(t, g.db.Select(context.Background(), &details, `SELECT details FROM audit_entries`))
+	require.Len(t, details, 3)
+	require.NotContains(t, strings.Join(details, ""), person)
+}

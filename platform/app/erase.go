@@ -1,0 +1,70 @@
+package app
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"log/slog"
+
+	"integration-gateway/modules/ingestion"
+	"integration-gateway/platform/config"
+	"integration-gateway/platform/contract"
+	"integration-gateway/platform/httpapi"
+)
+
+// EraseOptions are what `gateway erase` is told.
+type EraseOptions struct {
+	Subject contract.Subject
+	DryRun  bool // count alone
+	JSON    bool
+	Out     io.Writer
+	Confirm
+}
+
+// Check reports what is wrong with the options.
+func (o EraseOptions) Check() error { return ingestion.CheckSubject(o.Subject) }
+
+// erased is the answer in JSON.
+type erased struct {
+	Erased    bool   `json:"erased"`
+	ErasureID string `json:"erasureId,omitempty"`
+	contract.Forgotten
+}
+
+// Erase removes what the records hold of a subject: it counts, asks, and does it.
+func Erase(ctx context.Context, cfg config.Config, log *slog.Logger, o EraseOptions) error {
+	g, err := openTool(ctx, cfg, log, false)
+	if err != nil {
+		return err
+	}
+	defer g.close(log)
+	ctx = httpapi.WithActor(ctx, contract.ActorCLI)
+	found, err := g.erasure.Count(ctx, o.Subject)
+	if err != nil {
+		return err
+	}
+	none := found == contract.Forgotten{}
+	if (none || o.DryRun) && o.JSON {
+		return printJSON(o.Out, erased{Forgotten: found})
+	}
+	if !o.JSON {
+		_, _ = fmt.Fprintf(o.Out, "found %d events of the subject, and %d refused requests that mention it\n", found.Events, found.Quarantined)
+	}
+	if none || o.DryRun {
+		return nil
+	}
+	if err := o.Confirm(); err != nil {
+		return err
+	}
+	erasureID, gone, err := g.erasure.Erase(ctx, o.Subject, contract.ActorCLI)
+	if err != nil {
+		return fmt.Errorf("%d events were erased before this; run it again: %w", gone.Events, err)
+	}
+	if o.JSON {
+		return printJSON(o.Out, erased{true, erasureID, gone})
+	}
+	_, err = fmt.Fprintf(o.Out, "erased %d events with %d webhooks, %d answers of destinations and %d dead letters; ended %d deliveries; removed %d refused requests\n"+
+		"the audit trail has it as erasure %s, without the subject\n",
+		gone.Events, gone.Webhooks, gone.Answers, gone.DeadLetters, gone.Deliveries, gone.Quarantined, erasureID)
+	return err
+}
