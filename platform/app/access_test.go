@@ -57,10 +57,10 @@ type guarded struct {
 	keys map[string]string
 }
 
-func newGuarded(t *testing.T, db *database.DB) *guarded {
+func newGuarded(t *testing.T, db *database.DB, flags ...string) *guarded {
 	t.Helper()
 	ctx := httpapi.WithActor(context.Background(), httpapi.ManagementActor)
-	g, err := wire(devConfig(t, "MANAGEMENT_FAILURE_LIMIT_PER_MINUTE", "0"), &stores{db: db, broker: broker.NewMemory(clock.System, nil), cache: cache.NewMemory(0, clock.System)}, quiet)
+	g, err := wire(devConfig(t, append(flags, "MANAGEMENT_FAILURE_LIMIT_PER_MINUTE", "0")...), &stores{db: db, broker: broker.NewMemory(clock.System, nil), cache: cache.NewMemory(0, clock.System)}, quiet)
 	require.NoError(t, err)
 	require.NoError(t, db.InTx(ctx, func(tx *database.Tx) error {
 		for _, source := range []string{"acme", "globex"} {

@@ -204,7 +204,10 @@ func malformed(err error) error {
 		return fault.Invalid.Wrap(err, "malformed_json", "The body must be a JSON object, not a JSON %s.", kind.Value)
 	}
 	if _, field, unknown := strings.Cut(err.Error(), "unknown field "); unknown {
-		return Invalid([]fault.Field{{Field: strings.Trim(field, `"`), Message: "is not a field of this request"}})
+		if name := strings.Trim(field, `"`); name != "" {
+			field = name
+		}
+		return Invalid([]fault.Field{{Field: field, Message: "is not a field of this request"}})
 	}
 	return fault.Invalid.Wrap(err, "malformed_json", "The body does not fit this request.")
 }
