@@ -24,6 +24,7 @@ type cell struct {
 	payload           int
 	duration          time.Duration
 	repeats           int
+	env               []string // of the gateway, besides what it always has
 }
 
 func (c cell) name() string {

@@ -68,9 +68,15 @@ func newClient(t template) *client {
 	return &client{template: t, mac: hmac.New(sha256.New, []byte(acmeSecret)), buf: make([]byte, 8<<10)}
 }
 
-// send sends webhook number n and gives the answer's status. After an error the next
-// one goes over a new connection.
+// send sends webhook number n and gives the answer's status.
 func (c *client) send(n int, deadline time.Time) (status int, err error) {
+	c.fill(n)
+	return c.exchange(deadline)
+}
+
+// exchange sends the text as it is and gives the answer's status. After an error the next
+// one goes over a new connection.
+func (c *client) exchange(deadline time.Time) (status int, err error) {
 	if c.conn == nil {
 		if c.conn, err = net.DialTimeout("tcp", c.addr, 5*time.Second); err != nil { //nolint:noctx // bounded
 			return 0, err
@@ -79,7 +85,6 @@ func (c *client) send(n int, deadline time.Time) (status int, err error) {
 			return 0, err
 		}
 	}
-	c.fill(n)
 	if _, err = c.conn.Write(c.text); err == nil {
 		status, err = c.answer()
 	}

@@ -31,6 +31,7 @@ type options struct {
 	write      bool
 	backlog    int // events that a worker is started on; 0 leaves that out
 	stored     int // events that are stored; 0 leaves that out
+	flood      int // bad signatures for each good one; 0 leaves that out
 	profile    string
 	scratchDir string
 }
@@ -66,6 +67,7 @@ func parse(args []string, out io.Writer) (options, error) {
 	flags.IntVar(&o.repeats, "repeats", 3, "turns of the gateway, each between two of the ceiling")
 	flags.IntVar(&o.backlog, "backlog", 0, "only this: start a worker on so many stored events, and measure its rate and memory")
 	flags.IntVar(&o.stored, "stored", 0, "only this: accepted/s and the times of lists with so many events stored, against 10,000")
+	flags.IntVar(&o.flood, "flood", 0, "only this: accepted/s without and with so many bad signatures for each good webhook, at a fifth of the most")
 	flags.BoolVar(&o.write, "write", false, "write the result of a full run into docs/performance.md")
 	flags.StringVar(&o.profile, "profile", "", "folder for CPU profiles of the gateway's processes")
 	flags.StringVar(&o.scratchDir, "scratch", "", "folder for databases and logs; not in memory (default the system's temporary one)")
@@ -78,7 +80,7 @@ func parse(args []string, out io.Writer) (options, error) {
 	}
 	o.full = true
 	flags.Visit(func(f *flag.Flag) {
-		if f.Name == "setup" || f.Name == "mode" || f.Name == "loop" || f.Name == "rate" || f.Name == "backlog" || f.Name == "stored" {
+		if f.Name == "setup" || f.Name == "mode" || f.Name == "loop" || f.Name == "rate" || f.Name == "backlog" || f.Name == "stored" || f.Name == "flood" {
 			o.full = false
 		}
 	})
@@ -105,6 +107,8 @@ func (o options) check() error {
 		return errors.New("--concurrency, --repeats and --duration are more than 0")
 	case o.stored != 0 && o.stored <= fewStored:
 		return fmt.Errorf("--stored is more than %d", fewStored)
+	case o.flood != 0 && (o.flood < 1 || o.loop == open):
+		return errors.New("--flood is more than 0, and finds its own rate: leave --loop and --rate out")
 	case o.write && !o.full:
 		return errors.New("--write needs a full run")
 	}
