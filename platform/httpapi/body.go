@@ -165,6 +165,9 @@ func decode(c echo.Context, limit int64, dest any, prepare func(*json.Decoder)) 
 	if err != nil || kind != echo.MIMEApplicationJSON || charset != "" && !strings.EqualFold(charset, "utf-8") {
 		return fault.UnsupportedMedia.New("not_json", "The content-type must be application/json.")
 	}
+	if encoding := c.Request().Header.Get(echo.HeaderContentEncoding); encoding != "" && !strings.EqualFold(encoding, "identity") {
+		return fault.UnsupportedMedia.New("packed", "The body must not be packed; send it without a content-encoding.")
+	}
 	body, err := ReadBody(c, limit)
 	if err != nil {
 		return err
