@@ -36,8 +36,8 @@ const (
 
 // How many of the listed requests are sent, and how many more are put together by chance.
 const (
-	sampledProbes  = 2500
-	combinedProbes = 700
+	sampledProbes  = 2000
+	combinedProbes = 500
 )
 
 // TestNoRequestBreaksARoute sends every route whatever a client may send, byte for byte,
