@@ -225,6 +225,7 @@ CREATE INDEX delivery_attempts_failed ON delivery_attempts (id) WHERE status = '
 CREATE TABLE replay_requests (
     id                  uuid        NOT NULL PRIMARY KEY,
     normalized_event_id uuid        NOT NULL,
+    integration_id      uuid        NOT NULL,
     destination_id      uuid,
     only_failed         boolean     NOT NULL,
     requested_by        text        NOT NULL,
@@ -238,6 +239,7 @@ CREATE TABLE replay_requests (
 );
 
 CREATE INDEX replay_requests_event ON replay_requests (normalized_event_id, id);
+CREATE INDEX replay_requests_integration ON replay_requests (integration_id, id);
 CREATE INDEX replay_requests_open ON replay_requests (id) WHERE status IN ('queued', 'dispatched');
 
 -- What was given up on: deliveries that ended without success, and messages nobody could read.

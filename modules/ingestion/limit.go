@@ -2,10 +2,13 @@ package ingestion
 
 import (
 	"context"
+	"maps"
+	"sync"
 	"time"
 
 	"integration-gateway/platform/cache"
 	"integration-gateway/platform/fault"
+	"integration-gateway/platform/httpapi"
 )
 
 const (
@@ -25,10 +28,20 @@ func (m *Module) limitVerified(ctx context.Context, src *source, ip string) erro
 		"rate_limited", "This source takes no more than %d webhooks a minute from one address.")
 }
 
-// limitRefused counts a refused request of this client address.
+// limitRefused counts a refused request of this client address; an IPv6 network of 64
+// bits is one address. Beyond the limit a flood costs the cache nothing: the address is
+// remembered until its minute is over.
 func (m *Module) limitRefused(ctx context.Context, ip string) error {
-	return m.limit(ctx, "refused:"+ip, m.cfg.FailureLimitPerMinute,
-		"failure_limited", "More than %d requests of this address were refused within a minute.")
+	const reason, message = "failure_limited", "More than %d requests of this address were refused within a minute."
+	address, now := httpapi.Network(ip), m.d.Now()
+	if wait := m.beyond.wait(address, now); wait > 0 {
+		return fault.RateLimited.New(reason, message, m.cfg.FailureLimitPerMinute).After(wait)
+	}
+	err := m.limit(ctx, "refused:"+address, m.cfg.FailureLimitPerMinute, reason, message)
+	if f := fault.As(err); f != nil {
+		m.beyond.add(address, now, f.RetryAfter)
+	}
+	return err
 }
 
 // limit counts one more of key and answers fault.RateLimited beyond limit. Without the
@@ -44,4 +57,38 @@ func (m *Module) limit(ctx context.Context, key string, limit int, reason, messa
 		return nil //nolint:nilerr // a limit that cannot be counted is no limit
 	}
 	return fault.RateLimited.New(reason, message, limit).After(counted[0].Reset)
+}
+
+// maxBeyond bounds the addresses that are remembered; others are counted each time.
+const maxBeyond = 10_000
+
+// beyond remembers which client addresses have used up their refusals, and until when.
+type beyond struct {
+	mu    sync.Mutex
+	until map[string]time.Time
+}
+
+// wait is how long the address has to wait, 0 when nothing is known of it.
+func (b *beyond) wait(address string, now time.Time) time.Duration {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	until, known := b.until[address]
+	if known && !until.After(now) {
+		delete(b.until, address)
+	}
+	return max(until.Sub(now), 0)
+}
+
+func (b *beyond) add(address string, now time.Time, wait time.Duration) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if len(b.until) >= maxBeyond {
+		maps.DeleteFunc(b.until, func(_ string, until time.Time) bool { return !until.After(now) })
+	}
+	if b.until == nil {
+		b.until = map[string]time.Time{}
+	}
+	if len(b.until) < maxBeyond {
+		b.until[address] = now.Add(wait)
+	}
 }

@@ -115,6 +115,7 @@ type Module struct {
 	commits *batch.Group[arrival, receipt]
 	matches *matches
 	cell    *cell
+	beyond  beyond
 
 	certificates *certificates
 }

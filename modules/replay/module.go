@@ -55,6 +55,6 @@ func New(d Deps) *Module {
 // Routes registers the module's routes.
 func (m *Module) Routes(r httpapi.Routes) {
 	r.Operator.Scoped().POST("/events/:id/replay", m.post)
-	r.Viewer.GET("/replay-requests", m.list)
-	r.Viewer.GET("/replay-requests/:id", m.one)
+	r.Viewer.Scoped().GET("/replay-requests", m.list)
+	r.Viewer.Scoped().GET("/replay-requests/:id", m.one)
 }

@@ -42,7 +42,7 @@ func (m *Module) requestIn(ctx context.Context, tx *database.Tx, requestID strin
 	if err != nil {
 		return err
 	}
-	r := newRequest(requestID, o, tx)
+	r := newRequest(requestID, integrationID, o, tx)
 	if err := insertRequest(ctx, tx, r); err != nil {
 		return err
 	}
@@ -52,9 +52,9 @@ func (m *Module) requestIn(ctx context.Context, tx *database.Tx, requestID strin
 	return m.audit.Record(ctx, tx, []contract.AuditEntry{requestedEntry(r)})
 }
 
-func newRequest(requestID string, o order, tx *database.Tx) request {
+func newRequest(requestID, integrationID string, o order, tx *database.Tx) request {
 	return request{
-		ID: requestID, EventID: o.eventID, DestinationID: o.destinationID, OnlyFailed: o.onlyFailed,
+		ID: requestID, EventID: o.eventID, IntegrationID: integrationID, DestinationID: o.destinationID, OnlyFailed: o.onlyFailed,
 		RequestedBy: o.requestedBy, Reason: o.reason, Actor: o.actor,
 		Status: queued, CreatedAt: clock.At(tx.Now),
 	}

@@ -5,16 +5,19 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"slices"
 
 	"integration-gateway/platform/clock"
 	"integration-gateway/platform/database"
 	"integration-gateway/platform/fault"
+	"integration-gateway/platform/httpapi"
 )
 
 // request is a row of replay_requests.
 type request struct {
 	ID            string      `db:"id"`
 	EventID       string      `db:"normalized_event_id"`
+	IntegrationID string      `db:"integration_id"`
 	DestinationID *string     `db:"destination_id"`
 	OnlyFailed    bool        `db:"only_failed"`
 	RequestedBy   string      `db:"requested_by"`
@@ -27,15 +30,15 @@ type request struct {
 	CompletedAt   *clock.Time `db:"completed_at"`
 }
 
-const requestColumns = `id, normalized_event_id, destination_id, only_failed, requested_by, reason, actor,
+const requestColumns = `id, normalized_event_id, integration_id, destination_id, only_failed, requested_by, reason, actor,
        status, error_message, created_at, dispatched_at, completed_at`
 
 const insertRequestSQL = `
-INSERT INTO replay_requests (id, normalized_event_id, destination_id, only_failed, requested_by, reason, actor, status, created_at)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)`
+INSERT INTO replay_requests (id, normalized_event_id, integration_id, destination_id, only_failed, requested_by, reason, actor, status, created_at)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)`
 
 func insertRequest(ctx context.Context, tx *database.Tx, r request) error {
-	_, err := tx.Exec(ctx, insertRequestSQL, r.ID, r.EventID, r.DestinationID, r.OnlyFailed,
+	_, err := tx.Exec(ctx, insertRequestSQL, r.ID, r.EventID, r.IntegrationID, r.DestinationID, r.OnlyFailed,
 		r.RequestedBy, r.Reason, r.Actor, string(r.Status), r.CreatedAt)
 	if err != nil {
 		return fmt.Errorf("insert the replay request: %w", err)
@@ -94,11 +97,14 @@ SELECT ` + requestColumns + `
 FROM   replay_requests
 WHERE  id = $1`
 
+// readRequest gives one request; of a source that the credential of ctx may not see there
+// is none.
 func readRequest(ctx context.Context, db *database.DB, id string) (request, error) {
 	var r request
 	err := db.Get(ctx, &r, selectRequestSQL, id)
-	if errors.Is(err, sql.ErrNoRows) {
-		return r, fault.NotFound.New("replay_request_not_found", "There is no replay request %s.", id)
+	scope := httpapi.ScopeOf(ctx)
+	if errors.Is(err, sql.ErrNoRows) || err == nil && scope != nil && !slices.Contains(scope.Integrations, r.IntegrationID) {
+		return request{}, fault.NotFound.New("replay_request_not_found", "There is no replay request %s.", id)
 	}
 	if err != nil {
 		return r, fmt.Errorf("read the replay request: %w", err)
@@ -116,7 +122,8 @@ var newest = database.Listing[request]{
 	Key:     func(r request) database.Position { return database.Position{ID: r.ID} },
 }
 
-// readRequests lists the requests of an event and in a status; "" means any.
+// readRequests lists the requests of an event and in a status; "" means any. It gives
+// those alone that the credential of ctx may see.
 func readRequests(ctx context.Context, db *database.DB, eventID, status string, page database.Page) (database.List[request], error) {
 	var f database.Filter
 	if eventID != "" {
@@ -124,6 +131,9 @@ func readRequests(ctx context.Context, db *database.DB, eventID, status string, 
 	}
 	if status != "" {
 		f.Add("status = ?", status)
+	}
+	if scope := httpapi.ScopeOf(ctx); scope != nil {
+		f.Among("integration_id", scope.Integrations)
 	}
 	return database.ReadList(ctx, db, newest, &f, page)
 }

@@ -71,7 +71,7 @@ func (r *rig) event(at time.Time, status, jobStatus string) string {
 		VALUES ($1, $2, $1, $1, 'q', 'webhook', $3, 1, 0, '', false, $4, $4)`, some, eventID, jobStatus, at)
 	r.exec(`INSERT INTO delivery_attempts (id, normalized_event_id, integration_id, destination_id, job_id, attempt_no, status, duration_ms, created_at)
 		VALUES ($1, $2, $1, $1, $1, 1, 'failed', 1, $3)`, some, eventID, at)
-	r.exec(`INSERT INTO replay_requests (id, normalized_event_id, only_failed, requested_by, reason, actor, status, created_at) VALUES ($1, $2, false, 'ada', 'why not', 'x', 'completed', $3)`, id.At(at), eventID, at)
+	r.exec(`INSERT INTO replay_requests (id, normalized_event_id, integration_id, only_failed, requested_by, reason, actor, status, created_at) VALUES ($1, $2, $2, false, 'ada', 'why not', 'x', 'completed', $3)`, id.At(at), eventID, at)
 	r.exec(`INSERT INTO dead_letters (id, kind, queue, event_id, destination_id, job_id, reason, attempts, status, created_at) VALUES ($1, 'refused', 'q', $2, $3, $3, 'gone', 1, 'open', $4)`, id.At(at), eventID, some, at)
 	return eventID
 }

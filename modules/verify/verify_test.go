@@ -47,7 +47,7 @@ func newBook(t *testing.T, db *database.DB) *book {
 	b.delivered = b.event(acme, "acme", "processed")
 	b.addJob(b.delivered, "failed", "webhook", nil)
 	b.addJob(b.delivered, "succeeded", "retry", &b.replay)
-	b.exec(`INSERT INTO replay_requests (id, normalized_event_id, only_failed, requested_by, reason, actor, status, created_at) VALUES ($1, $2, false, 'ada', 'why not', 'x', 'completed', $3)`,
+	b.exec(`INSERT INTO replay_requests (id, normalized_event_id, integration_id, only_failed, requested_by, reason, actor, status, created_at) VALUES ($1, $2, $2, false, 'ada', 'why not', 'x', 'completed', $3)`,
 		b.replay, b.delivered, b.at)
 	b.attempt(b.delivered, 1)
 	b.attempt(b.delivered, 2)

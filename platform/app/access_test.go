@@ -36,7 +36,7 @@ GET:/api/v1/events=viewer*  GET:/api/v1/events/:id=viewer*  GET:/api/v1/events/:
 GET:/api/v1/deliveries=viewer*  GET:/api/v1/dead-letters=viewer*  GET:/api/v1/dead-letters/:id=viewer*
 GET:/api/v1/integrations=viewer*  GET:/api/v1/integrations/:id=viewer*  GET:/api/v1/integrations/:id/secrets=viewer*
 GET:/api/v1/quarantine=viewer*  GET:/api/v1/quarantine/:id=viewer*
-GET:/api/v1/replay-requests=viewer  GET:/api/v1/replay-requests/:id=viewer  GET:/api/v1/audit-entries=viewer
+GET:/api/v1/replay-requests=viewer*  GET:/api/v1/replay-requests/:id=viewer*  GET:/api/v1/audit-entries=viewer
 POST:/api/v1/events/:id/replay=operator*  POST:/api/v1/events/:id/cancel=operator*  POST:/api/v1/events/:id/retry=operator*
 POST:/api/v1/dead-letters/:id/requeue=operator*  POST:/api/v1/dead-letters/requeue=operator*
 DELETE:/api/v1/quarantine/:id=operator*  POST:/api/v1/quarantine/:id/release=operator*  POST:/api/v1/quarantine/release=operator*
@@ -57,10 +57,10 @@ type guarded struct {
 	keys map[string]string
 }
 
-func newGuarded(t *testing.T, db *database.DB) *guarded {
+func newGuarded(t *testing.T, db *database.DB, flags ...string) *guarded {
 	t.Helper()
 	ctx := httpapi.WithActor(context.Background(), httpapi.ManagementActor)
-	g, err := wire(devConfig(t, "MANAGEMENT_FAILURE_LIMIT_PER_MINUTE", "0"), &stores{db: db, broker: broker.NewMemory(clock.System, nil), cache: cache.NewMemory(0, clock.System)}, quiet)
+	g, err := wire(devConfig(t, append(flags, "MANAGEMENT_FAILURE_LIMIT_PER_MINUTE", "0")...), &stores{db: db, broker: broker.NewMemory(clock.System, nil), cache: cache.NewMemory(0, clock.System)}, quiet)
 	require.NoError(t, err)
 	require.NoError(t, db.InTx(ctx, func(tx *database.Tx) error {
 		for _, source := range []string{"acme", "globex"} {
@@ -135,7 +135,7 @@ func TestAKeyOfOneSourceSeesNothingOfAnother(t *testing.T) {
 	testkit.EachStore(t, func(t *testing.T, db *database.DB) {
 		g := newGuarded(t, db)
 		records := map[string]map[string]string{"acme": g.records("acme"), "globex": g.records("globex")}
-		for _, list := range []string{"events", "deliveries", "integrations", "quarantine", "dead-letters"} {
+		for _, list := range []string{"events", "deliveries", "integrations", "quarantine", "dead-letters", "replay-requests"} {
 			require.ElementsMatch(t, []string{records["acme"][list], records["globex"][list]}, g.ids(list, "admin"), list)
 			require.Equal(t, []string{records["acme"][list]}, g.ids(list, "viewer of acme"), list)
 		}
@@ -146,6 +146,7 @@ func TestAKeyOfOneSourceSeesNothingOfAnother(t *testing.T) {
 			{"GET", "/processing-status/<id>", "events", ""},
 			{"GET", "/quarantine/<id>", "quarantine", ""},
 			{"GET", "/dead-letters/<id>", "dead-letters", ""},
+			{"GET", "/replay-requests/<id>", "replay-requests", ""},
 			{"GET", "/integrations/<id>", "integrations", ""},
 			{"GET", "/integrations/<id>/secrets", "integrations", ""},
 			{"PATCH", "/integrations/<id>", "integrations", `{"name":"new"}`},
@@ -180,7 +181,7 @@ func (g *guarded) records(source string) map[string]string {
 	integrationID := b.text(`SELECT id FROM integrations WHERE source = $1`, source)
 	destinationID := b.text(`SELECT id FROM destinations WHERE integration_id = $1`, integrationID)
 	of := map[string]string{"integrations": integrationID}
-	for _, kind := range []string{"events", "deliveries", "quarantine", "dead-letters", "job"} {
+	for _, kind := range []string{"events", "deliveries", "quarantine", "dead-letters", "replay-requests", "job"} {
 		of[kind] = id.New()
 	}
 	ctx, webhookID := context.Background(), id.New()
@@ -200,6 +201,8 @@ func (g *guarded) records(source string) map[string]string {
 			  VALUES ($1, $2, $3, $2, 'no_match', 'x', 'POST', '/', '{}', '{}', $4, 2, '', 'c', $5)`, []any{of["quarantine"], source, integrationID, []byte("{}"), tx.Now}},
 			{`INSERT INTO dead_letters (id, kind, queue, event_id, destination_id, source, provider, event_type, reason, attempts, status, created_at)
 			  VALUES ($1, 'exhausted', 'q', $2, $3, $4, $4, 'a.b', 'x', 1, 'open', $5)`, []any{of["dead-letters"], of["events"], destinationID, source, tx.Now}},
+			{`INSERT INTO replay_requests (id, normalized_event_id, integration_id, only_failed, requested_by, reason, actor, status, created_at)
+			  VALUES ($1, $2, $3, false, 'ada', 'to see', 'x', 'completed', $4)`, []any{of["replay-requests"], of["events"], integrationID, tx.Now}},
 		} {
 			if _, err := tx.Exec(ctx, statement.text, statement.args...); err != nil {
 				return err

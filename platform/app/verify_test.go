@@ -92,7 +92,7 @@ func TestWhatIsDamagedIsFoundRepairedAndDelivered(t *testing.T) {
 	replay := func(status string, withJob bool) func(b *bench) {
 		return func(b *bench) {
 			requestID := id.New()
-			b.exec(`INSERT INTO replay_requests (id, normalized_event_id, only_failed, requested_by, reason, actor, status, created_at) VALUES ($1, $2, false, 'ada', 'to see', 'x', $3, $4)`,
+			b.exec(`INSERT INTO replay_requests (id, normalized_event_id, integration_id, only_failed, requested_by, reason, actor, status, created_at) VALUES ($1, $2, $2, false, 'ada', 'to see', 'x', $3, $4)`,
 				requestID, b.eventID, status, clock.System().Add(-time.Minute))
 			if withJob {
 				b.exec(`UPDATE processing_jobs SET replay_request_id = $2 WHERE normalized_event_id = $1`, b.eventID, requestID)

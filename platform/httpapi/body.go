@@ -165,6 +165,9 @@ func decode(c echo.Context, limit int64, dest any, prepare func(*json.Decoder)) 
 	if err != nil || kind != echo.MIMEApplicationJSON || charset != "" && !strings.EqualFold(charset, "utf-8") {
 		return fault.UnsupportedMedia.New("not_json", "The content-type must be application/json.")
 	}
+	if encoding := c.Request().Header.Get(echo.HeaderContentEncoding); encoding != "" && !strings.EqualFold(encoding, "identity") {
+		return fault.UnsupportedMedia.New("packed", "The body must not be packed; send it without a content-encoding.")
+	}
 	body, err := ReadBody(c, limit)
 	if err != nil {
 		return err
@@ -204,7 +207,10 @@ func malformed(err error) error {
 		return fault.Invalid.Wrap(err, "malformed_json", "The body must be a JSON object, not a JSON %s.", kind.Value)
 	}
 	if _, field, unknown := strings.Cut(err.Error(), "unknown field "); unknown {
-		return Invalid([]fault.Field{{Field: strings.Trim(field, `"`), Message: "is not a field of this request"}})
+		if name := strings.Trim(field, `"`); name != "" {
+			field = name
+		}
+		return Invalid([]fault.Field{{Field: field, Message: "is not a field of this request"}})
 	}
 	return fault.Invalid.Wrap(err, "malformed_json", "The body does not fit this request.")
 }

@@ -220,3 +220,33 @@ func TestDecodeJSON(t *testing.T) {
 		})
 	}
 }
+
+func TestABodyThatIsNotWhatARouteReads(t *testing.T) {
+	h := setup(t, httpapi.Config{}, map[string]echo.HandlerFunc{"/json": func(c echo.Context) error {
+		var o struct {
+			Reason string `json:"reason"`
+		}
+		if err := httpapi.DecodeKnownJSON(c, 100, &o); err != nil {
+			return err
+		}
+		return httpapi.Data(c, http.StatusOK, o.Reason)
+	}})
+	for _, c := range []struct {
+		name, encoding, body string
+		status               int
+		says, details        string
+	}{
+		{"a field that nobody knows", "", `{"resaon":"why"}`, 400, "resaon is not a field", `[{"field":"resaon","message":"is not a field of this request"}]`},
+		{"a field without a name", "", `{"":"why"}`, 400, `"" is not a field`, `[{"field":"\"\"","message":"is not a field of this request"}]`},
+		{"packed", "gzip", `{"reason":"why"}`, 415, "must not be packed", "null"},
+		{"packed with nothing", "Identity", `{"reason":"why"}`, 200, "", ""},
+	} {
+		r := httptest.NewRequest(http.MethodPost, "/api/v1/json", strings.NewReader(c.body))
+		r.Header.Set("Content-Type", "application/json")
+		r.Header.Set("Content-Encoding", c.encoding)
+		a := h.do(t, r)
+		require.Equal(t, c.status, a.status, "%s: %s", c.name, a.text)
+		require.Contains(t, a.body.Error.Message, c.says, c.name)
+		require.Equal(t, c.details, string(a.body.Error.Details), c.name)
+	}
+}

@@ -9,8 +9,19 @@ import (
 // maxAddresses bounds what is remembered of one minute; those beyond share a count.
 const maxAddresses = 10_000
 
+// Network is what a client address counts as in limits: itself, or the network of 64 bits
+// of an IPv6 address, whose owner has them all.
+func Network(ip string) string {
+	addr, err := netip.ParseAddr(ip)
+	if err != nil || !addr.Is6() {
+		return ip
+	}
+	network, _ := addr.Prefix(64) // of 128 bits
+	return network.String()
+}
+
 // failures counts, by the minute, the requests without a valid credential of each
-// client address. An IPv6 network of 64 bits is one address: its owner has them all.
+// client address, as Network gives it.
 type failures struct {
 	limit int // 0 turns it off
 
@@ -25,11 +36,7 @@ func (f *failures) add(ip string, now time.Time) time.Duration {
 	if f.limit == 0 {
 		return 0
 	}
-	address := ip
-	if addr, err := netip.ParseAddr(ip); err == nil && addr.Is6() {
-		network, _ := addr.Prefix(64) // of 128 bits
-		address = network.String()
-	}
+	address := Network(ip)
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if minute := now.Unix() / 60; minute != f.minute || f.counts == nil {

@@ -29,6 +29,7 @@ type cell struct {
 	dead              string // URL of the first one's destination; "" when that is as the others
 	duration          time.Duration
 	repeats           int
+	env               []string // of the gateway, besides what it always has
 }
 
 func (c cell) name() string {

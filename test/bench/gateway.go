@@ -39,7 +39,7 @@ func (b *bench) install(ctx context.Context, c cell, turn int) (*gateway, error)
 	}
 	b.port = rig.FreePort(b.port)
 	g.addr = fmt.Sprintf("127.0.0.1:%d", b.port)
-	env := append(b.environment(g), fmt.Sprintf("APP_PORT=%d", b.port))
+	env := append(append(b.environment(g), fmt.Sprintf("APP_PORT=%d", b.port)), c.env...)
 	if c.setup == embedded {
 		args := []string{"dev", "--data", filepath.Join(g.dir, "data"), "--callback-base", b.receiver.url()}
 		return g, b.launch(ctx, g, c, "dev", "http://"+g.addr, env, args...)

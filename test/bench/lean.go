@@ -29,6 +29,12 @@ func (c *leanSender) until(deadline time.Time) {
 }
 
 func (c *leanSender) send(n int) (status int, err error) {
+	c.fill(n)
+	return c.exchange()
+}
+
+// exchange sends the text as it is and gives the answer's status.
+func (c *leanSender) exchange() (status int, err error) {
 	if c.conn == nil {
 		if c.conn, err = net.DialTimeout("tcp", c.addr, 5*time.Second); err != nil { //nolint:noctx // bounded
 			return 0, err
@@ -37,7 +43,6 @@ func (c *leanSender) send(n int) (status int, err error) {
 			return 0, err
 		}
 	}
-	c.fill(n)
 	if _, err = c.conn.Write(c.text); err == nil {
 		status, err = c.answer()
 	}

@@ -15,6 +15,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"slices"
 	"syscall"
 	"time"
 )
@@ -32,6 +33,7 @@ type options struct {
 	backlog    int // events that a worker is started on; 0 leaves that out
 	stored     int // events that are stored; 0 leaves that out
 	isolation  int // destinations, of which one hangs; 0 leaves that out
+	flood      int // bad signatures for each good one; 0 leaves that out
 	profile    string
 	scratchDir string
 }
@@ -69,6 +71,7 @@ func parse(args []string, out io.Writer) (options, error) {
 	flags.IntVar(&o.backlog, "backlog", 0, "only this: start a worker on so many stored events, and measure its rate and memory")
 	flags.IntVar(&o.stored, "stored", 0, "only this: accepted/s and the times of lists with so many events stored, against 10,000")
 	flags.IntVar(&o.isolation, "isolation", 0, "only this: what the others of so many destinations receive while one hangs, against none")
+	flags.IntVar(&o.flood, "flood", 0, "only this: accepted/s without and with so many bad signatures for each good webhook, at a fifth of the most")
 	flags.BoolVar(&o.write, "write", false, "write the result of a full run into docs/performance.md")
 	flags.StringVar(&o.profile, "profile", "", "folder for CPU profiles of the gateway's processes")
 	flags.StringVar(&o.scratchDir, "scratch", "", "folder for databases and logs; not in memory (default the system's temporary one)")
@@ -81,7 +84,7 @@ func parse(args []string, out io.Writer) (options, error) {
 	}
 	o.full = true
 	flags.Visit(func(f *flag.Flag) {
-		if f.Name == "setup" || f.Name == "mode" || f.Name == "loop" || f.Name == "rate" || f.Name == "backlog" || f.Name == "stored" || f.Name == "isolation" {
+		if slices.Contains([]string{"setup", "mode", "loop", "rate", "backlog", "stored", "isolation", "flood"}, f.Name) {
 			o.full = false
 		}
 	})
@@ -112,6 +115,8 @@ func (o options) check() error {
 		return fmt.Errorf("--stored is more than %d", fewStored)
 	case o.isolation != 0 && (o.isolation < 2 || o.isolation > 100):
 		return errors.New("--isolation is 2 to 100")
+	case o.flood != 0 && (o.flood < 1 || o.loop == open):
+		return errors.New("--flood is more than 0, and finds its own rate: leave --loop and --rate out")
 	case o.write && !o.full:
 		return errors.New("--write needs a full run")
 	}

@@ -60,6 +60,14 @@ func run(ctx context.Context, o options, out io.Writer) (err error) {
 		}
 		return err
 	}
+	if o.flood > 0 {
+		r, err := b.measureFlood(ctx, o.cell, o.flood)
+		if err == nil {
+			fmt.Fprint(out, "\n", b.machine(ctx, began), "\n", r)
+			err = r.fails()
+		}
+		return err
+	}
 	results, err := b.cells(ctx, o)
 	if err != nil {
 		return err
