@@ -82,8 +82,7 @@ func (c contents) parse() (*tls.Config, error) {
 	cfg := &tls.Config{
 		MinVersion:   tls.VersionTLS12,
 		Certificates: []tls.Certificate{pair},
-		// As without TLS: of HTTP/2, one connection could hold megabytes that no bound counts.
-		NextProtos: []string{"http/1.1"},
+		NextProtos:   []string{"http/1.1"}, // all that the listener speaks
 	}
 	if c.clientCA == nil {
 		return cfg, nil
