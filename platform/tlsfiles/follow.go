@@ -47,16 +47,12 @@ func (c *complaint) due(about string, now time.Time) bool {
 	return about != ""
 }
 
-// Open reads the files. Its error is a *Mistake. name is the listener's, for the log.
+// Open reads the files. Its error is Mistakes. name is the listener's, for the log.
 func Open(name string, p Paths, now clock.Now, log *slog.Logger) (*Follower, error) {
 	f := &Follower{paths: p, now: now, log: log.With("listener", name)}
-	c, err := p.read()
-	if err != nil {
-		return nil, err
-	}
-	cfg, err := c.parse()
-	if err != nil {
-		return nil, err
+	c, cfg, wrong := p.load()
+	if len(wrong) > 0 {
+		return nil, wrong
 	}
 	f.used = c
 	f.live.Store(cfg)
@@ -94,27 +90,22 @@ func (f *Follower) Run(ctx context.Context) error {
 func (f *Follower) look() {
 	now := f.now()
 	defer f.noticeEnd(now)
-	c, err := f.paths.read()
-	if err == nil && c.equal(f.used) {
-		f.trouble = complaint{}
-		return
-	}
-	var cfg *tls.Config
-	if err == nil {
-		cfg, err = c.parse()
-	}
-	if err != nil {
+	c, cfg, wrong := f.paths.load()
+	if len(wrong) > 0 {
 		if f.trouble.about == "" {
 			f.trouble.about = "seen once"
 			return
 		}
-		if f.trouble.due(err.Error(), now) {
-			f.log.Error("the TLS files are wrong: the certificate of before is used on", "error", err)
+		if f.trouble.due(wrong.Error(), now) {
+			f.log.Error("the TLS files are wrong: the certificate of before is used on", "error", wrong)
 		}
 		return
 	}
-	f.trouble, f.ending = complaint{}, complaint{}
-	f.used = c
+	f.trouble = complaint{}
+	if c.equal(f.used) {
+		return
+	}
+	f.used, f.ending = c, complaint{}
 	f.live.Store(cfg)
 	leaf := cfg.Certificates[0].Leaf
 	f.log.Info("took up the TLS files as they are now", "serial", leaf.SerialNumber.Text(16), "until", clock.At(leaf.NotAfter))

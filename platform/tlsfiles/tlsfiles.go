@@ -8,7 +8,6 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
-	"fmt"
 	"io/fs"
 	"os"
 	"strings"
@@ -35,7 +34,16 @@ type Mistake struct {
 	What, Fix string
 }
 
-func (m *Mistake) Error() string { return m.File + ": " + m.What + "; " + m.Fix }
+// Mistakes is all that is wrong.
+type Mistakes []Mistake
+
+func (m Mistakes) Error() string {
+	all := make([]string, len(m))
+	for i, one := range m {
+		all[i] = one.File + ": " + one.What
+	}
+	return strings.Join(all, "; ")
+}
 
 // contents are the files' bytes.
 type contents struct{ cert, key, clientCA []byte }
@@ -44,8 +52,9 @@ func (c contents) equal(o contents) bool {
 	return bytes.Equal(c.cert, o.cert) && bytes.Equal(c.key, o.key) && bytes.Equal(c.clientCA, o.clientCA)
 }
 
-func (p Paths) read() (contents, error) {
+func (p Paths) read() (contents, Mistakes) {
 	var c contents
+	var wrong Mistakes
 	for _, file := range []struct {
 		name, path string
 		into       *[]byte
@@ -55,11 +64,11 @@ func (p Paths) read() (contents, error) {
 		}
 		text, err := os.ReadFile(file.path)
 		if err != nil {
-			return c, &Mistake{file.name, "it cannot be read: " + reason(err), "name a PEM file that the gateway's user may read"}
+			wrong = append(wrong, Mistake{file.name, "it cannot be read: " + reason(err), "name a PEM file that the gateway's user may read"})
 		}
 		*file.into = text
 	}
-	return c, nil
+	return c, wrong
 }
 
 // reason is err without the path.
@@ -73,11 +82,12 @@ func reason(err error) string {
 
 // parse makes the listener's TLS of what the files hold. TLS 1.2 is the least: RFC 8996
 // forbids what is older.
-func (c contents) parse() (*tls.Config, error) {
+func (c contents) parse() (*tls.Config, Mistakes) {
+	var wrong Mistakes
 	pair, err := tls.X509KeyPair(c.cert, c.key)
 	if err != nil {
-		return nil, &Mistake{Cert, fmt.Sprintf("it and the key make no pair: %s", strings.TrimPrefix(err.Error(), "tls: ")),
-			"give the certificate with those behind it, and its own key, each in PEM"}
+		wrong = append(wrong, Mistake{Cert, "it and the key make no pair: " + strings.TrimPrefix(err.Error(), "tls: "),
+			"give the certificate with those behind it, and its own key, each in PEM"})
 	}
 	cfg := &tls.Config{
 		MinVersion:   tls.VersionTLS12,
@@ -85,23 +95,31 @@ func (c contents) parse() (*tls.Config, error) {
 		NextProtos:   []string{"http/1.1"}, // all that the listener speaks
 	}
 	if c.clientCA == nil {
-		return cfg, nil
+		return cfg, wrong
 	}
 	cfg.ClientCAs = x509.NewCertPool()
 	if !cfg.ClientCAs.AppendCertsFromPEM(c.clientCA) {
-		return nil, &Mistake{ClientCA, "it holds no certificate", "give the certificates of those who issue the clients', in PEM"}
+		wrong = append(wrong, Mistake{ClientCA, "it holds no certificate", "give the certificates of those who issue the clients', in PEM"})
 	}
 	cfg.ClientAuth = tls.RequireAndVerifyClientCert
 	// A session that goes on would not be held against the authorities of now.
 	cfg.SessionTicketsDisabled = true
-	return cfg, nil
+	return cfg, wrong
 }
 
-// Check says what is wrong with the files as they are: a *Mistake, or nil.
-func Check(p Paths) error {
-	c, err := p.read()
-	if err == nil {
-		_, err = c.parse()
+// load reads and parses. Where a file cannot be read, that is all there is to say of the
+// pair.
+func (p Paths) load() (contents, *tls.Config, Mistakes) {
+	c, wrong := p.read()
+	if len(wrong) > 0 {
+		return c, nil, wrong
 	}
-	return err
+	cfg, wrong := c.parse()
+	return c, cfg, wrong
+}
+
+// Check says all that is wrong with the files as they are.
+func Check(p Paths) Mistakes {
+	_, _, wrong := p.load()
+	return wrong
 }
