@@ -47,6 +47,7 @@ func joseAlgorithms() []jose.SignatureAlgorithm {
 type issuer struct {
 	url    string
 	client *http.Client
+	within time.Duration // of asking for all that it takes
 	now    clock.Now
 
 	mu    sync.Mutex // held while they are read: the others wait for it
@@ -58,7 +59,7 @@ type issuer struct {
 
 func newIssuer(url string, now clock.Now) *issuer {
 	transport := http.DefaultTransport.(*http.Transport).Clone() //nolint:errcheck // net/http's own
-	return &issuer{url: url, now: now, client: &http.Client{Timeout: readTimeout,
+	return &issuer{url: url, now: now, within: readTimeout, client: &http.Client{
 		Transport: guardedTransport{next: transport, secure: strings.HasPrefix(url, "https://")}}}
 }
 
@@ -145,7 +146,7 @@ func (i *issuer) keysOf(ctx context.Context, age time.Duration) ([]jose.JSONWebK
 
 // fetch asks the issuer where its keys are, and then for the keys.
 func (i *issuer) fetch(ctx context.Context) ([]jose.JSONWebKey, error) {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), readTimeout)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), i.within)
 	defer cancel()
 	provider, err := oidc.NewProvider(oidc.ClientContext(ctx, i.client), i.url)
 	if err != nil {

@@ -2,6 +2,7 @@ package access
 
 import (
 	"context"
+	"crypto/ed25519"
 	"crypto/rand"
 	"crypto/rsa"
 	"encoding/base64"
@@ -246,14 +247,14 @@ func TestAnIssuerThatHangsIsGivenUp(t *testing.T) {
 	defer server.Close()
 	defer close(release)
 	_, _, tokens := trust(t, func(cfg *TokensConfig) { cfg.Issuer = server.URL })
-	tokens.issuer.client.Timeout = 50 * time.Millisecond
+	tokens.issuer.within = 50 * time.Millisecond
 	_, err := tokens.Authenticate(t.Context(), testkit.NewIssuer(t).Token(nil))
 	<-hang
 	require.True(t, fault.Is(err, fault.Unavailable), "%v", err)
 }
 
 func TestAnIssuerOverTLSIsNeverLeftForPlainHTTP(t *testing.T) {
-	asked := make(chan string, 1)
+	asked := make(chan string, 10)
 	plain := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { asked <- r.URL.Path }))
 	defer plain.Close()
 	for name, answer := range map[string]func(w http.ResponseWriter, r *http.Request){
@@ -277,20 +278,58 @@ func TestAnIssuerOverTLSIsNeverLeftForPlainHTTP(t *testing.T) {
 }
 
 func TestWhatAnIssuerAnswersIsBounded(t *testing.T) {
+	for size, good := range map[int]bool{documentBytes / 2: true, 2 * documentBytes: false} {
+		server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			w.Header().Set("Content-Type", "application/json")
+			if r.URL.Path == "/keys" {
+				_, _ = w.Write([]byte(`{"keys":[` + edKey + `]}`))
+				return
+			}
+			_, _ = fmt.Fprintf(w, `{"padding":%q,"issuer":"http://%s","jwks_uri":"http://%s/keys"}`, strings.Repeat("x", size), r.Host, r.Host)
+		}))
+		_, err := newIssuer(server.URL, time.Now).fetch(t.Context())
+		server.Close()
+		if good {
+			require.NoError(t, err)
+			continue
+		}
+		require.ErrorContains(t, err, "discover the issuer")
+	}
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-		_, _ = w.Write([]byte(`{"issuer":"` + strings.Repeat("x", 2*documentBytes)))
+		http.Error(w, strings.Repeat("x", 10*errorBytes), http.StatusBadGateway)
 	}))
 	defer server.Close()
 	_, err := newIssuer(server.URL, time.Now).fetch(t.Context())
-	require.ErrorContains(t, err, "discover the issuer")
-	require.Less(t, len(err.Error()), 2*errorBytes)
+	require.ErrorContains(t, err, "502")
+	require.Less(t, len(err.Error()), 2*errorBytes, "a page does not belong in the log")
+}
+
+// edKey is the key of RFC 8037, appendix A.2.
+const edKey = `{"kty":"OKP","crv":"Ed25519","kid":"ed","x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}`
+
+func TestEveryKindOfPublicKey(t *testing.T) {
+	_, ed, err := ed25519.GenerateKey(rand.Reader)
+	require.NoError(t, err)
+	own := rsaKey(t)
+	server := &oidctest.Server{PublicKeys: []oidctest.PublicKey{{PublicKey: own.Public(), KeyID: "rsa"}, {PublicKey: ed.Public(), KeyID: "ed"}}}
+	listener := httptest.NewServer(server)
+	defer listener.Close()
+	server.SetIssuer(listener.URL)
+	_, w, tokens := trust(t, func(cfg *TokensConfig) { cfg.Issuer = listener.URL })
+	text := fmt.Sprintf(`{"iss":%q,"aud":%q,"sub":"a","exp":%d}`, listener.URL, testkit.Audience, w.now.Add(time.Hour).Unix())
+	for _, alg := range []string{"RS256", "RS384", "RS512", "PS256", "PS384", "PS512"} {
+		_, err := tokens.Authenticate(t.Context(), oidctest.SignIDToken(own, "rsa", alg, text))
+		require.NoError(t, err, alg)
+	}
+	_, err = tokens.Authenticate(t.Context(), oidctest.SignIDToken(ed, "ed", "EdDSA", text))
+	require.NoError(t, err)
+	refusedAs(t, tokens, "wrong_token", oidctest.SignIDToken(ed, "rsa", "EdDSA", text), "another key's name")
 }
 
 func TestKeysOfOtherKindsArePassedOver(t *testing.T) {
-	const good = `{"kty":"OKP","crv":"Ed25519","kid":"ed","x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}`
 	for _, other := range []string{`{"kty":"oct","k":"c2VjcmV0","kid":"s"}`, `{"kty":"OKP","crv":"Ed448","x":"AA"}`, `{"kty":"new"}`, `3`,
-		strings.Replace(good, `"kid"`, `"use":"enc","kid"`, 1)} {
-		keys, err := readKeys(strings.NewReader(`{"keys":[` + other + `,` + good + `]}`))
+		strings.Replace(edKey, `"kid"`, `"use":"enc","kid"`, 1)} {
+		keys, err := readKeys(strings.NewReader(`{"keys":[` + other + `,` + edKey + `]}`))
 		require.NoError(t, err, other)
 		require.Len(t, keys, 1, other)
 		require.Equal(t, "ed", keys[0].KeyID)

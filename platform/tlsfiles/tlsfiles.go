@@ -102,8 +102,6 @@ func (c contents) parse() (*tls.Config, Mistakes) {
 		wrong = append(wrong, Mistake{ClientCA, "it holds no certificate", "give the certificates of those who issue the clients', in PEM"})
 	}
 	cfg.ClientAuth = tls.RequireAndVerifyClientCert
-	// A session that goes on would not be held against the authorities of now.
-	cfg.SessionTicketsDisabled = true
 	return cfg, wrong
 }
 

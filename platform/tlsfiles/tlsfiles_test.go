@@ -27,6 +27,7 @@ type folder struct {
 	log   bytes.Buffer
 	now   time.Time
 	*Follower
+	server *tls.Config // of all connections, as a listener has it
 }
 
 func newFolder(t *testing.T, first testkit.Issued, clientCA []byte) *folder {
@@ -52,6 +53,7 @@ func (f *folder) open() {
 	var err error
 	f.Follower, err = Open("public", f.paths, func() time.Time { return f.now }, slog.New(slog.NewTextHandler(&f.log, nil)))
 	require.NoError(f.t, err)
+	f.server = f.Config()
 }
 
 // said gives what was logged since it was last asked.
@@ -64,21 +66,23 @@ func (f *folder) said() string {
 // shakeHands connects a client to a listener of f, and gives what each end makes of it.
 func (f *folder) shakeHands(client *tls.Config) (tls.ConnectionState, error, error) {
 	f.t.Helper()
-	here, there := net.Pipe()
-	defer func() { _ = here.Close() }()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(f.t, err)
+	defer func() { _ = l.Close() }()
 	served := make(chan error, 1)
-	server := tls.Server(there, f.Config())
 	go func() {
-		err := server.Handshake()
+		there, err := l.Accept()
 		if err == nil {
-			_, err = server.Write([]byte("x"))
+			_, err = tls.Server(there, f.server).Write([]byte("x")) // after the handshake
+			_ = there.Close()
 		}
-		_ = there.Close()
 		served <- err
 	}()
+	here, err := net.Dial("tcp", l.Addr().String())
+	require.NoError(f.t, err)
+	defer func() { _ = here.Close() }()
 	conn := tls.Client(here, client)
-	_, err := io.ReadFull(conn, make([]byte, 1)) // TLS 1.3 tells a client at its first read that it was refused
-	_ = here.Close()
+	_, err = io.ReadFull(conn, make([]byte, 1)) // TLS 1.3 tells a client at its first read that it was refused
 	return conn.ConnectionState(), err, <-served
 }
 
@@ -198,12 +202,21 @@ func TestAClientNeedsACertificateOfTheAuthoritiesOfNow(t *testing.T) {
 	f := newFolder(t, own.Issue(90*day, 80*day), theirs.PEM)
 	known, stranger, newcomer := theirs.Issue(day, time.Hour).Pair(t), own.Issue(day, time.Hour).Pair(t), later.Issue(day, time.Hour).Pair(t)
 	expired := theirs.Issue(day, -time.Hour).Pair(t)
-	cache := tls.NewLRUClientSessionCache(8) // a session that goes on would show no certificate
+	sessions := tls.NewLRUClientSessionCache(8)
+	resumes := func(sessions tls.ClientSessionCache, pairs ...tls.Certificate) (bool, error) {
+		state, err, served := f.shakeHands(&tls.Config{RootCAs: own.Pool(), ServerName: "localhost", Certificates: pairs, ClientSessionCache: sessions})
+		return state.DidResume, errors.Join(err, served)
+	}
 	try := func(pairs ...tls.Certificate) error {
-		_, err, served := f.shakeHands(&tls.Config{RootCAs: own.Pool(), ServerName: "localhost", Certificates: pairs, ClientSessionCache: cache})
-		return errors.Join(err, served)
+		_, err := resumes(nil, pairs...)
+		return err
 	}
 	require.NoError(t, try(known))
+	for _, resumed := range []bool{false, true} {
+		did, err := resumes(sessions, known)
+		require.NoError(t, err)
+		require.Equal(t, resumed, did)
+	}
 	require.ErrorContains(t, try(), "didn't provide a certificate")
 	require.ErrorContains(t, try(stranger), "certificate")
 	require.ErrorContains(t, try(expired), "certificate")
@@ -212,6 +225,8 @@ func TestAClientNeedsACertificateOfTheAuthoritiesOfNow(t *testing.T) {
 	f.look()
 	require.NoError(t, try(newcomer))
 	require.ErrorContains(t, try(known), "certificate", "its authority was taken away")
+	_, err := resumes(sessions, known)
+	require.ErrorContains(t, err, "certificate", "also from the sessions that it began")
 }
 
 func TestOldVersionsOfTLSAreRefused(t *testing.T) {
