@@ -14,6 +14,8 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"integration-gateway/platform/clock"
 )
 
 // Authority issues certificates that nobody but a test trusts.
@@ -34,7 +36,7 @@ type Issued struct {
 // NewAuthority makes one.
 func NewAuthority(t *testing.T) *Authority {
 	t.Helper()
-	now := time.Now()
+	now := clock.System()
 	template := &x509.Certificate{SerialNumber: serial(t), Subject: pkix.Name{CommonName: "an authority of a test"},
 		NotBefore: now.Add(-24 * time.Hour), NotAfter: now.Add(24 * time.Hour),
 		IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign}
@@ -49,7 +51,7 @@ func NewAuthority(t *testing.T) *Authority {
 // life, the last part of it counted from now.
 func (a *Authority) Issue(life, left time.Duration) Issued {
 	a.t.Helper()
-	end := time.Now().Add(left)
+	end := clock.System().Add(left)
 	template := &x509.Certificate{SerialNumber: serial(a.t), Subject: pkix.Name{CommonName: "a program of a test"},
 		NotBefore: end.Add(-life), NotAfter: end, DNSNames: []string{"localhost"}, IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)},
 		KeyUsage: x509.KeyUsageDigitalSignature, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth}}

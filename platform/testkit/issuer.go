@@ -13,6 +13,8 @@ import (
 	"github.com/coreos/go-oidc/v3/oidc"
 	"github.com/coreos/go-oidc/v3/oidc/oidctest"
 	"github.com/stretchr/testify/require"
+
+	"integration-gateway/platform/clock"
 )
 
 // Audience is whom an Issuer's tokens are for, unless their claims say otherwise.
@@ -87,7 +89,7 @@ func (i *Issuer) Token(claims map[string]any) string { return i.TokenOf("", clai
 // TokenOf is Token with another key id; "" is the right one.
 func (i *Issuer) TokenOf(keyID string, claims map[string]any) string {
 	i.t.Helper()
-	all := map[string]any{"iss": i.URL, "aud": Audience, "sub": "a-service", "exp": time.Now().Add(time.Hour).Unix()}
+	all := map[string]any{"iss": i.URL, "aud": Audience, "sub": "a-service", "exp": clock.System().Add(time.Hour).Unix()}
 	for name, value := range claims {
 		all[name] = value
 		if value == nil {
