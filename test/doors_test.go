@@ -221,7 +221,7 @@ func (d *doors) changes(p *process, first testkit.Issued) {
 		_, _, err := d.visitor(d.t, d.management, newcomer).ask(http.MethodGet, "/livez", nil, nil)
 		return err == nil
 	}, "the new authority of clients is heard")
-	d.client.http.CloseIdleConnections()
+	d.http.CloseIdleConnections()
 	_, _, err = d.ask(http.MethodGet, "/livez", nil, nil)
 	require.Error(d.t, err, "and the old one no longer")
 
