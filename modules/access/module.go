@@ -1,7 +1,7 @@
 // Package access says who may use the management API. It owns api_keys: keys with a role
-// and, where wanted, confined to sources, kept as hashes. It refuses to show a key a
-// second time, and it knows nothing of routes: each says at its registration which role it
-// needs.
+// and, where wanted, confined to sources, kept as hashes; beside them it knows the tokens
+// of one issuer. It refuses to show a key a second time, and it knows nothing of routes:
+// each says at its registration which role it needs.
 package access
 
 import (

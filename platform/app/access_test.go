@@ -50,17 +50,22 @@ POST:/api/v1/integrations/:id/destinations/:destinationId/rotate-secret=admin*
 POST:/api/v1/api-keys=admin  GET:/api/v1/api-keys=admin  DELETE:/api/v1/api-keys/:id=admin
 `)
 
-// guarded is a wired gateway with two sources, acme and globex, and a key of each kind.
+// guarded is a wired gateway with two sources, acme and globex, and a key and a token of
+// each kind, by the same names but for "token: ".
 type guarded struct {
 	*system
-	t    *testing.T
-	keys map[string]string
+	t      *testing.T
+	keys   map[string]string
+	tokens map[string]string
 }
 
 func newGuarded(t *testing.T, db *database.DB, flags ...string) *guarded {
 	t.Helper()
 	ctx := httpapi.WithActor(context.Background(), httpapi.ManagementActor)
-	g, err := wire(devConfig(t, append(flags, "MANAGEMENT_FAILURE_LIMIT_PER_MINUTE", "0")...), &stores{db: db, broker: broker.NewMemory(clock.System, nil), cache: cache.NewMemory(0, clock.System)}, quiet)
+	issuer := testkit.NewIssuer(t)
+	flags = append(flags, "MANAGEMENT_FAILURE_LIMIT_PER_MINUTE", "0",
+		"OIDC_ISSUER", issuer.URL, "OIDC_AUDIENCE", testkit.Audience, "OIDC_SOURCES_CLAIM", "sources")
+	g, err := wire(devConfig(t, flags...), &stores{db: db, broker: broker.NewMemory(clock.System, nil), cache: cache.NewMemory(0, clock.System)}, quiet)
 	require.NoError(t, err)
 	require.NoError(t, db.InTx(ctx, func(tx *database.Tx) error {
 		for _, source := range []string{"acme", "globex"} {
@@ -73,23 +78,31 @@ func newGuarded(t *testing.T, db *database.DB, flags ...string) *guarded {
 		}
 		return nil
 	}))
-	guard := &guarded{g, t, map[string]string{"bootstrap": config.DemoKey}}
+	guard := &guarded{g, t, map[string]string{"bootstrap": config.DemoKey},
+		map[string]string{"token: without a role": issuer.Token(map[string]any{"sources": "*"})}}
 	for _, role := range []string{"viewer", "operator", "admin"} {
 		for name, sources := range map[string][]string{role: nil, role + " of acme": {"acme", "nobodys"}} {
 			_, text, err := g.access.Create(ctx, access.NewKey{Name: strings.ReplaceAll(name, " ", "-"), Role: role, Sources: sources})
 			require.NoError(t, err)
 			guard.keys[name] = text.Reveal()
+			claim := sources
+			if claim == nil {
+				claim = []string{"*"}
+			}
+			guard.tokens["token: "+name] = issuer.Token(map[string]any{"roles": []string{role}, "sources": claim})
 		}
 	}
 	return guard
 }
 
-// call sends a request with the key of that name; "" sends none.
+// call sends a request with the key or token of that name; "" sends none.
 func (g *guarded) call(method, path, key, body string) (int, []byte) {
 	g.t.Helper()
 	r := httptest.NewRequest(method, path, bytes.NewBufferString(body))
 	r.Header.Set("Content-Type", "application/json")
-	if key != "" {
+	if token, is := g.tokens[key]; is {
+		r.Header.Set("Authorization", "Bearer "+token)
+	} else if key != "" {
 		r.Header.Set("x-internal-api-key", g.keys[key])
 	}
 	w := httptest.NewRecorder()
@@ -117,7 +130,10 @@ func TestEveryRouteAsksForItsRole(t *testing.T) {
 		t.Run(route.Method+" "+route.Path, func(t *testing.T) {
 			status, _ := g.call(route.Method, path, "", "{}")
 			require.Equal(t, http.StatusUnauthorized, status, "without a key")
-			for name, role := range map[string]httpapi.Role{"viewer": httpapi.Viewer, "operator": httpapi.Operator, "admin": httpapi.Admin} {
+			status, _ = g.call(route.Method, path, "token: without a role", "{}")
+			require.Equal(t, http.StatusForbidden, status, "a token without a role")
+			for name, role := range map[string]httpapi.Role{"viewer": httpapi.Viewer, "operator": httpapi.Operator, "admin": httpapi.Admin,
+				"token: viewer": httpapi.Viewer, "token: operator": httpapi.Operator, "token: admin": httpapi.Admin} {
 				status, body := g.call(route.Method, path, name, "{}")
 				require.Equal(t, role < route.Role, status == http.StatusForbidden, "%s: %s", name, body)
 				status, body = g.call(route.Method, path, name+" of acme", "{}")
@@ -138,6 +154,7 @@ func TestAKeyOfOneSourceSeesNothingOfAnother(t *testing.T) {
 		for _, list := range []string{"events", "deliveries", "integrations", "quarantine", "dead-letters", "replay-requests"} {
 			require.ElementsMatch(t, []string{records["acme"][list], records["globex"][list]}, g.ids(list, "admin"), list)
 			require.Equal(t, []string{records["acme"][list]}, g.ids(list, "viewer of acme"), list)
+			require.Equal(t, []string{records["acme"][list]}, g.ids(list, "token: viewer of acme"), list)
 		}
 		require.Empty(t, g.ids("events?source=globex", "viewer of acme"))
 		for _, one := range []struct{ method, path, kind, body string }{

@@ -24,6 +24,7 @@ func DemoSettings(flags map[string]string) {
 			flags[name] = value
 		}
 	}
+	flags["TLS_CERT_FILE"], flags["TLS_KEY_FILE"] = "", "" // it talks to itself, by no name that a certificate has
 }
 
 // Demo runs everything as Dev does, on a temporary folder unless o names one, sends

@@ -75,7 +75,7 @@ func runDev(ctx context.Context, cfg config.Config, log *slog.Logger, o DevOptio
 		return fmt.Errorf("%w; choose another port with --port", err)
 	}
 	d := &devSystem{system: g, cfg: cfg}
-	if d.sources, err = g.seed(ctx, destinationsFor(o.CallbackBase, d.port())); err != nil {
+	if d.sources, err = g.seed(ctx, destinationsFor(o.CallbackBase, d.scheme(), d.port())); err != nil {
 		return err
 	}
 	if err := g.recover(ctx, cfg); err != nil {
@@ -134,13 +134,20 @@ func (d *devSystem) port() int {
 	return port
 }
 
+func (d *devSystem) scheme() string {
+	if d.cfg.Doors.Public.Cert != "" {
+		return "https"
+	}
+	return "http"
+}
+
 // url is where this process answers on this machine.
 func (d *devSystem) url() string {
 	host := d.cfg.HTTP.Host
 	if ip := net.ParseIP(host); host == "" || ip != nil && ip.IsUnspecified() {
 		host = "127.0.0.1"
 	}
-	return "http://" + net.JoinHostPort(host, strconv.Itoa(d.port()))
+	return d.scheme() + "://" + net.JoinHostPort(host, strconv.Itoa(d.port()))
 }
 
 // greeting tells a newcomer what to do next. Its webhook is new at every start.

@@ -37,7 +37,7 @@ func TestAWebhookIsRoutedForwardedAndTransformed(t *testing.T) {
 		t.Cleanup(receiver.Close)
 		g, err := wire(devConfig(t), &stores{db: db, broker: broker.NewMemory(clock.System, nil), cache: cache.NewMemory(0, clock.System)}, quiet)
 		require.NoError(t, err)
-		_, err = g.seed(ctx, destinationsFor(receiver.URL, 0))
+		_, err = g.seed(ctx, destinationsFor(receiver.URL, "http", 0))
 		require.NoError(t, err)
 		b := &bench{system: g, t: t}
 		integration := b.text(`SELECT id FROM integrations WHERE source = 'acme'`)

@@ -37,7 +37,7 @@ func Seed(ctx context.Context, cfg config.Config, log *slog.Logger, callback str
 	if err != nil {
 		return err
 	}
-	all, err := g.seed(ctx, destinationsFor(callback, cfg.HTTP.Port))
+	all, err := g.seed(ctx, destinationsFor(callback, "http", cfg.HTTP.Port))
 	if err != nil {
 		return err
 	}
@@ -63,15 +63,15 @@ func CallbackBase(text string) (string, error) {
 
 // destinationsFor gives each source's destination: below callback, or the sink of
 // the gateway that listens on port of this machine.
-func destinationsFor(callback string, port int) func(source string) string {
+func destinationsFor(callback, scheme string, port int) func(source string) string {
 	if callback == "" {
-		callback = fmt.Sprintf("http://127.0.0.1:%d%s%s", port, httpapi.Base, strings.TrimRight(sinkRoute, "/"))
+		callback = fmt.Sprintf("%s://127.0.0.1:%d%s%s", scheme, port, httpapi.Base, strings.TrimRight(sinkRoute, "/"))
 	}
 	return func(source string) string { return callback + "/" + source }
 }
 
 // localSink finds destinations that seed made and nobody changed.
-var localSink = regexp.MustCompile(`^http://127\.0\.0\.1:\d+` + regexp.QuoteMeta(httpapi.Base+sinkRoute) + `[a-z]+$`)
+var localSink = regexp.MustCompile(`^https?://127\.0\.0\.1:\d+` + regexp.QuoteMeta(httpapi.Base+sinkRoute) + `[a-z]+$`)
 
 // seeded is what there is of a demo source after seeding.
 type seeded struct {

@@ -37,7 +37,7 @@ var seededTables = []string{"integrations", "integration_secrets", "destinations
 
 func TestSeedingAgainChangesNothing(t *testing.T) {
 	eachSystem(t, func(t *testing.T, g *system, _ config.Config) {
-		ctx, to := context.Background(), destinationsFor("", 3000)
+		ctx, to := context.Background(), destinationsFor("", "http", 3000)
 		first, err := g.seed(ctx, to)
 		require.NoError(t, err)
 		require.Equal(t, []seeded{
@@ -73,10 +73,10 @@ func TestWhereSeededDestinationsPoint(t *testing.T) {
 		to               func(string) string
 		want             string
 	}{
-		{"the local sink follows the port", sink("3000"), destinationsFor("", 4000), sink("4000")},
-		{"and a callback base", sink("3000"), destinationsFor("http://127.0.0.1:9/hooks", 4000), "http://127.0.0.1:9/hooks/acme"},
-		{"an address of one's own stays", "https://example.com/acme", destinationsFor("", 4000), "https://example.com/acme"},
-		{"also one that looks like the sink", "http://127.0.0.1:3000/api/v1/internal/delivery-sink/acme/v2", destinationsFor("", 4000),
+		{"the local sink follows the port", sink("3000"), destinationsFor("", "http", 4000), sink("4000")},
+		{"and a callback base", sink("3000"), destinationsFor("http://127.0.0.1:9/hooks", "http", 4000), "http://127.0.0.1:9/hooks/acme"},
+		{"an address of one's own stays", "https://example.com/acme", destinationsFor("", "http", 4000), "https://example.com/acme"},
+		{"also one that looks like the sink", "http://127.0.0.1:3000/api/v1/internal/delivery-sink/acme/v2", destinationsFor("", "http", 4000),
 			"http://127.0.0.1:3000/api/v1/internal/delivery-sink/acme/v2"},
 	} {
 		t.Run(c.sentence, func(t *testing.T) {
@@ -102,7 +102,7 @@ func TestAnIntegrationThatExistsIsNotTouched(t *testing.T) {
 				Secrets: []secret.Value{secret.New("a secret of our own")}})
 			return err
 		}))
-		all, err := g.seed(ctx, destinationsFor("", 3000))
+		all, err := g.seed(ctx, destinationsFor("", "http", 3000))
 		require.NoError(t, err)
 		require.Equal(t, seeded{source: "acme", urls: []string{}}, all[0])
 		require.Equal(t, 1, tableCount(t, g.db, "normalized_events"), "globex has its example; acme got none")
@@ -112,7 +112,7 @@ func TestAnIntegrationThatExistsIsNotTouched(t *testing.T) {
 func TestDemoSecretsInProduction(t *testing.T) {
 	eachSystem(t, func(t *testing.T, g *system, cfg config.Config) {
 		ctx := context.Background()
-		_, err := g.seed(ctx, destinationsFor("", 3000))
+		_, err := g.seed(ctx, destinationsFor("", "http", 3000))
 		require.NoError(t, err)
 		require.NoError(t, g.refuseDemoSecrets(ctx, cfg), "in development they are fine")
 

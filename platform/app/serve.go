@@ -78,7 +78,7 @@ func (g *system) serve(ctx context.Context, cfg config.Config, log *slog.Logger,
 		log.InfoContext(ctx, "answering the management API", "address", g.manager.Addr())
 		front = append(front, part{"management", serving(g.manager, drainTime(cfg))})
 	}
-	stages = append(stages, front)
+	stages = append(stages, g.following(front))
 	spareCollector(cfg)
 	return run(ctx, log, cfg.ShutdownGrace, append(stages, g.behind()...)...)
 }

@@ -35,7 +35,7 @@ func newBench(t *testing.T, db *database.DB) *bench {
 	g, err := wire(devConfig(t), &stores{db: db, broker: broker.NewMemory(clock.System, nil), cache: cache.NewMemory(0, clock.System)}, quiet)
 	require.NoError(t, err)
 	b := &bench{system: g, t: t}
-	_, err = g.seed(context.Background(), destinationsFor(receiver.URL, 0))
+	_, err = g.seed(context.Background(), destinationsFor(receiver.URL, "http", 0))
 	require.NoError(t, err)
 	require.NoError(t, db.Get(context.Background(), &b.eventID, `SELECT id FROM normalized_events WHERE external_event_id = 'evt_example_pending'`))
 	b.exec(`UPDATE destinations SET created_at = $1`, clock.System().Add(-10*time.Minute)) // older than the event by more than a margin

@@ -24,6 +24,7 @@ import (
 	"integration-gateway/platform/egress"
 	"integration-gateway/platform/httpapi"
 	"integration-gateway/platform/secret"
+	"integration-gateway/platform/tlsfiles"
 )
 
 // system is everything, built and not started.
@@ -40,7 +41,8 @@ type system struct {
 	retention *retention.Module
 	erasure   *erasure.Module
 	sealer    sealer
-	queue     string // the process queue's name at the broker
+	followers []*tlsfiles.Follower // of the listeners' certificates
+	queue     string               // the process queue's name at the broker
 }
 
 // eventsLater and replaysLater stand in for modules that are built after the one
@@ -92,15 +94,20 @@ func wire(cfg config.Config, s *stores, log *slog.Logger) (*system, error) {
 	eraser := erasure.New(erasure.Config{}, erasure.Deps{DB: s.db, Log: log, Events: sources, Deliveries: deliveries, Audit: trail})
 
 	keys := access.New(access.Config{}, access.Deps{DB: s.db, Log: log, Now: clock.System, Audit: trail, Sources: sources})
-	server, manager := listeners(cfg, httpapi.Deps{Log: log, Now: clock.System, Keys: keys, AuthFailed: func(reason, _ string) {
+	g := &system{stores: s, out: out, audit: trail, access: keys, ingestion: sources, delivery: deliveries, replay: requests,
+		retention: keeper, erasure: eraser, sealer: sealer, queue: cfg.RabbitMQ.Process}
+	err = g.listeners(cfg, httpapi.Deps{Log: log, Now: clock.System, Keys: keys, Tokens: tokens(cfg, sources, log), AuthFailed: func(reason, _ string) {
 		trail.Refused(contract.Refusal{Action: "auth.failed", EntityType: contract.EntityManagement, Source: "management", Reason: reason})
 	}})
-	server.Health(s.checks(), s.db.Ping)
-	if manager != server {
-		manager.Health(s.checks(), s.db.Ping)
+	if err != nil {
+		return nil, err
 	}
-	routes := manager.Routes()
-	routes.Public = server.Routes().Public
+	g.server.Health(s.checks(), s.db.Ping)
+	if g.manager != g.server {
+		g.manager.Health(s.checks(), s.db.Ping)
+	}
+	routes := g.manager.Routes()
+	routes.Public = g.server.Routes().Public
 	sources.Routes(routes)
 	deliveries.Routes(routes)
 	requests.Routes(routes)
@@ -109,19 +116,7 @@ func wire(cfg config.Config, s *stores, log *slog.Logger) (*system, error) {
 	if cfg.Env != config.Production {
 		newSink().Routes(routes)
 	}
-	return &system{s, server, manager, out, trail, keys, sources, deliveries, requests, keeper, eraser, sealer, cfg.RabbitMQ.Process}, nil
-}
-
-// listeners makes the public listener and that of the management API, which are one and
-// the same unless configured apart. Apart, the public one has no management routes at all.
-func listeners(cfg config.Config, d httpapi.Deps) (public, management *httpapi.Server) {
-	public = httpapi.New(httpConfig(cfg), d)
-	if cfg.ManagementAddr == "" {
-		return public, public
-	}
-	own := httpConfig(cfg)
-	own.Addr = cfg.ManagementAddr
-	return public, httpapi.New(own, d)
+	return g, nil
 }
 
 // checks are the dependencies by the names that health shows, whatever drives them.

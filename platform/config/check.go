@@ -20,6 +20,7 @@ var loopback = []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8"), netip.MustPa
 // complete fills in what depends on other settings and on the role.
 func complete(c *Config, o Options, given map[string]bool) {
 	fit(c)
+	completeDoors(c, o)
 	if !given["EGRESS_ALLOW"] && c.Env != Production {
 		c.EgressAllow = egress.Allow{Networks: slices.Clone(loopback)}
 	}
@@ -123,6 +124,7 @@ func checkListeners(c Config, m *Mistakes) {
 
 func checkAcross(c Config, m *Mistakes) {
 	checkListeners(c, m)
+	checkDoors(c, m)
 	if c.Delivery.Timeout > 0 && c.Delivery.LockTTL > 0 && c.Delivery.Timeout >= c.Delivery.LockTTL {
 		m.add("PROCESSING_LOCK_TTL_SECONDS", fmt.Sprintf("%s does not outlive an attempt of DELIVERY_TIMEOUT_MS (%s)", c.Delivery.LockTTL, c.Delivery.Timeout),
 			"make the lock last longer than the attempt that it guards")

@@ -38,6 +38,7 @@ const (
 type Config struct {
 	Env       Env
 	HTTP      HTTP
+	Doors     Doors
 	Log       Log
 	Database  Database
 	RedisURL  secret.Value // empty: no fast path

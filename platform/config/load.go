@@ -60,7 +60,8 @@ func Load(o Options) (Config, error) {
 // ownOfDev are the settings that `gateway dev` does not read: it brings its own
 // drivers, so that it never touches a database that the shell happens to name.
 // It has one listener too.
-var ownOfDev = map[string]bool{"DATABASE_URL": true, "REDIS_URL": true, "RABBITMQ_URL": true, "MANAGEMENT_ADDR": true}
+var ownOfDev = map[string]bool{"DATABASE_URL": true, "REDIS_URL": true, "RABBITMQ_URL": true, "MANAGEMENT_ADDR": true,
+	"MANAGEMENT_TLS_CERT_FILE": true, "MANAGEMENT_TLS_KEY_FILE": true, "MANAGEMENT_CLIENT_CA_FILE": true}
 
 // lookUp finds a setting's text, and whether anybody gave one: a flag, the
 // environment, or the file, in this order; else it is the default.

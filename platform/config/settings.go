@@ -1,6 +1,7 @@
 package config
 
 import (
+	"slices"
 	"strconv"
 	"time"
 )
@@ -27,7 +28,7 @@ const (
 // settings is every variable there is, its default, and where it goes in c.
 // configs/gateway.yaml lists the same in the same order; a test compares them.
 func settings(c *Config) []setting {
-	return append(processSettings(c), append(storeSettings(c), flowSettings(c)...)...)
+	return slices.Concat(processSettings(c), doorSettings(c), storeSettings(c), flowSettings(c))
 }
 
 func milliseconds(d time.Duration) string { return strconv.FormatInt(d.Milliseconds(), 10) }

@@ -44,11 +44,11 @@ type Caller struct {
 	Scope *Scope
 }
 
-// Authenticator knows the management credentials that are not the configured key.
+// Authenticator knows the management credentials of one kind: keys, or bearer tokens.
 type Authenticator interface {
-	// Authenticate finds who shows key: fault.Unauthorized when nobody may, for whatever
-	// reason, fault.Unavailable when that cannot be told at the moment.
-	Authenticate(ctx context.Context, key string) (Caller, error)
+	// Authenticate finds who shows credential: fault.Unauthorized when nobody may, for
+	// whatever reason, fault.Unavailable when that cannot be told at the moment.
+	Authenticate(ctx context.Context, credential string) (Caller, error)
 }
 
 type scopeKey struct{}

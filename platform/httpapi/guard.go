@@ -3,6 +3,7 @@ package httpapi
 import (
 	"context"
 	"net/http"
+	"strings"
 
 	"github.com/labstack/echo/v4"
 
@@ -75,6 +76,10 @@ func (s *Server) refused(c echo.Context, refusal *fault.Error) error {
 	if wait := s.failures.add(ClientIP(c), s.now()); wait > 0 {
 		return fault.RateLimited.New("too_many_failures", "Too many requests without a valid credential came from this address.").After(wait)
 	}
+	if s.tokens != nil {
+		c.Response().Header().Set(echo.HeaderWWWAuthenticate, "Bearer") // RFC 6750, section 3
+		return fault.Unauthorized.New(refusal.Reason, "This route needs a valid x-internal-api-key header or bearer token.")
+	}
 	return refusal
 }
 
@@ -83,11 +88,17 @@ func Refuse(reason string) *fault.Error {
 	return fault.Unauthorized.New(reason, "This route needs a valid x-internal-api-key header.")
 }
 
-// caller finds whose credential the request shows. Two headers are refused even when one
-// is right, since a proxy in front may have looked at the other.
+// caller finds whose credential the request shows. Two are refused even when one is
+// right, since a proxy in front may have looked at the other.
 func (s *Server) caller(r *http.Request) (Caller, error) {
-	given := r.Header.Values(HeaderManagementKey)
+	given, tokens := r.Header.Values(HeaderManagementKey), s.bearer(r)
 	switch {
+	case len(given) > 0 && len(tokens) > 0:
+		return Caller{}, Refuse("key_and_token")
+	case len(tokens) > 1:
+		return Caller{}, Refuse("repeated_token")
+	case len(tokens) == 1:
+		return s.tokens.Authenticate(r.Context(), tokens[0])
 	case len(given) == 0:
 		return Caller{}, Refuse("missing_key")
 	case len(given) > 1:
@@ -98,4 +109,19 @@ func (s *Server) caller(r *http.Request) (Caller, error) {
 		return Caller{}, Refuse("wrong_key")
 	}
 	return s.keys.Authenticate(r.Context(), given[0])
+}
+
+// bearer gives the request's bearer tokens, where there can be any. Authorization of
+// another scheme is for somebody in front, and no credential here.
+func (s *Server) bearer(r *http.Request) []string {
+	if s.tokens == nil {
+		return nil
+	}
+	var tokens []string
+	for _, value := range r.Header.Values(echo.HeaderAuthorization) {
+		if scheme, token, _ := strings.Cut(value, " "); strings.EqualFold(scheme, "bearer") {
+			tokens = append(tokens, strings.TrimSpace(token))
+		}
+	}
+	return tokens
 }

@@ -151,6 +151,9 @@ func securityHeaders(next echo.HandlerFunc) echo.HandlerFunc {
 		h.Set("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'")
 		h.Set("X-Frame-Options", "DENY")
 		h.Set("Referrer-Policy", "no-referrer")
+		if c.Request().TLS != nil {
+			h.Set("Strict-Transport-Security", "max-age=31536000") // a year; RFC 6797 has it over TLS alone
+		}
 		return next(c)
 	}
 }

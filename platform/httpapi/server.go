@@ -5,6 +5,7 @@ package httpapi
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -36,6 +37,7 @@ const (
 // takes the default.
 type Config struct {
 	Addr              string       // host:port; port 0 takes a free one
+	TLS               *tls.Config  // nil: plain HTTP; it is asked at each handshake for what holds then
 	ManagementKey     secret.Value // empty: no key is right, management is closed
 	TrustedProxies    []netip.Prefix
 	ReadTimeout       time.Duration // a whole request with its body; 30 s
@@ -52,9 +54,12 @@ type Deps struct {
 	Now clock.Now
 	// Keys knows the credentials beside Config.ManagementKey. Nil: there are none.
 	Keys Authenticator
-	// AuthFailed hears of every management request without the right credential:
-	// missing_key, repeated_key, wrong_key, role_too_low or outside_scope, and the
-	// client's address. It must not block. Nil is allowed.
+	// Tokens knows bearer tokens. Nil: there are none, and the header that they come in
+	// means nothing.
+	Tokens Authenticator
+	// AuthFailed hears of every management request without the right credential: the
+	// reason, such as missing_key, wrong_token or role_too_low, and the client's address.
+	// It must not block. Nil is allowed.
 	AuthFailed func(reason string, clientIP string)
 }
 
@@ -72,6 +77,7 @@ type Server struct {
 	draining atomic.Bool
 
 	keys       Authenticator
+	tokens     Authenticator
 	failures   failures
 	registered []Route
 }
@@ -90,7 +96,7 @@ func New(cfg Config, d Deps) *Server {
 		cfg: cfg, log: d.Log, now: d.Now, failed: d.AuthFailed,
 		echo: echo.New(), bodies: semaphore.NewWeighted(cfg.BodyBytesInFlight),
 		requests: semaphore.NewWeighted(cfg.RequestsInFlight),
-		keys:     d.Keys, failures: failures{limit: cfg.FailuresPerMinute},
+		keys:     d.Keys, tokens: d.Tokens, failures: failures{limit: cfg.FailuresPerMinute},
 	}
 	s.echo.HideBanner = true
 	s.echo.HidePort = true
@@ -98,8 +104,13 @@ func New(cfg Config, d Deps) *Server {
 	s.echo.IPExtractor = s.clientIP
 	// Before routing, so that a request without a route passes them all the same.
 	s.echo.Pre(s.correlate, s.drain, s.logRequest, s.recoverPanic, securityHeaders, s.lendBodies, decodedPath)
+	// Over TLS as without: of HTTP/2, one connection may hold a megabyte that no bound counts.
+	protocols := new(http.Protocols)
+	protocols.SetHTTP1(true)
 	s.http = &http.Server{
 		Handler:           s.echo,
+		TLSConfig:         cfg.TLS,
+		Protocols:         protocols,
 		ReadHeaderTimeout: min(readHeaderTimeout, cfg.ReadTimeout),
 		ReadTimeout:       cfg.ReadTimeout,
 		WriteTimeout:      cfg.WriteTimeout,
@@ -157,10 +168,17 @@ func (s *Server) Serve() error {
 	if s.listener == nil {
 		return errors.New("serve: Listen comes first")
 	}
-	if err := s.http.Serve(s.listener); !errors.Is(err, http.ErrServerClosed) {
+	if err := s.serve(); !errors.Is(err, http.ErrServerClosed) {
 		return fmt.Errorf("serve on %s: %w", s.Addr(), err)
 	}
 	return nil
+}
+
+func (s *Server) serve() error {
+	if s.cfg.TLS == nil {
+		return s.http.Serve(s.listener)
+	}
+	return s.http.ServeTLS(s.listener, "", "") // the certificate is in cfg.TLS
 }
 
 // Drain makes /readyz answer 503 from now on, so that a load balancer turns away

@@ -1,0 +1,107 @@
+package testkit
+
+import (
+	"crypto/ecdsa"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/coreos/go-oidc/v3/oidc"
+	"github.com/coreos/go-oidc/v3/oidc/oidctest"
+	"github.com/stretchr/testify/require"
+
+	"integration-gateway/platform/clock"
+)
+
+// Audience is whom an Issuer's tokens are for, unless their claims say otherwise.
+const Audience = "gateway"
+
+// Issuer is an OpenID Connect issuer on the loopback, with one key at a time.
+type Issuer struct {
+	t   *testing.T
+	URL string
+
+	mu      sync.Mutex
+	server  oidctest.Server
+	key     *ecdsa.PrivateKey
+	keyID   string
+	made    int
+	away    bool
+	fetched int
+}
+
+// NewIssuer starts one, until the test ends.
+func NewIssuer(t *testing.T) *Issuer {
+	t.Helper()
+	i := &Issuer{t: t}
+	i.Rotate()
+	server := httptest.NewServer(i)
+	t.Cleanup(server.Close)
+	i.URL = server.URL
+	i.server.SetIssuer(server.URL)
+	return i
+}
+
+func (i *Issuer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	if r.URL.Path == "/keys" {
+		i.fetched++
+	}
+	if i.away {
+		http.Error(w, "out for lunch", http.StatusBadGateway)
+		return
+	}
+	i.server.ServeHTTP(w, r)
+}
+
+// Rotate has it sign with a new key, and publish no other.
+func (i *Issuer) Rotate() {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	i.made++
+	i.key, i.keyID = newKey(i.t), fmt.Sprintf("key-%d", i.made)
+	i.server.PublicKeys = []oidctest.PublicKey{{PublicKey: i.key.Public(), KeyID: i.keyID, Algorithm: oidc.ES256}}
+}
+
+// GoAway has it answer nothing but errors, or end that.
+func (i *Issuer) GoAway(away bool) {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	i.away = away
+}
+
+// Fetched is how often its keys were asked for.
+func (i *Issuer) Fetched() int {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	return i.fetched
+}
+
+// Token makes one with these claims. iss, aud, sub and exp are there unless they say
+// otherwise; nil leaves one out.
+func (i *Issuer) Token(claims map[string]any) string { return i.TokenOf("", claims) }
+
+// TokenOf is Token with another key id; "" is the right one.
+func (i *Issuer) TokenOf(keyID string, claims map[string]any) string {
+	i.t.Helper()
+	all := map[string]any{"iss": i.URL, "aud": Audience, "sub": "a-service", "exp": clock.System().Add(time.Hour).Unix()}
+	for name, value := range claims {
+		all[name] = value
+		if value == nil {
+			delete(all, name)
+		}
+	}
+	text, err := json.Marshal(all)
+	require.NoError(i.t, err)
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	if keyID == "" {
+		keyID = i.keyID
+	}
+	return oidctest.SignIDToken(i.key, keyID, oidc.ES256, string(text))
+}
