@@ -170,7 +170,11 @@ func (c *corpus) combined(chance *rand.Rand, n int) []request {
 		if chance.IntN(4) == 0 {
 			vs = append(vs, damaged(chance.IntN(1000), byte(chance.IntN(256))))
 		}
-		list = append(list, plain.with(vs...))
+		p := plain.with(vs...)
+		if slices.Contains(p.lines, "Transfer-Encoding: chunked") && !strings.HasSuffix(p.body, "0\r\n\r\n") {
+			p.ends = true // the last chunk would be waited for
+		}
+		list = append(list, p)
 	}
 	return list
 }

@@ -149,6 +149,9 @@ func (db *DB) InTx(ctx context.Context, fn func(tx *Tx) error) error {
 			break
 		}
 	}
+	if errors.Is(err, sql.ErrTxDone) && ctx.Err() != nil {
+		err = ctx.Err() // which ended the transaction
+	}
 	return db.Dialect.classify(err)
 }
 

@@ -73,6 +73,21 @@ func TestATransactionThatAlwaysLosesGivesUp(t *testing.T) {
 	require.Equal(t, 4, runs)
 }
 
+func TestATransactionThatItsCallerLeftSaysSo(t *testing.T) {
+	testkit.EachStore(t, func(t *testing.T, db *database.DB) {
+		ctx, leave := context.WithCancel(context.Background())
+		err := db.InTx(ctx, func(tx *database.Tx) error {
+			leave()
+			for {
+				if _, err := tx.Exec(context.Background(), `UPDATE api_keys SET name = name`); errors.Is(err, sql.ErrTxDone) {
+					return nil
+				}
+			}
+		})
+		require.ErrorIs(t, err, context.Canceled)
+	})
+}
+
 func TestAMistakeIsNotTriedAgain(t *testing.T) {
 	testkit.EachStore(t, func(t *testing.T, db *database.DB) {
 		for _, failure := range []error{errors.New("ours"), fault.Invalid.New("theirs", "theirs"), sql.ErrNoRows} {
