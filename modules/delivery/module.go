@@ -93,7 +93,8 @@ type Sealer interface {
 
 // Sender makes one outbound request; its errors are egress's.
 type Sender interface {
-	Do(req *http.Request) (egress.Response, error)
+	// Do sends req; own is the destination's TLS configuration, nil for the usual.
+	Do(req *http.Request, own *egress.TLS) (egress.Response, error)
 }
 
 // Deps is everything delivery needs from the outside.

@@ -119,7 +119,7 @@ func tokenError(err error) error {
 type sending struct{ sender Sender }
 
 func (s sending) RoundTrip(req *http.Request) (*http.Response, error) {
-	answer, err := s.sender.Do(req)
+	answer, err := s.sender.Do(req, nil)
 	if err != nil {
 		return nil, err
 	}
@@ -141,11 +141,11 @@ func (m *Module) authorizedDo(ctx context.Context, d destination, req *http.Requ
 			return egress.Response{}, err
 		}
 		token.SetAuthHeader(req)
-		answer, err := m.sender.Do(req)
+		answer, err := m.sender.Do(req, nil)
 		if err == nil && answer.Status == http.StatusUnauthorized {
 			m.tokens.drop(ctx, d, token)
 		}
 		return answer, err
 	}
-	return m.sender.Do(req)
+	return m.sender.Do(req, nil)
 }

@@ -133,7 +133,7 @@ func fetching(out *egress.Client) ingestion.Fetch {
 		if err != nil {
 			return 0, nil, errors.New("the address cannot be asked") // without the address, which may hold a token
 		}
-		res, err := out.Do(req)
+		res, err := out.Do(req, nil)
 		return res.Status, res.Body, err
 	}
 }
