@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"net/url"
 	"strconv"
 	"time"
 
@@ -17,11 +18,13 @@ import (
 	"integration-gateway/modules/ingestion"
 	"integration-gateway/modules/replay"
 	"integration-gateway/modules/retention"
+	"integration-gateway/modules/secrets"
 	"integration-gateway/platform/clock"
 	"integration-gateway/platform/config"
 	"integration-gateway/platform/contract"
 	"integration-gateway/platform/egress"
 	"integration-gateway/platform/httpapi"
+	"integration-gateway/platform/keyring"
 	"integration-gateway/platform/secret"
 )
 
@@ -37,7 +40,9 @@ type system struct {
 	delivery  *delivery.Module
 	replay    *replay.Module
 	retention *retention.Module
-	sealer    sealer
+	secrets   *secrets.Module
+	ring      *keyring.Ring
+	log       *slog.Logger
 	queue     string // the process queue's name at the broker
 }
 
@@ -56,37 +61,37 @@ const maxAttempt = 10 * time.Minute
 
 // wire builds everything in order.
 func wire(cfg config.Config, s *stores, log *slog.Logger) (*system, error) {
-	sealer, err := newSealer(cfg.SecretsKey)
+	ring, err := keys(cfg, s.retired, log)
 	if err != nil {
 		return nil, err
-	}
-	if cfg.SecretsKey.Empty() {
-		log.Warn("SECRETS_KEY is not set: the database keeps secrets as they are; set one of at least 32 characters, the same for every process")
 	}
 	known, err := providers(cfg)
 	if err != nil {
 		return nil, err
 	}
-	out := egress.New(egress.Config{Allow: cfg.EgressAllow, Timeout: maxAttempt})
-	seals, err := sealKeys(cfg.SecretsKey)
+	proxy, err := egressProxy(cfg)
 	if err != nil {
 		return nil, err
 	}
-	trail := audit.New(audit.Config{SealKeys: seals}, audit.Deps{DB: s.db, Log: log, Now: clock.System})
+	out := egress.New(egress.Config{Allow: cfg.EgressAllow, Deny: cfg.EgressDeny, Proxy: proxy, Timeout: maxAttempt})
+	trail := audit.New(audit.Config{SealKeys: sealKeys(ring)}, audit.Deps{DB: s.db, Log: log, Now: clock.System})
 
 	events, replays := &eventsLater{}, &replaysLater{}
 	deliveries := delivery.New(deliveryConfig(cfg, s.tool), delivery.Deps{
 		DB: s.db, Log: log, Now: clock.System, Broker: s.broker, Cache: s.cache, Sender: out,
-		Events: events, Replays: replays, Sealer: sealer, Replayer: replays, Auditor: trail,
+		Events: events, Replays: replays, Sealer: ring, Replayer: replays, Auditor: trail,
 	})
 	sources := ingestion.New(ingestionConfig(cfg), ingestion.Deps{
-		DB: s.db, Log: log, Cache: s.cache, Now: clock.System, Providers: known, Sealer: sealer,
+		DB: s.db, Log: log, Cache: s.cache, Now: clock.System, Providers: known, Sealer: ring,
 		Audit: trail, Scheduler: deliveries, Deliveries: deliveries, Destinations: deliveries, Fetch: fetching(out),
 	})
 	requests := replay.New(replay.Deps{DB: s.db, Events: sources, Scheduler: deliveries, Audit: trail})
 	events.Events, replays.Replays, replays.Replayer = sources, requests, requests
 	keeper := retention.New(retention.Config{Events: cfg.Retention.Events, Audit: cfg.Retention.Audit},
 		retention.Deps{DB: s.db, Log: log, Now: clock.System, Audit: trail})
+	guard := secrets.New(secrets.Config{}, secrets.Deps{DB: s.db, Ring: ring, Audit: trail, Kinds: []secrets.Kind{
+		{Name: "sources", Store: sources}, {Name: "destinations", Store: deliveries}, {Name: "quarantine", Marks: sources}, {Name: "audit seals", Marks: trail},
+	}})
 
 	keys := access.New(access.Config{}, access.Deps{DB: s.db, Log: log, Now: clock.System, Audit: trail, Sources: sources})
 	server, manager := listeners(cfg, httpapi.Deps{Log: log, Now: clock.System, Keys: keys, AuthFailed: func(reason, _ string) {
@@ -106,7 +111,7 @@ func wire(cfg config.Config, s *stores, log *slog.Logger) (*system, error) {
 	if cfg.Env != config.Production {
 		newSink().Routes(routes)
 	}
-	return &system{s, server, manager, out, trail, keys, sources, deliveries, requests, keeper, sealer, cfg.RabbitMQ.Process}, nil
+	return &system{s, server, manager, out, trail, keys, sources, deliveries, requests, keeper, guard, ring, log, cfg.RabbitMQ.Process}, nil
 }
 
 // listeners makes the public listener and that of the management API, which are one and
@@ -124,6 +129,18 @@ func listeners(cfg config.Config, d httpapi.Deps) (public, management *httpapi.S
 // checks are the dependencies by the names that health shows, whatever drives them.
 func (s *stores) checks() map[string]httpapi.Check {
 	return map[string]httpapi.Check{"postgres": s.db.Ping, "redis": s.cache.Ping, "rabbitmq": s.broker.Ping}
+}
+
+// egressProxy is nil where there is none.
+func egressProxy(cfg config.Config) (*url.URL, error) {
+	if cfg.EgressProxy.Empty() {
+		return nil, nil //nolint:nilnil // no proxy
+	}
+	proxy, err := url.Parse(cfg.EgressProxy.Reveal())
+	if err != nil {
+		return nil, errors.New("EGRESS_PROXY is not well-formed") // the error would repeat a password
+	}
+	return proxy, nil
 }
 
 // fetching gets pages by way of the client that bounds what comes back.
@@ -172,7 +189,7 @@ func ingestionConfig(cfg config.Config) ingestion.Config {
 	return ingestion.Config{
 		MaxSourceBodyBytes: config.MaxSourceBodyBytes,
 		RefusedSecrets:     known,
-		OwnSecrets:         []secret.Value{cfg.ManagementKey, cfg.SecretsKey},
+		OwnSecrets:         append([]secret.Value{cfg.ManagementKey, cfg.SecretsKey}, cfg.SecretsReadKeys...),
 		Quarantine: ingestion.Quarantine{Retention: cfg.Webhook.QuarantineTime, PerSource: cfg.Webhook.QuarantineRequests,
 			BytesPerSource: cfg.Webhook.QuarantineBytes},
 		MaxBodyBytes:          cfg.Webhook.MaxBodyBytes,
