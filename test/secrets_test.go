@@ -2,12 +2,18 @@ package test
 
 import (
 	"bufio"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/x509"
 	"database/sql"
 	"encoding/base64"
 	"encoding/hex"
 	"encoding/json"
+	"encoding/pem"
 	"fmt"
 	"io"
+	"math/big"
 	"net"
 	"net/http"
 	"net/url"
@@ -16,6 +22,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	_ "github.com/lib/pq" // the owner's own way to the database
 	"github.com/stretchr/testify/require"
@@ -82,21 +89,26 @@ func TestTheApplicationsRoleCannotChangeTheTrail(t *testing.T) {
 // each in the database, in Redis, in the logs and in the answers.
 func TestNoSecretIsFoundAnywhere(t *testing.T) {
 	t.Parallel()
-	g := onServers(t, journeySettings...)
+	const readKey = "r-3c9a51d07e2b48f6a1d7e0c49b583f62"
+	g := onServers(t, append([]string{"SECRETS_READ_KEYS", readKey, "EGRESS_DENY", "denied.example"}, journeySettings...)...)
 	g.serve()
 	g.work()
+	certificate, key := clientCertificate(t)
 	secrets := map[string]string{
 		"a source's": "made-source-secret-71", "a later one": "made-second-secret-72", "a bearer token": "made-bearer-token-73",
 		"a header": "made-header-value-74", "seeded": acmeSecret, "the management key": managementKey, "SECRETS_KEY": secretsKey,
+		"a key that only opens": readKey, "a client's key": strings.Split(key, "\n")[1],
 	}
 	body, err := json.Marshal(map[string]any{"source": "made", "provider": "acme", "secrets": []string{secrets["a source's"]},
 		"destinations": []map[string]any{{"url": g.receiver.server.URL + "/made", "headers": map[string]string{"X-Made": secrets["a header"]},
-			"auth": map[string]string{"type": "bearer", "token": secrets["a bearer token"]}}}})
+			"auth": map[string]string{"type": "bearer", "token": secrets["a bearer token"]}},
+			{"url": "https://127.0.0.1:1/made", "tls": map[string]string{"clientCertificate": certificate, "clientKey": key}}}})
 	require.NoError(t, err)
 	made := g.manage(http.MethodPost, "/integrations", string(body))
 	g.manage(http.MethodPost, "/integrations/"+made.ID+"/secrets", `{"value":"`+secrets["a later one"]+`"}`)
 	r := g.send(http.StatusAccepted, "acme", order("evt_secret", "ord_secret"), "")
 	g.ends(r.EventID, "processed")
+	g.run("secrets", "rotate-key")
 	for _, key := range []string{secrets["a source's"], managementKey} {
 		res, _, err := g.ask(http.MethodPost, "/api/v1/webhooks/made", []byte(`{"eventId":"x"}`), map[string]string{"Content-Type": "application/json", "x-acme-signature": key, "Authorization": key,
 			"Cookie": key, "x-api-key": key, "x-anything": key})
@@ -110,8 +122,11 @@ func TestNoSecretIsFoundAnywhere(t *testing.T) {
 		g.get(path, &anything)
 	}
 
-	require.Len(t, made.SigningSecrets, 1)
-	answers := strings.Replace(g.said.String(), made.SigningSecrets[0].SigningSecret, "", 1) // it is shown this once
+	require.Len(t, made.SigningSecrets, 2)
+	answers := g.said.String()
+	for _, shown := range made.SigningSecrets {
+		answers = strings.Replace(answers, shown.SigningSecret, "", 1) // it is shown this once
+	}
 	secrets["a signing secret"] = made.SigningSecrets[0].SigningSecret
 	places := map[string]string{"the database": g.dump(), "Redis": g.redis(), "the answers": answers}
 	require.Contains(t, places["the database"], "ord_secret", "the dump is one")
@@ -127,6 +142,19 @@ func TestNoSecretIsFoundAnywhere(t *testing.T) {
 			}
 		}
 	}
+}
+
+// clientCertificate makes a certificate with its key, in PEM.
+func clientCertificate(t *testing.T) (certificate, key string) {
+	t.Helper()
+	private, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	require.NoError(t, err)
+	template := &x509.Certificate{SerialNumber: big.NewInt(1), NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour)}
+	signed, err := x509.CreateCertificate(rand.Reader, template, template, &private.PublicKey, private)
+	require.NoError(t, err)
+	plain, err := x509.MarshalPKCS8PrivateKey(private)
+	require.NoError(t, err)
+	return string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: signed})), string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: plain}))
 }
 
 // madeIntegration is what the answer to a new integration says.

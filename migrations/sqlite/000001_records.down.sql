@@ -1,5 +1,6 @@
 DROP TABLE audit_seals;
 DROP TABLE audit_entries;
+DROP TABLE retired_keys;
 DROP TABLE api_keys;
 DROP TABLE dead_letters;
 DROP TABLE replay_requests;

@@ -37,7 +37,7 @@ CREATE TABLE integration_secrets (
 
 CREATE INDEX integration_secrets_integration ON integration_secrets (integration_id);
 
--- headers and auth are sealed, as are the secrets. wants_all_since: when it last had a filter taken away;
+-- headers, auth and tls are sealed, as are the secrets. wants_all_since: when it last had a filter taken away;
 -- events from before may have no job for it. open_jobs: what becomes of them once it is archived.
 CREATE TABLE destinations (
     id             text        NOT NULL PRIMARY KEY,
@@ -49,6 +49,7 @@ CREATE TABLE destinations (
     transform      text,
     headers        text,
     auth           text,
+    tls            text,
     signing_secret text        NOT NULL,
     old_secret     text,
     old_secret_until timestamp,
@@ -207,6 +208,7 @@ CREATE TABLE delivery_attempts (
     http_status         integer,
     response_body       text,
     error_message       text,
+    error_kind          text,
     duration_ms         integer      NOT NULL,
     created_at          timestamp NOT NULL,
     PRIMARY KEY (normalized_event_id, id),
@@ -276,6 +278,14 @@ CREATE TABLE api_keys (
     expires_at   timestamp,
     revoked_at   timestamp,
     last_used_at timestamp
+);
+
+-- What is left of keys that SECRETS_KEY was before: enough to recognise digests and seals, sealed under the current one.
+CREATE TABLE retired_keys (
+    id          text NOT NULL PRIMARY KEY,
+    fingerprint text NOT NULL UNIQUE,
+    remains     text NOT NULL,
+    retired_at  timestamp NOT NULL
 );
 
 CREATE TABLE audit_entries (

@@ -127,3 +127,22 @@ func insertSeal(ctx context.Context, db *database.DB, s seal) (bool, error) {
 	}
 	return err == nil, err
 }
+
+const selectSealKeysSQL = `
+SELECT sealed_by, count(*) AS seals FROM audit_seals GROUP BY sealed_by`
+
+// KeysInUse counts the seals by the key that they were made with; "" for none.
+func (m *Module) KeysInUse(ctx context.Context) (map[string]int64, error) {
+	var rows []struct {
+		KeyID string `db:"sealed_by"`
+		Seals int64  `db:"seals"`
+	}
+	if err := m.db.Select(ctx, &rows, selectSealKeysSQL); err != nil {
+		return nil, err
+	}
+	inUse := make(map[string]int64, len(rows))
+	for _, r := range rows {
+		inUse[r.KeyID] = r.Seals
+	}
+	return inUse, nil
+}

@@ -10,6 +10,7 @@ import (
 
 	"integration-gateway/platform/cache"
 	"integration-gateway/platform/contract"
+	"integration-gateway/platform/egress"
 	"integration-gateway/platform/failpoint"
 	"integration-gateway/platform/telemetry"
 )
@@ -209,7 +210,7 @@ func (m *Module) send(life context.Context, a attempt) (r response, interrupted 
 	began := m.now()
 	req, err := m.request(ctx, a, began)
 	if err != nil {
-		return response{err: brief(err.Error()), unsent: true}, false
+		return response{err: brief(err.Error()), failure: failedUnsent, unsent: true}, false
 	}
 	answer, err := m.authorizedDo(ctx, a.destination, req)
 	r.duration = m.now.Since(began)
@@ -217,9 +218,9 @@ func (m *Module) send(life context.Context, a attempt) (r response, interrupted 
 	case err != nil && life.Err() != nil:
 		return r, true
 	case errors.Is(err, context.DeadlineExceeded):
-		r.err = "no answer within " + m.timeout(a.destination).String()
+		r.err, r.failure = "no answer within "+m.timeout(a.destination).String(), string(egress.KindTimeout)
 	case err != nil:
-		r.err = brief(err.Error())
+		r.err, r.failure = brief(err.Error()), failureOf(err)
 	default:
 		r.status = answer.Status
 		r.retryAfter = retryAfter(answer.Header, m.now())

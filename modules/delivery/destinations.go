@@ -27,6 +27,7 @@ type destination struct {
 	Transform      string                   `db:"transform"` // "" for the canonical event
 	SealedHeaders  *string                  `db:"headers"`
 	SealedAuth     *string                  `db:"auth"`
+	SealedTLS      *string                  `db:"tls"`
 	SigningSecret  string                   `db:"signing_secret"` // sealed, as is the next
 	OldSecret      *string                  `db:"old_secret"`     // signs beside the new one while receivers change over
 	OldSecretUntil *clock.Time              `db:"old_secret_until"`
@@ -47,6 +48,8 @@ type destination struct {
 	secrets []secret.Value // the signing secrets, open
 	headers map[string]string
 	auth    credential
+	tls     tlsFiles
+	own     *ownTLS // of tls; nil without any
 
 	filter    filter // of Filter, where there is one, as the next
 	transform transform
@@ -72,7 +75,8 @@ func (d destination) cancelled() bool {
 }
 
 // unseal opens what is sealed of the destination.
-func (d *destination) unseal(s Sealer, now time.Time) error {
+// before is the same destination as it was, or the zero value.
+func (d *destination) unseal(s Sealer, now time.Time, before destination) error {
 	sealed := []string{d.SigningSecret}
 	if d.OldSecret != nil && (d.OldSecretUntil == nil || now.Before(d.OldSecretUntil.Time)) {
 		sealed = append(sealed, *d.OldSecret)
@@ -90,7 +94,7 @@ func (d *destination) unseal(s Sealer, now time.Time) error {
 	if err := unsealJSON(s, d.SealedAuth, &d.auth); err != nil {
 		return fmt.Errorf("open the credential of destination %s: %w", d.ID, err)
 	}
-	return nil
+	return d.unsealTLS(s, before)
 }
 
 // shown is the destination without what is write-only.
@@ -124,7 +128,7 @@ func (m *Module) policy(d destination) policy {
 }
 
 const destinationColumns = `d.id, d.integration_id, d.url, d.is_active, d.mode, COALESCE(d.filter, '') AS filter,
-       COALESCE(d.transform, '') AS transform, d.headers, d.auth, d.signing_secret, d.old_secret, d.old_secret_until,
+       COALESCE(d.transform, '') AS transform, d.headers, d.auth, d.tls, d.signing_secret, d.old_secret, d.old_secret_until,
        d.timeout_ms, d.max_attempts, d.retry_base_ms, d.retry_cap_ms, d.concurrency, d.rate_per_second, d.archived_at,
        d.open_jobs, d.created_at, d.updated_at`
 
@@ -142,6 +146,7 @@ type directory struct {
 	db     *database.DB
 	now    clock.Now
 	sealer Sealer
+	sender Sender
 	lang   expression.Language
 	log    *slog.Logger
 
@@ -215,11 +220,15 @@ func (d *directory) refresh(ctx context.Context, known func() bool) error {
 	d.byID = make(map[string]destination, len(all))
 	d.byIntegration = make(map[string][]destination)
 	for _, dest := range all {
-		dest.broken = dest.unseal(d.sealer, at)
-		if dest.broken != nil && before[dest.ID].broken == nil {
+		was := before[dest.ID]
+		dest.broken = dest.unseal(d.sealer, at, was)
+		if dest.broken != nil && was.broken == nil {
 			d.log.ErrorContext(ctx, "a destination's jobs wait: what is sealed of it cannot be opened", "destination_id", dest.ID, "error", dest.broken)
 		}
-		dest.compile(d.lang, before[dest.ID])
+		if was.own != dest.own {
+			d.changedTLS(ctx, was, dest)
+		}
+		dest.compile(d.lang, was)
 		d.byID[dest.ID] = dest
 		if dest.ArchivedAt != nil {
 			continue
@@ -243,6 +252,16 @@ func (m *Module) RawDestinations(ctx context.Context, tx *database.Tx, integrati
 	return ids, nil
 }
 
+// changedTLS ends the connections under a destination's former TLS configuration, and warns
+// of what ends in the new one.
+func (d *directory) changedTLS(ctx context.Context, was, now destination) {
+	d.sender.Forget(was.trust())
+	info := now.shownTLS(d.readAt)
+	if info != nil && len(info.Warnings) > 0 {
+		d.log.WarnContext(ctx, "a destination's certificates have to be renewed", "destination_id", now.ID, "warnings", info.Warnings)
+	}
+}
+
 // Destinations gives the destinations of these integrations, oldest first, without those
 // that were removed.
 func (m *Module) Destinations(ctx context.Context, integrationIDs []string) ([]contract.Destination, error) {
@@ -253,7 +272,9 @@ func (m *Module) Destinations(ctx context.Context, integrationIDs []string) ([]c
 			return nil, err
 		}
 		for _, d := range found {
-			list = append(list, d.shown())
+			shown := d.shown()
+			shown.TLS = d.shownTLS(m.now())
+			list = append(list, shown)
 		}
 	}
 	return list, nil

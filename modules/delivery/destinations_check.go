@@ -40,7 +40,7 @@ func (m mistakes) err() error {
 }
 
 // take puts into d what c says, and reports every mistake that d then has.
-func (d *destination) take(l expression.Language, c contract.DestinationConfig) error {
+func (m *Module) take(d *destination, c contract.DestinationConfig) error {
 	set(&d.URL, c.URL)
 	set(&d.Mode, c.Mode)
 	set(&d.Filter, c.Filter)
@@ -54,9 +54,16 @@ func (d *destination) take(l expression.Language, c contract.DestinationConfig) 
 	}
 	var wrong mistakes
 	d.checkURL(&wrong)
-	d.checkBody(l, &wrong)
+	d.checkBody(m.directory.lang, &wrong)
 	d.checkHeaders(&wrong)
 	d.auth.check(&wrong)
+	switch {
+	case c.TLS != nil:
+		d.tls = newTLSFiles(*c.TLS)
+		d.tls.check(d.URL, m.now(), &wrong)
+	case !d.tls.empty() && !overTLS(d.URL):
+		wrong.add("url", "must start with https://, since the destination has tls")
+	}
 	if c.Policy != nil {
 		d.takePolicy(*c.Policy, &wrong)
 	}

@@ -12,7 +12,7 @@ import (
 // CheckDestination reports every mistake of a new destination without making it.
 func (m *Module) CheckDestination(c contract.DestinationConfig) error {
 	d := destination{Mode: contract.ModeCanonical, IsActive: true}
-	return d.take(m.directory.lang, c)
+	return m.take(&d, c)
 }
 
 // DestinationChanges names the fields that ChangeDestination with c would change, what is
@@ -23,7 +23,7 @@ func (m *Module) DestinationChanges(ctx context.Context, tx *database.Tx, integr
 		return nil, err
 	}
 	after := before
-	if err := after.take(m.directory.lang, c); err != nil {
+	if err := m.take(&after, c); err != nil {
 		return nil, err
 	}
 	return before.differences(after), nil
@@ -37,7 +37,7 @@ func (d destination) differences(other destination) []string {
 	}{
 		{"url", d.URL != other.URL}, {"mode", d.Mode != other.Mode}, {"filter", d.Filter != other.Filter},
 		{"transform", d.Transform != other.Transform}, {"headers", !maps.Equal(d.headers, other.headers)},
-		{"auth", !sameCredential(d.auth, other.auth)}, {"policy", !reflect.DeepEqual(d.shown().Policy, other.shown().Policy)},
+		{"auth", !sameCredential(d.auth, other.auth)}, {"tls", d.tls != other.tls}, {"policy", !reflect.DeepEqual(d.shown().Policy, other.shown().Policy)},
 		{"isActive", d.IsActive != other.IsActive},
 	} {
 		if f.different {

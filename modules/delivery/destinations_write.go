@@ -23,7 +23,7 @@ const rotationTime = 24 * time.Hour
 // again. Its mistakes are one fault.Invalid with a field for each.
 func (m *Module) AddDestination(ctx context.Context, tx *database.Tx, integrationID string, c contract.DestinationConfig) (contract.NewDestination, error) {
 	d := destination{ID: id.New(), IntegrationID: integrationID, Mode: contract.ModeCanonical, IsActive: true}
-	if err := d.take(m.directory.lang, c); err != nil {
+	if err := m.take(&d, c); err != nil {
 		return contract.NewDestination{}, err
 	}
 	made := contract.NewDestination{ID: d.ID, SigningSecret: newSigningSecret()}
@@ -35,10 +35,10 @@ func (m *Module) AddDestination(ctx context.Context, tx *database.Tx, integratio
 		return contract.NewDestination{}, err
 	}
 	row := database.NewRows("id uuid", "integration_id uuid", "url text", "is_active boolean", "mode text", "filter text",
-		"transform text", "headers text", "auth text", "signing_secret text", "timeout_ms bigint", "max_attempts bigint",
+		"transform text", "headers text", "auth text", "tls text", "signing_secret text", "timeout_ms bigint", "max_attempts bigint",
 		"retry_base_ms bigint", "retry_cap_ms bigint", "concurrency bigint", "rate_per_second bigint", "created_at timestamptz", "updated_at timestamptz")
 	row.Add(d.ID, integrationID, d.URL, d.IsActive, string(d.Mode), orNull(d.Filter), orNull(d.Transform), d.SealedHeaders, d.SealedAuth,
-		sealed, d.TimeoutMS, d.MaxAttempts, d.RetryBaseMS, d.RetryCapMS, d.Concurrency, d.Rate, tx.Now, tx.Now)
+		d.SealedTLS, sealed, d.TimeoutMS, d.MaxAttempts, d.RetryBaseMS, d.RetryCapMS, d.Concurrency, d.Rate, tx.Now, tx.Now)
 	if err := tx.Insert(ctx, "destinations", row); err != nil {
 		return contract.NewDestination{}, fmt.Errorf("insert a destination: %w", err)
 	}
@@ -52,6 +52,9 @@ func (d *destination) seal(s Sealer) (err error) {
 	}
 	if d.SealedAuth, err = sealJSON(s, d.auth, d.auth.kind() == authNone); err != nil {
 		return fmt.Errorf("seal the credential: %w", err)
+	}
+	if d.SealedTLS, err = sealJSON(s, d.tls, d.tls.empty()); err != nil {
+		return fmt.Errorf("seal the TLS configuration: %w", err)
 	}
 	return nil
 }
@@ -81,7 +84,7 @@ func (m *Module) opened(ctx context.Context, tx *database.Tx, integrationID, des
 	if err != nil {
 		return d, err
 	}
-	if err := d.unseal(m.directory.sealer, tx.Now); err != nil {
+	if err := d.unseal(m.directory.sealer, tx.Now, destination{}); err != nil {
 		return d, fault.Conflict.Wrap(err, "destination_broken",
 			"What is sealed of the destination %s cannot be opened with the keys that there are; give the old key back, or remove the destination and add it anew.", d.ID)
 	}
@@ -91,7 +94,7 @@ func (m *Module) opened(ctx context.Context, tx *database.Tx, integrationID, des
 const updateDestinationSQL = `
 UPDATE destinations
 SET    url = $2, is_active = $3, mode = $4, filter = $5, transform = $6, headers = $7, auth = $8, timeout_ms = $9, max_attempts = $10,
-       retry_base_ms = $11, retry_cap_ms = $12, concurrency = $13, rate_per_second = $14,
+       retry_base_ms = $11, retry_cap_ms = $12, concurrency = $13, rate_per_second = $14, tls = $16,
        wants_all_since = CASE WHEN filter IS NOT NULL AND CAST($5 AS text) IS NULL THEN $15 ELSE wants_all_since END, updated_at = $15
 WHERE  id = $1`
 
@@ -103,14 +106,14 @@ func (m *Module) ChangeDestination(ctx context.Context, tx *database.Tx, integra
 	if err != nil {
 		return err
 	}
-	if err := d.take(m.directory.lang, c); err != nil {
+	if err := m.take(&d, c); err != nil {
 		return err
 	}
 	if err := d.seal(m.directory.sealer); err != nil {
 		return err
 	}
 	if _, err := tx.Exec(ctx, updateDestinationSQL, d.ID, d.URL, d.IsActive, string(d.Mode), orNull(d.Filter), orNull(d.Transform),
-		d.SealedHeaders, d.SealedAuth, d.TimeoutMS, d.MaxAttempts, d.RetryBaseMS, d.RetryCapMS, d.Concurrency, d.Rate, tx.Now); err != nil {
+		d.SealedHeaders, d.SealedAuth, d.TimeoutMS, d.MaxAttempts, d.RetryBaseMS, d.RetryCapMS, d.Concurrency, d.Rate, tx.Now, d.SealedTLS); err != nil {
 		return fmt.Errorf("change destination %s: %w", d.ID, err)
 	}
 	return m.changed(ctx, tx, d, "destination.changed", map[string]any{"fields": named(c)})
@@ -124,7 +127,7 @@ func named(c contract.DestinationConfig) []string {
 		set  bool
 	}{
 		{"url", c.URL != nil}, {"mode", c.Mode != nil}, {"filter", c.Filter != nil}, {"transform", c.Transform != nil},
-		{"headers", c.Headers != nil}, {"auth", c.Auth != nil}, {"policy", c.Policy != nil}, {"isActive", c.IsActive != nil},
+		{"headers", c.Headers != nil}, {"auth", c.Auth != nil}, {"tls", c.TLS != nil}, {"policy", c.Policy != nil}, {"isActive", c.IsActive != nil},
 	} {
 		if f.set {
 			fields = append(fields, f.name)

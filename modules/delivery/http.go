@@ -12,12 +12,15 @@ import (
 )
 
 const attemptColumns = `id, normalized_event_id, integration_id, destination_id, attempt_no, status, http_status,
-	response_body, error_message, duration_ms, created_at`
+	response_body, error_message,
+	CASE WHEN error_kind LIKE 'egress_refused:%' THEN 'egress_refused' ELSE error_kind END AS error_kind,
+	CASE WHEN error_kind LIKE 'egress_refused:%' THEN substr(error_kind, 16) END AS refusal, duration_ms, created_at`
 
 func (m *Module) listAttempts(c echo.Context) error {
 	q := httpapi.QueryOf(c)
 	paging := q.Paging("newest")
 	result := q.Enum("status", "", "success", "failed")
+	kind := q.Enum("errorKind", "", failureKinds...)
 	event, dest := q.UUID("eventId"), q.UUID("destinationId")
 	if err := q.Err(); err != nil {
 		return err
@@ -27,6 +30,10 @@ func (m *Module) listAttempts(c echo.Context) error {
 		if value != "" {
 			f.Add(column+" = ?", value)
 		}
+	}
+	if kind != "" {
+		// What failed has an index, along which the newest are found.
+		f.Add("status = 'failed' AND (error_kind = ? OR error_kind LIKE ?)", kind, kind+":%")
 	}
 	if scope := httpapi.ScopeOf(c.Request().Context()); scope != nil {
 		f.Among("integration_id", scope.Integrations)

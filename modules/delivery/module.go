@@ -91,9 +91,12 @@ type Sealer interface {
 	Open(stored string) (secret.Value, error)
 }
 
-// Sender makes one outbound request; its errors are egress's.
+// Sender makes outbound requests; its errors are egress's.
 type Sender interface {
-	Do(req *http.Request) (egress.Response, error)
+	// Do sends req; own is the destination's TLS configuration, nil for the usual.
+	Do(req *http.Request, own *egress.TLS) (egress.Response, error)
+	// Forget ends the connections under a TLS configuration that is used no more.
+	Forget(own *egress.TLS)
 }
 
 // Deps is everything delivery needs from the outside.
@@ -143,7 +146,7 @@ func New(cfg Config, d Deps) *Module {
 	}
 	m := &Module{cfg: cfg, db: d.DB, log: d.Log.With("module", "delivery"), now: d.Now, broker: d.Broker,
 		cache: d.Cache, sender: d.Sender, events: d.Events, replays: d.Replays, replayer: d.Replayer, auditor: d.Auditor, random: d.Random}
-	m.directory = &directory{db: d.DB, now: d.Now, sealer: d.Sealer, lang: expression.New(), log: m.log}
+	m.directory = &directory{db: d.DB, now: d.Now, sealer: d.Sealer, sender: d.Sender, lang: expression.New(), log: m.log}
 	m.publisher = newPublisher(m)
 	m.breakers = &breakers{seen: map[string]*window{}, policy: breakerPolicy{
 		volume: cfg.BreakerVolume, rate: cfg.BreakerRate, probe: cfg.BreakerProbe, reach: max(time.Minute, cfg.BreakerProbe)}}

@@ -83,6 +83,13 @@ func TestAnOperatorEndsOrHastensWhatWaits(t *testing.T) {
 		code, answer = call(http.MethodGet, "/deliveries?status=failed&eventId="+eventID, "")
 		require.Equal(t, 200, code)
 		require.Len(t, answer["data"], 2)
+		for query, want := range map[string]int{"errorKind=http_status": 2, "errorKind=egress_refused": 0, "errorKind=http_status&status=success": 0} {
+			code, answer = call(http.MethodGet, "/deliveries?eventId="+eventID+"&"+query, "")
+			require.Equal(t, 200, code)
+			require.Len(t, answer["data"], want, query)
+		}
+		code, _ = call(http.MethodGet, "/deliveries?errorKind=bad", "")
+		require.Equal(t, 400, code)
 		code, _ = call(http.MethodGet, "/deliveries?status=lost&eventId=x&destinationId=y&page=0", "")
 		require.Equal(t, 400, code)
 	})

@@ -140,7 +140,7 @@ func (m *Module) decide(ctx context.Context, tx *database.Tx, list []outcome) ([
 func attemptRows(list []decided, at time.Time) *database.Rows {
 	rows := database.NewRows("id uuid", "normalized_event_id uuid", "integration_id uuid", "destination_id uuid", "job_id uuid",
 		"attempt_no bigint", "status text", "http_status bigint", "response_body text", "error_message text",
-		"duration_ms bigint", "created_at timestamptz").Expect(len(list))
+		"error_kind text", "duration_ms bigint", "created_at timestamptz").Expect(len(list))
 	for _, d := range list {
 		result := "failed"
 		if d.response.received() {
@@ -155,7 +155,7 @@ func attemptRows(list []decided, at time.Time) *database.Rows {
 			body = nil
 		}
 		rows.Add(id.New(), d.EventID, d.IntegrationID, d.DestinationID, d.ID, d.number, result, httpStatus, body,
-			d.response.problem(), d.response.duration.Milliseconds(), at)
+			d.response.problem(), d.response.kind(), d.response.duration.Milliseconds(), at)
 	}
 	return rows
 }

@@ -115,11 +115,16 @@ func tokenError(err error) error {
 	return errors.New("no access token: the token endpoint's answer holds none")
 }
 
+// noToken is an error of the token endpoint, as against the destination's.
+type noToken struct{ error }
+
+func (e noToken) Unwrap() error { return e.error }
+
 // sending is a Sender as the transport of an http.Client.
 type sending struct{ sender Sender }
 
 func (s sending) RoundTrip(req *http.Request) (*http.Response, error) {
-	answer, err := s.sender.Do(req)
+	answer, err := s.sender.Do(req, nil)
 	if err != nil {
 		return nil, err
 	}
@@ -138,14 +143,14 @@ func (m *Module) authorizedDo(ctx context.Context, d destination, req *http.Requ
 	case authOAuth:
 		token, err := m.tokens.get(ctx, d)
 		if err != nil {
-			return egress.Response{}, err
+			return egress.Response{}, noToken{err}
 		}
 		token.SetAuthHeader(req)
-		answer, err := m.sender.Do(req)
+		answer, err := m.sender.Do(req, d.trust())
 		if err == nil && answer.Status == http.StatusUnauthorized {
 			m.tokens.drop(ctx, d, token)
 		}
 		return answer, err
 	}
-	return m.sender.Do(req)
+	return m.sender.Do(req, d.trust())
 }

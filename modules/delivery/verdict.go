@@ -18,6 +18,7 @@ type response struct {
 	retryAfter time.Duration
 	body       string
 	err        string // "" when there was an answer
+	failure    string // the kind of err, as it is stored
 	unsent     bool   // the request could not be made, which says nothing about the destination
 	duration   time.Duration
 }

@@ -128,7 +128,7 @@ func (m *Module) RefusedOf(ctx context.Context, s contract.Subject) (ids []strin
 }
 
 func (q quarantined) mentions(subject string) (bool, error) {
-	req, err := q.request(&source{}, func(string) string { return "" })
+	req, err := q.request(&source{}, func(string, string) bool { return false })
 	if err != nil {
 		return false, err
 	}

@@ -33,18 +33,19 @@ type integrationRow struct {
 
 // Destination is where events go, as it is shown.
 type Destination struct {
-	ID        string                     `json:"id"`
-	URL       string                     `json:"url"`
-	IsActive  bool                       `json:"isActive"`
-	Mode      contract.DestinationMode   `json:"mode"`
-	Filter    string                     `json:"filter"`
-	Transform string                     `json:"transform"`
-	Headers   []string                   `json:"headers"` // the names alone
-	Auth      string                     `json:"auth"`    // the type alone
-	Policy    contract.DestinationPolicy `json:"policy"`  // null for the configured values
-	Breaker   string                     `json:"breaker"` // closed, open or half_open
-	CreatedAt clock.Time                 `json:"createdAt"`
-	UpdatedAt clock.Time                 `json:"updatedAt"`
+	ID        string                       `json:"id"`
+	URL       string                       `json:"url"`
+	IsActive  bool                         `json:"isActive"`
+	Mode      contract.DestinationMode     `json:"mode"`
+	Filter    string                       `json:"filter"`
+	Transform string                       `json:"transform"`
+	Headers   []string                     `json:"headers"` // the names alone
+	Auth      string                       `json:"auth"`    // the type alone
+	TLS       *contract.DestinationTLSInfo `json:"tls"`
+	Policy    contract.DestinationPolicy   `json:"policy"`  // null for the configured values
+	Breaker   string                       `json:"breaker"` // closed, open or half_open
+	CreatedAt clock.Time                   `json:"createdAt"`
+	UpdatedAt clock.Time                   `json:"updatedAt"`
 }
 
 // Integration is a source with all that may be known of it.
@@ -75,7 +76,7 @@ func (r integrationRow) view(to []contract.Destination, secrets []SecretInfo) In
 	for _, d := range to {
 		v.Destinations = append(v.Destinations, Destination{
 			ID: d.ID, URL: withoutPassword(d.URL), IsActive: d.IsActive, Mode: d.Mode, Filter: d.Filter, Transform: d.Transform,
-			Headers: orEmpty(d.Headers), Auth: d.Auth, Policy: d.Policy, Breaker: d.Breaker,
+			Headers: orEmpty(d.Headers), Auth: d.Auth, TLS: d.TLS, Policy: d.Policy, Breaker: d.Breaker,
 			CreatedAt: clock.At(d.CreatedAt), UpdatedAt: clock.At(d.UpdatedAt),
 		})
 	}

@@ -86,8 +86,11 @@ type Destinations interface {
 type Sealer interface {
 	Seal(value secret.Value) (string, error)
 	Open(stored string) (secret.Value, error)
-	// Digest is a keyed hash, the same for the same text.
+	// Digest is a keyed hash.
 	Digest(text string) string
+	// Matches reports, in constant time, whether a digest was made of text, under this key
+	// or one before it.
+	Matches(text, digest string) bool
 }
 
 // Deps is everything ingestion needs from the outside.

@@ -16,6 +16,7 @@ import (
 	"integration-gateway/platform/config"
 	"integration-gateway/platform/httpapi"
 	"integration-gateway/platform/id"
+	"integration-gateway/platform/keyring"
 	"integration-gateway/platform/secret"
 )
 
@@ -71,6 +72,9 @@ func runDev(ctx context.Context, cfg config.Config, log *slog.Logger, o DevOptio
 	if err != nil {
 		return err
 	}
+	if err := g.secrets.CheckKeys(ctx); err != nil {
+		return err
+	}
 	if err := g.server.Listen(ctx); err != nil {
 		return fmt.Errorf("%w; choose another port with --port", err)
 	}
@@ -107,7 +111,7 @@ func inFolder(cfg config.Config, dir string) (config.Config, error) {
 func keyIn(path string) (secret.Value, error) {
 	text, err := os.ReadFile(path)
 	if errors.Is(err, fs.ErrNotExist) {
-		text = []byte(newKey() + "\n")
+		text = []byte(keyring.NewKey() + "\n")
 		err = os.WriteFile(path, text, 0o600)
 	}
 	if err != nil {

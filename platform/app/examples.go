@@ -138,23 +138,24 @@ func (e example) insertHistory(ctx context.Context, tx *database.Tx, p place, qu
 		"scheduled_at timestamptz", "started_at timestamptz", "completed_at timestamptz", "error_message text", "created_at timestamptz")
 	attempts := database.NewRows("id uuid", "normalized_event_id uuid", "integration_id uuid", "destination_id uuid", "job_id uuid",
 		"attempt_no bigint", "status text", "http_status bigint", "response_body text", "error_message text",
-		"duration_ms bigint", "created_at timestamptz")
+		"error_kind text", "duration_ms bigint", "created_at timestamptz")
 	var last time.Time
-	var problem *string
+	var problem, kind *string
 	for i, a := range e.attempts {
 		at, number, jobID := p.received.Add(a.after), i+1, id.New()
 		trigger, jobStatus, result := contract.TriggerWebhook, "succeeded", "success"
 		if i > 0 {
 			trigger = contract.TriggerRetry
 		}
-		problem, last = nil, at
+		problem, kind, last = nil, nil, at
 		if a.status >= http.StatusMultipleChoices {
 			text := fmt.Sprintf("the destination answered %d", a.status)
-			problem, jobStatus, result = &text, "failed", "failed"
+			answered := "http_status"
+			problem, kind, jobStatus, result = &text, &answered, "failed", "failed"
 		}
 		jobs.Add(jobID, p.eventID, p.integrationID, p.destination, queue, string(trigger), jobStatus, number, 0, p.correlationID,
 			false, at, at, at, problem, at)
-		attempts.Add(id.New(), p.eventID, p.integrationID, p.destination, jobID, number, result, a.status, a.response, problem, 12, at)
+		attempts.Add(id.New(), p.eventID, p.integrationID, p.destination, jobID, number, result, a.status, a.response, problem, kind, 12, at)
 	}
 	if err := tx.Insert(ctx, "processing_jobs", jobs); err != nil {
 		return err

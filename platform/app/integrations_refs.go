@@ -119,6 +119,10 @@ func (r *references) integration(path string, document any) {
 		for _, name := range []string{"password", "token", "clientSecret"} {
 			r.field(auth, at+".auth", name, true)
 		}
+		files, _ := destination["tls"].(map[string]any)
+		r.field(files, at+".tls", "caCertificate", false)
+		r.field(files, at+".tls", "clientCertificate", false)
+		r.field(files, at+".tls", "clientKey", true)
 		headers, _ := destination["headers"].(map[string]any)
 		for name := range headers {
 			r.field(headers, at+".headers", name, false)

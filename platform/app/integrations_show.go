@@ -94,6 +94,11 @@ func showParts(w *tabwriter.Writer, i ingestion.Integration) {
 	for _, d := range i.Destinations {
 		_, _ = fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\n", d.ID, onOff(d.IsActive), d.Mode, d.Breaker, d.URL, oneLine(d.Filter, 80))
 	}
+	for _, d := range i.Destinations {
+		if d.TLS != nil && len(d.TLS.Warnings) > 0 {
+			_, _ = fmt.Fprintf(w, "\nof %s: %s\n", d.ID, strings.Join(d.TLS.Warnings, "; "))
+		}
+	}
 }
 
 func onOff(active bool) string {

@@ -6,12 +6,14 @@ import (
 	"fmt"
 	"log/slog"
 
+	"integration-gateway/modules/secrets"
 	"integration-gateway/platform/broker"
 	"integration-gateway/platform/cache"
 	"integration-gateway/platform/clock"
 	"integration-gateway/platform/config"
 	"integration-gateway/platform/database"
 	"integration-gateway/platform/fault"
+	"integration-gateway/platform/keyring"
 )
 
 // stores are the connections that everything stands on.
@@ -20,6 +22,8 @@ type stores struct {
 	broker broker.Broker
 	cache  cache.Cache
 	tool   bool // for a command that ends: it publishes nothing itself
+
+	retired []keyring.Retired // what is left of keys that SECRETS_KEY was before
 }
 
 // openDatabase waits until the database answers. What waiting cannot mend, such as
@@ -48,6 +52,9 @@ func open(ctx context.Context, cfg config.Config, log *slog.Logger, alone bool) 
 	}
 	s := &stores{db: db}
 	err = db.CheckSchema(ctx)
+	if err == nil {
+		s.retired, err = secrets.Retired(ctx, db)
+	}
 	if err == nil {
 		makePartitions(ctx, db, log)
 		err = s.openRest(ctx, cfg, log, alone)

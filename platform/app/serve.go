@@ -30,6 +30,9 @@ func Serve(ctx context.Context, cfg config.Config, log *slog.Logger, both bool) 
 	if err != nil {
 		return err
 	}
+	if err := g.secrets.CheckKeys(ctx); err != nil {
+		return err
+	}
 	if err := g.refuseDemoSecrets(ctx, cfg); err != nil {
 		return err
 	}
@@ -90,7 +93,14 @@ func (g *system) working(queues []contract.Queue) part {
 // burying empties the dead queue, wherever a process works.
 func (g *system) burying() part { return part{"dead letters", g.delivery.EmptyDeadQueue} }
 
-func (g *system) sending() part { return part{"egress", closing(g.out.Close)} }
+// sending counts what the way out refuses, and closes it.
+func (g *system) sending() part {
+	return part{"egress", func(ctx context.Context) error {
+		g.countRefusals(ctx, refusalsEvery)
+		g.out.Close()
+		return nil
+	}}
+}
 
 // drain has load balancers turn away.
 func (g *system) drain() {

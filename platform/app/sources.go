@@ -59,9 +59,9 @@ func (g *system) refuseDemoSecrets(ctx context.Context, cfg config.Config) error
 	}
 	var known []string
 	for _, a := range active {
-		value, err := g.sealer.Open(a.Secret)
+		value, err := g.ring.Open(a.Secret)
 		if err != nil {
-			return fmt.Errorf("source %s: %w", a.Source, err)
+			continue // it verifies nothing
 		}
 		if name := demoSecret(value); name != "" {
 			known = append(known, a.Source+" (the demo secret of "+name+")")

@@ -7,6 +7,7 @@ import (
 	"io"
 	"log/slog"
 
+	"integration-gateway/modules/secrets"
 	"integration-gateway/platform/broker"
 	"integration-gateway/platform/cache"
 	"integration-gateway/platform/clock"
@@ -24,6 +25,9 @@ func openTool(ctx context.Context, cfg config.Config, log *slog.Logger, withBrok
 	}
 	s := &stores{db: db, cache: cache.None{}, broker: noBroker{}, tool: true}
 	err = db.CheckSchema(ctx)
+	if err == nil {
+		s.retired, err = secrets.Retired(ctx, db)
+	}
 	if err == nil && withBroker && !cfg.RabbitMQ.URL.Empty() {
 		looking := rabbitConfig(cfg)
 		looking.LookOnly = true

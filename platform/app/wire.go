@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"net/url"
 	"strconv"
 	"time"
 
@@ -18,11 +19,13 @@ import (
 	"integration-gateway/modules/ingestion"
 	"integration-gateway/modules/replay"
 	"integration-gateway/modules/retention"
+	"integration-gateway/modules/secrets"
 	"integration-gateway/platform/clock"
 	"integration-gateway/platform/config"
 	"integration-gateway/platform/contract"
 	"integration-gateway/platform/egress"
 	"integration-gateway/platform/httpapi"
+	"integration-gateway/platform/keyring"
 	"integration-gateway/platform/secret"
 	"integration-gateway/platform/tlsfiles"
 )
@@ -40,9 +43,11 @@ type system struct {
 	replay    *replay.Module
 	retention *retention.Module
 	erasure   *erasure.Module
-	sealer    sealer
+	secrets   *secrets.Module
+	ring      *keyring.Ring
 	followers []*tlsfiles.Follower // of the listeners' certificates
-	queue     string               // the process queue's name at the broker
+	log       *slog.Logger
+	queue     string // the process queue's name at the broker
 }
 
 // eventsLater and replaysLater stand in for modules that are built after the one
@@ -60,31 +65,28 @@ const maxAttempt = 10 * time.Minute
 
 // wire builds everything in order.
 func wire(cfg config.Config, s *stores, log *slog.Logger) (*system, error) {
-	sealer, err := newSealer(cfg.SecretsKey)
+	ring, err := keys(cfg, s.retired, log)
 	if err != nil {
 		return nil, err
-	}
-	if cfg.SecretsKey.Empty() {
-		log.Warn("SECRETS_KEY is not set: the database keeps secrets as they are; set one of at least 32 characters, the same for every process")
 	}
 	known, err := providers(cfg)
 	if err != nil {
 		return nil, err
 	}
-	out := egress.New(egress.Config{Allow: cfg.EgressAllow, Timeout: maxAttempt})
-	seals, err := sealKeys(cfg.SecretsKey)
+	proxy, err := egressProxy(cfg)
 	if err != nil {
 		return nil, err
 	}
-	trail := audit.New(audit.Config{SealKeys: seals}, audit.Deps{DB: s.db, Log: log, Now: clock.System})
+	out := egress.New(egress.Config{Allow: cfg.EgressAllow, Deny: cfg.EgressDeny, Proxy: proxy, Timeout: maxAttempt})
+	trail := audit.New(audit.Config{SealKeys: sealKeys(ring)}, audit.Deps{DB: s.db, Log: log, Now: clock.System})
 
 	events, replays := &eventsLater{}, &replaysLater{}
 	deliveries := delivery.New(deliveryConfig(cfg, s.tool), delivery.Deps{
 		DB: s.db, Log: log, Now: clock.System, Broker: s.broker, Cache: s.cache, Sender: out,
-		Events: events, Replays: replays, Sealer: sealer, Replayer: replays, Auditor: trail,
+		Events: events, Replays: replays, Sealer: ring, Replayer: replays, Auditor: trail,
 	})
 	sources := ingestion.New(ingestionConfig(cfg), ingestion.Deps{
-		DB: s.db, Log: log, Cache: s.cache, Now: clock.System, Providers: known, Sealer: sealer,
+		DB: s.db, Log: log, Cache: s.cache, Now: clock.System, Providers: known, Sealer: ring,
 		Audit: trail, Scheduler: deliveries, Deliveries: deliveries, Destinations: deliveries, Fetch: fetching(out),
 	})
 	requests := replay.New(replay.Deps{DB: s.db, Events: sources, Scheduler: deliveries, Audit: trail})
@@ -92,10 +94,13 @@ func wire(cfg config.Config, s *stores, log *slog.Logger) (*system, error) {
 	keeper := retention.New(retention.Config{Events: cfg.Retention.Events, Audit: cfg.Retention.Audit},
 		retention.Deps{DB: s.db, Log: log, Now: clock.System, Audit: trail})
 	eraser := erasure.New(erasure.Config{}, erasure.Deps{DB: s.db, Log: log, Events: sources, Deliveries: deliveries, Audit: trail})
+	guard := secrets.New(secrets.Config{}, secrets.Deps{DB: s.db, Ring: ring, Audit: trail, Kinds: []secrets.Kind{
+		{Name: "sources", Store: sources}, {Name: "destinations", Store: deliveries}, {Name: "quarantine", Marks: sources}, {Name: "audit seals", Marks: trail},
+	}})
 
 	keys := access.New(access.Config{}, access.Deps{DB: s.db, Log: log, Now: clock.System, Audit: trail, Sources: sources})
 	g := &system{stores: s, out: out, audit: trail, access: keys, ingestion: sources, delivery: deliveries, replay: requests,
-		retention: keeper, erasure: eraser, sealer: sealer, queue: cfg.RabbitMQ.Process}
+		retention: keeper, erasure: eraser, secrets: guard, ring: ring, log: log, queue: cfg.RabbitMQ.Process}
 	err = g.listeners(cfg, httpapi.Deps{Log: log, Now: clock.System, Keys: keys, Tokens: tokens(cfg, sources, log), AuthFailed: func(reason, _ string) {
 		trail.Refused(contract.Refusal{Action: "auth.failed", EntityType: contract.EntityManagement, Source: "management", Reason: reason})
 	}})
@@ -124,6 +129,18 @@ func (s *stores) checks() map[string]httpapi.Check {
 	return map[string]httpapi.Check{"postgres": s.db.Ping, "redis": s.cache.Ping, "rabbitmq": s.broker.Ping}
 }
 
+// egressProxy is nil where there is none.
+func egressProxy(cfg config.Config) (*url.URL, error) {
+	if cfg.EgressProxy.Empty() {
+		return nil, nil //nolint:nilnil // no proxy
+	}
+	proxy, err := url.Parse(cfg.EgressProxy.Reveal())
+	if err != nil {
+		return nil, errors.New("EGRESS_PROXY is not well-formed") // the error would repeat a password
+	}
+	return proxy, nil
+}
+
 // fetching gets pages by way of the client that bounds what comes back.
 func fetching(out *egress.Client) ingestion.Fetch {
 	return func(ctx context.Context, url string) (int, []byte, error) {
@@ -131,7 +148,7 @@ func fetching(out *egress.Client) ingestion.Fetch {
 		if err != nil {
 			return 0, nil, errors.New("the address cannot be asked") // without the address, which may hold a token
 		}
-		res, err := out.Do(req)
+		res, err := out.Do(req, nil)
 		return res.Status, res.Body, err
 	}
 }
@@ -170,7 +187,7 @@ func ingestionConfig(cfg config.Config) ingestion.Config {
 	return ingestion.Config{
 		MaxSourceBodyBytes: config.MaxSourceBodyBytes,
 		RefusedSecrets:     known,
-		OwnSecrets:         []secret.Value{cfg.ManagementKey, cfg.SecretsKey},
+		OwnSecrets:         append([]secret.Value{cfg.ManagementKey, cfg.SecretsKey}, cfg.SecretsReadKeys...),
 		Quarantine: ingestion.Quarantine{Retention: cfg.Webhook.QuarantineTime, PerSource: cfg.Webhook.QuarantineRequests,
 			BytesPerSource: cfg.Webhook.QuarantineBytes},
 		MaxBodyBytes:          cfg.Webhook.MaxBodyBytes,

@@ -23,6 +23,9 @@ func Work(ctx context.Context, cfg config.Config, log *slog.Logger, queues []con
 	if err != nil {
 		return err
 	}
+	if err := g.secrets.CheckKeys(ctx); err != nil {
+		return err
+	}
 	if err := g.refuseDemoSecrets(ctx, cfg); err != nil {
 		return err
 	}

@@ -87,7 +87,7 @@ Configuration: environment variables over configs/gateway.yaml over defaults.`,
 		RunE:              func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	root.PersistentFlags().StringVar(&c.configPath, "config", "", "YAML file with settings (default configs/gateway.yaml when it is there)")
-	root.AddCommand(c.serve(), c.work(), c.migrate(), c.seed(), c.dev(), c.verify(), c.partitions(), c.audit(), c.deadLetters(), c.erase(), c.integrations(), c.quarantine(), c.keys(), c.send(), c.version())
+	root.AddCommand(c.serve(), c.work(), c.migrate(), c.seed(), c.dev(), c.verify(), c.partitions(), c.audit(), c.deadLetters(), c.erase(), c.integrations(), c.quarantine(), c.keys(), c.secrets(), c.send(), c.version())
 	return root
 }
 

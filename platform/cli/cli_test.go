@@ -45,6 +45,7 @@ func TestCommandLinesThatAreWrong(t *testing.T) {
 		{"an unknown queue", "work --queues=process,retry", `--queues: there is no queue "retry"; the queues are process and replay`},
 		{"no queue", "work --queues=", "--queues: name at least one of process and replay"},
 		{"a concurrency of nothing", "work --concurrency 0", "DELIVERY_CONCURRENCY"},
+		{"secrets alone", "secrets", "secrets: name what to do: status or rotate-key"},
 		{"migrate alone", "migrate", "migrate: name what to do: up, down, version or force"},
 		{"down without a number", "migrate down", "--steps N, or undo every migration, and lose all data, with --all"},
 		{"down with both", "migrate down --steps 1 --all", "not both"},

@@ -125,6 +125,9 @@ func checkListeners(c Config, m *Mistakes) {
 func checkAcross(c Config, m *Mistakes) {
 	checkListeners(c, m)
 	checkDoors(c, m)
+	if len(c.SecretsReadKeys) > 0 && c.SecretsKey.Empty() && !m.has("SECRETS_KEY") && !m.has("SECRETS_KEY_FILE") {
+		m.add("SECRETS_READ_KEYS", "they only open secrets, and SECRETS_KEY, which encrypts them, is not set", "set it, or leave these out")
+	}
 	if c.Delivery.Timeout > 0 && c.Delivery.LockTTL > 0 && c.Delivery.Timeout >= c.Delivery.LockTTL {
 		m.add("PROCESSING_LOCK_TTL_SECONDS", fmt.Sprintf("%s does not outlive an attempt of DELIVERY_TIMEOUT_MS (%s)", c.Delivery.LockTTL, c.Delivery.Timeout),
 			"make the lock last longer than the attempt that it guards")

@@ -51,12 +51,17 @@ type Config struct {
 	ManagementFailures int // requests without a valid credential per client address and minute; 0 turns it off
 	// SecretsKey encrypts integrations' and destinations' secrets in the
 	// database; empty: they are stored as they are.
-	SecretsKey     secret.Value
-	ManagementAddr string // host:port of the management API's own listener; "": the public one
-	WorkAddr       string // host:port of a worker's own listener; "" turns it off
-	ShutdownGrace  time.Duration
-	EgressAllow    egress.Allow // what destinations may be besides public addresses
-	Providers      []Provider   // of one's own
+	SecretsKey secret.Value
+	// SecretsReadKeys open what was, or will be, encrypted under them and not under
+	// SecretsKey.
+	SecretsReadKeys []secret.Value
+	ManagementAddr  string // host:port of the management API's own listener; "": the public one
+	WorkAddr        string // host:port of a worker's own listener; "" turns it off
+	ShutdownGrace   time.Duration
+	EgressAllow     egress.Allow // what destinations may be besides public addresses
+	EgressDeny      egress.Deny  // what they may not be, whatever is allowed
+	EgressProxy     secret.Value // the URL of what connects to destinations for the gateway, with its credentials; empty: nothing does
+	Providers       []Provider   // of one's own
 }
 
 // HTTP is how requests are taken.

@@ -116,6 +116,8 @@ func TestEachVariableIsChecked(t *testing.T) {
 		{"MANAGEMENT_API_KEY", "123456789012345", "it has 15 characters; use at least 16"},
 		{"MANAGEMENT_API_KEY", "twenty characters ok", "do not survive an HTTP header"},
 		{"SECRETS_KEY", strings.Repeat("ab", 15) + "c", "it has 31 characters; use at least 32"},
+		{"SECRETS_KEY_FILE", "no/such/file", "no/such/file cannot be read: no such file or directory; name a file"},
+		{"SECRETS_READ_KEYS", goodSecrets, "SECRETS_KEY, which encrypts them, is not set"},
 		{"DATABASE_URL", "mysql://u:hunter2@h/d", "start it with postgres:// or postgresql:// or sqlite://"},
 		{"DATABASE_URL", "postgres://u:hunter2%zz@h/d", "it is not well-formed"},
 		{"DATABASE_URL", "postgres:///d", "names no host"},
@@ -149,6 +151,10 @@ func TestEachVariableIsChecked(t *testing.T) {
 		{"DELIVERY_TIMEOUT_MS", "0", "write one from 1"},
 		{"DELIVERY_CONCURRENCY", "0", "from 1 to 10000"},
 		{"EGRESS_ALLOW", "10.0.0.0/8, 300.1.1.1/8", `"300.1.1.1/8" is no network`},
+		{"EGRESS_DENY", "evil.example, *.example", `"*.example" is no network`},
+		{"EGRESS_PROXY", "socks5://u:hunter2@h:1", "start it with http:// or https://"},
+		{"EGRESS_PROXY", "http://u:hunter2%zz@h", "it is not well-formed"},
+		{"EGRESS_PROXY", "http://u:hunter2@h:1/path", "it holds more than a proxy's address"},
 	} {
 		t.Run(c.name+"="+c.bad[:min(len(c.bad), 20)], func(t *testing.T) {
 			setup(t, enough, map[string]string{c.name: c.bad})
@@ -169,13 +175,15 @@ func TestBothSidesOfTheBoundaries(t *testing.T) {
 		"APP_PORT": "0", "PROCESSING_LOCK_TTL_SECONDS": "16", "RETRY_MAX_DELAY_MS": "5000", "WEBHOOK_MAX_BODY_BYTES": "33554432",
 		"MAX_INFLIGHT_BODY_BYTES": "33554432", "MANAGEMENT_API_KEY": "1234567890123456", "WEBHOOK_RATE_LIMIT_PER_MINUTE": "0",
 		"HTTP_READ_TIMEOUT_MS": "100", "WORK_HTTP_ADDR": ":0", "LOG_LEVEL": "WARN", "MAX_PROCESSING_RETRIES": "1",
-		"TRUSTED_PROXIES": "10.1.2.3/8, ::1", "EGRESS_ALLOW": "10.0.0.0/8,Billing.Internal fd00::/8", "PUBLIC_BASE_URL": "https://hooks.example.com/",
+		"TRUSTED_PROXIES": "10.1.2.3/8, ::1", "EGRESS_ALLOW": "10.0.0.0/8,Billing.Internal fd00::/8", "EGRESS_DENY": "10.9.0.0/16 Evil.Example", "EGRESS_PROXY": "http://u:p@proxy:3128/", "PUBLIC_BASE_URL": "https://hooks.example.com/",
 	})
 	c, err := Load(Options{Role: Serve})
 	require.NoError(t, err)
 	require.Equal(t, []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("::1/128")}, c.HTTP.TrustedProxies)
 	require.Equal(t, egress.Allow{Networks: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("fd00::/8")},
 		Hosts: []string{"billing.internal"}}, c.EgressAllow)
+	require.Equal(t, egress.Deny{Networks: []netip.Prefix{netip.MustParsePrefix("10.9.0.0/16")}, Hosts: []string{"evil.example"}}, c.EgressDeny)
+	require.Equal(t, "http://u:p@proxy:3128/", c.EgressProxy.Reveal())
 	require.Equal(t, "https://hooks.example.com", c.HTTP.PublicBaseURL)
 }
 

@@ -198,6 +198,31 @@ func networks(into *[]netip.Prefix) func(string) error {
 	}
 }
 
+// proxyURL takes the URL of a proxy, which may hold a password: nothing of it is shown.
+func proxyURL(into *secret.Value) func(string) error {
+	return func(text string) error {
+		if err := serverURL(into, "http", "https")(text); err != nil || text == "" {
+			return err
+		}
+		if u, err := url.Parse(text); err != nil || strings.Trim(u.Path, "/") != "" || u.RawQuery != "" || u.Fragment != "" {
+			*into = secret.Value{}
+			return wrong("it holds more than a proxy's address", "write http://user:password@host:port, without path and query")
+		}
+		return nil
+	}
+}
+
+func refusedDestinations(into *egress.Deny) func(string) error {
+	return func(text string) error {
+		deny, err := egress.ParseDeny(list(text))
+		if err != nil {
+			return wrong(strings.ReplaceAll(err.Error(), "\n", "; "), "write networks such as 203.0.113.0/24 and hosts such as example.net, separated by commas")
+		}
+		*into = deny
+		return nil
+	}
+}
+
 func destinations(into *egress.Allow) func(string) error {
 	return func(text string) error {
 		allow, err := egress.ParseAllow(list(text))

@@ -23,6 +23,8 @@ const (
 	// A quarter of a year, so that "what happened to event X" is answered months later
 	// while the disk that events take has an end.
 	defaultEvents = 90 * day
+
+	secretsKeyLength = 32 // characters at least
 )
 
 // settings is every variable there is, its default, and where it goes in c.
@@ -51,7 +53,9 @@ func processSettings(c *Config) []setting {
 		{name: "LOG_FORMAT", fallback: "auto", read: oneOf(&c.Log.Format, "auto", "json", "text")},
 		{name: "MANAGEMENT_API_KEY", read: key(&c.ManagementKey, 16)},
 		{name: "MANAGEMENT_FAILURE_LIMIT_PER_MINUTE", fallback: "60", read: integer(&c.ManagementFailures, 0, 100_000_000)},
-		{name: "SECRETS_KEY", read: key(&c.SecretsKey, 32)},
+		{name: "SECRETS_KEY", read: key(&c.SecretsKey, secretsKeyLength)},
+		{name: "SECRETS_KEY_FILE", read: keysFile(&c.SecretsKey, &c.SecretsReadKeys)},
+		{name: "SECRETS_READ_KEYS", blank: true, read: keys(&c.SecretsReadKeys)},
 	}
 }
 
@@ -97,5 +101,7 @@ func flowSettings(c *Config) []setting {
 		{name: "BREAKER_PROBE_DELAY_MS", fallback: "5000", read: duration(&c.Delivery.BreakerProbe, time.Millisecond, 10, 3_600_000)},
 		// Its default depends on APP_ENV: see complete.
 		{name: "EGRESS_ALLOW", blank: true, read: destinations(&c.EgressAllow)},
+		{name: "EGRESS_DENY", blank: true, read: refusedDestinations(&c.EgressDeny)},
+		{name: "EGRESS_PROXY", blank: true, read: proxyURL(&c.EgressProxy)},
 	}
 }

@@ -215,6 +215,8 @@ type Attempt struct {
 	HTTPStatus        *int       `db:"http_status" json:"httpStatus"`
 	ResponseBody      *string    `db:"response_body" json:"responseBody"`
 	ErrorMessage      *string    `db:"error_message" json:"errorMessage"`
+	ErrorKind         *string    `db:"error_kind" json:"errorKind"` // a word that does not change; null when it was received
+	Refusal           *string    `db:"refusal" json:"refusal"`      // with the kind egress_refused: what the address is
 	DurationMS        int        `db:"duration_ms" json:"durationMs"`
 	CreatedAt         clock.Time `db:"created_at" json:"createdAt"`
 }
@@ -233,4 +235,18 @@ type Job struct {
 	CompletedAt       *clock.Time `db:"completed_at" json:"completedAt"`
 	ErrorMessage      *string     `db:"error_message" json:"errorMessage"`
 	CreatedAt         clock.Time  `db:"created_at" json:"createdAt"`
+}
+
+// SealedRow is what one row keeps sealed.
+type SealedRow struct {
+	ID    string
+	Of    string    // what it belongs to, for people
+	InUse bool      // webhooks are taken in or events delivered with it
+	Texts []*string // a column each, in an order of the owner's; nil where it keeps nothing
+}
+
+// Resealed is a row whose sealed texts are to be replaced, if they still are as before.
+type Resealed struct {
+	ID            string
+	Before, After []*string
 }

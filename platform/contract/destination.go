@@ -3,12 +3,13 @@ package contract
 import (
 	"time"
 
+	"integration-gateway/platform/clock"
 	"integration-gateway/platform/secret"
 )
 
 // DestinationConfig is where an integration's events go and how. In a new destination
-// nil stands for the default; in a change it leaves the value as it is. Headers and Auth
-// are replaced as a whole.
+// nil stands for the default; in a change it leaves the value as it is. Headers, Auth and
+// TLS are replaced as a whole.
 type DestinationConfig struct {
 	URL       *string            `json:"url"`
 	Mode      *DestinationMode   `json:"mode"`
@@ -16,6 +17,7 @@ type DestinationConfig struct {
 	Transform *string            `json:"transform"` // a CEL expression that gives the body; "" for the canonical event
 	Headers   map[string]string  `json:"headers"`   // sent with each request; their values are write-only
 	Auth      *DestinationAuth   `json:"auth"`
+	TLS       *DestinationTLS    `json:"tls"`
 	Policy    *DestinationPolicy `json:"policy"`
 	IsActive  *bool              `json:"isActive"`
 }
@@ -39,6 +41,27 @@ type DestinationAuth struct {
 	ClientID     string       `json:"clientId"`
 	ClientSecret secret.Value `json:"clientSecret"`
 	Scopes       []string     `json:"scopes"`
+}
+
+// DestinationTLS is what a destination asks for beside a certificate of a well-known
+// authority. Each is one or more blocks of PEM; empty ones take it away.
+type DestinationTLS struct {
+	CACertificate     string       `json:"caCertificate"`     // the authorities that its certificate may be of, in place of the machine's
+	ClientCertificate string       `json:"clientCertificate"` // what is shown to it, with the certificates between it and the authority
+	ClientKey         secret.Value `json:"clientKey"`         // of the first of these; write-only
+}
+
+// DestinationTLSInfo is what is shown of it.
+type DestinationTLSInfo struct {
+	CACertificates    []CertificateInfo `json:"caCertificates"`
+	ClientCertificate *CertificateInfo  `json:"clientCertificate"`
+	Warnings          []string          `json:"warnings"` // what ends within a month, or has ended
+}
+
+// CertificateInfo names a certificate.
+type CertificateInfo struct {
+	Subject   string     `json:"subject"`
+	ExpiresAt clock.Time `json:"expiresAt"`
 }
 
 // DestinationPolicy overrides the gateway's defaults for one destination. In a change, 0
@@ -73,6 +96,7 @@ type Destination struct {
 	Transform     string   // "" for the canonical event
 	Headers       []string // the names alone, sorted
 	Auth          string   // the type alone; none without a credential
+	TLS           *DestinationTLSInfo
 	Policy        DestinationPolicy
 	Breaker       string // closed, open or half_open
 	CreatedAt     time.Time

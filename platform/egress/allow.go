@@ -17,8 +17,12 @@ type Allow struct {
 
 // ParseAllow reads EGRESS_ALLOW: networks such as 10.1.0.0/16, addresses, and host
 // names. Its error names every entry that is wrong.
-func ParseAllow(list []string) (Allow, error) {
-	var allow Allow
+func ParseAllow(list []string) (allow Allow, err error) {
+	allow.Networks, allow.Hosts, err = parseEntries(list)
+	return allow, err
+}
+
+func parseEntries(list []string) (networks []netip.Prefix, hosts []string, err error) {
 	var wrong []error
 	for _, entry := range list {
 		entry = strings.TrimSpace(entry)
@@ -30,14 +34,14 @@ func ParseAllow(list []string) (Allow, error) {
 		case err != nil:
 			wrong = append(wrong, err)
 		case network.IsValid():
-			allow.Networks = append(allow.Networks, network)
+			networks = append(networks, network)
 		case name != "":
-			allow.Hosts = append(allow.Hosts, name)
+			hosts = append(hosts, name)
 		default:
 			wrong = append(wrong, fmt.Errorf("%q is no network (10.1.0.0/16), no address and no host name; leave out scheme, port and wildcards", entry))
 		}
 	}
-	return allow, errors.Join(wrong...)
+	return networks, hosts, errors.Join(wrong...)
 }
 
 // parseNetwork gives the zero Prefix when entry does not mean to be a network.

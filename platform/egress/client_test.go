@@ -47,7 +47,7 @@ func post(t *testing.T, c *Client, to, body string) (Response, error) {
 	defer cancel()
 	r, err := http.NewRequestWithContext(ctx, http.MethodPost, to, strings.NewReader(body))
 	require.NoError(t, err)
-	return c.Do(r)
+	return c.Do(r, nil)
 }
 
 func TestDo(t *testing.T) {
@@ -185,7 +185,7 @@ func TestADrippingBodyIsCutAndWhatCameCounts(t *testing.T) {
 		defer cancel()
 		r, err := http.NewRequestWithContext(ctx, http.MethodPost, serve(t, drip), nil)
 		require.NoError(t, err)
-		res, err := inside(t, Config{}).Do(r)
+		res, err := inside(t, Config{}).Do(r, nil)
 		require.NoError(t, err)
 		require.Equal(t, http.StatusCreated, res.Status)
 		require.Equal(t, "first", string(res.Body))
@@ -213,7 +213,7 @@ func TestAServerThatNeverAnswers(t *testing.T) {
 		r, err := http.NewRequestWithContext(ctx, http.MethodPost, scheme+listener.Addr().String(), nil)
 		require.NoError(t, err)
 		start := clock.System()
-		_, err = inside(t, Config{}).Do(r)
+		_, err = inside(t, Config{}).Do(r, nil)
 		require.ErrorIs(t, err, context.DeadlineExceeded, scheme)
 		require.Less(t, clock.Now(clock.System).Since(start), patience/2)
 		cancel()
@@ -221,7 +221,7 @@ func TestAServerThatNeverAnswers(t *testing.T) {
 	t.Run("a caller without a deadline has ours", func(t *testing.T) {
 		r, err := http.NewRequest(http.MethodPost, "http://"+listener.Addr().String(), nil)
 		require.NoError(t, err)
-		_, err = inside(t, Config{Timeout: 50 * time.Millisecond}).Do(r)
+		_, err = inside(t, Config{Timeout: 50 * time.Millisecond}).Do(r, nil)
 		require.ErrorIs(t, err, context.DeadlineExceeded)
 	})
 	t.Run("a handshake has its own", func(t *testing.T) {

@@ -20,6 +20,7 @@ const (
 	Benchmarking                     // RFC 2544, RFC 5180
 	Documentation                    // RFC 5737, RFC 3849, RFC 9637
 	Reserved                         // whatever else the IANA registries do not route
+	Denied                           // what the operator forbids, by its address or its name
 )
 
 var refusalNames = map[Refusal]string{
@@ -35,11 +36,25 @@ var refusalNames = map[Refusal]string{
 	Benchmarking:  "benchmarking address",
 	Documentation: "documentation address",
 	Reserved:      "reserved address",
+	Denied:        "denied",
+}
+
+// reasons are the refusals for machines; they do not change.
+var reasons = map[Refusal]string{
+	Unknown: "unreadable", Metadata: "metadata", Loopback: "loopback", Unspecified: "unspecified", Private: "private",
+	LinkLocal: "link_local", SharedCarrier: "cgnat", Multicast: "multicast", Broadcast: "broadcast", Benchmarking: "benchmarking",
+	Documentation: "documentation", Reserved: "reserved", Denied: "denied",
 }
 
 func (r Refusal) String() string { return refusalNames[r] }
 
+// Reason is the refusal in a word that does not change.
+func (r Refusal) Reason() string { return reasons[r] }
+
 func (r Refusal) Error() string {
+	if r == Denied {
+		return "the destination is one that EGRESS_DENY forbids"
+	}
 	return "the destination is a " + r.String() + ", which EGRESS_ALLOW does not allow"
 }
 
@@ -115,17 +130,28 @@ func (a Allow) judge(addr netip.Addr) (Refusal, bool) {
 	if addr.Is4() {
 		return 0, false
 	}
-	raw := addr.As16()
-	switch {
+	switch v4, leads := embedded(addr); {
 	case compatible.Contains(addr): // never routed, whatever it embeds
-		refusal, _ := a.judge(netip.AddrFrom4([4]byte(raw[12:16])))
+		refusal, _ := a.judge(v4)
 		return or(refusal, Reserved), true
-	case nat64.Contains(addr):
-		return a.judge(netip.AddrFrom4([4]byte(raw[12:16])))
-	case sixToFour.Contains(addr):
-		return a.judge(netip.AddrFrom4([4]byte(raw[2:6])))
+	case leads:
+		return a.judge(v4)
 	case !unicast6.Contains(addr):
 		return Reserved, true
 	}
 	return 0, false
+}
+
+// embedded gives the IPv4 address that an IPv6 address leads to, or means to.
+func embedded(addr netip.Addr) (v4 netip.Addr, leads bool) {
+	raw := addr.As16()
+	switch {
+	case !addr.Is6():
+		return v4, false
+	case compatible.Contains(addr), nat64.Contains(addr):
+		return netip.AddrFrom4([4]byte(raw[12:16])), true
+	case sixToFour.Contains(addr):
+		return netip.AddrFrom4([4]byte(raw[2:6])), true
+	}
+	return v4, false
 }

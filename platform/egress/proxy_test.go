@@ -1,0 +1,219 @@
+package egress
+
+import (
+	"bufio"
+	"context"
+	"crypto/x509"
+	"encoding/base64"
+	"errors"
+	"io"
+	"log"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+)
+
+// connectProxy is a small CONNECT proxy. It notes what it was asked for, and answers with
+// refuse where that is set.
+type connectProxy struct {
+	mu     sync.Mutex
+	asked  []string
+	auth   string
+	refuse int
+}
+
+func (p *connectProxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	p.mu.Lock()
+	p.asked, p.auth = append(p.asked, r.Method+" "+r.Host), r.Header.Get("Proxy-Authorization")
+	refuse := p.refuse
+	p.mu.Unlock()
+	if refuse != 0 {
+		w.WriteHeader(refuse)
+		return
+	}
+	out, err := net.Dial("tcp", r.Host) //nolint:noctx // it ends with the test
+	if err != nil {
+		w.WriteHeader(http.StatusBadGateway)
+		return
+	}
+	in, _, err := http.NewResponseController(w).Hijack()
+	if err != nil {
+		_ = out.Close()
+		return
+	}
+	_, _ = io.WriteString(in, "HTTP/1.1 200 Connection established\r\n\r\n")
+	go func() { _, _ = io.Copy(out, in); _ = out.Close() }()
+	_, _ = io.Copy(in, out)
+	_ = in.Close()
+}
+
+func (p *connectProxy) seen() []string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return append([]string{}, p.asked...)
+}
+
+// through starts a proxy and gives a client that goes by it and may reach what allow names.
+func through(t *testing.T, cfg Config, allow string, overTLS bool) (*connectProxy, *Client) {
+	t.Helper()
+	p := &connectProxy{}
+	s := httptest.NewUnstartedServer(p)
+	s.Config.ErrorLog = log.New(io.Discard, "", 0)
+	if overTLS {
+		s.StartTLS()
+		cfg.RootCAs.AddCert(s.Certificate())
+	} else {
+		s.Start()
+	}
+	t.Cleanup(s.Close)
+	u, err := url.Parse(s.URL)
+	require.NoError(t, err)
+	u.User = url.UserPassword("operator", "hunter2")
+	cfg.Proxy = u
+	cfg.Allow, err = ParseAllow(entries(allow))
+	require.NoError(t, err)
+	c := New(cfg)
+	t.Cleanup(c.Close)
+	return p, c
+}
+
+func entries(text string) []string {
+	return strings.FieldsFunc(text, func(r rune) bool { return r == ',' })
+}
+
+func TestTheProxyConnectsAndTLSIsTheDestinations(t *testing.T) {
+	s := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		_, _ = io.WriteString(w, "by "+r.Host)
+	}))
+	s.Config.ErrorLog = log.New(io.Discard, "", 0) // the refused handshakes
+	s.StartTLS()
+	t.Cleanup(s.Close)
+	for name, overTLS := range map[string]bool{"http": false, "https": true} {
+		t.Run(name, func(t *testing.T) {
+			roots := x509.NewCertPool()
+			p, c := through(t, Config{RootCAs: roots}, "127.0.0.1", overTLS)
+			_, err := post(t, c, s.URL, "")
+			if !overTLS {
+				require.ErrorAs(t, err, new(x509.UnknownAuthorityError), "whoever stands between is not believed")
+				require.Equal(t, KindTLS, KindOf(err))
+			}
+			roots.AddCert(s.Certificate())
+			res, err := post(t, c, s.URL, "")
+			require.NoError(t, err)
+			require.Equal(t, "by "+s.Listener.Addr().String(), string(res.Body))
+			asked := len(p.seen())
+			require.Equal(t, "CONNECT "+s.Listener.Addr().String(), p.seen()[0])
+			require.Equal(t, "Basic "+base64.StdEncoding.EncodeToString([]byte("operator:hunter2")), p.auth)
+			_, err = post(t, c, s.URL, "")
+			require.NoError(t, err)
+			require.Len(t, p.seen(), asked, "the connection is used again")
+		})
+	}
+}
+
+func TestTheProxyIsAskedForTheAddressThatWasJudged(t *testing.T) {
+	u, err := url.Parse(serve(t, func(w http.ResponseWriter, r *http.Request) { _, _ = io.WriteString(w, r.Host) }))
+	require.NoError(t, err)
+	p, c := through(t, Config{}, "127.0.0.1", false)
+	res, err := post(t, c, "http://localhost:"+u.Port()+"/", "")
+	require.NoError(t, err)
+	require.Equal(t, "localhost:"+u.Port(), string(res.Body), "the destination is asked by its name")
+	require.Equal(t, []string{"CONNECT 127.0.0.1:" + u.Port()}, p.seen(), "and the proxy by the address, whatever it would make of the name")
+}
+
+func TestTheRulesHoldThroughAProxy(t *testing.T) {
+	for host, want := range map[string]Refusal{"127.0.0.1": Loopback, "localhost": Loopback, "10.0.0.1": Private, "169.254.169.254": Metadata, "[::ffff:10.0.0.1]": Private} {
+		p, c := through(t, Config{}, "", false)
+		_, err := post(t, c, "https://"+host+"/?token=hunter2", "")
+		var refusal Refusal
+		require.ErrorAs(t, err, &refusal, host)
+		require.Equal(t, want, refusal, host)
+		require.Empty(t, p.seen(), "the proxy is not asked")
+	}
+	deny, err := ParseDeny([]string{"localhost"})
+	require.NoError(t, err)
+	_, c := through(t, Config{Deny: deny}, "localhost", false)
+	_, err = post(t, c, "https://localhost/", "")
+	require.ErrorIs(t, err, Denied)
+}
+
+func TestAProxyThatDoesNotConnect(t *testing.T) {
+	p, c := through(t, Config{}, "127.0.0.1", false)
+	p.refuse = http.StatusProxyAuthRequired
+	_, err := post(t, c, "http://127.0.0.1:1/", "")
+	var failed *ProxyError
+	require.ErrorAs(t, err, &failed)
+	require.Equal(t, http.StatusProxyAuthRequired, failed.Status)
+	require.Equal(t, KindProxy, KindOf(err))
+	require.NotContains(t, err.Error(), "hunter2")
+
+	p.refuse = 0
+	_, err = post(t, c, "http://127.0.0.1:1/", "")
+	require.ErrorAs(t, err, &failed)
+	require.Equal(t, http.StatusBadGateway, failed.Status, "what it cannot reach")
+
+	c.cfg.Proxy = &url.URL{Scheme: "http", Host: "127.0.0.1:1", User: url.UserPassword("operator", "hunter2")}
+	_, err = post(t, c, "http://127.0.0.1:1/", "")
+	require.ErrorAs(t, err, &failed)
+	require.Zero(t, failed.Status)
+	require.NotContains(t, err.Error(), "127.0.0.1:1", "its address is nobody's business")
+	require.NotContains(t, err.Error(), "hunter2")
+}
+
+func TestAProxyThatHangsOrTalksIsLeft(t *testing.T) {
+	for name, c := range map[string]struct {
+		answers string
+		says    string
+	}{
+		"it never answers":         {"", "i/o timeout"},
+		"it talks of its own":      {"HTTP/1.1 200 OK\r\n\r\nSSH-2.0", "spoke before"},
+		"its header has no end":    {"HTTP/1.1 200 OK\r\nX: " + strings.Repeat("x", maxHeaderBytes), "unexpected EOF"},
+		"it speaks something else": {"SSH-2.0-OpenSSH\r\n\r\n", "malformed HTTP"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			listener, err := net.Listen("tcp", "127.0.0.1:0")
+			require.NoError(t, err)
+			t.Cleanup(func() { _ = listener.Close() })
+			go func() {
+				conn, err := listener.Accept()
+				if err != nil {
+					return
+				}
+				_, _ = http.ReadRequest(bufio.NewReader(conn))
+				_, _ = io.WriteString(conn, c.answers)
+				_, _ = io.Copy(io.Discard, conn)
+				_ = conn.Close()
+			}()
+			client := inside(t, Config{Proxy: &url.URL{Scheme: "http", Host: listener.Addr().String()}, DialTimeout: 200 * time.Millisecond})
+			_, err = post(t, client, "http://127.0.0.1:1/", "")
+			var failed *ProxyError
+			require.ErrorAs(t, err, &failed)
+			require.ErrorContains(t, err, c.says)
+		})
+	}
+	t.Run("the caller leaves", func(t *testing.T) {
+		listener, err := net.Listen("tcp", "127.0.0.1:0")
+		require.NoError(t, err)
+		t.Cleanup(func() { _ = listener.Close() })
+		client := inside(t, Config{Proxy: &url.URL{Scheme: "http", Host: listener.Addr().String()}})
+		ctx, cancel := context.WithCancel(context.Background())
+		go func() {
+			conn, err := listener.Accept()
+			if err == nil {
+				_, _ = http.ReadRequest(bufio.NewReader(conn))
+				cancel()
+			}
+		}()
+		req, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://127.0.0.1:1/", nil)
+		require.NoError(t, err)
+		_, err = client.Do(req, nil)
+		require.True(t, errors.Is(err, context.Canceled) || errors.As(err, new(*ProxyError)), "%v", err)
+	})
+}
