@@ -2,6 +2,7 @@ package ingestion
 
 import (
 	"net/http"
+	"slices"
 	"strings"
 
 	"github.com/labstack/echo/v4"
@@ -82,6 +83,7 @@ func (m *Module) getEvent(c echo.Context) error {
 	if err != nil {
 		return err
 	}
+	event.Status = statusNow(event.Status, jobs)
 	return httpapi.Data(c, http.StatusOK, struct {
 		Event            eventRow           `json:"event"`
 		Webhook          *webhookView       `json:"webhook"`
@@ -109,8 +111,17 @@ func (m *Module) getStatus(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	status.Jobs = orEmpty(jobs)
+	status.Jobs, status.Status = orEmpty(jobs), statusNow(status.Status, jobs)
 	return httpapi.Data(c, http.StatusOK, status)
+}
+
+// statusNow is an event's status beside its jobs. One that an attempt began with a moment
+// ago is not stored yet.
+func statusNow(stored string, jobs []contract.Job) string {
+	if slices.ContainsFunc(jobs, func(j contract.Job) bool { return j.Status == "running" && j.DestinationID != nil }) {
+		return string(contract.EventProcessing)
+	}
+	return stored
 }
 
 // idParam reads the id in the path, in lower case as ids are stored.
