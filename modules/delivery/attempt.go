@@ -158,7 +158,7 @@ func (w *worker) deliver(a attempt, free func()) error {
 	if w.m.now.Since(a.at) > w.m.cfg.LeaseMargin/2 {
 		return w.unsent(a)
 	}
-	ended := w.m.noteProcessing(a.claimed)
+	ended := w.noteProcessing(a.claimed)
 	r, interrupted := w.m.send(w.life, a)
 	ended()
 	if interrupted {

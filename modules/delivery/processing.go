@@ -2,6 +2,7 @@ package delivery
 
 import (
 	"context"
+	"sync/atomic"
 	"time"
 
 	"integration-gateway/platform/batch"
@@ -15,14 +16,32 @@ import (
 const processingAfter = 50 * time.Millisecond
 
 // noteProcessing has the event of an attempt that begins shown as processing, if it
-// lasts; stop says that it has ended.
-func (m *Module) noteProcessing(c claimed) (stop func() bool) {
-	return time.AfterFunc(processingAfter, func() {
-		ctx := telemetry.WithCorrelation(context.Background(), c.CorrelationID)
-		if _, err := m.lasting.Do(ctx, c.EventID); err != nil {
-			m.log.WarnContext(ctx, "showing an event as processing failed; its deliveries go on", "event_id", c.EventID, "error", err)
+// lasts; stop says that it has ended. The worker waits for what it began.
+func (w *worker) noteProcessing(c claimed) (stop func()) {
+	var ended atomic.Bool
+	w.turns.Add(1)
+	timer := time.AfterFunc(processingAfter, func() {
+		defer w.turns.Done()
+		ctx := telemetry.WithCorrelation(w.life, c.CorrelationID)
+		for !ended.Load() {
+			_, err := w.m.lasting.Do(ctx, c.EventID)
+			if err == nil {
+				return
+			}
+			w.m.log.WarnContext(ctx, "showing an event as processing failed; its deliveries go on", "event_id", c.EventID, "error", err)
+			select {
+			case <-ctx.Done():
+				return
+			case <-time.After(time.Second):
+			}
 		}
-	}).Stop
+	})
+	return func() {
+		ended.Store(true)
+		if timer.Stop() {
+			w.turns.Done()
+		}
+	}
 }
 
 // showProcessing sets the states of those events whose deliveries are still under way.

@@ -3,6 +3,7 @@ package delivery
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"integration-gateway/platform/batch"
@@ -77,6 +78,7 @@ func (m *Module) record(list []outcome) error {
 	ctx, cancel := context.WithTimeout(context.Background(), recordTimeout)
 	defer cancel()
 	ids := eventIDs(list, func(o outcome) string { return o.EventID })
+	list = slices.SortedFunc(slices.Values(list), func(a, b outcome) int { return a.ref().compare(b.ref()) }) // as all rows are locked
 	return m.db.InTx(ctx, func(tx *database.Tx) error {
 		states, err := m.events.LockStates(ctx, tx, ids)
 		if err != nil {

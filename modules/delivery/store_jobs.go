@@ -145,7 +145,15 @@ SET    ` + releaseStep.set() + `, claim_token = NULL, lease_until = NULL, starte
 FROM   v
 WHERE  normalized_event_id = v.event_id AND processing_jobs.id = v.id AND claim_token = v.token AND ` + releaseStep.when()
 
-// giveBack queues claimed work again without counting an attempt.
+const lockJobsSQL = `
+SELECT j.id
+FROM   processing_jobs j
+JOIN   v ON j.normalized_event_id = v.event_id AND j.id = v.id
+ORDER  BY j.normalized_event_id, j.id`
+
+// giveBack queues claimed work again without counting an attempt. Jobs are locked first,
+// however they stand: the claim whose answer was lost may still be under way, and is waited
+// for.
 func (m *Module) giveBack(ctx context.Context, list []release) error {
 	if len(list) == 0 {
 		return nil
@@ -155,6 +163,14 @@ func (m *Module) giveBack(ctx context.Context, list []release) error {
 		states, err := m.events.LockStates(ctx, tx, ids)
 		if err != nil {
 			return err
+		}
+		refs := make([]ref, len(list))
+		for i, r := range list {
+			refs[i] = r.ref()
+		}
+		var locked []string
+		if err := tx.SelectRows(ctx, &locked, refRows(refs), lockJobsSQL+tx.Dialect.ForUpdate); err != nil {
+			return fmt.Errorf("lock jobs: %w", err)
 		}
 		rows := database.NewRows("event_id uuid", "id uuid", "token uuid", "park boolean", "due timestamptz", "relay timestamptz")
 		var announcements []announcement

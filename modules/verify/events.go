@@ -11,7 +11,7 @@ import (
 
 // A destination's latest job speaks for it: the live one, else the last.
 const rankedJobs = `
-       SELECT normalized_event_id, destination_id, id, status, triggered_by, started_at, error_message,
+       SELECT normalized_event_id, destination_id, id, status, triggered_by, started_at, lease_until, error_message,
               row_number() OVER (PARTITION BY normalized_event_id, destination_id
                                  ORDER BY CASE WHEN status IN ('queued', 'running') THEN 0 ELSE 1 END, id DESC) AS place
        FROM   processing_jobs
@@ -33,7 +33,7 @@ LEFT   JOIN (
               count(*) FILTER (WHERE place = 1 AND status = 'queued' AND triggered_by <> 'retry') AS queued,
               count(*) FILTER (WHERE place = 1 AND status = 'failed') AS failed,
               count(*) FILTER (WHERE place > 1 AND status IN ('queued', 'running')) AS surplus,
-              count(*) FILTER (WHERE status = 'running' AND started_at >= $3) AS fresh
+              count(*) FILTER (WHERE status = 'running' AND (started_at >= $3 OR lease_until >= %s)) AS fresh
        FROM  (` + rankedJobs + `) AS ranked
        GROUP  BY normalized_event_id) AS j ON j.normalized_event_id = e.id
 WHERE  e.id > $1 AND e.id <= $2
@@ -52,7 +52,7 @@ type eventRow struct {
 	Queued    int         `db:"queued"`
 	Failed    int         `db:"failed"`
 	Surplus   int         `db:"surplus"` // live jobs beyond one a destination
-	Fresh     int         `db:"fresh"`   // jobs claimed since the cutoff
+	Fresh     int         `db:"fresh"`   // jobs that run, claimed since the cutoff or within their leases
 }
 
 // expected is the status that an event's jobs give it. It is delivery's rule, worked out
@@ -71,8 +71,8 @@ func (e eventRow) expected() string {
 	return string(contract.EventProcessed)
 }
 
-// settled reports whether e has not changed since cutoff. A job that was claimed a moment
-// ago does not show in the event's state yet.
+// settled reports whether e has not changed since cutoff. That a job was claimed may show in
+// the event's state late, or never when its worker died, until the lease is over.
 func (e eventRow) settled(cutoff time.Time) bool {
 	return e.CreatedAt.Before(cutoff) && (e.UpdatedAt == nil || e.UpdatedAt.Before(cutoff)) && e.Fresh == 0
 }
@@ -84,7 +84,7 @@ func (t *tally) readEvents(ctx context.Context, s span) error {
 		return err
 	}
 	var events []eventRow
-	if err := t.m.d.DB.Select(ctx, &events, selectEventsSQL, s.after, s.upTo, cutoff); err != nil {
+	if err := t.m.d.DB.Select(ctx, &events, fmt.Sprintf(selectEventsSQL, t.m.d.DB.Dialect.LeaseNow), s.after, s.upTo, cutoff); err != nil {
 		return err
 	}
 	for _, e := range events {

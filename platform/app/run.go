@@ -48,7 +48,7 @@ const (
 // ballast counts as alive and is never touched, so that it takes no memory: the collector
 // first runs when the heap has some 50 MB more than nothing, and a large heap is let grow
 // no further than it was.
-var ballast []byte //nolint:unused // to be there is its use
+var ballast []byte
 
 // spareCollector lets the heap grow further between collections, unless GOGC or
 // GOMEMLIMIT say otherwise. Where the bodies in flight may take more, so may the heap, or
@@ -57,7 +57,7 @@ func spareCollector(cfg config.Config) {
 	if os.Getenv("GOGC") == "" && os.Getenv("GOMEMLIMIT") == "" {
 		ballast = make([]byte, 16<<20)
 		debug.SetGCPercent(gcPercent)
-		debug.SetMemoryLimit(ownMemory + 2*cfg.Webhook.MaxInflightBytes)
+		debug.SetMemoryLimit(int64(len(ballast)) + ownMemory + 2*cfg.Webhook.MaxInflightBytes)
 	}
 }
 

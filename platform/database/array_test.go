@@ -58,6 +58,12 @@ func arrayOf(typ Type, values ...any) array {
 	return array{&r.columns[0]}
 }
 
+func TestALargeFirstValueTakesNoMemoryForTheOthers(t *testing.T) {
+	r := NewRows("body bytea").Expect(256)
+	r.Add(make([]byte, 3<<20))
+	require.Less(t, cap(r.columns[0].data), 4<<20)
+}
+
 func TestARowCostsNoMemoryOfItsOwn(t *testing.T) {
 	id, text, at, n := "00010203-0405-0607-0809-0a0b0c0d0e0f", strings.Repeat("x", 50), time.Now(), 7
 	body := []byte(text)
@@ -65,7 +71,7 @@ func TestARowCostsNoMemoryOfItsOwn(t *testing.T) {
 	add := func() { r.Add(id, text, &text, body, at, &n, true) }
 	r.Expect(1 << 12)
 	add()
-	require.Zero(t, testing.AllocsPerRun(1<<11, add))
+	require.Less(t, testing.AllocsPerRun(1<<11, add), 0.1)
 }
 
 func TestRowsAreCutToNumbersThatArePrepared(t *testing.T) {

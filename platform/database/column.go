@@ -20,6 +20,10 @@ const (
 	Bool   Type = "boolean"     // bool
 )
 
+// mostAhead bounds the bytes that are taken ahead for the values after the first, which may be
+// a large one among small ones.
+const mostAhead = 64 << 10
+
 // column is one column of a Rows. Its values lie one after the other in data, so that a row
 // costs no memory of its own: texts as they are, numbers and times (microseconds since 1970)
 // in eight bytes, a boolean in one.
@@ -91,7 +95,7 @@ func (c *column) number(n int64) {
 func (c *column) end(null bool) {
 	end := len(c.data)
 	if c.more > 0 {
-		c.data, c.ends = slices.Grow(c.data, c.more*(end+end/8)), slices.Grow(c.ends, c.more+1)
+		c.data, c.ends = slices.Grow(c.data, min(c.more*(end+end/8), mostAhead)), slices.Grow(c.ends, c.more+1)
 		c.more = 0
 	}
 	if null {
@@ -130,8 +134,8 @@ func (c *column) bytes(i int) (b []byte, null bool) {
 // values gives the values as what a driver of database/sql takes.
 func (c *column) values(take func(i int, value any)) {
 	text := ""
-	if c.typ == Text || c.typ == UUID {
-		text = string(c.data) // once for all of them
+	if n := len(c.ends); n > 0 && (c.typ == Text || c.typ == UUID) {
+		text = string(c.data[c.begin:at(c.ends[n-1])]) // once for all of them
 	}
 	for i := range c.ends {
 		b, null := c.bytes(i)
@@ -149,7 +153,7 @@ func (c *column) values(take func(i int, value any)) {
 		case c.typ == Bool:
 			take(i, b[0] == 1)
 		default:
-			end := at(c.ends[i])
+			end := at(c.ends[i]) - c.begin
 			take(i, text[end-len(b):end])
 		}
 	}
