@@ -169,9 +169,11 @@ func (d *destination) unsealTLS(s Sealer, before destination) error {
 		return nil
 	}
 	var wrong mistakes
-	if d.own = d.tls.build(&wrong); len(wrong) > 0 {
+	own := d.tls.build(&wrong)
+	if len(wrong) > 0 {
 		return errors.Join(fmt.Errorf("the TLS configuration of destination %s cannot be used", d.ID), wrong.err())
 	}
+	d.own = own
 	return nil
 }
 

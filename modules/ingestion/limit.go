@@ -66,6 +66,7 @@ const maxBeyond = 10_000
 type beyond struct {
 	mu    sync.Mutex
 	until map[string]time.Time
+	swept time.Time // when it was last looked for those whose time is over
 }
 
 // wait is how long the address has to wait, 0 when nothing is known of it.
@@ -82,7 +83,8 @@ func (b *beyond) wait(address string, now time.Time) time.Duration {
 func (b *beyond) add(address string, now time.Time, wait time.Duration) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if len(b.until) >= maxBeyond {
+	if len(b.until) >= maxBeyond && now.Sub(b.swept) >= time.Second {
+		b.swept = now
 		maps.DeleteFunc(b.until, func(_ string, until time.Time) bool { return !until.After(now) })
 	}
 	if b.until == nil {

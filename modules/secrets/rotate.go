@@ -133,7 +133,7 @@ func (m *Module) replace(ctx context.Context, k Kind, rows []contract.Resealed) 
 const insertRetiredSQL = `
 INSERT INTO retired_keys (id, fingerprint, remains, retired_at)
 VALUES ($1, $2, $3, $4)
-ON     CONFLICT (fingerprint) DO NOTHING`
+ON     CONFLICT (fingerprint) DO UPDATE SET remains = excluded.remains`
 
 // retire keeps what is left of the keys beside the current one, so that digests and seals
 // that were made under them are recognised once the keys are gone.

@@ -116,7 +116,7 @@ func TestEachVariableIsChecked(t *testing.T) {
 		{"MANAGEMENT_API_KEY", "123456789012345", "it has 15 characters; use at least 16"},
 		{"MANAGEMENT_API_KEY", "twenty characters ok", "do not survive an HTTP header"},
 		{"SECRETS_KEY", strings.Repeat("ab", 15) + "c", "it has 31 characters; use at least 32"},
-		{"SECRETS_KEY_FILE", "no/such/file", "no/such/file cannot be read: no such file or directory; name a file"},
+		{"SECRETS_KEY_FILE", "no/such/file", "SECRETS_KEY_FILE: the file cannot be read: no such file or directory; name a file"},
 		{"SECRETS_READ_KEYS", goodSecrets, "SECRETS_KEY, which encrypts them, is not set"},
 		{"DATABASE_URL", "mysql://u:hunter2@h/d", "start it with postgres:// or postgresql:// or sqlite://"},
 		{"DATABASE_URL", "postgres://u:hunter2%zz@h/d", "it is not well-formed"},

@@ -28,6 +28,7 @@ func keys(into *[]secret.Value) func(string) error {
 const maxKeysFile = 64 << 10
 
 // keysFile reads the keys in a file, one a line: the current one, and those that only open.
+// No error names the path: it may be a key that was given in place of one.
 func keysFile(current *secret.Value, others *[]secret.Value) func(string) error {
 	return func(path string) error {
 		if !current.Empty() {
@@ -35,18 +36,18 @@ func keysFile(current *secret.Value, others *[]secret.Value) func(string) error 
 		}
 		text, err := readAtMost(path, maxKeysFile)
 		if err != nil {
-			return wrong(fmt.Sprintf("%s cannot be read: %s", path, err), "name a file with the current key in its first line")
+			return wrong(fmt.Sprintf("the file cannot be read: %s", err), "name a file with the current key in its first line")
 		}
 		lines := strings.Fields(text)
 		if len(lines) == 0 {
-			return wrong(path+" holds no key", "write the current key into its first line, and those that only open secrets below it")
+			return wrong("the file holds no key", "write the current key into its first line, and those that only open secrets below it")
 		}
 		for i, line := range lines {
 			var one secret.Value
 			if err := key(&one, secretsKeyLength)(line); err != nil {
 				p := problem{}
 				_ = errors.As(err, &p) // it is one
-				return wrong(fmt.Sprintf("key %d of %s: %s", i+1, path, p.what), "%s", p.fix)
+				return wrong(fmt.Sprintf("key %d of the file: %s", i+1, p.what), "%s", p.fix)
 			}
 			if i == 0 {
 				*current = one

@@ -46,17 +46,20 @@ func (c *Client) tunnel(ctx context.Context, host, port string, named bool) (net
 		return nil, fmt.Errorf("dial: %w", err)
 	}
 	var refused Refusal
-	var failed error
-	asked := 0
+	var allowed []netip.Addr
 	for _, addr := range addrs {
 		if refusal, no := c.rules.address(addr.Unmap(), named); no {
 			refused = or(refused, refusal)
 			continue
 		}
-		if asked++; asked > maxTunnels {
-			break
-		}
-		conn, err := c.ask(ctx, addr.Unmap(), port)
+		allowed = append(allowed, addr.Unmap())
+	}
+	allowed = alternate(allowed)
+	allowed = allowed[:min(len(allowed), maxTunnels)]
+	var failed error
+	deadline, _ := ctx.Deadline()
+	for i, addr := range allowed {
+		conn, err := c.askWithin(ctx, time.Until(deadline)/time.Duration(len(allowed)-i), addr, port)
 		if err == nil {
 			return conn, nil
 		}
@@ -69,6 +72,35 @@ func (c *Client) tunnel(ctx context.Context, host, port string, named bool) (net
 		return nil, refused
 	}
 	return nil, Unknown
+}
+
+// alternate takes addresses of both families in turn, so that one family that leads nowhere
+// leaves the other its try (RFC 8305, section 4).
+func alternate(addrs []netip.Addr) []netip.Addr {
+	var families [2][]netip.Addr // that of the first address, and the other
+	for _, a := range addrs {
+		other := 0
+		if a.Is4() != addrs[0].Is4() {
+			other = 1
+		}
+		families[other] = append(families[other], a)
+	}
+	list := make([]netip.Addr, 0, len(addrs))
+	for i := range addrs {
+		for _, family := range families {
+			if i < len(family) {
+				list = append(list, family[i])
+			}
+		}
+	}
+	return list
+}
+
+// askWithin is ask with a part of the time that there is.
+func (c *Client) askWithin(ctx context.Context, part time.Duration, addr netip.Addr, port string) (net.Conn, error) {
+	ctx, cancel := context.WithTimeout(ctx, part)
+	defer cancel()
+	return c.ask(ctx, addr, port)
 }
 
 // ask has the proxy connect to one address (RFC 9110, 9.3.6).

@@ -11,6 +11,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"net/netip"
 	"net/url"
 	"strings"
 	"sync"
@@ -216,4 +217,16 @@ func TestAProxyThatHangsOrTalksIsLeft(t *testing.T) {
 		_, err = client.Do(req, nil)
 		require.True(t, errors.Is(err, context.Canceled) || errors.As(err, new(*ProxyError)), "%v", err)
 	})
+}
+
+func TestAddressesOfBothFamiliesAreTriedInTurn(t *testing.T) {
+	var addrs, want []netip.Addr
+	for _, text := range []string{"2001:db8::1", "2001:db8::2", "2001:db8::3", "192.0.2.1"} {
+		addrs = append(addrs, netip.MustParseAddr(text))
+	}
+	for _, text := range []string{"2001:db8::1", "192.0.2.1", "2001:db8::2", "2001:db8::3"} {
+		want = append(want, netip.MustParseAddr(text))
+	}
+	require.Equal(t, want, alternate(addrs))
+	require.Empty(t, alternate(nil))
 }
