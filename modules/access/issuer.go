@@ -14,6 +14,7 @@ import (
 
 	"github.com/coreos/go-oidc/v3/oidc"
 	"github.com/go-jose/go-jose/v4"
+	"golang.org/x/sync/singleflight"
 
 	"integration-gateway/platform/clock"
 )
@@ -50,7 +51,9 @@ type issuer struct {
 	within time.Duration // of asking for all that it takes
 	now    clock.Now
 
-	mu    sync.Mutex // held while they are read: the others wait for it
+	flight singleflight.Group // reads the keys, while those that are known serve
+
+	mu    sync.Mutex
 	keys  []jose.JSONWebKey
 	read  time.Time // when these keys were asked for
 	tried time.Time // when the issuer was last asked
@@ -97,55 +100,96 @@ func (s *signature) VerifySignature(ctx context.Context, token string) ([]byte, 
 	if err != nil {
 		return nil, fmt.Errorf("read the token: %w", err)
 	}
+	keyID := signed.Signatures[0].Header.KeyID
+	named := func(k jose.JSONWebKey) bool { return keyID != "" && k.KeyID == keyID }
 	keys, err := s.issuer.keysOf(ctx, keysFresh)
-	if len(keys) == 0 {
+	payload, holds := verified(signed, keys)
+	if !holds && len(keys) > 0 && !slices.ContainsFunc(keys, named) {
+		// Perhaps one that the issuer has just begun to use.
+		keys, err = s.issuer.keysOf(ctx, readAgain)
+		payload, holds = verified(signed, keys)
+	}
+	switch {
+	case holds:
+		s.holds = true
+		return payload, nil
+	case err != nil && (len(keys) == 0 || keyID == ""): // a name that known keys do not have is wrong, no name may be right
 		s.away = err
 		return nil, err
-	}
-	keyID := signed.Signatures[0].Header.KeyID
-	if !slices.ContainsFunc(keys, func(k jose.JSONWebKey) bool { return keyID != "" && k.KeyID == keyID }) {
-		// Perhaps one that the issuer has just begun to use.
-		if keys, err = s.issuer.keysOf(ctx, readAgain); err != nil {
-			s.away = err
-			return nil, err
-		}
-	}
-	for _, key := range keys {
-		if keyID != "" && key.KeyID != keyID || key.Algorithm != "" && key.Algorithm != signed.Signatures[0].Header.Algorithm {
-			continue
-		}
-		if payload, err := signed.Verify(key); err == nil {
-			s.holds = true
-			return payload, nil
-		}
 	}
 	return nil, errors.New("no key of the issuer made this signature")
 }
 
+// verified gives what was signed, when one of the keys did it.
+func verified(signed *jose.JSONWebSignature, keys []jose.JSONWebKey) (payload []byte, holds bool) {
+	header := signed.Signatures[0].Header
+	for _, key := range keys {
+		if header.KeyID != "" && key.KeyID != header.KeyID || key.Algorithm != "" && key.Algorithm != header.Algorithm {
+			continue
+		}
+		if payload, err := signed.Verify(key); err == nil {
+			return payload, true
+		}
+	}
+	return nil, false
+}
+
 // keysOf gives the keys as they were at most age ago. Where they cannot be read, it gives
-// an error, and beside it those of up to keysKept ago.
+// an error, and beside it those of up to keysKept ago. Only those who need other keys than
+// are known wait for the issuer.
 func (i *issuer) keysOf(ctx context.Context, age time.Duration) ([]jose.JSONWebKey, error) {
+	if keys, settled, err := i.known(age); settled {
+		return keys, err
+	}
+	read := i.flight.DoChan("", func() (any, error) {
+		if _, settled, _ := i.known(age); !settled { // or a flight that ended just now did it
+			i.refresh(ctx)
+		}
+		return nil, nil //nolint:nilnil // what came of it is in i
+	})
+	select {
+	case <-read:
+		keys, _, err := i.known(age)
+		return keys, err
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+}
+
+// known is what keysOf gives without asking; it is settled unless the issuer is to be
+// asked first.
+func (i *issuer) known(age time.Duration) (keys []jose.JSONWebKey, settled bool, err error) {
 	i.mu.Lock()
 	defer i.mu.Unlock()
 	now := i.now()
 	if i.keys != nil && now.Sub(i.read) < age {
-		return i.keys, nil
-	}
-	if now.Sub(i.tried) >= readAgain {
-		i.tried = now
-		var keys []jose.JSONWebKey
-		if keys, i.err = i.fetch(ctx); i.err == nil {
-			i.keys, i.read = keys, now
-		}
+		return i.keys, true, nil
 	}
 	if i.err != nil && now.Sub(i.read) >= keysKept {
 		i.keys = nil
 	}
-	return i.keys, i.err
+	return i.keys, now.Sub(i.tried) < readAgain, i.err
+}
+
+// refresh asks the issuer, and keeps what came of it.
+func (i *issuer) refresh(ctx context.Context) {
+	asked := i.now()
+	keys, err := i.fetch(ctx)
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	i.tried, i.err = asked, err
+	if err == nil {
+		i.keys, i.read = keys, asked
+	}
 }
 
 // fetch asks the issuer where its keys are, and then for the keys.
-func (i *issuer) fetch(ctx context.Context) ([]jose.JSONWebKey, error) {
+func (i *issuer) fetch(ctx context.Context) (_ []jose.JSONWebKey, err error) {
+	defer func() {
+		if v := recover(); v != nil { // singleflight would bring the process down
+			err = fmt.Errorf("panic: %v", v)
+		}
+	}()
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), i.within)
 	defer cancel()
 	provider, err := oidc.NewProvider(oidc.ClientContext(ctx, i.client), i.url)

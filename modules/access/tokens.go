@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"time"
 	"unicode"
 	"unicode/utf8"
@@ -39,6 +40,7 @@ type Tokens struct {
 	cfg    TokensConfig
 	d      TokensDeps
 	issuer *issuer
+	told   atomic.Int64 // the minute in which the log was last told that the issuer is away
 }
 
 // NewTokens asks the issuer for nothing yet.
@@ -62,7 +64,8 @@ func (t *Tokens) Authenticate(ctx context.Context, token string) (httpapi.Caller
 	var expired *oidc.TokenExpiredError
 	switch {
 	case signed.away != nil:
-		return httpapi.Caller{}, fault.Unavailable.Wrap(signed.away, "issuer_away", "The issuer of tokens cannot be asked for its keys at the moment.").After(readAgain)
+		t.tellAway(ctx, signed.away)
+		return httpapi.Caller{}, httpapi.Unchecked(readAgain)
 	case errors.As(err, &expired):
 		return httpapi.Caller{}, httpapi.Refuse("expired_token")
 	case err != nil && signed.holds: // the issuer's own words, so that they may be shown
@@ -76,6 +79,14 @@ func (t *Tokens) Authenticate(ctx context.Context, token string) (httpapi.Caller
 		return httpapi.Caller{}, httpapi.Refuse("unfit_token")
 	}
 	return t.callerOf(ctx, "oidc:"+id.Subject, claims)
+}
+
+// tellAway tells the log why the issuer is away, once in a minute however many tokens come.
+func (t *Tokens) tellAway(ctx context.Context, why error) {
+	minute := t.d.Now().Unix() / 60
+	if ctx.Err() == nil && t.told.Swap(minute) != minute {
+		t.d.Log.WarnContext(ctx, "the issuer of tokens cannot be asked for its keys", "module", "access", "error", why)
+	}
 }
 
 // nameable reports whether a subject can stand in the audit trail.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"net/http"
 	"strings"
+	"time"
 
 	"github.com/labstack/echo/v4"
 
@@ -37,11 +38,8 @@ func (s *Server) admit(g Group) echo.MiddlewareFunc {
 		return func(c echo.Context) error {
 			r := c.Request()
 			caller, err := s.caller(r)
-			if fault.Is(err, fault.Unauthorized) {
-				return s.refused(c, fault.As(err))
-			}
 			if err != nil {
-				return err
+				return s.unproven(c, err)
 			}
 			if reason := g.forbids(caller); reason != "" {
 				s.failed(reason, ClientIP(c))
@@ -69,23 +67,41 @@ func (g Group) forbids(caller Caller) string {
 	return ""
 }
 
-// refused counts a failure to show a credential. Beyond the limit an address is told to
-// wait; since the credential is looked at first, a right one never is.
-func (s *Server) refused(c echo.Context, refusal *fault.Error) error {
-	s.failed(refusal.Reason, ClientIP(c))
-	if wait := s.failures.add(ClientIP(c), s.now()); wait > 0 {
-		return fault.RateLimited.New("too_many_failures", "Too many requests without a valid credential came from this address.").After(wait)
+// unproven answers a request whose caller is not known. One that may be at fault itself is
+// counted, and beyond the limit its address is told to wait; since the credential is looked
+// at first, a right one that can be checked never is.
+func (s *Server) unproven(c echo.Context, err error) error {
+	f := fault.As(err)
+	refused := f != nil && f.Kind == fault.Unauthorized
+	if refused {
+		s.failed(f.Reason, ClientIP(c))
+	}
+	if refused || f != nil && f.Reason == issuerAway {
+		if wait := s.failures.add(ClientIP(c), s.now()); wait > 0 {
+			return fault.RateLimited.New("too_many_failures", "Too many requests without a valid credential came from this address.").After(wait)
+		}
+	}
+	if !refused {
+		return err
 	}
 	if s.tokens != nil {
 		c.Response().Header().Set(echo.HeaderWWWAuthenticate, "Bearer") // RFC 6750, section 3
-		return fault.Unauthorized.New(refusal.Reason, "This route needs a valid x-internal-api-key header or bearer token.")
+		return fault.Unauthorized.New(f.Reason, "This route needs a valid x-internal-api-key header or bearer token.")
 	}
-	return refusal
+	return f
 }
 
 // Refuse is the one answer to a credential that is missing or not valid.
 func Refuse(reason string) *fault.Error {
 	return fault.Unauthorized.New(reason, "This route needs a valid x-internal-api-key header.")
+}
+
+const issuerAway = "issuer_away"
+
+// Unchecked is the answer to a token while nobody can tell whether it is right. Made-up
+// ones get it too, so that it counts as a failure of its address.
+func Unchecked(wait time.Duration) *fault.Error {
+	return fault.Unavailable.New(issuerAway, "The issuer of tokens cannot be asked for its keys at the moment.").After(wait)
 }
 
 // caller finds whose credential the request shows. Two are refused even when one is

@@ -25,7 +25,7 @@ type known struct{ away bool }
 func (k known) Authenticate(_ context.Context, given string) (httpapi.Caller, error) {
 	switch {
 	case k.away:
-		return httpapi.Caller{}, fault.Unavailable.New("issuer_away", "Not now.").After(10 * time.Second)
+		return httpapi.Caller{}, httpapi.Unchecked(10 * time.Second)
 	case given != token:
 		return httpapi.Caller{}, httpapi.Refuse("wrong_token")
 	}
@@ -130,4 +130,41 @@ func TestTokensThatCannotBeCheckedAreNobodysMistake(t *testing.T) {
 	require.Equal(t, http.StatusServiceUnavailable, w.Code)
 	require.Equal(t, "10", w.Header().Get("Retry-After"))
 	require.Empty(t, *failed)
+}
+
+// outage is what Authenticate answers to every token.
+type outage struct{ err error }
+
+func (o outage) Authenticate(context.Context, string) (httpapi.Caller, error) {
+	return httpapi.Caller{}, o.err
+}
+
+func TestTokensThatNobodyCanCheckCountAsFailuresOfTheirAddress(t *testing.T) {
+	for _, c := range []struct {
+		name     string
+		err      error
+		statuses []int
+	}{
+		{"the issuer is away", httpapi.Unchecked(time.Second), []int{503, 503, 429, 429}},
+		{"the token is right, and the database away", fault.Unavailable.New("sources_unknown", "Not now."), []int{503, 503, 503, 503}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			now := clock.System()
+			s := httpapi.New(httpapi.Config{ManagementKey: secret.New(key), FailuresPerMinute: 2}, httpapi.Deps{
+				Log: telemetry.NewLogger(&lines{}, "info", true), Now: func() time.Time { return now }, Tokens: outage{c.err},
+			})
+			s.Routes().Viewer.GET("/integrations", func(c echo.Context) error { return httpapi.Data(c, http.StatusOK, hidden) })
+			ask := func(header, value string) int {
+				r := get("/api/v1/integrations")
+				r.Header.Set(header, value)
+				w := httptest.NewRecorder()
+				s.Handler().ServeHTTP(w, r)
+				return w.Code
+			}
+			for n, status := range c.statuses {
+				require.Equal(t, status, ask("Authorization", "Bearer "+token), n)
+			}
+			require.Equal(t, http.StatusOK, ask(httpapi.HeaderManagementKey, key), "the key all the same")
+		})
+	}
 }

@@ -1,0 +1,120 @@
+package access
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/coreos/go-oidc/v3/oidc/oidctest"
+	"github.com/stretchr/testify/require"
+
+	"integration-gateway/platform/fault"
+	"integration-gateway/platform/testkit"
+)
+
+// road is the way to an issuer.
+type road func(*http.Request) (*http.Response, error)
+
+func (r road) RoundTrip(req *http.Request) (*http.Response, error) { return r(req) }
+
+func TestAMadeUpTokenStallsNoTokenWhoseKeyIsKnown(t *testing.T) {
+	issuer, w, tokens := trust(t, nil)
+	good := issuer.Token(nil)
+	_, err := tokens.Authenticate(t.Context(), good)
+	require.NoError(t, err)
+	w.pass(readAgain)
+
+	asked, release := make(chan struct{}), make(chan struct{})
+	defer close(release)
+	tokens.issuer.client.Transport = road(func(*http.Request) (*http.Response, error) {
+		close(asked)
+		<-release
+		return nil, http.ErrServerClosed
+	})
+	results := make(chan error, 2)
+	authenticate := func(ctx context.Context, token string) {
+		_, err := tokens.Authenticate(ctx, token)
+		results <- err
+	}
+	result := func(why string) error {
+		select {
+		case err := <-results:
+			return err
+		case <-time.After(20 * time.Second):
+			require.Fail(t, why)
+			return nil
+		}
+	}
+	ctx, leave := context.WithCancel(t.Context())
+	go authenticate(ctx, issuer.TokenOf("made-up", nil))
+	<-asked
+	go authenticate(t.Context(), good)
+	require.NoError(t, result("a token whose key is fresh waits for the issuer"))
+	leave()
+	require.True(t, fault.Is(result("a caller who left waits for the issuer"), fault.Unavailable))
+}
+
+func TestATokenWithoutAKeyIDHasTheHourOfGraceToo(t *testing.T) {
+	var away atomic.Bool
+	own := rsaKey(t)
+	published := &oidctest.Server{PublicKeys: []oidctest.PublicKey{{PublicKey: own.Public(), KeyID: "rsa"}}}
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if away.Load() {
+			http.Error(w, "out for lunch", http.StatusBadGateway)
+			return
+		}
+		published.ServeHTTP(w, r)
+	}))
+	defer server.Close()
+	published.SetIssuer(server.URL)
+	_, w, tokens := trust(t, func(cfg *TokensConfig) { cfg.Issuer = server.URL })
+	text := fmt.Sprintf(`{"iss":%q,"aud":%q,"sub":"a","exp":%d}`, server.URL, testkit.Audience, w.now.Add(24*time.Hour).Unix())
+	good, forged := oidctest.SignIDToken(own, "", "RS256", text), oidctest.SignIDToken(rsaKey(t), "", "RS256", text)
+	_, err := tokens.Authenticate(t.Context(), good)
+	require.NoError(t, err)
+	refusedAs(t, tokens, "wrong_token", forged)
+
+	away.Store(true)
+	for _, passed := range []time.Duration{readAgain, keysFresh, keysKept - keysFresh - readAgain - time.Second} {
+		w.pass(passed)
+		_, err = tokens.Authenticate(t.Context(), good)
+		require.NoError(t, err, "its key is known")
+		_, err = tokens.Authenticate(t.Context(), forged)
+		require.True(t, fault.Is(err, fault.Unavailable), "its key may be a new one: %v", err)
+	}
+	w.pass(readAgain)
+	_, err = tokens.Authenticate(t.Context(), good)
+	require.True(t, fault.Is(err, fault.Unavailable), "not for ever: %v", err)
+}
+
+func TestTheLogHearsOnceAMinuteThatTheIssuerIsAway(t *testing.T) {
+	issuer, w, tokens := trust(t, nil)
+	issuer.GoAway(true)
+	w.now = w.now.Truncate(time.Minute)
+	var log bytes.Buffer
+	tokens.d.Log = slog.New(slog.NewTextHandler(&log, nil))
+	for minute := range 2 {
+		for range 5 {
+			_, err := tokens.Authenticate(t.Context(), issuer.Token(nil))
+			require.True(t, fault.Is(err, fault.Unavailable), "%v", err)
+			require.NotContains(t, err.Error(), "502", "each request's line would tell it again")
+			w.pass(readAgain)
+		}
+		w.pass(readAgain)
+		require.Equal(t, minute+1, strings.Count(log.String(), "502"), log.String())
+	}
+}
+
+func TestAnIssuerThatMakesUsPanicIsAway(t *testing.T) {
+	issuer, _, tokens := trust(t, nil)
+	tokens.issuer.client.Transport = road(func(*http.Request) (*http.Response, error) { panic("a bug") })
+	_, err := tokens.Authenticate(t.Context(), issuer.Token(nil))
+	require.True(t, fault.Is(err, fault.Unavailable), "%v", err)
+}
