@@ -210,7 +210,7 @@ func (m *Module) send(life context.Context, a attempt) (r response, interrupted 
 	began := m.now()
 	req, err := m.request(ctx, a, began)
 	if err != nil {
-		return response{err: brief(err.Error()), failure: failedUnsent, unsent: true}, false
+		return response{err: brief(err.Error()), failure: failedUnsent, unsent: true, hopeless: neverSendable(err)}, false
 	}
 	answer, err := m.authorizedDo(ctx, a.destination, req)
 	r.duration = m.now.Since(began)

@@ -4,11 +4,13 @@ import (
 	"context"
 	"net/http"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
 	"integration-gateway/platform/contract"
 	"integration-gateway/platform/database"
+	"integration-gateway/platform/id"
 )
 
 // forget erases events as the erasure does: all in one transaction.
@@ -148,5 +150,34 @@ func TestARepairMakesNoJobForAnErasedEvent(t *testing.T) {
 		require.False(t, done, "although nothing says any more that the last one was given up on")
 		_, jobs := h.history(event)
 		require.Len(t, jobs, 3)
+	})
+}
+
+func TestAnErasureLocksJobsInTheOrderOfClaims(t *testing.T) {
+	eachHarness(t, func(h *harness) {
+		if h.db.Dialect.Name != "postgres" {
+			return // SQLite has one writer
+		}
+		h.destination(h.receiver.URL)
+		first, second := h.accept(), h.accept()
+		h.exec(`UPDATE processing_jobs SET status = 'running', claim_token = $1, lease_until = $2, relay_at = NULL WHERE normalized_event_id = $3`,
+			id.New(), h.now().Add(time.Hour), first)
+		forgotten := make(chan contract.Forgotten)
+		h.tx(func(ctx context.Context, tx *database.Tx) error {
+			lock := func(eventID, how string) error {
+				var ids []string
+				return tx.Select(ctx, &ids, `SELECT id FROM processing_jobs WHERE normalized_event_id = $1 FOR UPDATE`+how, eventID)
+			}
+			require.NoError(t, lock(first, ""))
+			go func() { forgotten <- h.forget(first, second) }()
+			h.eventually("the erasure to wait for the first job", func() bool {
+				var waiting int
+				err := h.db.Get(ctx, &waiting, `SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'`)
+				return err == nil && waiting > 0
+			})
+			require.NoError(t, lock(second, " NOWAIT"), "it has not taken the second before")
+			return nil
+		})
+		require.Equal(t, contract.Forgotten{Deliveries: 2}, <-forgotten)
 	})
 }

@@ -17,11 +17,17 @@ import (
 	"integration-gateway/platform/secret"
 )
 
-// errNoOriginal is why a raw delivery cannot be made any more.
-var errNoOriginal = errors.New("the webhook's own body is no longer kept, and this destination is sent nothing else (mode raw)")
+// errNoOriginal is why a raw delivery, or a transformation that needs headers, cannot be
+// made any more: another event of the same webhook was of somebody who was erased.
+var errNoOriginal = errors.New("the webhook's own body and headers are gone with an erasure, and this destination needs them")
 
 // errRedacted is why a raw delivery can never be made.
 var errRedacted = errors.New("the webhook's body was redacted when it was stored, and this destination is sent the provider's own alone (mode raw)")
+
+// neverSendable reports whether trying again is of no use.
+func neverSendable(err error) bool {
+	return errors.Is(err, errNoOriginal) || errors.Is(err, errRedacted)
+}
 
 // asksHeaders reports whether an expression may look at headers, which are stored with the
 // webhook and read for those alone that do.
@@ -79,6 +85,9 @@ func (a attempt) body() ([]byte, error) {
 	var body []byte
 	if err == nil {
 		body, err = a.destination.transform.Body(expression.NewFacts(fact(a.event, a.original)))
+	}
+	if err != nil && a.original == nil && asksHeaders(a.destination.Transform) {
+		return nil, fmt.Errorf("%w: the transformation gave no body: %w", errNoOriginal, err)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("the transformation gave no body: %w", err)

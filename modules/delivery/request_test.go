@@ -119,23 +119,40 @@ func TestAProviderThatSignsByStandardWebhooksKeepsItsNames(t *testing.T) {
 
 func TestARawDeliveryWhoseWebhookIsGoneFailsWithTheReason(t *testing.T) {
 	eachHarness(t, func(h *harness) {
-		h.add(config(t, `{"url":"`+h.receiver.URL+`","mode":"raw","policy":{"maxAttempts":1}}`))
+		h.add(config(t, `{"url":"`+h.receiver.URL+`","mode":"raw"}`))
 		event := h.accept()
 		delete(h.events.originals, event)
 		h.run()
 		require.Equal(t, errNoOriginal.Error(), *h.becomes(event, contract.EventFailed).LastError)
+		attempts, _ := h.history(event)
+		require.Len(t, attempts, 1, "another would fail alike")
+		require.Len(t, h.deadLetters(DeadLetterFilter{}), 1)
+	})
+}
+
+func TestATransformationThatMissesTheHeadersOfAWebhookThatIsGoneFailsAtOnce(t *testing.T) {
+	eachHarness(t, func(h *harness) {
+		h.add(config(t, `{"url":"`+h.receiver.URL+`","transform":"{'a': headers['x-customer']}"}`))
+		event := h.accept()
+		delete(h.events.originals, event)
+		h.run()
+		require.Contains(t, *h.becomes(event, contract.EventFailed).LastError, errNoOriginal.Error()+": the transformation gave no body")
+		attempts, _ := h.history(event)
+		require.Len(t, attempts, 1)
 	})
 }
 
 func TestARedactedBodyIsNeverSentAsTheProvidersOwn(t *testing.T) {
 	eachHarness(t, func(h *harness) {
-		h.add(config(t, `{"url":"`+h.receiver.URL+`","mode":"raw","policy":{"maxAttempts":1}}`))
+		h.add(config(t, `{"url":"`+h.receiver.URL+`","mode":"raw"}`))
 		event := h.accept()
 		o := h.events.originals[event]
 		o.Redacted = true
 		h.events.originals[event] = o
 		h.run()
 		require.Equal(t, errRedacted.Error(), *h.becomes(event, contract.EventFailed).LastError)
+		attempts, _ := h.history(event)
+		require.Len(t, attempts, 1)
 		require.Empty(t, h.receiver.got)
 	})
 }

@@ -20,6 +20,7 @@ type response struct {
 	err        string // "" when there was an answer
 	failure    string // the kind of err, as it is stored
 	unsent     bool   // the request could not be made, which says nothing about the destination
+	hopeless   bool   // and never can be
 	duration   time.Duration
 }
 
@@ -47,7 +48,7 @@ type fate int
 const (
 	delivered fate = iota
 	retry          // after a wait
-	exhausted      // the budget is used up
+	exhausted      // the budget is used up, or no use
 	refused        // the destination said that it is gone
 )
 
@@ -60,7 +61,7 @@ func verdict(p policy, attempt int, r response, chance float64) (fate, time.Dura
 		return delivered, 0
 	case r.status == http.StatusGone:
 		return refused, 0
-	case attempt >= p.maxAttempts:
+	case r.hopeless || attempt >= p.maxAttempts:
 		return exhausted, 0
 	}
 	wait := p.cap

@@ -33,6 +33,7 @@ func TestVerdict(t *testing.T) {
 		{"but not for shorter", 2, response{status: 429, retryAfter: time.Second}, 0, retry, 2 * time.Second},
 		{"nor for longer than an hour", 1, response{status: 503, retryAfter: 25 * time.Hour}, 0, retry, time.Hour},
 		{"410 ends it at once", 1, response{status: http.StatusGone}, 0, refused, 0},
+		{"what can never be sent is not tried again", 1, response{err: "no body", unsent: true, hopeless: true}, 0, exhausted, 0},
 		{"the last attempt exhausts the budget", 4, response{status: 500}, 0, exhausted, 0},
 		{"one before does not", 3, response{status: 404}, 0, retry, 3 * time.Second},
 		{"a late success still counts", 9, response{status: 204}, 0, delivered, 0},

@@ -60,6 +60,14 @@ func (w *world) EventsOf(ctx context.Context, s contract.Subject, after string) 
 	return ids, piece[len(piece)-1], done, err
 }
 
+// OthersOf gives whoever follows: each event came with the next one.
+func (w *world) OthersOf(_ context.Context, _ contract.Subject, eventIDs []string) (ids []string, err error) {
+	for _, eventID := range eventIDs {
+		ids = append(ids, w.ids[slices.Index(w.ids, eventID)+1])
+	}
+	return ids, nil
+}
+
 func (w *world) erased(ctx context.Context) (ids []string, err error) {
 	return ids, w.db.Select(ctx, &ids, `SELECT event_id FROM event_states WHERE erased_at IS NOT NULL ORDER BY event_id`)
 }
@@ -108,14 +116,14 @@ func TestAnErasureReachesAllOfASubjectAndNobodyElse(t *testing.T) {
 		w.refused = []string{"one", "gone", "two"}
 		found, err := w.Count(t.Context(), contract.Subject{Text: "ada"})
 		require.NoError(t, err)
-		require.Equal(t, contract.Forgotten{Events: 10, Quarantined: 3}, found)
+		require.Equal(t, contract.Forgotten{Events: 10, Others: 10, Quarantined: 3}, found)
 		erased, err := w.erased(t.Context())
 		require.NoError(t, err)
 		require.Empty(t, erased, "counting erases nothing")
 
 		erasureID, gone, err := w.Erase(t.Context(), contract.Subject{Text: "ada", Source: "acme"}, "gateway-cli")
 		require.NoError(t, err)
-		require.Equal(t, contract.Forgotten{Events: 10, Webhooks: 10, Deliveries: 10, Answers: 20, DeadLetters: 10, Quarantined: 2}, gone)
+		require.Equal(t, contract.Forgotten{Events: 10, Webhooks: 10, Others: 10, Deliveries: 10, Answers: 20, DeadLetters: 10, Quarantined: 2}, gone)
 		require.Equal(t, []string{"one", "two"}, w.removed)
 		erased, err = w.erased(t.Context())
 		require.NoError(t, err)
@@ -131,7 +139,7 @@ func TestAnErasureReachesAllOfASubjectAndNobodyElse(t *testing.T) {
 			require.JSONEq(t, `{"erasureId":"`+erasureID+`"}`, string(e.Details))
 		}
 		require.Equal(t, "records.erased", w.audit[10].Action)
-		require.JSONEq(t, `{"erasureId":"`+erasureID+`","source":"acme","events":10,"webhooks":10,"deliveries":10,"answers":20,"deadLetters":10,"quarantined":2}`,
+		require.JSONEq(t, `{"erasureId":"`+erasureID+`","source":"acme","events":10,"webhooks":10,"others":10,"deliveries":10,"answers":20,"deadLetters":10,"quarantined":2}`,
 			string(w.audit[10].Details))
 		all, _ := json.Marshal(w.audit)
 		require.NotContains(t, string(all), `"ada"`, "the trail does not say whom")

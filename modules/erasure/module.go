@@ -22,6 +22,9 @@ type Events interface {
 	// EventsOf walks the events from behind an id, "" for the first, for a while: those of
 	// the subject, the id that it came to, and whether that was the end.
 	EventsOf(ctx context.Context, s contract.Subject, after string) (ids []string, upTo string, done bool, err error)
+	// OthersOf gives the events of others that came with these of the subject, in the same
+	// webhooks.
+	OthersOf(ctx context.Context, s contract.Subject, eventIDs []string) (ids []string, err error)
 	// LockStates locks the events' states in id order and gives them.
 	LockStates(ctx context.Context, tx *database.Tx, eventIDs []string) ([]contract.EventState, error)
 	// Forget removes what locked events say, and their webhooks, of which it gives the number.
@@ -73,11 +76,12 @@ func New(cfg Config, d Deps) *Module {
 	return &Module{cfg: cfg, d: d}
 }
 
-// Count gives the events and refused requests that Erase would reach now; the rest of what
-// it gives is not known before.
+// Count gives the events and refused requests that Erase would reach now, and the events of
+// others that would lose their original body; the rest of what it gives is not known before.
 func (m *Module) Count(ctx context.Context, s contract.Subject) (n contract.Forgotten, err error) {
-	err = m.each(ctx, s, func(ids []string) error {
+	err = m.each(ctx, s, func(ids, others []string) error {
 		n.Events += len(ids)
+		n.Others += len(others)
 		return nil
 	})
 	if err != nil {
@@ -88,17 +92,25 @@ func (m *Module) Count(ctx context.Context, s contract.Subject) (n contract.Forg
 	return n, err
 }
 
-// each gives the events of a subject, a piece of all events after another.
-func (m *Module) each(ctx context.Context, s contract.Subject, do func(ids []string) error) error {
+// each gives the events of a subject, a piece of all events after another, and those of
+// others that came with them, once each.
+func (m *Module) each(ctx context.Context, s contract.Subject, do func(ids, others []string) error) error {
+	var before []string // others of the last piece, which may end within a webhook
 	for after, done := "", false; !done; {
 		var ids []string
 		var err error
 		if ids, after, done, err = m.d.Events.EventsOf(ctx, s, after); err != nil {
 			return err
 		}
-		if err := do(ids); err != nil {
+		others, err := m.d.Events.OthersOf(ctx, s, ids)
+		if err != nil {
 			return err
 		}
+		fresh := slices.DeleteFunc(slices.Clone(others), func(eventID string) bool { return slices.Contains(before, eventID) })
+		if err := do(ids, fresh); err != nil {
+			return err
+		}
+		before = others
 	}
 	return nil
 }
@@ -124,7 +136,8 @@ func (m *Module) Erase(ctx context.Context, s contract.Subject, actor string) (e
 	if gone.Quarantined, err = m.eraseRefused(ctx, s); err != nil {
 		return erasureID, gone, fmt.Errorf("erase refused requests: %w", err)
 	}
-	err = m.each(ctx, s, func(ids []string) error {
+	err = m.each(ctx, s, func(ids, others []string) error {
+		gone.Others += len(others)
 		for batch := range slices.Chunk(ids, m.cfg.Batch) {
 			some, err := m.eraseBatch(ctx, batch, erasureID, actor)
 			if err != nil {

@@ -5,11 +5,14 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"slices"
+	"time"
 
 	"integration-gateway/modules/ingestion/provider"
 	"integration-gateway/platform/contract"
 	"integration-gateway/platform/database"
 	"integration-gateway/platform/fault"
+	"integration-gateway/platform/id"
 )
 
 // maxSubject is how long a subject may be to be told apart in the column that is searched.
@@ -59,6 +62,32 @@ func (m *Module) EventsOf(ctx context.Context, s contract.Subject, after string)
 	return ids, upTo, done, nil
 }
 
+// together is how far apart the ids of one webhook's events are at most: they are made in one
+// go. By their webhook alone no index would find them.
+const together = time.Second
+
+const selectOthersSQL = `
+SELECT s.id
+FROM   normalized_events s
+WHERE  s.id >= $1 AND s.id < $2 AND COALESCE(s.subject, '') <> $3
+AND    s.webhook_event_id IN (
+       SELECT w.id FROM normalized_events e JOIN v ON v.id = e.id JOIN webhook_events w ON w.id = e.webhook_event_id
+       WHERE  w.body_state <> 'erased')`
+
+// OthersOf gives the events that came with some of a subject, in the same webhooks, and are
+// not of it: once these are forgotten, the others have no original body any more.
+func (m *Module) OthersOf(ctx context.Context, s contract.Subject, eventIDs []string) (ids []string, err error) {
+	if len(eventIDs) == 0 {
+		return nil, nil
+	}
+	from := id.Floor(id.Time(slices.Min(eventIDs)).Add(-together))
+	to := id.Floor(id.Time(slices.Max(eventIDs)).Add(together))
+	if err := m.d.DB.SelectRows(ctx, &ids, database.IDs(eventIDs), selectOthersSQL, from, to, provider.Clean(s.Text)); err != nil {
+		return nil, fmt.Errorf("look for the events of others: %w", err)
+	}
+	return ids, nil
+}
+
 // A body may hold the events of others too; theirs stay, without it.
 const forgetWebhooksSQL = `
 UPDATE webhook_events SET raw_body = $1, request_headers = '{}', body_state = 'erased'
@@ -102,8 +131,8 @@ WHERE  id > $1 AND ($2 = '' OR source = $2)
 ORDER  BY id
 LIMIT  $3`
 
-// RefusedOf gives the ids of the requests in quarantine that mention a subject: a text or
-// number of the body, or a header, that is just it, or a body that is no JSON and holds it.
+// RefusedOf gives the ids of the requests in quarantine that mention a subject: a text,
+// number or name in the body, or a header, that is just it, or a body that is no JSON and holds it.
 func (m *Module) RefusedOf(ctx context.Context, s contract.Subject) (ids []string, err error) {
 	after := firstEventID
 	for {

@@ -122,7 +122,15 @@ func TestABodyWithTheEventsOfOthersIsForgottenAndTheyStay(t *testing.T) {
 		r := request("many", `[{"id":1,"who":"`+person+`"},{"id":2,"who":"grace@example.com"}]`)
 		r.Header.Set("X-Token", "first-secret")
 		ids := g.do(r).receipt(t).EventIDs
+		g.ofSubject("another", "grace@example.com")
+		others := func() []string {
+			found, err := g.module.OthersOf(t.Context(), contract.Subject{Text: person}, ids[:1])
+			require.NoError(t, err)
+			return found
+		}
+		require.Equal(t, ids[1:], others())
 		require.Equal(t, 1, g.forget(ids[0]))
+		require.Empty(t, others(), "they have lost it already")
 		require.NotContains(t, g.dump(), person)
 		shown := string(g.get("/events/" + ids[1]).Data)
 		require.Contains(t, shown, `"who":"grace@example.com"`, "its own payload")

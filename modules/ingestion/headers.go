@@ -23,15 +23,26 @@ var innocent = []string{"i-twilio-idempotency-token"}
 const shortestSecret = 8
 
 // storedHeaders gives the headers as the JSON object that is kept: names in lower case,
-// all values, and secret.Redacted in place of whatever is or holds a credential, or one of
-// the hidden texts.
-func storedHeaders(h http.Header, src *source, hidden ...string) []byte {
+// all values, and secret.Redacted in place of whatever is or holds a credential.
+func storedHeaders(h http.Header, src *source) []byte {
+	return headersWithout(h, src, func(string) bool { return false })
+}
+
+// redactedHeaders leaves out, too, what holds a text that was redacted in the body; every
+// value where these are too many to look for.
+func redactedHeaders(h http.Header, src *source, clean provider.Redacted) []byte {
+	return headersWithout(h, src, func(value string) bool {
+		return clean.Overflow || slices.ContainsFunc(clean.Hidden, func(text string) bool { return holds(value, text) })
+	})
+}
+
+func headersWithout(h http.Header, src *source, hidden func(value string) bool) []byte {
 	kept := make(map[string][]string, len(h))
 	for name, values := range h {
 		name = strings.ToLower(name)
 		whole := carriesCredential(name, src)
 		for _, v := range values {
-			if whole || holdsSecret(v, src) || slices.ContainsFunc(hidden, func(text string) bool { return holds(v, text) }) {
+			if whole || holdsSecret(v, src) || hidden(v) {
 				v = secret.Redacted
 			}
 			kept[name] = append(kept[name], v)

@@ -49,7 +49,7 @@ type quarantined struct {
 // and gives err back. It does no I/O and never waits.
 func (m *Module) keep(ctx context.Context, src *source, req provider.Request, ip string, err error) error {
 	f := fault.As(err)
-	if f == nil || f.Kind != fault.Unauthorized && f.Kind != fault.Invalid {
+	if f == nil || f.Kind != fault.Unauthorized && f.Kind != fault.Invalid && f.Reason != redactionBroken {
 		return err
 	}
 	if !m.cell.admits(src.name, len(req.Body), req.ReceivedAt) {
@@ -77,7 +77,7 @@ func (q *quarantined) withoutBody(src *source, req provider.Request) {
 	q.Redacted, q.Body, q.Digests = true, []byte{}, "{}"
 	q.URL, _, _ = strings.Cut(q.URL, "?")
 	clean, _ := src.redaction.Of(req)
-	q.Headers = string(storedHeaders(req.Header, src, clean.Hidden...))
+	q.Headers = string(redactedHeaders(req.Header, src, clean))
 }
 
 // why is a refusal's reason and what an operator is told of it.

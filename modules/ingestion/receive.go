@@ -104,7 +104,7 @@ func (m *Module) receive(c echo.Context, src *source) (receipt, *provider.Reply,
 	}
 	kept, err := src.kept(req, events)
 	if err != nil {
-		return receipt{}, nil, err
+		return receipt{}, nil, m.keep(ctx, src, req, ip, err)
 	}
 	r, err := m.store(ctx, arrival{
 		source: src, webhookID: id.New(), secretID: match.SecretID, correlationID: correlation(ctx), sourceIP: ip,

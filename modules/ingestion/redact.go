@@ -20,6 +20,9 @@ const (
 	bodyErased   = "erased"   // no longer, and neither are the headers
 )
 
+// redactionBroken is the reason of a refusal that is the operator's mistake.
+const redactionBroken = "redaction_broken"
+
 // kept is what is stored of a verified request.
 type kept struct {
 	headers  []byte
@@ -49,13 +52,14 @@ func (s *source) kept(req provider.Request, events []provider.Event) (kept, erro
 		err = errors.New("cannot read the body")
 	}
 	if err != nil {
-		return kept{}, fault.Unavailable.Wrap(fmt.Errorf("the redaction of integration %s %w", s.integrationID, err), "redaction_broken",
-			"This source cannot take this webhook until its operator mends its settings.").After(brokenPause)
+		err = fmt.Errorf("the redaction of integration %s %w", s.integrationID, err)
+		return kept{}, fault.Unavailable.Wrap(err, redactionBroken, "This source cannot take this webhook until its operator mends its settings.").
+			After(brokenPause).Because("%s", err)
 	}
 	for i := range drafts {
 		drafts[i].Event = left[i]
 	}
-	return kept{headers: storedHeaders(req.Header, s, clean.Hidden...), body: clean.Body, redacted: clean.Changed, events: drafts}, nil
+	return kept{headers: redactedHeaders(req.Header, s, clean), body: clean.Body, redacted: clean.Changed, events: drafts}, nil
 }
 
 // parseRedaction reads an integration's JSON paths.

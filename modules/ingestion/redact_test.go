@@ -131,6 +131,36 @@ func TestBodiesThatDifferInWhatIsRedactedAloneAreTwoEvents(t *testing.T) {
 	})
 }
 
+func TestAWebhookThatABrokenRedactionKeepsOutIsSeenInQuarantine(t *testing.T) {
+	testkit.EachStore(t, func(t *testing.T, db *database.DB) {
+		g := setup(t, db)
+		made := g.create("made", acmeSecret)
+		g.exec(`UPDATE integrations SET redact = '["$.eventId"]' WHERE id = $1`, made)
+		g.module.Invalidate("made")
+		require.Equal(t, http.StatusServiceUnavailable, g.sentTo("made", acmeSecret, "the-event-id"))
+		list := g.kept()
+		require.Len(t, list, 1)
+		require.Equal(t, "redaction_broken", list[0].Reason)
+		require.Contains(t, list[0].Detail, "the redaction of integration "+made)
+		require.True(t, list[0].Redacted)
+		require.NotContains(t, g.dump(), "the-event-id")
+	})
+}
+
+func TestWhereTooMuchIsRedactedNoHeaderIsKept(t *testing.T) {
+	testkit.EachStore(t, func(t *testing.T, db *database.DB) {
+		g := setup(t, db)
+		g.redacting("made", "$.data.list")
+		body := strings.Replace(acmeBody("e1"), `"d1"`, `"d1","list":[`+strings.Repeat(`1,`, 1000)+`"`+person+`"]`, 1)
+		r := request("made", body)
+		r.Header.Set("X-Acme-Signature", sign(body))
+		r.Header.Set("X-Customer", person)
+		require.Equal(t, http.StatusAccepted, g.do(r).Status)
+		require.NotContains(t, g.dump(), person)
+		require.Contains(t, g.dump(), `"x-customer":["[redacted]"]`, "the name stays")
+	})
+}
+
 func TestARedactionThatReachesWhatNamesAnEventStoresNothing(t *testing.T) {
 	g := setup(t, testkit.Open(t, testkit.SQLite(t)))
 	made := g.create("made", acmeSecret)

@@ -48,7 +48,8 @@ func Erase(ctx context.Context, cfg config.Config, log *slog.Logger, o EraseOpti
 		return printJSON(o.Out, erased{Forgotten: found})
 	}
 	if !o.JSON {
-		_, _ = fmt.Fprintf(o.Out, "found %d events of the subject, and %d refused requests that mention it\n", found.Events, found.Quarantined)
+		_, _ = fmt.Fprintf(o.Out, "found %d events of the subject, and %d refused requests that mention it; %d events of others came in the same webhooks and lose their original body\n",
+			found.Events, found.Quarantined, found.Others)
 	}
 	if none || o.DryRun {
 		return nil
@@ -63,8 +64,9 @@ func Erase(ctx context.Context, cfg config.Config, log *slog.Logger, o EraseOpti
 	if o.JSON {
 		return printJSON(o.Out, erased{true, erasureID, gone})
 	}
-	_, err = fmt.Fprintf(o.Out, "erased %d events with %d webhooks, %d answers of destinations and %d dead letters; ended %d deliveries; removed %d refused requests\n"+
+	_, err = fmt.Fprintf(o.Out, "erased %d events with %d webhooks, %d answers of destinations and %d dead letters; ended %d deliveries; removed %d refused requests; "+
+		"%d events of others lost their original body\n"+
 		"the audit trail has it as erasure %s, without the subject\n",
-		gone.Events, gone.Webhooks, gone.Answers, gone.DeadLetters, gone.Deliveries, gone.Quarantined, erasureID)
+		gone.Events, gone.Webhooks, gone.Answers, gone.DeadLetters, gone.Deliveries, gone.Quarantined, gone.Others, erasureID)
 	return err
 }

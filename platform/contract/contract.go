@@ -135,6 +135,7 @@ type Subject struct {
 type Forgotten struct {
 	Events      int `json:"events"`
 	Webhooks    int `json:"webhooks"`   // their bodies and headers
+	Others      int `json:"others"`     // events of others in these webhooks, which lose the original body
 	Deliveries  int `json:"deliveries"` // that were ended
 	Answers     int `json:"answers"`    // of destinations
 	DeadLetters int `json:"deadLetters"`

@@ -5,7 +5,7 @@ import (
 	"encoding/json"
 )
 
-// Mentions reports whether a text or a number in the body is just this text. A body that
+// Mentions reports whether a text, a number or a member's name in the body is just this text. A body that
 // is no JSON, nor a form, mentions whatever it holds.
 func Mentions(req Request, text string) bool {
 	body, err := jsonBody(req)
@@ -13,7 +13,9 @@ func Mentions(req Request, text string) bool {
 		return bytes.Contains(req.Body, []byte(text))
 	}
 	found := false
-	in := input{raw: body, doc: &document{}}
-	eachText(in.tree(), func(one string) { found = found || one == text })
+	eachText(body, func(one string) bool {
+		found = one == text
+		return !found
+	})
 	return found
 }

@@ -66,8 +66,9 @@ func (r Redaction) None() bool { return len(r.paths) == 0 }
 // Redacted is a request without the values that a Redaction names.
 type Redacted struct {
 	Request
-	Changed bool     // otherwise the request is as it came
-	Hidden  []string // texts and numbers that were replaced, a thousand at most
+	Changed  bool     // otherwise the request is as it came
+	Hidden   []string // texts, numbers and names that were replaced, a thousand at most
+	Overflow bool     // there were more
 }
 
 // Of gives the request with secret.Redacted, as a JSON string, in place of whatever stands
@@ -93,5 +94,5 @@ func (r Redaction) Of(req Request) (Redacted, bool) {
 		mark := req.Body[:len(req.Body)-len(text)] // a byte-order mark, and space
 		clean.Body = slices.Concat(mark, w.out, text[w.copied:])
 	}
-	return Redacted{clean, true, w.hidden}, true
+	return Redacted{clean, true, w.hidden, w.overflow}, true
 }

@@ -60,9 +60,13 @@ func TestWhatIsRedacted(t *testing.T) {
 func TestARedactionTellsWhatItHides(t *testing.T) {
 	got, ok := redaction(t, "$.a", "$.n").Of(Request{Body: []byte(`{"a":{"b":"one","c":["two",3]},"n":1.10,"d":"shown"}`)})
 	require.True(t, ok)
-	require.ElementsMatch(t, []string{"one", "two", "3", "1.10"}, got.Hidden)
+	require.ElementsMatch(t, []string{"b", "one", "c", "two", "3", "1.10"}, got.Hidden)
 	got, _ = redaction(t, "$.a").Of(Request{Body: []byte(`{"a":[` + strings.Repeat("1,", 5000) + `1]}`)})
 	require.Len(t, got.Hidden, 1000)
+	require.True(t, got.Overflow)
+	got, _ = redaction(t, "$.a").Of(Request{Body: []byte(`{"a":[` + strings.Repeat("1,", 999) + `1]}`)})
+	require.Len(t, got.Hidden, 1000)
+	require.False(t, got.Overflow, "these are all")
 }
 
 func TestAFormIsRedactedAsTheJSONThatItsEventsAreMadeOf(t *testing.T) {

@@ -1,6 +1,7 @@
 package provider
 
 import (
+	"bytes"
 	"encoding/json"
 	"strings"
 
@@ -68,6 +69,7 @@ type walker struct {
 	out       []byte
 	copied    int // of in
 	hidden    []string
+	overflow  bool    // of hidden
 	fronts    []front // one for each level, used again and again
 	level     int
 }
@@ -143,30 +145,33 @@ func (w *walker) child(i int, f front, name string, index int) int {
 // maxHidden bounds the texts that headers are searched for.
 const maxHidden = 1000
 
-// hide notes the texts and numbers of a value.
-func (w *walker) hide(raw json.RawMessage) {
-	in := input{raw: raw, doc: &document{}}
-	eachText(in.tree(), func(text string) {
-		if len(w.hidden) < maxHidden {
+// hide notes the texts and numbers of a value, and the names in it.
+func (w *walker) hide(raw []byte) {
+	eachText(raw, func(text string) bool {
+		w.overflow = len(w.hidden) == maxHidden
+		if !w.overflow {
 			w.hidden = append(w.hidden, text)
 		}
+		return !w.overflow
 	})
 }
 
-// eachText gives the texts and numbers of a decoded value, in no particular order.
-func eachText(value any, give func(text string)) {
-	switch v := value.(type) {
-	case string:
-		give(v)
-	case json.Number:
-		give(v.String())
-	case []any:
-		for _, one := range v {
-			eachText(one, give)
+// eachText gives the texts, numbers and members' names of valid JSON as they come, until
+// it is told that no more are wanted. Numbers are as they were written, and of members with
+// the same name all are given.
+func eachText(raw []byte, give func(text string) (more bool)) {
+	decoder := json.NewDecoder(bytes.NewReader(raw))
+	decoder.UseNumber()
+	for more := true; more; {
+		token, err := decoder.Token()
+		if err != nil { // the end
+			return
 		}
-	case map[string]any:
-		for _, one := range v {
-			eachText(one, give)
+		switch one := token.(type) {
+		case string:
+			more = give(one)
+		case json.Number:
+			more = give(one.String())
 		}
 	}
 }
