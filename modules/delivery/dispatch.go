@@ -39,7 +39,7 @@ func (m *Module) dispatch(ctx context.Context, c claimed) error {
 		if len(orders) == 0 { // ended meanwhile
 			return m.endDispatch(ctx, tx, c)
 		}
-		if err := lockLive(ctx, tx, c.EventID); err != nil {
+		if err := lockLive(ctx, tx, []string{c.EventID}); err != nil {
 			return err
 		}
 		jobs, err := latestJobs(ctx, tx, []string{c.EventID})
@@ -65,12 +65,17 @@ func (m *Module) dispatch(ctx context.Context, c claimed) error {
 }
 
 const lockLiveSQL = `
-SELECT id FROM processing_jobs WHERE normalized_event_id = $1 AND status IN ` + live + ` ORDER BY id`
+SELECT j.id
+FROM   processing_jobs j
+JOIN   v ON j.normalized_event_id = v.id
+WHERE  j.status IN ` + live + `
+ORDER  BY j.normalized_event_id, j.id`
 
-// lockLive keeps workers from claiming an event's jobs until the transaction ends.
-func lockLive(ctx context.Context, tx *database.Tx, eventID string) error {
+// lockLive keeps workers from claiming the jobs of locked events until the transaction ends.
+// Claims hold no states: in another order than theirs the two would wait for each other.
+func lockLive(ctx context.Context, tx *database.Tx, eventIDs []string) error {
 	var ids []string
-	if err := tx.Select(ctx, &ids, lockLiveSQL+tx.Dialect.ForUpdate, eventID); err != nil {
+	if err := tx.SelectRows(ctx, &ids, database.IDs(eventIDs), lockLiveSQL+tx.Dialect.ForUpdate); err != nil {
 		return fmt.Errorf("lock jobs: %w", err)
 	}
 	return nil

@@ -73,19 +73,9 @@ type endedJobs []struct {
 	RequestID sql.NullString `db:"replay_request_id"`
 }
 
-const lockErasedSQL = `
-SELECT j.id
-FROM   processing_jobs j
-JOIN   v ON j.normalized_event_id = v.id
-WHERE  j.status IN ` + live + `
-ORDER  BY j.normalized_event_id, j.id`
-
-// endErased locks the jobs in the order in which claims do, who hold no states: in another,
-// the two would wait for each other.
 func (m *Module) endErased(ctx context.Context, tx *database.Tx, eventIDs []string) (all endedJobs, err error) {
-	var locked []string
-	if err := tx.SelectRows(ctx, &locked, database.IDs(eventIDs), lockErasedSQL+tx.Dialect.ForUpdate); err != nil {
-		return nil, fmt.Errorf("lock jobs: %w", err)
+	if err := lockLive(ctx, tx, eventIDs); err != nil {
+		return nil, err
 	}
 	for _, s := range []step{endStep, failStep} {
 		var some endedJobs

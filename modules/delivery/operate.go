@@ -140,7 +140,7 @@ func (m *Module) operate(c echo.Context, action string,
 		if len(states) == 0 {
 			return noEvent(eventID)
 		}
-		if err := lockLive(ctx, tx, eventID); err != nil {
+		if err := lockLive(ctx, tx, []string{eventID}); err != nil {
 			return err
 		}
 		jobs, err := latestJobs(ctx, tx, []string{eventID})
