@@ -97,12 +97,7 @@ func (w *worker) giveBack(r release) error {
 // prepare reads what the jobs need, and parks or gives back those that cannot go now.
 func (m *Module) prepare(ctx context.Context, jobs []claimed, arrivals map[string]arrival) (ready []attempt, back []release, err error) {
 	destinationIDs := eventIDs(jobs, func(c claimed) string { return *c.DestinationID })
-	integrationIDs := eventIDs(jobs, func(c claimed) string { return c.IntegrationID })
 	destinations, err := m.directory.get(ctx, destinationIDs)
-	if err != nil {
-		return nil, nil, err
-	}
-	active, err := m.events.ActiveIntegrations(ctx, integrationIDs)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -121,7 +116,7 @@ func (m *Module) prepare(ctx context.Context, jobs []claimed, arrivals map[strin
 	for _, c := range jobs {
 		d, known := destinations[*c.DestinationID]
 		event, stored := byID[c.EventID]
-		if !known || !stored || !d.flows() || !active[c.IntegrationID] && !d.finishing() {
+		if !known || !stored || !d.flows() || !event.Active && !d.finishing() {
 			back = append(back, release{claimed: c, parked: true})
 			continue
 		}

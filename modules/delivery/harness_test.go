@@ -255,6 +255,7 @@ func (f *fakeEvents) Deliverables(_ context.Context, ids []string) (list []contr
 	defer f.mu.Unlock()
 	for _, eventID := range ids {
 		if d, ok := f.payloads[eventID]; ok {
+			d.Active = !f.inactive[d.IntegrationID]
 			list = append(list, d)
 		}
 	}

@@ -92,9 +92,6 @@ func (m *Module) record(list []outcome) error {
 		if err := m.endJobs(ctx, tx, decisions); err != nil {
 			return err
 		}
-		if err := tx.Insert(ctx, "delivery_attempts", attemptRows(decisions, tx.Now)); err != nil {
-			return err
-		}
 		if err := m.insertJobs(ctx, tx, nextJobs(decisions, m.cfg.Queues.Retry)); err != nil {
 			return err
 		}
@@ -102,6 +99,9 @@ func (m *Module) record(list []outcome) error {
 			return err
 		}
 		if err := m.moveEvents(ctx, tx, states, decisions); err != nil {
+			return err
+		}
+		if err := tx.Insert(ctx, "delivery_attempts", attemptRows(decisions, tx.Now)); err != nil {
 			return err
 		}
 		return m.endReplays(ctx, tx, replayIDs(decisions))

@@ -28,11 +28,11 @@ type known struct{ eventID, correlationID string }
 func (m *Module) commit(group []arrival) []batch.Result[receipt] {
 	ctx, cancel := context.WithTimeout(context.Background(), commitTimeout)
 	defer cancel()
-	seen := m.claim(ctx, group)
+	seen := m.look(ctx, group)
 	results := make([]batch.Result[receipt], len(group))
 	var rest []int // what the cache did not answer
 	for i, a := range group {
-		if r, ok := a.answer(seen); ok {
+		if r, ok := a.answer(seen.at); ok {
 			results[i].Value = r
 		} else {
 			rest = append(rest, i)
@@ -45,16 +45,20 @@ func (m *Module) commit(group []arrival) []batch.Result[receipt] {
 	for n, i := range rest {
 		arrivals[n] = group[i]
 	}
-	stored := m.commitAll(ctx, arrivals)
+	stored := m.commitAll(ctx, arrivals, seen.fresh)
 	for n, i := range rest {
 		results[i] = stored[n]
 	}
 	return results
 }
 
-// commitAll stores the arrivals together, or one by one when that fails.
-func (m *Module) commitAll(ctx context.Context, arrivals []arrival) []batch.Result[receipt] {
-	results, err := m.commitOnce(ctx, arrivals)
+// commitAll stores the arrivals together, or one by one when that fails. Keys that are taken
+// for fresh are not asked about first: one statement is the whole transaction.
+func (m *Module) commitAll(ctx context.Context, arrivals []arrival, fresh bool) []batch.Result[receipt] {
+	results, err := m.commitOnce(ctx, arrivals, fresh)
+	if fresh && m.d.DB.Dialect.IsUnique(err) { // the cache forgot a key, or the first answer was lost
+		results, err = m.commitOnce(ctx, arrivals, false)
+	}
 	if err == nil {
 		return results
 	}
@@ -74,7 +78,7 @@ func (m *Module) commitAll(ctx context.Context, arrivals []arrival) []batch.Resu
 			continue
 		}
 		var one []batch.Result[receipt]
-		if one, err = m.commitOnce(ctx, arrivals[i:i+1]); err == nil {
+		if one, err = m.commitOnce(ctx, arrivals[i:i+1], false); err == nil {
 			results[i] = one[0]
 			continue
 		}
@@ -87,10 +91,10 @@ func (m *Module) commitAll(ctx context.Context, arrivals []arrival) []batch.Resu
 }
 
 // commitOnce stores all arrivals or none.
-func (m *Module) commitOnce(ctx context.Context, arrivals []arrival) ([]batch.Result[receipt], error) {
+func (m *Module) commitOnce(ctx context.Context, arrivals []arrival, fresh bool) ([]batch.Result[receipt], error) {
 	var at map[string]known
 	err := m.d.DB.InTx(ctx, func(tx *database.Tx) (err error) {
-		at, err = m.storeNew(ctx, tx, arrivals)
+		at, err = m.storeNew(ctx, tx, arrivals, fresh)
 		failpoint.Hit(failpoint.BeforeCommit)
 		return err
 	})
@@ -112,8 +116,8 @@ func (m *Module) commitOnce(ctx context.Context, arrivals []arrival) ([]batch.Re
 
 // storeNew stores the events whose keys are new, with everything that belongs to
 // them, and says where each key's event stands.
-func (m *Module) storeNew(ctx context.Context, tx *database.Tx, arrivals []arrival) (map[string]known, error) {
-	ring, err := claimKeys(ctx, tx, arrivals)
+func (m *Module) storeNew(ctx context.Context, tx *database.Tx, arrivals []arrival, fresh bool) (map[string]known, error) {
+	ring, err := claimKeys(ctx, tx, arrivals, fresh)
 	if err != nil {
 		return nil, err
 	}

@@ -216,12 +216,28 @@ func TestACommitWhoseAnswerWasLostIsNotTakenForARepeat(t *testing.T) {
 	testkit.EachStore(t, func(t *testing.T, db *database.DB) {
 		g := setup(t, db)
 		a := g.arrival("t", "a")
-		for range 2 {
-			results, err := g.module.commitOnce(t.Context(), []arrival{a})
-			require.NoError(t, err)
+		for _, fresh := range []bool{true, true, false} {
+			results := g.module.commitAll(t.Context(), []arrival{a}, fresh)
+			require.NoError(t, results[0].Err)
 			require.Equal(t, receipt{EventID: a.events[0].id, Status: "queued", CorrelationID: "of-a"}, results[0].Value)
 		}
 		require.Equal(t, 1, g.stored())
+	})
+}
+
+// A cache that lost its memory takes every key for fresh.
+func TestAKeyThatTheCacheForgotIsARepeatAllTheSame(t *testing.T) {
+	testkit.EachStore(t, func(t *testing.T, db *database.DB) {
+		g := setup(t, db)
+		first := g.arrival("t", "a")
+		require.NoError(t, g.module.commitAll(t.Context(), []arrival{first}, true)[0].Err)
+		repeat, other := g.arrival("t", "a"), g.arrival("t", "b")
+		results := g.module.commitAll(t.Context(), []arrival{repeat, other}, true)
+		require.NoError(t, results[0].Err)
+		require.NoError(t, results[1].Err)
+		require.Equal(t, receipt{EventID: first.events[0].id, Status: "duplicate", Duplicate: true, CorrelationID: "of-a"}, results[0].Value)
+		require.Equal(t, receipt{EventID: other.events[0].id, Status: "queued", CorrelationID: "of-b"}, results[1].Value)
+		require.Equal(t, 2, g.stored())
 	})
 }
 

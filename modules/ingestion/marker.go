@@ -13,10 +13,16 @@ import (
 // in its place.
 const markerPatience = 25 * time.Millisecond
 
-// claim sets an empty marker for each key that has none, and gives the events of those
+// sighting is what the cache knows of a group's keys.
+type sighting struct {
+	at    map[string]known // keys whose events are committed
+	fresh bool             // nobody has shown any of the others yet, as far as it remembers
+}
+
+// look sets an empty marker for each key that has none, and gives the events of those
 // whose marker says that they are committed. An empty marker decides nothing: its
 // request may still fail, or have died.
-func (m *Module) claim(ctx context.Context, group []arrival) map[string]known {
+func (m *Module) look(ctx context.Context, group []arrival) sighting {
 	var claims []cache.Claim
 	var keys []string
 	for _, a := range group {
@@ -29,15 +35,20 @@ func (m *Module) claim(ctx context.Context, group []arrival) map[string]known {
 	defer cancel()
 	claimed, err := m.d.Cache.Claim(ctx, claims)
 	if err != nil || len(claimed) != len(claims) {
-		return nil // the database decides
+		return sighting{} // the database decides
 	}
-	at := make(map[string]known)
+	seen := sighting{at: map[string]known{}, fresh: true}
 	for i, c := range claimed {
-		if k, ok := parseMarker(c.Value); ok && !c.Won {
-			at[keys[i]] = k
+		if c.Won {
+			continue
+		}
+		if k, ok := parseMarker(c.Value); ok {
+			seen.at[keys[i]] = k
+		} else {
+			seen.fresh = false
 		}
 	}
-	return at
+	return seen
 }
 
 // mark writes down where committed keys' events stand. When that fails, the database

@@ -54,6 +54,15 @@ func TestARepeatIsMarkedAgainWhenTheCacheForgot(t *testing.T) {
 	g.module.d.Cache = cache.NewMemory(0, g.module.d.Now)
 	repeat := g.arrival("t", "a")
 	require.Equal(t, first.EventID, g.module.commit([]arrival{repeat})[0].Value.EventID)
-	at := g.module.claim(t.Context(), []arrival{repeat})
-	require.Equal(t, map[string]known{"acme:a": {first.EventID, "of-a"}}, at)
+	seen := g.module.look(t.Context(), []arrival{repeat})
+	require.Equal(t, sighting{at: map[string]known{"acme:a": {first.EventID, "of-a"}}, fresh: true}, seen)
+}
+
+func TestKeysAreFreshWhenTheCacheKnowsNoneOfThemThatIsNotCommitted(t *testing.T) {
+	g := setup(t, testkit.Open(t, testkit.SQLite(t)))
+	a := g.arrival("t", "a")
+	require.True(t, g.module.look(t.Context(), []arrival{a}).fresh)
+	require.False(t, g.module.look(t.Context(), []arrival{a, g.arrival("t", "b")}).fresh, "somebody may be about to commit a")
+	g.module.d.Cache = down{}
+	require.False(t, g.module.look(t.Context(), []arrival{g.arrival("t", "c")}).fresh, "nobody knows")
 }

@@ -34,8 +34,9 @@ type keyring struct {
 
 // claimKeys makes each new key belong to the first draft that has it. A key that
 // another transaction is about to commit is waited for, so that nobody is told of an
-// event that then vanishes.
-func claimKeys(ctx context.Context, tx *database.Tx, arrivals []arrival) (keyring, error) {
+// event that then vanishes. Of keys that are taken for fresh, one that is not fails the
+// transaction.
+func claimKeys(ctx context.Context, tx *database.Tx, arrivals []arrival, fresh bool) (keyring, error) {
 	ring := keyring{at: map[string]known{}, won: map[string]bool{}}
 	var keys []string
 	for _, a := range arrivals {
@@ -52,7 +53,12 @@ func claimKeys(ctx context.Context, tx *database.Tx, arrivals []arrival) (keyrin
 		rows.Add(key, ring.at[key].eventID, ring.at[key].correlationID, tx.Now)
 	}
 	var won []string
-	if err := tx.SelectRows(ctx, &won, rows, insertKeysSQL); err != nil {
+	if fresh {
+		if err := tx.Insert(ctx, "idempotency_keys", rows); err != nil {
+			return ring, err
+		}
+		won = keys
+	} else if err := tx.SelectRows(ctx, &won, rows, insertKeysSQL); err != nil {
 		return ring, fmt.Errorf("claim idempotency keys: %w", err)
 	}
 	for _, key := range won {

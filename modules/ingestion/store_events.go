@@ -15,9 +15,11 @@ import (
 )
 
 const selectDeliverablesSQL = `
-SELECT e.id, e.integration_id, e.source, e.provider, e.event_type, e.correlation_id, e.normalized_payload
+SELECT e.id, e.integration_id, e.source, e.provider, e.event_type, e.correlation_id, e.normalized_payload,
+       COALESCE(i.is_active, false) AS active
 FROM   normalized_events e
-JOIN   v ON v.id = e.id`
+JOIN   v ON v.id = e.id
+LEFT   JOIN integrations i ON i.id = e.integration_id`
 
 // Deliverables gives what is sent of these events, in no particular order. Events that are
 // unknown or were erased are left out.
@@ -33,6 +35,7 @@ func (m *Module) Deliverables(ctx context.Context, eventIDs []string) ([]contrac
 		EventType     string `db:"event_type"`
 		CorrelationID string `db:"correlation_id"`
 		Payload       []byte `db:"normalized_payload"`
+		Active        bool   `db:"active"`
 	}
 	if err := m.d.DB.SelectRows(ctx, &rows, database.IDs(eventIDs), selectDeliverablesSQL); err != nil {
 		return nil, fmt.Errorf("read deliverables: %w", err)
@@ -44,7 +47,7 @@ func (m *Module) Deliverables(ctx context.Context, eventIDs []string) ([]contrac
 		}
 		found = append(found, contract.Deliverable{
 			EventID: r.ID, IntegrationID: r.IntegrationID, Source: r.Source, Provider: r.Provider, EventType: r.EventType,
-			CorrelationID: r.CorrelationID, Payload: r.Payload,
+			CorrelationID: r.CorrelationID, Payload: r.Payload, Active: r.Active,
 		})
 	}
 	return found, nil
@@ -139,12 +142,8 @@ func (m *Module) SaveStates(ctx context.Context, tx *database.Tx, states []contr
 	for _, s := range states {
 		rows.Add(s.EventID, string(s.Status), s.ProcessingAttempts, s.LastError, s.LastProcessedAt, s.UpdatedAt)
 	}
-	saved, err := tx.ExecRows(ctx, rows, updateStatesSQL)
-	if err != nil {
+	if err := tx.Write(ctx, rows, updateStatesSQL); err != nil {
 		return fmt.Errorf("save event states: %w", err)
-	}
-	if saved != int64(len(states)) {
-		return fmt.Errorf("save event states: %d of %d exist", saved, len(states))
 	}
 	return nil
 }

@@ -67,6 +67,7 @@ type Deliverable struct {
 	EventType     string
 	CorrelationID string
 	Payload       []byte // the canonical event as JSON, exactly as it is sent
+	Active        bool   // whether its integration is
 }
 
 // Original is the webhook that an event came with.

@@ -126,15 +126,6 @@ func (db *DB) SelectRows(ctx context.Context, dest any, r *Rows, query string, a
 	return db.Dialect.classify(pool.db.SelectContext(ctx, dest, text, all...))
 }
 
-// Tx is a transaction. What must commit together takes one as a parameter.
-type Tx struct {
-	Dialect Dialect
-	Now     time.Time // the moment the transaction began, by the application's clock
-	tx      *sqlx.Tx
-	db      *DB
-	after   []func()
-}
-
 // attempts is how often a transaction that the database chose as a deadlock's
 // victim is begun anew.
 const attempts = 4
@@ -156,18 +147,19 @@ func (db *DB) InTx(ctx context.Context, fn func(tx *Tx) error) error {
 }
 
 func (db *DB) inTx(ctx context.Context, fn func(tx *Tx) error) error {
-	sqlTx, err := db.write.BeginTxx(ctx, nil)
-	if err != nil {
-		return fmt.Errorf("begin: %w", err)
+	tx := &Tx{Dialect: db.Dialect, Now: db.now(), db: db}
+	tx.begin = func() (*sqlx.Tx, error) { return db.write.BeginTxx(ctx, nil) }
+	defer tx.rollback() // also when fn panics: on SQLite all writers would wait for ever
+	if db.Dialect.together == nil {
+		if _, err := tx.begun(); err != nil {
+			return err
+		}
 	}
-	// Also when fn panics: on SQLite all writers would wait for ever. Once committed it does nothing.
-	defer func() { _ = sqlTx.Rollback() }()
-	tx := &Tx{Dialect: db.Dialect, Now: db.now(), tx: sqlTx, db: db}
 	if err := fn(tx); err != nil {
 		return err
 	}
-	if err := sqlTx.Commit(); err != nil {
-		return fmt.Errorf("commit: %w", err)
+	if err := tx.commit(ctx); err != nil {
+		return err
 	}
 	for _, f := range tx.after {
 		f()
@@ -197,78 +189,6 @@ func (db *DB) WriteRows(ctx context.Context, dest any, r *Rows, query string, ar
 		}
 	}
 	return db.Dialect.classify(err)
-}
-
-// AfterCommit runs f once the transaction is committed, and never when it is not.
-func (tx *Tx) AfterCommit(f func()) { tx.after = append(tx.after, f) }
-
-// Get reads one row into dest; sql.ErrNoRows when there is none.
-func (tx *Tx) Get(ctx context.Context, dest any, query string, args ...any) error {
-	return tx.tx.GetContext(ctx, dest, query, args...)
-}
-
-// Select reads all rows into dest. A statement with RETURNING may write.
-func (tx *Tx) Select(ctx context.Context, dest any, query string, args ...any) error {
-	return tx.tx.SelectContext(ctx, dest, query, args...)
-}
-
-// Exec runs a statement and gives the number of rows it touched.
-func (tx *Tx) Exec(ctx context.Context, query string, args ...any) (int64, error) {
-	res, err := tx.tx.ExecContext(ctx, query, args...)
-	if err != nil {
-		return 0, err
-	}
-	return res.RowsAffected()
-}
-
-// SelectRows is Select for a statement that uses r as the relation v, with r's
-// columns. args are $1, $2 …; r takes the numbers behind them.
-func (tx *Tx) SelectRows(ctx context.Context, dest any, r *Rows, query string, args ...any) error {
-	text, all, fixed := tx.Dialect.with(r, query, args)
-	if stmt := tx.stmt(ctx, text, fixed); stmt != nil { //nolint:sqlclosecheck // it ends with the transaction
-		return stmt.SelectContext(ctx, dest, all...)
-	}
-	return tx.Select(ctx, dest, text, all...)
-}
-
-// ExecRows is Exec for a statement that uses r as the relation v.
-func (tx *Tx) ExecRows(ctx context.Context, r *Rows, query string, args ...any) (int64, error) {
-	text, all, fixed := tx.Dialect.with(r, query, args)
-	stmt := tx.stmt(ctx, text, fixed)
-	if stmt == nil {
-		return tx.Exec(ctx, text, all...)
-	}
-	res, err := stmt.ExecContext(ctx, all...)
-	if err != nil {
-		return 0, err
-	}
-	return res.RowsAffected()
-}
-
-// stmt is the prepared statement of a text that comes again; nil for others, and when
-// it is met for the first time.
-func (tx *Tx) stmt(ctx context.Context, text string, fixed bool) *sqlx.Stmt {
-	if !fixed {
-		return nil
-	}
-	stmt := tx.db.prepared.of(text)
-	if stmt == nil {
-		return nil
-	}
-	return tx.tx.StmtxContext(ctx, stmt)
-}
-
-// Insert writes all of r into table: in one statement, or on SQLite in one for each
-// number of rows that is prepared. Nothing happens when r is empty.
-func (tx *Tx) Insert(ctx context.Context, table string, r *Rows) error {
-	cols := strings.Join(r.names(), ", ")
-	for _, part := range tx.Dialect.parts(r) {
-		_, err := tx.ExecRows(ctx, part, fmt.Sprintf("INSERT INTO %s (%s) SELECT %s FROM v", table, cols, cols))
-		if err != nil {
-			return fmt.Errorf("insert into %s: %w", table, err)
-		}
-	}
-	return nil
 }
 
 // unavailable is what an outage looks like to the modules.

@@ -19,6 +19,9 @@ type Dialect struct {
 	// says that the text comes again with other rows.
 	relation func(r *Rows, query string, args []any) (body, numbered string, all []any, fixed bool)
 	parts    func(r *Rows) []*Rows // what one statement each inserts; none of an empty r
+	// together makes one statement of several that do not need each other's rows; nil where
+	// each had better run by itself.
+	together func(list []write) (text string, args []any)
 	classify func(error) error
 	estimate func(ctx context.Context, db *DB, from string, f *Filter) (int, error) // of the rows that f means
 	// isConflict reports that a transaction lost against another and may be

@@ -29,6 +29,7 @@ var postgres = Dialect{
 	},
 	relation:   unnest,
 	parts:      whole,
+	together:   together,
 	classify:   classifyPostgres,
 	estimate:   estimatePostgres,
 	isConflict: func(err error) bool { return hasCode(err, "40001", "40P01") },
@@ -165,6 +166,30 @@ func unnest(r *Rows, query string, args []any) (body, numbered string, all []any
 		arrays[i] = "$" + strconv.Itoa(len(args)) + "::" + string(c.typ) + "[]"
 	}
 	return "SELECT * FROM unnest(" + strings.Join(arrays, ", ") + ")", query, args, true
+}
+
+// together makes each write a WITH of its own. All of them see the database as it was before.
+// https://www.postgresql.org/docs/current/queries-with.html#QUERIES-WITH-MODIFYING
+func together(list []write) (text string, args []any) {
+	if len(list) == 1 {
+		return withUnnested(list[0], nil)
+	}
+	var b strings.Builder
+	for i, w := range list {
+		text, args = withUnnested(w, args)
+		before := ",\n"
+		if i == 0 {
+			before = "WITH "
+		}
+		fmt.Fprintf(&b, "%sw%d AS (%s)", before, i, text)
+	}
+	b.WriteString("\nSELECT 1")
+	return b.String(), args
+}
+
+func withUnnested(w write, args []any) (text string, all []any) {
+	body, query, all, _ := unnest(w.rows, w.query, args)
+	return w.rows.before(body, query), all
 }
 
 func whole(r *Rows) []*Rows {

@@ -47,7 +47,7 @@ func everyCall(ctx context.Context, db *database.DB) map[string]func() error {
 		"ping":   func() error { return db.Ping(ctx) },
 		"get":    func() error { return db.Get(ctx, new(int), `SELECT 1`) },
 		"select": func() error { return db.Select(ctx, &[]int{}, `SELECT 1`) },
-		"in tx":  func() error { return db.InTx(ctx, func(*database.Tx) error { return nil }) },
+		"in tx":  func() error { return db.InTx(ctx, begin(ctx)) },
 		"list": func() error {
 			_, err := database.ReadList(ctx, db, states("event_id", true), &database.Filter{}, database.Page{Number: 1, Size: 1})
 			return err
@@ -207,7 +207,7 @@ func TestARestartedServerIsUsedAgain(t *testing.T) {
 	together, ended := make(chan struct{}), make(chan error)
 	for range idle { // so many connections lie in the pool
 		go func() {
-			ended <- db.InTx(ctx, func(*database.Tx) error { <-together; return nil })
+			ended <- db.InTx(ctx, func(tx *database.Tx) error { err := begin(ctx)(tx); <-together; return err })
 		}()
 	}
 	pids := []int{}
@@ -268,4 +268,9 @@ func TestAURLThatIsNotUnderstoodIsRefusedWithoutItsPassword(t *testing.T) {
 		require.Error(t, err, u)
 		require.NotContains(t, err.Error(), "hunter2")
 	}
+}
+
+// begin is a transaction of one statement that waits for nothing.
+func begin(ctx context.Context) func(*database.Tx) error {
+	return func(tx *database.Tx) error { return tx.Get(ctx, new(int), `SELECT 1`) }
 }

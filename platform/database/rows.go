@@ -73,5 +73,10 @@ func (r *Rows) names() []string {
 // with puts r before query as v. args keep their numbers.
 func (d Dialect) with(r *Rows, query string, args []any) (text string, all []any, fixed bool) {
 	body, query, all, fixed := d.relation(r, query, args)
-	return "WITH v (" + strings.Join(r.names(), ", ") + ") AS (" + body + ")\n" + query, all, fixed
+	return r.before(body, query), all, fixed
+}
+
+// before is the query with its relation v, whose rows body gives.
+func (r *Rows) before(body, query string) string {
+	return "WITH v (" + strings.Join(r.names(), ", ") + ") AS (" + body + ")\n" + query
 }

@@ -77,6 +77,9 @@ func TestATransactionThatItsCallerLeftSaysSo(t *testing.T) {
 	testkit.EachStore(t, func(t *testing.T, db *database.DB) {
 		ctx, leave := context.WithCancel(context.Background())
 		err := db.InTx(ctx, func(tx *database.Tx) error {
+			if _, err := tx.Exec(ctx, `UPDATE api_keys SET name = name`); err != nil {
+				return err
+			}
 			leave()
 			for {
 				if _, err := tx.Exec(context.Background(), `UPDATE api_keys SET name = name`); errors.Is(err, sql.ErrTxDone) {
