@@ -36,8 +36,8 @@ type Config struct {
 	Timeout     time.Duration // of one attempt, from connect to the answer's last byte; default 15 s
 	LockTTL     time.Duration // of the lock in the cache; never longer than the lease; default 60 s
 
-	Concurrency    int           // attempts under way in this process; default 128
-	PerDestination int           // of these to one destination; default 32
+	Concurrency    int           // attempts under way in this process; default 256
+	PerDestination int           // of these to one destination; default 64
 	Grace          time.Duration // for attempts under way when the process stops; default 15 s
 
 	// LeaseMargin is how long a claimed job may wait for its turn and for its outcome to
@@ -178,8 +178,8 @@ func (c Config) withDefaults() Config {
 	setDefault(&c.BreakerVolume, 20)
 	setDefault(&c.BreakerRate, 0.8)
 	setDefault(&c.BreakerProbe, 5*time.Second)
-	setDefault(&c.Concurrency, 128)
-	setDefault(&c.PerDestination, 32)
+	setDefault(&c.Concurrency, 256)
+	setDefault(&c.PerDestination, 64)
 	setDefault(&c.Grace, 15*time.Second)
 	setDefault(&c.RelayEvery, time.Second)
 	setDefault(&c.RelayGrace, 5*time.Second)

@@ -127,7 +127,7 @@ type Module struct {
 // share costs the database much less than one each.
 const (
 	committers     = 2
-	crowd          = 24
+	crowd          = 32
 	maxCommitItems = 256
 	maxCommitBytes = 8 << 20
 )

@@ -70,7 +70,7 @@ func TestDefaults(t *testing.T) {
 		Webhook: Webhook{RatePerMinute: 6000, FailurePerMinute: 120, MaxBodyBytes: 5 << 20, MaxInflightBytes: 128 << 20, MaxInflight: 2048,
 			IdempotencyTTL: 24 * time.Hour, QuarantineTime: 7 * 24 * time.Hour, QuarantineRequests: 1000, QuarantineBytes: 32 << 20},
 		Delivery: Delivery{MaxAttempts: 15, RetryBase: 5 * time.Second, RetryCap: 30 * time.Minute, Timeout: 15 * time.Second,
-			LockTTL: time.Minute, Concurrency: 128, LeaseMargin: 30 * time.Second, BreakerVolume: 20, BreakerPercent: 80, BreakerProbe: 5 * time.Second},
+			LockTTL: time.Minute, Concurrency: 256, LeaseMargin: 30 * time.Second, BreakerVolume: 20, BreakerPercent: 80, BreakerProbe: 5 * time.Second},
 		Retention:     Retention{Events: 90 * day, Audit: 400 * day},
 		ManagementKey: secret.New(goodKey), ManagementFailures: 60,
 		WorkAddr:      "127.0.0.1:3001",

@@ -94,7 +94,7 @@ func flowSettings(c *Config) []setting {
 		{name: "RETRY_BASE_DELAY_MS", fallback: "5000", read: duration(&c.Delivery.RetryBase, time.Millisecond, 1, 86_400_000)},
 		{name: "RETRY_MAX_DELAY_MS", fallback: milliseconds(defaultRetryCap), read: duration(&c.Delivery.RetryCap, time.Millisecond, 1, 604_800_000)},
 		{name: "DELIVERY_TIMEOUT_MS", fallback: milliseconds(defaultTimeout), read: duration(&c.Delivery.Timeout, time.Millisecond, 1, 600_000)},
-		{name: "DELIVERY_CONCURRENCY", fallback: "128", read: integer(&c.Delivery.Concurrency, 1, 10_000)},
+		{name: "DELIVERY_CONCURRENCY", fallback: "256", read: integer(&c.Delivery.Concurrency, 1, 10_000)},
 		{name: "DELIVERY_LEASE_MARGIN_MS", fallback: "30000", read: duration(&c.Delivery.LeaseMargin, time.Millisecond, 1000, 600_000)},
 		{name: "BREAKER_MIN_ATTEMPTS", fallback: "20", read: integer(&c.Delivery.BreakerVolume, 1, 1_000_000)},
 		{name: "BREAKER_FAILURE_PERCENT", fallback: "80", read: integer(&c.Delivery.BreakerPercent, 1, 100)},
