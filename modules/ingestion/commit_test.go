@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -223,6 +224,24 @@ func TestACommitWhoseAnswerWasLostIsNotTakenForARepeat(t *testing.T) {
 		}
 		require.Equal(t, 1, g.stored())
 	})
+}
+
+// Rows that one statement of one transaction wrote have the same xmin and cmin.
+func TestFreshWebhooksAreStoredByOneStatement(t *testing.T) {
+	db := testkit.Open(t, testkit.Postgres(t))
+	g := setup(t, db)
+	statements := func() (n int) {
+		var tables []string
+		for _, table := range []string{"idempotency_keys", "webhook_events", "normalized_events", "event_states"} {
+			tables = append(tables, `SELECT xmin::text || ' ' || cmin::text AS written FROM `+table)
+		}
+		require.NoError(t, db.Get(t.Context(), &n, `SELECT count(DISTINCT written) FROM (`+strings.Join(tables, " UNION ALL ")+`) AS rows`))
+		return n
+	}
+	require.NoError(t, g.module.commitAll(t.Context(), []arrival{g.arrival("t", "a"), g.arrival("t", "b")}, true)[1].Err)
+	require.Equal(t, 1, statements())
+	require.NoError(t, g.module.commitAll(t.Context(), []arrival{g.arrival("t", "c")}, false)[0].Err)
+	require.Equal(t, 3, statements(), "keys that are not known to be fresh are asked for first")
 }
 
 // A cache that lost its memory takes every key for fresh.

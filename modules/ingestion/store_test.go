@@ -45,6 +45,11 @@ func TestDeliverables(t *testing.T) {
 			{EventID: ids[0], IntegrationID: g.acme, Source: "acme", Provider: "acme", EventType: "t", CorrelationID: "of-a", Payload: []byte(`{}`), Active: true},
 			{EventID: ids[1], IntegrationID: g.acme, Source: "acme", Provider: "acme", EventType: "t", CorrelationID: "of-b", Payload: []byte(`{}`), Active: true},
 		}, found)
+		g.exec(`UPDATE integrations SET is_active = $1 WHERE id = $2`, false, g.acme)
+		found, err = g.module.Deliverables(t.Context(), ids[:1])
+		require.NoError(t, err)
+		require.Len(t, found, 1, "it is known, for destinations that finish what they have")
+		require.False(t, found[0].Active)
 		found, err = g.module.Deliverables(t.Context(), nil)
 		require.NoError(t, err)
 		require.Empty(t, found)

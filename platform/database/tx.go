@@ -54,15 +54,10 @@ func (tx *Tx) Select(ctx context.Context, dest any, query string, args ...any) e
 
 // Exec runs a statement and gives the number of rows it touched.
 func (tx *Tx) Exec(ctx context.Context, query string, args ...any) (int64, error) {
-	open, err := tx.open(ctx)
-	if err != nil {
+	if _, err := tx.open(ctx); err != nil {
 		return 0, err
 	}
-	res, err := open.ExecContext(ctx, query, args...)
-	if err != nil {
-		return 0, err
-	}
-	return res.RowsAffected()
+	return tx.run(ctx, query, args, false)
 }
 
 // SelectRows is Select for a statement that uses r as the relation v, with r's
@@ -145,16 +140,15 @@ func (tx *Tx) begun() (*sqlx.Tx, error) {
 	return began, nil
 }
 
-// run runs a statement in the begun transaction.
+// run runs a statement in the begun transaction, and gives the number of rows it touched.
 func (tx *Tx) run(ctx context.Context, text string, args []any, fixed bool) (int64, error) {
-	stmt := tx.stmt(ctx, text, fixed)
-	do := tx.tx.ExecContext
-	if stmt != nil {
-		do = func(ctx context.Context, _ string, args ...any) (sql.Result, error) {
-			return stmt.ExecContext(ctx, args...)
-		}
+	var res sql.Result
+	var err error
+	if stmt := tx.stmt(ctx, text, fixed); stmt != nil { //nolint:sqlclosecheck // it ends with the transaction
+		res, err = stmt.ExecContext(ctx, args...)
+	} else {
+		res, err = tx.tx.ExecContext(ctx, text, args...)
 	}
-	res, err := do(ctx, text, args...)
 	if err != nil {
 		return 0, err
 	}
