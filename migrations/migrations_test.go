@@ -43,6 +43,7 @@ JOIN   pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdrop
 WHERE  c.relnamespace = 'public'::regnamespace AND c.relkind IN ('r', 'p') AND NOT c.relispartition AND c.relname <> 'schema_migrations'
 ORDER  BY c.relname COLLATE "C", a.attnum`
 
+// SQLite has no index of the parts of a text.
 const postgresIndexesSQL = `
 SELECT c.relname AS table_name,
        CASE WHEN EXISTS (SELECT FROM pg_constraint k WHERE k.conindid = i.indexrelid) THEN '' ELSE n.relname END AS index_name,
@@ -53,6 +54,7 @@ SELECT c.relname AS table_name,
 FROM   pg_index i
 JOIN   pg_class c ON c.oid = i.indrelid
 JOIN   pg_class n ON n.oid = i.indexrelid
+JOIN   pg_am m ON m.oid = n.relam AND m.amname = 'btree'
 WHERE  c.relnamespace = 'public'::regnamespace AND NOT c.relispartition AND c.relname <> 'schema_migrations'`
 
 const sqliteColumnsSQL = `

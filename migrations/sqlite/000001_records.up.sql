@@ -114,6 +114,7 @@ CREATE TABLE quarantine (
 );
 
 CREATE INDEX quarantine_source ON quarantine (source, id);
+CREATE INDEX quarantine_reason ON quarantine (reason, id);
 CREATE INDEX quarantine_received ON quarantine (received_at);
 
 CREATE TABLE idempotency_keys (
@@ -139,12 +140,12 @@ CREATE TABLE normalized_events (
     created_at         timestamp NOT NULL
 );
 
-CREATE INDEX normalized_events_received ON normalized_events (received_at, id);
+CREATE INDEX normalized_events_received ON normalized_events (received_at, id, occurred_at);
 CREATE INDEX normalized_events_occurred ON normalized_events (occurred_at, id);
 CREATE INDEX normalized_events_external ON normalized_events (external_event_id);
 CREATE INDEX normalized_events_correlation ON normalized_events (correlation_id);
-CREATE INDEX normalized_events_source ON normalized_events (source, received_at, id);
-CREATE INDEX normalized_events_type ON normalized_events (event_type, received_at, id);
+CREATE INDEX normalized_events_source ON normalized_events (source, received_at, id, occurred_at);
+CREATE INDEX normalized_events_type ON normalized_events (event_type, received_at, id, occurred_at);
 
 CREATE TABLE event_states (
     event_id            text        NOT NULL PRIMARY KEY,
@@ -153,10 +154,11 @@ CREATE TABLE event_states (
     last_error          text,
     last_processed_at   timestamp,
     erased_at           timestamp,
+    received_at         timestamp NOT NULL,
     updated_at          timestamp NOT NULL
 );
 
-CREATE INDEX event_states_unfinished ON event_states (status, event_id) WHERE status <> 'processed';
+CREATE INDEX event_states_status ON event_states (status, received_at, event_id);
 
 -- A job is the outbox row (relay_at, published_at) and the lease (claim_token, lease_until) in one.
 -- relay_at: when the relay may publish it; null once it is published or parked.
@@ -211,13 +213,13 @@ CREATE TABLE delivery_attempts (
     error_kind          text,
     duration_ms         integer      NOT NULL,
     created_at          timestamp NOT NULL,
-    PRIMARY KEY (normalized_event_id, id),
-    UNIQUE (normalized_event_id, destination_id, attempt_no)
+    PRIMARY KEY (normalized_event_id, destination_id, attempt_no)
 );
 
 CREATE INDEX delivery_attempts_newest ON delivery_attempts (id);
 CREATE INDEX delivery_attempts_destination ON delivery_attempts (destination_id, id);
 CREATE INDEX delivery_attempts_failed ON delivery_attempts (id) WHERE status = 'failed';
+CREATE INDEX delivery_attempts_kind ON delivery_attempts (error_kind, id) WHERE status = 'failed';
 
 CREATE TABLE replay_requests (
     id                  text        NOT NULL PRIMARY KEY,
@@ -238,6 +240,7 @@ CREATE TABLE replay_requests (
 CREATE INDEX replay_requests_event ON replay_requests (normalized_event_id, id);
 CREATE INDEX replay_requests_integration ON replay_requests (integration_id, id);
 CREATE INDEX replay_requests_open ON replay_requests (id) WHERE status IN ('queued', 'dispatched');
+CREATE INDEX replay_requests_status ON replay_requests (status, id);
 
 -- What was given up on: deliveries that ended without success, and messages nobody could read.
 -- body is a message's; replay_request_id the replay that a requeue became.
@@ -264,6 +267,13 @@ CREATE TABLE dead_letters (
 
 CREATE INDEX dead_letters_event ON dead_letters (event_id, destination_id) WHERE event_id IS NOT NULL;
 CREATE INDEX dead_letters_open ON dead_letters (id) WHERE status = 'open';
+CREATE INDEX dead_letters_status ON dead_letters (status, id);
+CREATE INDEX dead_letters_kind ON dead_letters (kind, id);
+CREATE INDEX dead_letters_source ON dead_letters (source, id);
+CREATE INDEX dead_letters_provider ON dead_letters (provider, id);
+CREATE INDEX dead_letters_type ON dead_letters (event_type, id);
+CREATE INDEX dead_letters_destination ON dead_letters (destination_id, id);
+CREATE INDEX dead_letters_created ON dead_letters (id, created_at);
 
 -- Management keys, by the SHA-256 of each; sources is a JSON array, NULL for all.
 CREATE TABLE api_keys (
@@ -302,6 +312,7 @@ CREATE INDEX audit_entries_entity ON audit_entries (entity_id, id);
 -- Of the actions that every event leaves, the newest are never far; the others are rare.
 CREATE INDEX audit_entries_rare ON audit_entries (action, id)
     WHERE action NOT IN ('webhook.received', 'event.normalized', 'event.queued', 'event.processed');
+CREATE INDEX audit_entries_type ON audit_entries (entity_type, id) WHERE entity_type NOT IN ('webhook_event', 'normalized_event');
 
 -- Seals of audit_entries, behind the commit: leaves holds, for each entry in the order of their ids, its id
 -- (16 bytes) and its digest (32). swept_seq: the seals up to this one were looked at again for late entries.

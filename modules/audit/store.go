@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"integration-gateway/platform/clock"
+	"integration-gateway/platform/contract"
 	"integration-gateway/platform/database"
 )
 
@@ -37,20 +38,29 @@ var everyEvents = []string{"webhook.received", "event.normalized", "event.queued
 
 const rare = "action NOT IN ('webhook.received', 'event.normalized', 'event.queued', 'event.processed')"
 
+// rareType is the same of entity types.
+const rareType = "entity_type NOT IN ('" + contract.EntityWebhookEvent + "', '" + contract.EntityNormalizedEvent + "')"
+
 // newest lists entries by id, which sorts by the time they were made.
 var newest = database.Listing[entry]{
 	Columns: "id, entity_type, entity_id, action, actor, details, created_at",
 	From:    "audit_entries",
 	ID:      "id",
-	Sort:    "id",
 	Desc:    true,
 	Key:     func(e entry) database.Position { return database.Position{ID: e.ID} },
 }
 
 func readEntries(ctx context.Context, db *database.DB, want filter, page database.Page) (database.List[entry], error) {
-	var f database.Filter
+	return database.ReadList(ctx, db, newest, want.conditions(), page)
+}
+
+func (want filter) conditions() *database.Filter {
+	f := &database.Filter{}
 	if want.entityType != "" {
 		f.Add("entity_type = ?", want.entityType)
+		if want.entityType != contract.EntityWebhookEvent && want.entityType != contract.EntityNormalizedEvent {
+			f.Add(rareType)
+		}
 	}
 	if want.entityID != "" {
 		f.Add("entity_id = ?", want.entityID)
@@ -61,5 +71,5 @@ func readEntries(ctx context.Context, db *database.DB, want filter, page databas
 			f.Add(rare)
 		}
 	}
-	return database.ReadList(ctx, db, newest, &f, page)
+	return f
 }

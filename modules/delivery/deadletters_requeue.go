@@ -120,7 +120,7 @@ type Requeued struct {
 
 // oldestDead lists dead letters in the order in which they are requeued.
 var oldestDead = database.Listing[DeadLetter]{
-	Columns: deadLetterColumns, From: "dead_letters", ID: "id", Sort: "id", CountAll: true,
+	Columns: deadLetterColumns, From: "dead_letters", ID: "id", CountAll: true,
 	Key: func(d DeadLetter) database.Position { return database.Position{ID: d.ID} },
 }
 

@@ -126,7 +126,7 @@ func (f DeadLetterFilter) conditions(ctx context.Context) *database.Filter {
 
 // newestDead lists dead letters by id, which sorts by the time they were made.
 var newestDead = database.Listing[DeadLetter]{
-	Columns: deadLetterColumns, From: "dead_letters", ID: "id", Sort: "id", Desc: true,
+	Columns: deadLetterColumns, From: "dead_letters", ID: "id", Desc: true,
 	Key: func(d DeadLetter) database.Position { return database.Position{ID: d.ID} },
 }
 

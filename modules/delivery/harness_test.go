@@ -245,8 +245,8 @@ func (f *fakeEvents) add(eventID, integrationID string) {
 }
 
 func (f *fakeEvents) insert(ctx context.Context, tx *database.Tx, eventID string) error {
-	rows := database.NewRows("event_id uuid", "status text", "processing_attempts bigint", "updated_at timestamptz")
-	rows.Add(eventID, "pending", 0, tx.Now)
+	rows := database.NewRows("event_id uuid", "status text", "processing_attempts bigint", "received_at timestamptz", "updated_at timestamptz")
+	rows.Add(eventID, "pending", 0, tx.Now, tx.Now)
 	return tx.Insert(ctx, "event_states", rows)
 }
 

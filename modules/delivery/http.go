@@ -8,6 +8,7 @@ import (
 
 	"integration-gateway/platform/contract"
 	"integration-gateway/platform/database"
+	"integration-gateway/platform/egress"
 	"integration-gateway/platform/httpapi"
 )
 
@@ -16,36 +17,55 @@ const attemptColumns = `id, normalized_event_id, integration_id, destination_id,
 	CASE WHEN error_kind LIKE 'egress_refused:%' THEN 'egress_refused' ELSE error_kind END AS error_kind,
 	CASE WHEN error_kind LIKE 'egress_refused:%' THEN substr(error_kind, 16) END AS refusal, duration_ms, created_at`
 
+const selectDestinationsOfSQL = `
+SELECT d.id FROM destinations d WHERE d.integration_id IN (SELECT id FROM v)`
+
 func (m *Module) listAttempts(c echo.Context) error {
 	q := httpapi.QueryOf(c)
 	paging := q.Paging("newest")
-	result := q.Enum("status", "", "success", "failed")
-	kind := q.Enum("errorKind", "", failureKinds...)
-	event, dest := q.UUID("eventId"), q.UUID("destinationId")
+	f := attemptFilter(q)
 	if err := q.Err(); err != nil {
 		return err
 	}
-	var f database.Filter
+	if scope := httpapi.ScopeOf(c.Request().Context()); scope != nil {
+		var own []string // destinations, by which attempts have an index
+		if err := m.db.SelectRows(c.Request().Context(), &own, database.IDs(scope.Integrations), selectDestinationsOfSQL); err != nil {
+			return fmt.Errorf("find the destinations of the scope: %w", err)
+		}
+		f.Among("destination_id", own)
+	}
+	list, err := database.ReadList(c.Request().Context(), m.db, newestAttempts, f, paging.Page)
+	if err != nil {
+		return fmt.Errorf("list attempts: %w", err)
+	}
+	return httpapi.Paged(c, paging, list, func(a contract.Attempt) contract.Attempt { return a })
+}
+
+var newestAttempts = database.Listing[contract.Attempt]{
+	Columns: attemptColumns, From: "delivery_attempts", ID: "id", Desc: true,
+	Key: func(a contract.Attempt) database.Position { return database.Position{ID: a.ID} },
+}
+
+// attemptFilter reads the conditions of GET /deliveries.
+func attemptFilter(q *httpapi.Query) *database.Filter {
+	f := &database.Filter{}
+	result := q.Enum("status", "", "success", "failed")
+	kind := q.Enum("errorKind", "", failureKinds...)
+	event, dest := q.UUID("eventId"), q.UUID("destinationId")
 	for column, value := range map[string]string{"status": result, "normalized_event_id": event, "destination_id": dest} {
 		if value != "" {
 			f.Add(column+" = ?", value)
 		}
 	}
 	if kind != "" {
-		// What failed has an index, along which the newest are found.
-		f.Add("status = 'failed' AND (error_kind = ? OR error_kind LIKE ?)", kind, kind+":%")
+		f.Add("status = 'failed'")              // the index has no others
+		if kind == string(egress.KindRefused) { // a reason may follow it
+			f.Add("(error_kind = ? OR error_kind LIKE ?)", kind, kind+":%")
+		} else {
+			f.Add("error_kind = ?", kind)
+		}
 	}
-	if scope := httpapi.ScopeOf(c.Request().Context()); scope != nil {
-		f.Among("integration_id", scope.Integrations)
-	}
-	list, err := database.ReadList(c.Request().Context(), m.db, database.Listing[contract.Attempt]{
-		Columns: attemptColumns, From: "delivery_attempts", ID: "id", Sort: "id", Desc: true,
-		Key: func(a contract.Attempt) database.Position { return database.Position{ID: a.ID} },
-	}, &f, paging.Page)
-	if err != nil {
-		return fmt.Errorf("list attempts: %w", err)
-	}
-	return httpapi.Paged(c, paging, list, func(a contract.Attempt) contract.Attempt { return a })
+	return f
 }
 
 const selectAttemptsSQL = `

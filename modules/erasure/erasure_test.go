@@ -34,12 +34,12 @@ func newWorld(t *testing.T, db *database.DB) *world {
 	w := &world{db: db, of: map[string]string{}, fail: func(string) error { return nil }}
 	w.Module = New(Config{Batch: 3}, Deps{DB: db, Log: slog.New(slog.DiscardHandler), Events: w, Deliveries: deliveries{w}, Audit: w})
 	require.NoError(t, db.InTx(t.Context(), func(tx *database.Tx) error {
-		rows := database.NewRows("event_id uuid", "status text", "processing_attempts bigint", "updated_at timestamptz")
+		rows := database.NewRows("event_id uuid", "status text", "processing_attempts bigint", "received_at timestamptz", "updated_at timestamptz")
 		for n := range 20 {
 			eventID := id.New()
 			w.ids = append(w.ids, eventID)
 			w.of[eventID] = []string{"ada", "grace"}[n%2]
-			rows.Add(eventID, "pending", 0, tx.Now)
+			rows.Add(eventID, "pending", 0, tx.Now, tx.Now)
 		}
 		return tx.Insert(t.Context(), "event_states", rows)
 	}))

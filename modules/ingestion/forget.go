@@ -32,7 +32,7 @@ func CheckSubject(s contract.Subject) error {
 
 const (
 	lastID        = "ffffffff-ffff-ffff-ffff-ffffffffffff"
-	subjectPiece  = 5000 // events in one statement: there is no index of subjects, which every webhook would pay for
+	subjectPiece  = 5000 // events in one statement: not every database has an index of subjects
 	refusedPiece  = 10   // whole bodies are read
 	firstEventID  = "00000000-0000-0000-0000-000000000000"
 	selectNextSQL = `

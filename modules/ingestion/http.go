@@ -1,6 +1,7 @@
 package ingestion
 
 import (
+	"context"
 	"net/http"
 	"slices"
 	"strings"
@@ -16,33 +17,56 @@ import (
 )
 
 func (m *Module) getEvents(c echo.Context) error {
-	q := httpapi.QueryOf(c)
-	f, order := m.eventFilter(q), eventOrderOf(q)
-	paging := q.Paging(order.cursorName())
-	if err := q.Err(); err != nil {
+	ctx := c.Request().Context()
+	l, f, paging, err := m.eventsAsked(ctx, httpapi.QueryOf(c))
+	if err != nil {
 		return err
 	}
-	if scope := httpapi.ScopeOf(c.Request().Context()); scope != nil {
-		f.Among("e.source", scope.Sources)
-	}
-	l := order.listing()
-	if q.Text("status") == "" {
-		l.CountFrom = eventsAlone
-	}
-	list, err := database.ReadList(c.Request().Context(), m.d.DB, l, f, paging.Page)
+	list, err := database.ReadList(ctx, m.d.DB, l, f, paging.Page)
 	if err != nil {
 		return err
 	}
 	return httpapi.Paged(c, paging, list, eventRow.shown)
 }
 
-// eventFilter reads the conditions of GET /events.
-func (m *Module) eventFilter(q *httpapi.Query) *database.Filter {
+// eventsAsked is what a request for GET /events asks for, within the caller's scope.
+func (m *Module) eventsAsked(ctx context.Context, q *httpapi.Query) (l database.Listing[eventRow], f *database.Filter, paging httpapi.Paging, err error) {
+	order, named := eventOrderOf(q), q.Text("provider")
+	l, f, paging = order.listing(), m.eventFilter(q, order.received), q.Paging(order.cursorName())
+	if err := q.Err(); err != nil {
+		return l, f, paging, err
+	}
+	if named != "" {
+		sources, err := m.sourcesOfProvider(ctx, provider.Clean(named))
+		if err != nil {
+			return l, f, paging, err
+		}
+		f.Among("e.source", sources)
+	}
+	if scope := httpapi.ScopeOf(ctx); scope != nil {
+		f.Among("e.source", scope.Sources)
+	}
+	switch {
+	case q.Text("status") == "":
+		l.CountFrom = eventsAlone
+	case f.Only("s."):
+		l.CountFrom = statesAlone
+	}
+	return l, f, paging, nil
+}
+
+// exact is a parameter of GET /events that a column must equal.
+type exact struct{ parameter, column string }
+
+var exactly = []exact{
+	{"source", "e.source"}, {"eventType", "e.event_type"}, {"externalEventId", "e.external_event_id"}, {"correlationId", "e.correlation_id"},
+}
+
+// eventFilter reads the conditions of GET /events, but for the provider; received is the
+// column of receivedAt.
+func (m *Module) eventFilter(q *httpapi.Query, received string) *database.Filter {
 	f := &database.Filter{}
-	for _, exact := range []struct{ parameter, column string }{
-		{"provider", "e.provider"}, {"source", "e.source"}, {"eventType", "e.event_type"},
-		{"externalEventId", "e.external_event_id"}, {"correlationId", "e.correlation_id"},
-	} {
+	for _, exact := range exactly {
 		if v := q.Text(exact.parameter); v != "" {
 			f.Add(exact.column+" = ?", provider.Clean(v)) // as the columns have it
 		}
@@ -55,7 +79,7 @@ func (m *Module) eventFilter(q *httpapi.Query) *database.Filter {
 	}
 	for _, bound := range []struct{ parameter, condition string }{
 		{"from", "e.occurred_at >= ?"}, {"to", "e.occurred_at <= ?"},
-		{"receivedFrom", "e.received_at >= ?"}, {"receivedTo", "e.received_at <= ?"},
+		{"receivedFrom", received + " >= ?"}, {"receivedTo", received + " <= ?"},
 	} {
 		if t := q.Time(bound.parameter); t != nil {
 			f.Add(bound.condition, *t)

@@ -207,8 +207,8 @@ func TestFiltersOfTheList(t *testing.T) {
 			{"sortBy=occurredAt", []int{5, 4, 3, 2, 1, 0}},
 			{"sortBy=occurredAt&sortOrder=asc", []int{0, 1, 2, 3, 4, 5}},
 			{"sortBy=createdAt&sortOrder=asc", []int{0, 1, 2, 3, 4, 5}},
-			{"sortBy=status&sortOrder=asc", []int{2, 0, 1, 3, 4, 5}},
-			{"sortBy=status&sortOrder=asc&page=2&pageSize=2", []int{1, 3}},
+			{"sortBy=status&sortOrder=asc", []int{2, 5, 4, 3, 1, 0}},
+			{"sortBy=status&sortOrder=asc&page=2&pageSize=2", []int{4, 3}},
 			{"pageSize=2&page=3", []int{4, 5}},
 			{"pageSize=2&page=4", nil},
 		}

@@ -264,6 +264,18 @@ func (m *Module) IntegrationsOf(ctx context.Context, sources []string) (map[stri
 	return ids, nil
 }
 
+const selectSourcesOfProviderSQL = `
+SELECT source FROM integrations WHERE provider = $1`
+
+// sourcesOfProvider gives the sources whose events are a provider's: a source keeps its
+// provider, also when it is archived.
+func (m *Module) sourcesOfProvider(ctx context.Context, name string) (sources []string, err error) {
+	if err := m.d.DB.Select(ctx, &sources, selectSourcesOfProviderSQL, name); err != nil {
+		return nil, fmt.Errorf("find the sources of provider %s: %w", name, err)
+	}
+	return sources, nil
+}
+
 // spec is the provider as the integration uses it; nil where it cannot be used.
 func (r integrationRow) spec(providers provider.Registry) *provider.Spec {
 	options, err := readOptions(r.Options)

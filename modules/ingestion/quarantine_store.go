@@ -104,7 +104,7 @@ func (f QuarantineFilter) conditions() *database.Filter {
 const quarantineColumns = `id, source, integration_id, provider, reason, detail, source_ip, correlation_id, size, redacted, received_at`
 
 var newestQuarantined = database.Listing[Quarantined]{
-	Columns: quarantineColumns, From: "quarantine", ID: "id", Sort: "id", Desc: true,
+	Columns: quarantineColumns, From: "quarantine", ID: "id", Desc: true,
 	Key: func(q Quarantined) database.Position { return database.Position{ID: q.ID} },
 }
 

@@ -138,13 +138,14 @@ func insertEvents(ctx context.Context, tx *database.Tx, news []arrival) error {
 
 // insertStates lets events wait for their jobs; those that have none are done, and say why.
 func insertStates(ctx context.Context, tx *database.Tx, news []arrival, scheduled map[string]contract.Scheduled) error {
-	rows := database.NewRows("event_id uuid", "status text", "processing_attempts bigint", "last_error text", "last_processed_at timestamptz", "updated_at timestamptz").Expect(len(news))
+	rows := database.NewRows("event_id uuid", "status text", "processing_attempts bigint", "last_error text", "last_processed_at timestamptz",
+		"received_at timestamptz", "updated_at timestamptz").Expect(len(news))
 	for _, a := range news {
 		for _, e := range a.events {
 			if to := scheduled[e.id]; len(to.Jobs) == 0 {
-				rows.Add(e.id, string(contract.EventProcessed), 0, &to.Reason, tx.Now, tx.Now)
+				rows.Add(e.id, string(contract.EventProcessed), 0, &to.Reason, tx.Now, a.receivedAt, tx.Now)
 			} else {
-				rows.Add(e.id, string(contract.EventPending), 0, nil, nil, tx.Now)
+				rows.Add(e.id, string(contract.EventPending), 0, nil, nil, a.receivedAt, tx.Now)
 			}
 		}
 	}

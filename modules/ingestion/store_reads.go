@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"integration-gateway/platform/database"
@@ -16,32 +17,45 @@ const (
 	e.subject, e.occurred_at, e.normalized_payload, s.status, s.processing_attempts, s.last_error, s.last_processed_at,
 	s.erased_at, e.correlation_id, e.received_at, e.created_at, s.updated_at`
 	eventsAlone = `normalized_events e` // each of them has a state
+	statesAlone = `event_states s`      // and the other way round
 	eventTables = `normalized_events e JOIN event_states s ON s.event_id = e.id`
 )
 
 // eventOrder is an order of GET /events. Those by a time have cursors.
 type eventOrder struct {
-	name   string // as sortBy has it
-	column string
-	at     func(eventRow) time.Time // nil: no cursors
-	desc   bool
+	name     string // as sortBy has it
+	received string // the column of receivedAt
+	columns  []string
+	at       func(eventRow) time.Time // nil: no cursors
+	desc     bool
 }
 
 func eventOrderOf(q *httpapi.Query) eventOrder {
+	received := receivedColumn(q)
 	orders := []eventOrder{
-		{name: "receivedAt", column: "e.received_at", at: func(e eventRow) time.Time { return e.ReceivedAt.Time }},
-		{name: "createdAt", column: "e.id", at: func(e eventRow) time.Time { return e.CreatedAt.Time }}, // an id says when it was made
-		{name: "occurredAt", column: "e.occurred_at", at: func(e eventRow) time.Time { return e.OccurredAt.Time }},
-		{name: "status", column: "s.status"},
+		{name: "receivedAt", columns: []string{received}, at: func(e eventRow) time.Time { return e.ReceivedAt.Time }},
+		{name: "createdAt", at: func(e eventRow) time.Time { return e.CreatedAt.Time }}, // an id says when it was made
+		{name: "occurredAt", columns: []string{"e.occurred_at"}, at: func(e eventRow) time.Time { return e.OccurredAt.Time }},
+		{name: "status", columns: []string{"s.status", "s.received_at"}},
 	}
 	by, desc := q.Enum("sortBy", "receivedAt", "createdAt", "occurredAt", "status", "receivedAt"), q.Enum("sortOrder", "desc", "asc", "desc") == "desc"
 	for _, o := range orders {
 		if o.name == by {
-			o.desc = desc
+			o.desc, o.received = desc, received
 			return o
 		}
 	}
 	return orders[0] // q has noted the mistake
+}
+
+// receivedColumn is the column of receivedAt: both tables have it. Those of a status lie in its
+// order in an index, and so do those of a source or a type in one of the other table.
+func receivedColumn(q *httpapi.Query) string {
+	others := slices.ContainsFunc(exactly, func(e exact) bool { return q.Text(e.parameter) != "" })
+	if q.Text("status") == "" || others || q.Text("provider") != "" {
+		return "e.received_at"
+	}
+	return "s.received_at"
 }
 
 // cursorName is what this order's cursors are marked with, "" when it has none.
@@ -56,7 +70,7 @@ func (o eventOrder) cursorName() string {
 }
 
 func (o eventOrder) listing() database.Listing[eventRow] {
-	l := database.Listing[eventRow]{Columns: eventColumns, From: eventTables, ID: "e.id", Sort: o.column, Desc: o.desc}
+	l := database.Listing[eventRow]{Columns: eventColumns, From: eventTables, Sort: o.columns, ID: "e.id", Desc: o.desc}
 	if o.at != nil {
 		l.Key = func(e eventRow) database.Position {
 			return database.Position{Value: database.TimeValue(o.at(e)), ID: e.ID}

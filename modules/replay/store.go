@@ -117,7 +117,6 @@ var newest = database.Listing[request]{
 	Columns: requestColumns,
 	From:    "replay_requests",
 	ID:      "id",
-	Sort:    "id",
 	Desc:    true,
 	Key:     func(r request) database.Position { return database.Position{ID: r.ID} },
 }

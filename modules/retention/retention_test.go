@@ -65,7 +65,7 @@ func (r *rig) event(at time.Time, status, jobStatus string) string {
 		VALUES ($1, $2, 'acme', 'acme', 'k', true, '{}', '', '', '', $3)`, webhookID, some, at)
 	r.exec(`INSERT INTO normalized_events (id, webhook_event_id, integration_id, source, provider, event_type, occurred_at, normalized_payload, correlation_id, received_at, created_at)
 		VALUES ($1, $2, $3, 'acme', 'acme', 'x', $4, '{}', '', $4, $4)`, eventID, webhookID, some, at)
-	r.exec(`INSERT INTO event_states (event_id, status, processing_attempts, updated_at) VALUES ($1, $2, 0, $3)`, eventID, status, at)
+	r.exec(`INSERT INTO event_states (event_id, status, processing_attempts, received_at, updated_at) VALUES ($1, $2, 0, $3, $3)`, eventID, status, at)
 	r.exec(`INSERT INTO idempotency_keys (idempotency_key, event_id, correlation_id, created_at) VALUES ($1, $2, '', $3)`, "acme:"+id.New(), eventID, at)
 	r.exec(`INSERT INTO processing_jobs (id, normalized_event_id, integration_id, destination_id, queue_name, triggered_by, status, attempt_no, budget_start, correlation_id, parked, scheduled_at, created_at)
 		VALUES ($1, $2, $1, $1, 'q', 'webhook', $3, 1, 0, '', false, $4, $4)`, some, eventID, jobStatus, at)

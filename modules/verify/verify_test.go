@@ -84,7 +84,7 @@ func (b *book) event(integration, source, status string) string {
 		VALUES ($1, $2, $3, $3, $4, true, '{}', '', '', '', $5)`, webhookID, integration, source, source+":"+eventID, b.at)
 	b.exec(`INSERT INTO normalized_events (id, webhook_event_id, integration_id, source, provider, event_type, occurred_at, normalized_payload, correlation_id, received_at, created_at)
 		VALUES ($1, $2, $3, $4, $4, 'x', $5, '{}', '', $5, $5)`, eventID, webhookID, integration, source, b.at)
-	b.exec(`INSERT INTO event_states (event_id, status, processing_attempts, updated_at) VALUES ($1, $2, 0, $3)`, eventID, status, b.at)
+	b.exec(`INSERT INTO event_states (event_id, status, processing_attempts, received_at, updated_at) VALUES ($1, $2, 0, $3, $3)`, eventID, status, b.at)
 	b.exec(`INSERT INTO idempotency_keys (idempotency_key, event_id, correlation_id, created_at) VALUES ($1, $2, '', $3)`, source+":"+eventID, eventID, b.at)
 	return eventID
 }

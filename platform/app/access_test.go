@@ -211,7 +211,7 @@ func (g *guarded) records(source string) map[string]string {
 			  VALUES ($1, $2, $3, $3, $4, true, '{}', $5, '', 'c', $6)`, []any{webhookID, integrationID, source, source + ":1", []byte("{}"), tx.Now}},
 			{`INSERT INTO normalized_events (id, webhook_event_id, integration_id, source, provider, event_type, occurred_at, normalized_payload, correlation_id, received_at, created_at)
 			  VALUES ($1, $2, $3, $4, $4, 'a.b', $5, $6, 'c', $5, $5)`, []any{of["events"], webhookID, integrationID, source, tx.Now, []byte("{}")}},
-			{`INSERT INTO event_states (event_id, status, processing_attempts, updated_at) VALUES ($1, 'pending', 0, $2)`, []any{of["events"], tx.Now}},
+			{`INSERT INTO event_states (event_id, status, processing_attempts, received_at, updated_at) VALUES ($1, 'pending', 0, $2, $2)`, []any{of["events"], tx.Now}},
 			{`INSERT INTO delivery_attempts (id, normalized_event_id, integration_id, destination_id, job_id, attempt_no, status, duration_ms, created_at)
 			  VALUES ($1, $2, $3, $4, $5, 1, 'failed', 1, $6)`, []any{of["deliveries"], of["events"], integrationID, destinationID, of["job"], tx.Now}},
 			{`INSERT INTO quarantine (id, source, integration_id, provider, reason, detail, method, url, request_headers, header_digests, raw_body, size, source_ip, correlation_id, received_at)

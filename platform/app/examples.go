@@ -164,7 +164,7 @@ func (e example) insertHistory(ctx context.Context, tx *database.Tx, p place, qu
 		return err
 	}
 	state := database.NewRows("event_id uuid", "status text", "processing_attempts bigint", "last_error text",
-		"last_processed_at timestamptz", "updated_at timestamptz")
-	state.Add(p.eventID, string(e.status), len(e.attempts), problem, last, last)
+		"last_processed_at timestamptz", "received_at timestamptz", "updated_at timestamptz")
+	state.Add(p.eventID, string(e.status), len(e.attempts), problem, last, p.received, last)
 	return tx.Insert(ctx, "event_states", state)
 }

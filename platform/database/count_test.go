@@ -18,7 +18,7 @@ func TestTotalsAreExactUpToABound(t *testing.T) {
 			for _, status := range filter {
 				f.Add("status = ?", status)
 			}
-			l := states("event_id", true)
+			l := states(true)
 			l.CountAll = all
 			list, err := database.ReadList(t.Context(), db, l, &f, database.Page{Number: 1, Size: 1})
 			require.NoError(t, err)

@@ -3,6 +3,7 @@ package database
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -38,6 +39,11 @@ func (f *Filter) Among(column string, values []string) {
 	f.Add(column+" IN (?"+strings.Repeat(", ?", len(values)-1)+")", args...)
 }
 
+// Only reports whether all conditions begin with this table's name.
+func (f *Filter) Only(table string) bool {
+	return !slices.ContainsFunc(f.conditions, func(c string) bool { return !strings.HasPrefix(c, table) })
+}
+
 func (f *Filter) where() string {
 	if len(f.conditions) == 0 {
 		return ""
@@ -64,12 +70,12 @@ func TimeValue(t time.Time) string { return t.UTC().Format(time.RFC3339Nano) }
 
 // Listing says how a list of T is read.
 type Listing[T any] struct {
-	Columns string // the columns of a row
-	From    string // the tables, without FROM
-	ID      string // the column that makes the order total
-	Sort    string // the column to sort by; ID when the order is the rows' own
+	Columns string   // the columns of a row
+	From    string   // the tables, without FROM
+	Sort    []string // the columns to sort by; none when the order is the rows' own
+	ID      string   // the column that makes the order total
 	Desc    bool
-	Key     func(T) Position // a row's place; nil where the list has no cursors
+	Key     func(T) Position // a row's place; nil where the list has no cursors, as one that sorts by several columns
 
 	CountFrom string // the tables that the number of rows and the filter need; From when ""
 	CountAll  bool   // of a list whose total is asked for itself: however many there are
@@ -90,25 +96,11 @@ func ReadList[T any](ctx context.Context, db *DB, l Listing[T], f *Filter, p Pag
 	if list.Total, list.Estimated, err = l.count(ctx, db, f); err != nil {
 		return list, fmt.Errorf("count: %w", err)
 	}
-	paged := Filter{conditions: append([]string{}, f.conditions...), args: append([]any{}, f.args...)}
-	direction, compare := "", ">"
-	if l.Desc {
-		direction, compare = " DESC", "<"
+	query, args, err := l.Statement(f, p)
+	if err != nil {
+		return list, err
 	}
-	skip := (p.Number - 1) * p.Size
-	if p.After != nil {
-		skip = 0
-		if err := l.startAfter(&paged, *p.After, compare); err != nil {
-			return list, err
-		}
-	}
-	order := l.ID + direction
-	if l.Sort != l.ID {
-		order = l.Sort + direction + ", " + order
-	}
-	query := fmt.Sprintf("SELECT %s FROM %s%s ORDER BY %s LIMIT %d OFFSET %d",
-		l.Columns, l.From, paged.where(), order, p.Size+1, max(skip, 0))
-	if err := db.Select(ctx, &list.Items, query, paged.args...); err != nil {
+	if err := db.Select(ctx, &list.Items, query, args...); err != nil {
 		return list, fmt.Errorf("list: %w", err)
 	}
 	if len(list.Items) > p.Size {
@@ -121,8 +113,28 @@ func ReadList[T any](ctx context.Context, db *DB, l Listing[T], f *Filter, p Pag
 	return list, nil
 }
 
+// Statement reads a page, and one row more to know whether another follows; fault.Invalid
+// when the page's position is none of this list.
+func (l Listing[T]) Statement(f *Filter, p Page) (query string, args []any, err error) {
+	paged := Filter{conditions: slices.Clone(f.conditions), args: slices.Clone(f.args)}
+	direction, compare := "", ">"
+	if l.Desc {
+		direction, compare = " DESC", "<"
+	}
+	skip := (p.Number - 1) * p.Size
+	if p.After != nil {
+		skip = 0
+		if err := l.startAfter(&paged, *p.After, compare); err != nil {
+			return "", nil, err
+		}
+	}
+	order := strings.Join(append(slices.Clone(l.Sort), l.ID), direction+", ") + direction
+	return fmt.Sprintf("SELECT %s FROM %s%s ORDER BY %s LIMIT %d OFFSET %d",
+		l.Columns, l.From, paged.where(), order, p.Size+1, max(skip, 0)), paged.args, nil
+}
+
 func (l Listing[T]) startAfter(f *Filter, after Position, compare string) error {
-	if l.Sort == l.ID {
+	if len(l.Sort) == 0 {
 		f.Add(fmt.Sprintf("%s %s ?", l.ID, compare), after.ID)
 		return nil
 	}
@@ -130,6 +142,6 @@ func (l Listing[T]) startAfter(f *Filter, after Position, compare string) error 
 	if err != nil {
 		return fault.Invalid.Wrap(err, "bad_cursor", "The cursor is not one that this list gave.").At("cursor")
 	}
-	f.Add(fmt.Sprintf("(%s, %s) %s (?, ?)", l.Sort, l.ID, compare), value, after.ID)
+	f.Add(fmt.Sprintf("(%s, %s) %s (?, ?)", l.Sort[0], l.ID, compare), value, after.ID)
 	return nil
 }

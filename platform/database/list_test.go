@@ -24,11 +24,12 @@ type state struct {
 	Updated clock.Time `db:"updated_at"`
 }
 
-func states(sort string, desc bool) database.Listing[state] {
+// states are sorted by their own order, or by sort.
+func states(desc bool, sort ...string) database.Listing[state] {
 	return database.Listing[state]{
 		Columns: "event_id, status, last_error, updated_at", From: "event_states", ID: "event_id", Sort: sort, Desc: desc,
 		Key: func(s state) database.Position {
-			if sort == "event_id" {
+			if len(sort) == 0 {
 				return database.Position{ID: s.ID}
 			}
 			return database.Position{Value: database.TimeValue(s.Updated.Time), ID: s.ID}
@@ -39,11 +40,11 @@ func states(sort string, desc bool) database.Listing[state] {
 // insertStates writes a row for each moment, and gives their ids in their order.
 func insertStates(t *testing.T, db *database.DB, moments ...time.Time) []string {
 	t.Helper()
-	rows := database.NewRows("event_id uuid", "status text", "processing_attempts bigint", "updated_at timestamptz")
+	rows := database.NewRows("event_id uuid", "status text", "processing_attempts bigint", "received_at timestamptz", "updated_at timestamptz")
 	var ids []string
 	for _, at := range moments {
 		ids = append(ids, id.New())
-		rows.Add(ids[len(ids)-1], "pending", 0, at)
+		rows.Add(ids[len(ids)-1], "pending", 0, at, at)
 	}
 	require.NoError(t, db.InTx(context.Background(), func(tx *database.Tx) error {
 		return tx.Insert(context.Background(), "event_states", rows)
@@ -73,10 +74,10 @@ func TestPagesAndCursorsShowEveryRowOnceInBothDirections(t *testing.T) {
 			byTime[i] = i
 		}
 		slices.SortStableFunc(byTime, func(a, b int) int { return moments[a].Compare(moments[b]) })
-		for _, sort := range []string{"updated_at", "event_id"} {
+		for _, sort := range [][]string{{"updated_at"}, nil} {
 			for _, desc := range []bool{false, true} {
 				want := slices.Clone(ids)
-				if sort == "updated_at" {
+				if sort != nil {
 					for i, n := range byTime {
 						want[i] = ids[n]
 					}
@@ -86,7 +87,7 @@ func TestPagesAndCursorsShowEveryRowOnceInBothDirections(t *testing.T) {
 				}
 				for _, size := range []int{1, 2, 5, 11, 12, 13} {
 					t.Run(fmt.Sprintf("by %s, descending %v, %d a page", sort, desc, size), func(t *testing.T) {
-						l := states(sort, desc)
+						l := states(desc, sort...)
 						require.Equal(t, want, walkCursors(t, db, l, size, len(want)))
 						require.Equal(t, want, walkPages(t, db, l, size, len(want)))
 					})
@@ -136,7 +137,7 @@ func TestAFilterHoldsForTheTotalAndForEveryPage(t *testing.T) {
 		}))
 		var f database.Filter
 		f.Add("status = ?", "failed")
-		l := states("updated_at", false)
+		l := states(false, "updated_at")
 		first, err := database.ReadList(context.Background(), db, l, &f, database.Page{Number: 1, Size: 2})
 		require.NoError(t, err)
 		require.Equal(t, []string{ids[0], ids[2]}, idsOf(first.Items))
@@ -151,7 +152,7 @@ func TestAFilterHoldsForTheTotalAndForEveryPage(t *testing.T) {
 
 func TestAnEmptyListIsAListAllTheSame(t *testing.T) {
 	testkit.EachStore(t, func(t *testing.T, db *database.DB) {
-		list, err := database.ReadList(context.Background(), db, states("updated_at", true), &database.Filter{}, database.Page{Number: 3, Size: 20})
+		list, err := database.ReadList(context.Background(), db, states(true, "updated_at"), &database.Filter{}, database.Page{Number: 3, Size: 20})
 		require.NoError(t, err)
 		require.NotNil(t, list.Items)
 		require.Empty(t, list.Items)
@@ -163,7 +164,7 @@ func TestAnEmptyListIsAListAllTheSame(t *testing.T) {
 func TestAListWithoutAKeyHasNoCursors(t *testing.T) {
 	db := testkit.Open(t, testkit.SQLite(t))
 	insertStates(t, db, noon, noon)
-	l := states("status", false)
+	l := states(false, "status")
 	l.Key = nil
 	list, err := database.ReadList(context.Background(), db, l, &database.Filter{}, database.Page{Number: 1, Size: 1})
 	require.NoError(t, err)
@@ -201,7 +202,7 @@ func TestTextIsFoundLiterallyAnywhere(t *testing.T) {
 			t.Run(test.name, func(t *testing.T) {
 				var f database.Filter
 				f.Add("last_error "+db.Dialect.Like+` ? ESCAPE '\'`, database.Contains(test.text))
-				list, err := database.ReadList(ctx, db, states("event_id", false), &f, database.Page{Number: 1, Size: 100})
+				list, err := database.ReadList(ctx, db, states(false), &f, database.Page{Number: 1, Size: 100})
 				require.NoError(t, err)
 				found := []string{}
 				for _, s := range list.Items {

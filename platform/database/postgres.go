@@ -55,6 +55,9 @@ var keyed = map[string]string{
 	"plan_cache_mode":  "force_generic_plan",
 }
 
+// paged is how lists are read: a page needs no second process beside those that take webhooks.
+var paged = map[string]string{"max_parallel_workers_per_gather": "0"}
+
 // openPostgres makes two pools: one for transactions and for rows by key, and one for
 // lists, a quarter of the connections, which is planned by statistics.
 func openPostgres(cfg Config, now clock.Now) (*DB, error) {
@@ -63,7 +66,7 @@ func openPostgres(cfg Config, now clock.Now) (*DB, error) {
 	if err != nil {
 		return nil, err
 	}
-	read, err := poolPostgres(cfg, reads, nil)
+	read, err := poolPostgres(cfg, reads, paged)
 	if err != nil {
 		return nil, err
 	}
@@ -82,6 +85,7 @@ func poolPostgres(cfg Config, connections int, settings map[string]string) (*sql
 	}
 	runtime := map[string]string{
 		"timezone":                            "UTC",
+		"jit":                                 "off", // it takes longer than any statement here
 		"statement_timeout":                   millis(cfg.StatementTimeout),
 		"lock_timeout":                        millis(cfg.LockTimeout),
 		"idle_in_transaction_session_timeout": millis(idleTimeout),

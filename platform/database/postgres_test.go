@@ -49,7 +49,7 @@ func everyCall(ctx context.Context, db *database.DB) map[string]func() error {
 		"select": func() error { return db.Select(ctx, &[]int{}, `SELECT 1`) },
 		"in tx":  func() error { return db.InTx(ctx, begin(ctx)) },
 		"list": func() error {
-			_, err := database.ReadList(ctx, db, states("event_id", true), &database.Filter{}, database.Page{Number: 1, Size: 1})
+			_, err := database.ReadList(ctx, db, states(true), &database.Filter{}, database.Page{Number: 1, Size: 1})
 			return err
 		},
 	}

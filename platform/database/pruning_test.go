@@ -67,7 +67,7 @@ func TestARowWithoutAPartitionIsAnOutage(t *testing.T) {
 	db := testkit.Open(t, testkit.Postgres(t))
 	insert := func(eventID, status string) error {
 		return db.InTx(t.Context(), func(tx *database.Tx) error {
-			_, err := tx.Exec(t.Context(), `INSERT INTO event_states (event_id, status, processing_attempts, updated_at) VALUES ($1, $2, 0, $3)`, eventID, status, noon)
+			_, err := tx.Exec(t.Context(), `INSERT INTO event_states (event_id, status, processing_attempts, received_at, updated_at) VALUES ($1, $2, 0, $3, $3)`, eventID, status, noon)
 			return err
 		})
 	}

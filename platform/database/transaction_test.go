@@ -211,24 +211,31 @@ func TestReadsCannotWriteOnSQLite(t *testing.T) {
 func TestARefusedRowIsKnownByItsConstraint(t *testing.T) {
 	testkit.EachStore(t, func(t *testing.T, db *database.DB) {
 		event, destination := id.New(), id.New()
-		attempt := func(attemptID string, no int, status string) error {
+		attempt := func(no int, status string) error {
 			return db.InTx(context.Background(), func(tx *database.Tx) error {
 				rows := database.NewRows("id uuid", "normalized_event_id uuid", "integration_id uuid", "destination_id uuid", "job_id uuid",
 					"attempt_no bigint", "status text", "duration_ms bigint", "created_at timestamptz")
-				rows.Add(attemptID, event, event, destination, event, no, status, 1, clock.System())
+				rows.Add(id.New(), event, event, destination, event, no, status, 1, clock.System())
 				return tx.Insert(context.Background(), "delivery_attempts", rows)
 			})
 		}
-		first := id.New()
-		require.NoError(t, attempt(first, 1, "success"))
+		source := func() error {
+			return db.InTx(context.Background(), func(tx *database.Tx) error {
+				rows := database.NewRows("id uuid", "source text", "provider text", "name text", "is_active boolean", "created_at timestamptz", "updated_at timestamptz")
+				rows.Add(id.New(), "acme", "acme", "Acme", true, noon, noon)
+				return tx.Insert(context.Background(), "integrations", rows)
+			})
+		}
+		require.NoError(t, attempt(1, "success"))
+		require.NoError(t, source())
 		require.False(t, db.Dialect.IsUnique(nil))
-		require.True(t, db.Dialect.IsUnique(attempt(first, 2, "success")), "the key is taken")
-		require.True(t, db.Dialect.IsUnique(attempt(id.New(), 1, "success")), "the number is taken")
-		check := attempt(id.New(), 2, "splendid")
+		require.True(t, db.Dialect.IsUnique(attempt(1, "success")), "the primary key is taken")
+		require.True(t, db.Dialect.IsUnique(source()), "the source is taken")
+		check := attempt(2, "splendid")
 		require.Error(t, check)
 		require.False(t, db.Dialect.IsUnique(check), "another constraint")
 		require.False(t, db.Dialect.IsUnique(errors.New("UNIQUE constraint failed")), "a text proves nothing")
-		require.NoError(t, attempt(id.New(), 2, "failed"))
+		require.NoError(t, attempt(2, "failed"))
 	})
 }
 

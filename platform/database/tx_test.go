@@ -14,9 +14,9 @@ import (
 )
 
 func stateOf(ids ...string) *database.Rows {
-	rows := database.NewRows("event_id uuid", "status text", "processing_attempts bigint", "updated_at timestamptz")
+	rows := database.NewRows("event_id uuid", "status text", "processing_attempts bigint", "received_at timestamptz", "updated_at timestamptz")
 	for _, id := range ids {
-		rows.Add(id, "pending", 0, noon)
+		rows.Add(id, "pending", 0, noon, noon)
 	}
 	return rows
 }

@@ -17,7 +17,8 @@ import (
 const (
 	fewStored    = 10_000 // what many are compared with
 	fillAtOnce   = 100_000
-	listRequests = 60 // of each list; one after the other
+	listRequests = 60              // of each list, one after the other
+	listTime     = 6 * time.Second // no further one of a list after it
 	listTimeout  = 2 * time.Minute
 )
 
@@ -50,8 +51,8 @@ WITH n AS (
            convert_to(rpad('{"externalEventId":"stored-' || i || '","note":"', 298, 'x') || '"}', 'UTF8'), 'stored-' || i, at, at
     FROM   e
 ), states AS (
-    INSERT INTO event_states (event_id, status, processing_attempts, last_processed_at, updated_at)
-    SELECT event_id, status, 1, at, at FROM e
+    INSERT INTO event_states (event_id, status, processing_attempts, last_processed_at, received_at, updated_at)
+    SELECT event_id, status, 1, at, at, at FROM e
 ), jobs AS (
     INSERT INTO processing_jobs (id, normalized_event_id, integration_id, destination_id, queue_name, triggered_by, status, attempt_no,
            budget_start, correlation_id, parked, scheduled_at, started_at, completed_at, created_at)
@@ -64,6 +65,17 @@ WITH n AS (
     SELECT attempt_id, event_id, integration_id, destination_id, job_id, 1, CASE status WHEN 'failed' THEN 'failed' ELSE 'success' END,
            CASE status WHEN 'failed' THEN 410 ELSE 200 END, '', 1, at
     FROM   e
+), dead AS (
+    INSERT INTO dead_letters (id, kind, queue, event_id, destination_id, job_id, source, provider, event_type, reason, attempts, status, created_at)
+    SELECT job_id, 'exhausted', 'ig.events.process', event_id, destination_id, job_id, 'acme', 'acme', 'order.' || i %% 20, 'HTTP 500', 3,
+           CASE WHEN i %% 1000 = 0 THEN 'open' ELSE 'requeued' END, at
+    FROM   e
+    WHERE  i %% 10 = 0
+), replays AS (
+    INSERT INTO replay_requests (id, normalized_event_id, integration_id, only_failed, requested_by, reason, actor, status, created_at)
+    SELECT job_id, event_id, integration_id, false, 'bench', 'stored', 'bench', CASE WHEN i %% 1000 = 0 THEN 'failed' ELSE 'completed' END, at
+    FROM   e
+    WHERE  i %% 10 = 0
 )
 INSERT INTO audit_entries (id, entity_type, entity_id, action, actor, details, created_at)
 SELECT (head || k || tail)::uuid, CASE k WHEN '005' THEN 'webhook_event' ELSE 'normalized_event' END,
@@ -103,13 +115,32 @@ type listed struct {
 	middle bool
 }
 
+// lists are those of what every event leaves, by each documented filter and order: a common
+// value and, where there may be one, a rare one.
 func lists() []listed {
 	var all []listed
-	for _, of := range []struct{ path, filter string }{
-		{"events", "eventType=order.7"}, {"deliveries", "status=failed"}, {"audit-entries", "action=event.queued"},
+	for _, of := range []struct {
+		path    string
+		filters []string
+	}{
+		{"events", []string{
+			"eventType=order.7", "source=acme", "provider=acme", "provider=github", "externalEventId=stored-5000", "correlationId=stored-5000",
+			"subject=ord_", "subject=ord_5000", "subject=nobody", "status=processed", "status=failed", "status=retrying",
+			"from=MIDDLE", "to=MIDDLE", "receivedFrom=MIDDLE", "receivedTo=MIDDLE",
+			"sortOrder=asc", "sortBy=createdAt", "sortBy=occurredAt", "sortBy=status", "sortBy=status&sortOrder=asc",
+		}},
+		{"deliveries", []string{"status=success", "status=failed", "errorKind=http_status", "errorKind=dns", "eventId=EVENT", "destinationId=DESTINATION"}},
+		{"audit-entries", []string{"action=event.queued", "action=integration.created", "entityType=webhook_event", "entityType=integration", "entityId=EVENT"}},
+		{"dead-letters", []string{
+			"kind=exhausted", "kind=refused", "status=open", "status=resolved", "source=acme", "source=globex", "provider=acme", "provider=github",
+			"eventType=order.10", "eventType=order.lost", "eventId=EVENT", "destinationId=DESTINATION", "from=MIDDLE", "to=MIDDLE",
+		}},
+		{"replay-requests", []string{"eventId=EVENT", "status=completed", "status=failed", "status=queued"}},
 	} {
-		all = append(all, listed{path: of.path + "?pageSize=20"}, listed{path: of.path + "?pageSize=20&" + of.filter},
-			listed{path: of.path + "?pageSize=20", middle: true})
+		all = append(all, listed{path: of.path + "?pageSize=20"}, listed{path: of.path + "?pageSize=20", middle: true})
+		for _, filter := range of.filters {
+			all = append(all, listed{path: of.path + "?pageSize=20&" + filter})
+		}
 	}
 	return all
 }
@@ -144,8 +175,12 @@ func (b *bench) measureStored(ctx context.Context, c cell, many int) (list []sca
 		}
 		stored = n
 		s := scale{events: n}
+		names, err := g.examples(ctx, n)
+		if err != nil {
+			return nil, err
+		}
 		for _, l := range lists() {
-			took, err := g.timeList(ctx, l, n)
+			took, err := g.timeList(ctx, l, names, n)
 			if err != nil {
 				return nil, err
 			}
@@ -165,18 +200,38 @@ func (b *bench) measureStored(ctx context.Context, c cell, many int) (list []sca
 	return list, ctx.Err()
 }
 
+// examples puts what the event in the middle has in the places of a list's filter.
+func (g *gateway) examples(ctx context.Context, stored int) (*strings.Replacer, error) {
+	_, events, err := g.page(ctx, fmt.Sprintf("events?externalEventId=stored-%d", stored/2))
+	if err != nil {
+		return nil, err
+	}
+	if len(events.Data) != 1 {
+		return nil, fmt.Errorf("%d events have one external id", len(events.Data))
+	}
+	e := events.Data[0]
+	_, deliveries, err := g.page(ctx, "deliveries?eventId="+e.ID)
+	if err != nil {
+		return nil, err
+	}
+	if len(deliveries.Data) != 1 {
+		return nil, fmt.Errorf("event %s has %d deliveries", e.ID, len(deliveries.Data))
+	}
+	return strings.NewReplacer("MIDDLE", url.QueryEscape(e.OccurredAt), "EVENT", e.ID, "DESTINATION", deliveries.Data[0].DestinationID), nil
+}
+
 // timeList is the 95th percentile of the time that a page takes.
-func (g *gateway) timeList(ctx context.Context, l listed, stored int) (time.Duration, error) {
-	path := l.path
+func (g *gateway) timeList(ctx context.Context, l listed, names *strings.Replacer, stored int) (time.Duration, error) {
+	path := names.Replace(l.path)
 	if l.middle {
-		_, cursor, err := g.page(ctx, fmt.Sprintf("%s&page=%d", strings.Replace(l.path, "pageSize=20", "pageSize=100", 1), stored/200))
+		_, before, err := g.page(ctx, fmt.Sprintf("%s&page=%d", strings.Replace(l.path, "pageSize=20", "pageSize=100", 1), stored/200))
 		if err != nil {
 			return 0, err
 		}
-		path += "&cursor=" + url.QueryEscape(cursor)
+		path += "&cursor=" + url.QueryEscape(before.Meta.NextCursor)
 	}
 	var all []time.Duration
-	for range listRequests {
+	for begun := clock.System(); len(all) < listRequests && clock.System().Sub(begun) < listTime; {
 		took, _, err := g.page(ctx, path)
 		if err != nil {
 			return 0, err
@@ -187,41 +242,48 @@ func (g *gateway) timeList(ctx context.Context, l listed, stored int) (time.Dura
 	return all[len(all)*95/100], nil
 }
 
-func (g *gateway) page(ctx context.Context, path string) (took time.Duration, cursor string, err error) {
+// listPage is what the benchmark reads of a page.
+type listPage struct {
+	Data []struct {
+		ID            string `json:"id"`
+		OccurredAt    string `json:"occurredAt"`
+		DestinationID string `json:"destinationId"`
+	} `json:"data"`
+	Meta struct {
+		NextCursor string `json:"nextCursor"`
+	} `json:"meta"`
+}
+
+func (g *gateway) page(ctx context.Context, path string) (took time.Duration, p listPage, err error) {
 	ctx, cancel := context.WithTimeout(ctx, listTimeout)
 	defer cancel()
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+g.addr+"/api/v1/"+path, nil)
 	if err != nil {
-		return 0, "", err
+		return 0, p, err
 	}
 	req.Header.Set("X-Internal-Api-Key", managementKey)
 	from := clock.System()
 	res, err := http.DefaultClient.Do(req)
 	if err != nil {
-		return 0, "", err
+		return 0, p, err
 	}
 	defer func() { _ = res.Body.Close() }()
 	text, err := io.ReadAll(res.Body)
 	took = clock.System().Sub(from)
-	var answer struct {
-		Meta struct {
-			NextCursor string `json:"nextCursor"`
-		} `json:"meta"`
-	}
 	if err == nil && res.StatusCode != http.StatusOK {
 		err = fmt.Errorf("GET %s: %d %s", path, res.StatusCode, text)
 	}
 	if err == nil {
-		err = json.Unmarshal(text, &answer)
+		err = json.Unmarshal(text, &p)
 	}
-	return took, answer.Meta.NextCursor, err
+	return took, p, err
 }
 
 // scales shows what was measured with few and with many stored events.
 func scales(list []scale) string {
 	few, many := list[0], list[1]
 	var b strings.Builder
-	fmt.Fprintf(&b, "With %d events stored, and with %d, after VACUUM (ANALYZE) and CHECKPOINT; lists: 95th percentile of %d requests.\n\n"+
+	fmt.Fprintf(&b, "With %d events stored, and with %d, after VACUUM (ANALYZE) and CHECKPOINT; lists: 95th percentile of up to %d requests.\n\n"+
 		"| what | %[1]d stored | %[2]d stored | ratio |\n| --- | ---: | ---: | ---: |\n", few.events, many.events, listRequests)
 	fmt.Fprintf(&b, "| accepted/s, without a worker | %.0f | %.0f | %.2f |\n", few.accepted, many.accepted, many.accepted/few.accepted)
 	for i, l := range lists() {

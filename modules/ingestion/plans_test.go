@@ -1,0 +1,62 @@
+package ingestion
+
+import (
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"testing"
+
+	"github.com/labstack/echo/v4"
+	"github.com/stretchr/testify/require"
+
+	"integration-gateway/platform/httpapi"
+	"integration-gateway/platform/testkit"
+)
+
+// manyEventsSQL are 40,000 events, one a second. The first 40 are unlike all others: they are
+// what a list that reads along its order comes to last.
+const manyEventsSQL = `
+WITH n AS (
+    SELECT i, i < 40 AS rare, timestamptz '2026-03-01 12:00:00Z' + i * interval '1 second' AS at,
+           ('0195' || lpad(to_hex(i), 8, '0') || '70008000000000000000')::uuid AS id
+    FROM   generate_series(0, 39999) AS i
+), events AS (
+    INSERT INTO normalized_events (id, webhook_event_id, integration_id, source, provider, external_event_id, event_type, subject,
+           occurred_at, normalized_payload, correlation_id, received_at, created_at)
+    SELECT n.id, n.id, i.id, i.source, i.provider, 'external-' || n.i, CASE WHEN rare THEN 'order.lost' ELSE 'order.paid' END,
+           CASE WHEN rare THEN 'Ada''s parcel ' ELSE 'parcel ' END || n.i, at, '{}', 'correlation-' || n.i, at, at
+    FROM   n JOIN integrations i ON i.source = CASE WHEN rare THEN 'globex' ELSE 'acme' END
+)
+INSERT INTO event_states (event_id, status, processing_attempts, received_at, updated_at)
+SELECT id, CASE WHEN rare THEN 'failed' ELSE 'processed' END, 1, at, at FROM n`
+
+// TestListsOfEventsReadLittle holds that a page of any documented filter or order reads the rows
+// that it shows, and few others, wherever they lie.
+func TestListsOfEventsReadLittle(t *testing.T) {
+	db := testkit.Open(t, testkit.Postgres(t))
+	g := setup(t, db)
+	g.exec(manyEventsSQL)
+	for _, table := range []string{"normalized_events", "event_states"} {
+		g.exec("ANALYZE " + table)
+	}
+	early, late := "2026-03-01T12:01:00Z", "2026-03-01T23:06:00Z"
+	for _, query := range []string{
+		"", "sortOrder=asc", "sortBy=createdAt", "sortBy=occurredAt", "sortBy=status", "sortBy=status&sortOrder=asc", "sortBy=status&page=100",
+		"source=globex", "source=acme", "provider=globex", "provider=acme", "provider=github", "eventType=order.lost", "eventType=order.paid",
+		"externalEventId=external-7", "correlationId=correlation-7", "subject=parcel", "subject=ada%27s+PARCEL", "subject=nobody",
+		"status=failed", "status=processed", "status=retrying", "status=processed&sortOrder=asc", "status=failed&source=acme", "status=processed&source=globex",
+		"from=" + late, "to=" + early, "from=" + late + "&sortOrder=asc", "from=" + early + "&to=" + late,
+		"receivedTo=" + early, "receivedFrom=" + late + "&sortOrder=asc", "status=failed&receivedTo=" + early,
+		"source=acme&from=" + late + "&sortOrder=asc", "eventType=order.paid&to=" + early,
+	} {
+		values, err := url.ParseQuery(query)
+		require.NoError(t, err)
+		r := httptest.NewRequest(http.MethodGet, "/?"+values.Encode(), nil)
+		l, f, paging, err := g.module.eventsAsked(t.Context(), httpapi.QueryOf(echo.New().NewContext(r, nil)))
+		require.NoError(t, err, query)
+		statement, args, err := l.Statement(f, paging.Page)
+		require.NoError(t, err)
+		read, plan := testkit.RowsRead(t, db, statement, args...)
+		require.LessOrEqual(t, read, (paging.Number+1)*100, "%s\n%s\n%s", query, statement, plan)
+	}
+}
