@@ -2,12 +2,14 @@ package migrations_test
 
 import (
 	"context"
+	"net/url"
 	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
 
 	"integration-gateway/platform/database"
+	"integration-gateway/platform/id"
 	"integration-gateway/platform/testkit"
 )
 
@@ -157,4 +159,35 @@ func TestAnInstallationHasItsOwnID(t *testing.T) {
 		require.Len(t, ids, 1)
 		require.Regexp(t, `^[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$`, ids[0])
 	})
+}
+
+// A role that may make no extension has all but the index of subjects.
+func TestMigrationsNeedNoExtension(t *testing.T) {
+	admin := testkit.EmptyPostgres(t)
+	exec := func(statements ...string) {
+		require.NoError(t, testkit.Open(t, admin).InTx(context.Background(), func(tx *database.Tx) error {
+			for _, s := range statements {
+				if _, err := tx.Exec(context.Background(), s); err != nil {
+					return err
+				}
+			}
+			return nil
+		}))
+	}
+	role := "gateway_test_" + strings.ReplaceAll(id.New(), "-", "")
+	exec("CREATE ROLE "+role+" LOGIN PASSWORD 'of-a-test'", "GRANT ALL ON SCHEMA public TO "+role)
+	t.Cleanup(func() { exec("DROP OWNED BY "+role+" CASCADE", "DROP ROLE "+role) })
+	u, err := url.Parse(admin)
+	require.NoError(t, err)
+	u.User = url.UserPassword(role, "of-a-test")
+	db := testkit.Open(t, u.String())
+	require.NoError(t, db.MigrateUp())
+	var is struct {
+		Table, Index bool
+	}
+	require.NoError(t, db.Get(t.Context(), &is, `SELECT to_regclass('normalized_events') IS NOT NULL AS "table", to_regclass('normalized_events_subject') IS NOT NULL AS "index"`))
+	require.True(t, is.Table)
+	require.False(t, is.Index)
+	require.NoError(t, testkit.Open(t, testkit.Postgres(t)).Get(t.Context(), &is.Index, `SELECT to_regclass('normalized_events_subject') IS NOT NULL`))
+	require.True(t, is.Index, "a role that may has it")
 }
