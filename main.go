@@ -1,4 +1,4 @@
-// Gateway takes webhooks in, keeps them, and delivers them.
+// Gateway receives webhooks, stores them, and delivers them.
 package main
 
 import "integration-gateway/platform/cli"

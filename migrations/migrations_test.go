@@ -3,6 +3,7 @@ package migrations_test
 import (
 	"context"
 	"net/url"
+	"slices"
 	"strings"
 	"testing"
 
@@ -13,7 +14,7 @@ import (
 	"integration-gateway/platform/testkit"
 )
 
-// column is one column of a table, its type by PostgreSQL's name.
+// column is one column of a table, with PostgreSQL's name for the type.
 type column struct {
 	Table    string `db:"table_name"`
 	Name     string `db:"column_name"`
@@ -21,8 +22,8 @@ type column struct {
 	Nullable bool   `db:"nullable"`
 }
 
-// index is one index. The engines name what belongs to a key or a constraint in
-// their own ways, so those have no name here.
+// index is one index. Indexes of keys and constraints have no name here, because each
+// engine names them differently.
 type index struct {
 	Table   string `db:"table_name"`
 	Name    string `db:"index_name"`
@@ -32,7 +33,7 @@ type index struct {
 	Primary bool   `db:"is_primary"`
 }
 
-// schema is what the two engines must have in common.
+// schema is the part of the schema that must be the same on both engines.
 type schema struct {
 	columns []column
 	indexes []index
@@ -45,7 +46,7 @@ JOIN   pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdrop
 WHERE  c.relnamespace = 'public'::regnamespace AND c.relkind IN ('r', 'p') AND NOT c.relispartition AND c.relname <> 'schema_migrations'
 ORDER  BY c.relname COLLATE "C", a.attnum`
 
-// SQLite has no index of the parts of a text.
+// SQLite has no substring index.
 const postgresIndexesSQL = `
 SELECT c.relname AS table_name,
        CASE WHEN EXISTS (SELECT FROM pg_constraint k WHERE k.conindid = i.indexrelid) THEN '' ELSE n.relname END AS index_name,
@@ -72,10 +73,16 @@ SELECT m.name AS table_name, CASE i.origin WHEN 'c' THEN i.name ELSE '' END AS i
 FROM   sqlite_master m, pragma_index_list(m.name) i
 WHERE  m.type = 'table' AND m.name <> 'schema_migrations' AND m.name NOT LIKE 'sqlite%'`
 
-// postgresType gives the type that PostgreSQL has where SQLite has the key's; a
-// uuid is a text there, told apart by its name.
-var postgresType = map[string]string{
-	"text": "text", "integer": "bigint", "timestamp": "timestamp with time zone", "blob": "bytea", "boolean": "boolean",
+// commonType maps each engine's types to those that are compared. SQLite has one type of
+// integers, and a uuid is a text there, which is recognised by its column name.
+var commonType = map[string]map[string]string{
+	"sqlite": {
+		"text": "text", "integer": "integer", "smallint": "integer", "timestamp": "timestamp", "blob": "bytes", "boolean": "boolean",
+	},
+	"postgres": {
+		"text": "text", "uuid": "text", "bigint": "integer", "integer": "integer", "smallint": "integer",
+		"timestamp with time zone": "timestamp", "bytea": "bytes", "boolean": "boolean",
+	},
 }
 
 func schemaOf(t *testing.T, db *database.DB) schema {
@@ -87,13 +94,10 @@ func schemaOf(t *testing.T, db *database.DB) schema {
 	var s schema
 	require.NoError(t, db.Select(context.Background(), &s.columns, columns))
 	require.NoError(t, db.Select(context.Background(), &s.indexes, indexes))
+	types := commonType[db.Dialect.Name]
 	for i, c := range s.columns {
-		if db.Dialect.Name == "sqlite" {
-			require.Contains(t, postgresType, c.Type, "%s.%s", c.Table, c.Name)
-			s.columns[i].Type = postgresType[c.Type]
-		} else if c.Type == "uuid" {
-			s.columns[i].Type = "text"
-		}
+		require.Contains(t, types, c.Type, "%s.%s", c.Table, c.Name)
+		s.columns[i].Type = types[c.Type]
 	}
 	return s
 }
@@ -107,23 +111,27 @@ func TestBothEnginesHaveTheSameSchema(t *testing.T) {
 	require.ElementsMatch(t, full.indexes, lite.indexes)
 }
 
+// numbered are the ids that are numbers: few rows have them.
+var numbered = []string{"gauges.id", "header_sets.id", "webhook_events.header_set_id"}
+
 func TestIdsAreUUIDsOnPostgreSQL(t *testing.T) {
 	db := testkit.Open(t, testkit.Postgres(t))
 	var columns []column
 	require.NoError(t, db.Select(context.Background(), &columns, postgresColumnsSQL))
 	for _, c := range columns {
 		isID := c.Name == "id" || strings.HasSuffix(c.Name, "_id") && c.Name != "external_event_id" && c.Name != "correlation_id"
+		isID = isID && !slices.Contains(numbered, c.Table+"."+c.Name)
 		require.Equal(t, isID || c.Name == "claim_token", c.Type == "uuid", "%s.%s is %s", c.Table, c.Name, c.Type)
 	}
 }
 
-func TestMigrationsGoUpDownAndUpAgain(t *testing.T) {
+func TestMigrationsCanBeRevertedAndReapplied(t *testing.T) {
 	testkit.EachEmptyStore(t, func(t *testing.T, open func() *database.DB) {
 		db := open()
 		require.NoError(t, db.MigrateUp())
 		first := schemaOf(t, db)
 		require.NotEmpty(t, first.columns)
-		require.NoError(t, db.MigrateUp(), "up to date already")
+		require.NoError(t, db.MigrateUp(), "already up to date")
 		require.NoError(t, db.MigrateDown(0))
 		require.Empty(t, schemaOf(t, db).columns, "down leaves no table behind")
 		require.NoError(t, db.MigrateUp())
@@ -133,7 +141,7 @@ func TestMigrationsGoUpDownAndUpAgain(t *testing.T) {
 	})
 }
 
-func TestEachMigrationCanBeUndoneAlone(t *testing.T) {
+func TestEachMigrationCanBeRevertedAlone(t *testing.T) {
 	testkit.EachEmptyStore(t, func(t *testing.T, open func() *database.DB) {
 		db := open()
 		require.NoError(t, db.MigrateUp())
@@ -161,7 +169,7 @@ func TestAnInstallationHasItsOwnID(t *testing.T) {
 	})
 }
 
-// A role that may make no extension has all but the index of subjects.
+// With a role that cannot create extensions, only the index of subjects is missing.
 func TestMigrationsNeedNoExtension(t *testing.T) {
 	admin := testkit.EmptyPostgres(t)
 	exec := func(statements ...string) {
@@ -182,12 +190,12 @@ func TestMigrationsNeedNoExtension(t *testing.T) {
 	u.User = url.UserPassword(role, "of-a-test")
 	db := testkit.Open(t, u.String())
 	require.NoError(t, db.MigrateUp())
-	var is struct {
+	var exists struct {
 		Table, Index bool
 	}
-	require.NoError(t, db.Get(t.Context(), &is, `SELECT to_regclass('normalized_events') IS NOT NULL AS "table", to_regclass('normalized_events_subject') IS NOT NULL AS "index"`))
-	require.True(t, is.Table)
-	require.False(t, is.Index)
-	require.NoError(t, testkit.Open(t, testkit.Postgres(t)).Get(t.Context(), &is.Index, `SELECT to_regclass('normalized_events_subject') IS NOT NULL`))
-	require.True(t, is.Index, "a role that may has it")
+	require.NoError(t, db.Get(t.Context(), &exists, `SELECT to_regclass('normalized_events') IS NOT NULL AS "table", to_regclass('normalized_events_subject') IS NOT NULL AS "index"`))
+	require.True(t, exists.Table)
+	require.False(t, exists.Index)
+	require.NoError(t, testkit.Open(t, testkit.Postgres(t)).Get(t.Context(), &exists.Index, `SELECT to_regclass('normalized_events_subject') IS NOT NULL`))
+	require.True(t, exists.Index, "a role that can create extensions has the index")
 }

@@ -1,5 +1,5 @@
-// Package test holds the tests that look at the whole: how it is built, and how the
-// parts work together.
+// Package test holds the tests of the whole system: its structure, and how its parts work
+// together.
 package test
 
 import (
@@ -20,10 +20,10 @@ import (
 
 const module = "integration-gateway/"
 
-// longest is how many lines a file may have.
-const longest = 300
+// maxLines is the maximum length of a file.
+const maxLines = 300
 
-// drivers are the packages that speak to a server, and the one folder that knows each.
+// drivers are the drivers' packages, each with the only folder that may import it.
 var drivers = map[string]string{
 	"github.com/lib/pq":                 "platform/database",
 	"modernc.org/sqlite":                "platform/database",
@@ -32,8 +32,8 @@ var drivers = map[string]string{
 	"github.com/golang-migrate/migrate": "platform/database",
 }
 
-// vocabulary is what everybody may import, and what each of it may import beside the
-// standard library.
+// vocabulary lists the packages that everything may import, and what each may import in
+// addition to the standard library.
 var vocabulary = map[string][]string{
 	"platform/contract": {module + "platform/clock", module + "platform/secret"},
 	"platform/fault":    nil,
@@ -42,16 +42,16 @@ var vocabulary = map[string][]string{
 	"platform/secret":   nil,
 }
 
-// readsTheClock are the files outside platform/clock that may call time.Now: each
-// sets deadlines on connections, which are in the machine's own time.
+// readsTheClock are the files outside platform/clock that may call time.Now: each sets
+// deadlines on connections, which use the machine's time.
 var readsTheClock = map[string]bool{
 	"platform/database/postgres_conn.go": true,
 	"platform/broker/dial.go":            true,
 	"scripts/probe/main.go":              true,
 }
 
-// selectsAll are the lines that may say SELECT *: of an unnamed relation made of
-// parameters, whose columns the same statement lists.
+// selectsAll are the lines that may contain SELECT *: from an unnamed relation of
+// parameters whose columns the same statement lists.
 var selectsAll = map[string]string{
 	"platform/database/postgres.go": "SELECT" + " * FROM unnest(",
 }
@@ -77,8 +77,8 @@ func TestArchitecture(t *testing.T) {
 			return err
 		}
 		files++
-		for _, offence := range offencesOf(t, filepath.ToSlash(name), string(text)) {
-			t.Errorf("%s: %s", filepath.ToSlash(name), offence)
+		for _, violation := range violationsOf(t, filepath.ToSlash(name), string(text)) {
+			t.Errorf("%s: %s", filepath.ToSlash(name), violation)
 		}
 		return nil
 	})
@@ -99,8 +99,8 @@ func TestExceptionsAreNeeded(t *testing.T) {
 	}
 }
 
-// offencesOf names the rules that a file breaks. name is its path from the root.
-func offencesOf(t *testing.T, name, text string) []string {
+// violationsOf lists the rules that a file breaks. name is its path from the root.
+func violationsOf(t *testing.T, name, text string) []string {
 	t.Helper()
 	set := token.NewFileSet()
 	file, err := parser.ParseFile(set, name, text, parser.ParseComments)
@@ -112,7 +112,7 @@ func offencesOf(t *testing.T, name, text string) []string {
 	for _, spec := range file.Imports {
 		path, err := strconv.Unquote(spec.Path.Value)
 		require.NoError(t, err)
-		if reason := refused(name, path, isTest); reason != "" {
+		if reason := importViolation(name, path, isTest); reason != "" {
 			add("imports %s: %s", path, reason)
 		}
 	}
@@ -120,8 +120,8 @@ func offencesOf(t *testing.T, name, text string) []string {
 	case "util", "utils", "common", "helpers", "helper", "models", "model", "misc", "shared":
 		add("package %s is not named for what it knows", file.Name.Name)
 	}
-	if lines := strings.Count(text, "\n"); lines > longest && !isTest {
-		add("%d lines, and %d are the most", lines, longest)
+	if lines := strings.Count(text, "\n"); lines > maxLines && !isTest {
+		add("%d lines; the maximum is %d", lines, maxLines)
 	}
 	if !isTest && folder(name) != "platform/clock" && !readsTheClock[name] && uses(file, "time", "Now") {
 		add("calls time.Now: take a clock.Now")
@@ -129,25 +129,28 @@ func offencesOf(t *testing.T, name, text string) []string {
 	if isTest && uses(file, "time", "Sleep") {
 		add("calls time.Sleep: wait on a signal")
 	}
+	if folder(name) == "platform/contract" && strings.Contains(text, `db:"`) {
+		add("maps columns: rows belong to their module")
+	}
 	if selectAll(file, selectsAll[name]) {
 		add("selects *: list the columns")
 	}
 	return found
 }
 
-// refused says why the file name may not import path, or nothing.
-func refused(name, path string, isTest bool) string {
+// importViolation says why the file name may not import path, or returns "".
+func importViolation(name, path string, isTest bool) string {
 	from, own := folder(name), strings.HasPrefix(path, module)
 	to := strings.TrimPrefix(path, module)
 	if allowed, ok := vocabulary[from]; ok && !isTest && (own || strings.Contains(strings.SplitN(path, "/", 2)[0], ".")) {
 		if !contains(allowed, path) {
-			return "the vocabulary stands on the standard library"
+			return "the vocabulary imports only the standard library"
 		}
 	}
 	if !own {
 		for driver, home := range drivers {
 			if within(path, driver) && !isTest && from != home && from != "platform/testkit" && from != "scripts/probe" {
-				return "only " + home + " knows this driver"
+				return "only " + home + " may import this driver"
 			}
 		}
 		return ""
@@ -156,13 +159,13 @@ func refused(name, path string, isTest bool) string {
 	case a != "" && b != "" && a != b:
 		return "modules do not import each other"
 	case a != "" && above(to):
-		return "modules stand below app and cli"
+		return "modules are below app and cli"
 	case kit(from) && (b != "" || above(to)):
-		return "the kit stands below the modules, app and cli"
+		return "the kit is below the modules, app and cli"
 	case within(from, "platform/app") && within(to, "platform/cli"):
-		return "app stands below cli"
+		return "app is below cli"
 	case b != "" && !isTest && !within(from, "platform/app") && a == "":
-		return "app alone wires modules"
+		return "only app wires modules"
 	case to == "platform/testkit" && !isTest && from != "platform/testkit":
 		return "testkit is never linked into the binary"
 	}
@@ -176,7 +179,7 @@ func folder(name string) string {
 	return "."
 }
 
-// moduleOf gives "delivery" for modules/delivery and all below it.
+// moduleOf returns "delivery" for modules/delivery and everything below it.
 func moduleOf(folder string) string {
 	rest, ok := strings.CutPrefix(folder, "modules/")
 	if !ok {
@@ -219,7 +222,7 @@ func uses(file *ast.File, pkg, name string) bool {
 
 var selectStar = regexp.MustCompile(`(?i)\bselect\s+(distinct\s+)?(\w+\.)?\*`)
 
-// selectAll reports a string with SELECT * in it, other than the excepted text.
+// selectAll reports whether a string contains SELECT *, other than the excepted text.
 func selectAll(file *ast.File, except string) bool {
 	found := false
 	ast.Inspect(file, func(n ast.Node) bool {

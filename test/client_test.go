@@ -15,20 +15,22 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"integration-gateway/platform/testkit"
 )
 
-// The secrets that seeding lays down.
+// The seeded secrets.
 const (
 	acmeSecret   = "acme-demo-secret"
 	globexSecret = "globex-demo-secret"
 )
 
-// client uses the gateway as providers and operators do: over HTTP alone.
+// client uses the gateway like providers and operators do: only over HTTP.
 type client struct {
-	t    *testing.T
-	base string
-	http *http.Client
-	said transcript // all answers
+	t         *testing.T
+	base      string
+	http      *http.Client
+	responses testkit.Log // all responses
 }
 
 func newClient(t *testing.T, base string) *client {
@@ -37,7 +39,7 @@ func newClient(t *testing.T, base string) *client {
 	return &client{t: t, base: base, http: &http.Client{Transport: transport, Timeout: time.Minute}}
 }
 
-// receipt is what a sender is told.
+// receipt is the response to a sender.
 type receipt struct {
 	EventID       string `json:"eventId"`
 	Status        string `json:"status"`
@@ -45,7 +47,7 @@ type receipt struct {
 	CorrelationID string `json:"correlationId"`
 }
 
-// envelope is every answer's outer shape.
+// envelope is the common format of all responses.
 type envelope struct {
 	Success bool            `json:"success"`
 	Data    json.RawMessage `json:"data"`
@@ -58,7 +60,7 @@ type envelope struct {
 	} `json:"error"`
 }
 
-// ask makes a request and reads its answer. An error means that there was none.
+// ask makes a request and reads the response. An error means that there was none.
 func (c *client) ask(method, path string, body []byte, header map[string]string) (*http.Response, envelope, error) {
 	var e envelope
 	req, err := http.NewRequestWithContext(context.Background(), method, c.base+path, bytes.NewReader(body))
@@ -77,11 +79,11 @@ func (c *client) ask(method, path string, body []byte, header map[string]string)
 	if err != nil {
 		return nil, e, err
 	}
-	_, _ = fmt.Fprintf(&c.said, "%s %s: %d %v\n%s\n", method, path, res.StatusCode, res.Header, text)
+	_, _ = fmt.Fprintf(&c.responses, "%s %s: %d %v\n%s\n", method, path, res.StatusCode, res.Header, text)
 	return res, e, json.Unmarshal(text, &e)
 }
 
-// get reads data from the management API, and gives the total of a list.
+// get reads data from the management API, and returns the total of a list.
 func (c *client) get(path string, data any) int {
 	c.t.Helper()
 	res, e, err := c.ask(http.MethodGet, "/api/v1"+path, nil, map[string]string{"X-Internal-Api-Key": managementKey})
@@ -126,12 +128,13 @@ func acmeSignature(body string) string {
 	return hex.EncodeToString(mac.Sum(nil))
 }
 
-// order is an acme webhook.
+// order returns an acme webhook.
 func order(eventID, subject string) string {
 	return fmt.Sprintf(`{"eventId":%q,"eventType":"order.created","occurredAt":"2026-01-05T09:00:00Z","subject":%q,"data":{"total":"19.90"}}`, eventID, subject)
 }
 
-// eventView, attempt, job, entry and replay are what the management API shows, as far as the tests look.
+// eventView, attempt, job, entry and replayView are the parts of the management API that
+// the tests read.
 type eventView struct {
 	ID                 string          `json:"id"`
 	WebhookEventID     string          `json:"webhookEventId"`
@@ -198,7 +201,7 @@ type replayView struct {
 	Reason      string `json:"reason"`
 }
 
-// status reads where an event stands.
+// status reads the status of an event.
 func (c *client) status(eventID string) (status string, attempts int) {
 	c.t.Helper()
 	var s struct {
@@ -211,8 +214,8 @@ func (c *client) status(eventID string) (status string, attempts int) {
 	return s.Status, s.ProcessingAttempts
 }
 
-// ends waits until an event stands where it should.
-func (c *client) ends(eventID, status string) {
+// waitForStatus waits until an event has the status.
+func (c *client) waitForStatus(eventID, status string) {
 	c.t.Helper()
 	eventually(c.t, func() bool {
 		now, _ := c.status(eventID)

@@ -14,8 +14,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// stack loads compose.yaml as docker compose would with an empty environment. It
-// fails when the file does not hold to the Compose schema.
+// stack loads compose.yaml like docker compose with an empty environment. It fails if the
+// file does not conform to the Compose schema.
 func stack(t *testing.T) *types.Project {
 	t.Helper()
 	options, err := cli.NewProjectOptions([]string{"../compose.yaml"}, cli.WithInterpolation(true), cli.WithConsistency(true))
@@ -25,7 +25,7 @@ func stack(t *testing.T) *types.Project {
 	return project
 }
 
-func TestComposeHoldsToTheSchema(t *testing.T) {
+func TestComposeConformsToTheSchema(t *testing.T) {
 	project := stack(t)
 	require.ElementsMatch(t, []string{"postgres", "redis", "rabbitmq", "migrator", "seeder", "api", "worker", "proxy"}, project.ServiceNames())
 }
@@ -66,7 +66,7 @@ func TestComposeStartsInOrder(t *testing.T) {
 	}
 }
 
-func TestComposeKeepsTheGatewayInItsBox(t *testing.T) {
+func TestComposeRestrictsTheGatewaysContainers(t *testing.T) {
 	for _, name := range []string{"migrator", "seeder", "api", "worker", "proxy"} {
 		service := stack(t).Services[name]
 		require.True(t, service.ReadOnly, name)
@@ -81,7 +81,7 @@ func TestComposeKeepsTheGatewayInItsBox(t *testing.T) {
 	}
 }
 
-func TestTheSeededDestinationCanBeReached(t *testing.T) {
+func TestTheSeededDestinationIsReachable(t *testing.T) {
 	services := stack(t).Services
 	require.Equal(t, types.ShellCommand{"seed", "--callback-base", "http://api:3000/api/v1/internal/delivery-sink"}, services["seeder"].Command)
 	require.Equal(t, "api", *services["worker"].Environment["EGRESS_ALLOW"])
@@ -89,9 +89,9 @@ func TestTheSeededDestinationCanBeReached(t *testing.T) {
 	require.Contains(t, services["worker"].Networks, "default")
 }
 
-// TestTheProxyAloneIsBelieved: its address is fixed, and it is the one that the API
-// takes X-Forwarded-For from.
-func TestTheProxyAloneIsBelieved(t *testing.T) {
+// TestTheProxyAloneIsBelieved: its address is fixed, and the API trusts X-Forwarded-For
+// only from it.
+func TestOnlyTheProxyIsTrusted(t *testing.T) {
 	services := stack(t).Services
 	address := services["proxy"].Networks["edge"].Ipv4Address
 	require.NotEmpty(t, address)

@@ -1,24 +1,27 @@
 package test
 
 import (
+	"encoding/json"
 	"io/fs"
 	"os"
 	"path/filepath"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
 )
 
-// documents gives the text of the README and of everything in docs, by path from the root.
+// documents returns the text of the pages at the top level and of everything in docs, by
+// path from the root.
 func documents(t *testing.T) map[string]string {
 	t.Helper()
 	paths, err := filepath.Glob("../docs/*.md")
 	require.NoError(t, err)
 	texts := map[string]string{}
-	for _, path := range append(paths, "../README.md") {
+	for _, path := range append(paths, "../README.md", "../CONTRIBUTING.md", "../CHANGELOG.md", "../SECURITY.md") {
 		text, err := os.ReadFile(path)
 		require.NoError(t, err)
 		texts[strings.TrimPrefix(filepath.ToSlash(path), "../")] = string(text)
@@ -27,7 +30,7 @@ func documents(t *testing.T) map[string]string {
 	return texts
 }
 
-// sources gives the text of every Go file, by path.
+// sources returns the text of every Go file, by path.
 func sources(t *testing.T) map[string]string {
 	t.Helper()
 	texts := map[string]string{}
@@ -42,7 +45,7 @@ func sources(t *testing.T) map[string]string {
 	return texts
 }
 
-// matches gives what the first group of pattern finds in text.
+// matches returns what the first group of pattern matches in text.
 func matches(pattern, text string) []string {
 	var found []string
 	for _, m := range regexp.MustCompile(pattern).FindAllStringSubmatch(text, -1) {
@@ -51,19 +54,19 @@ func matches(pattern, text string) []string {
 	return found
 }
 
-// TestTheReadmeListsEverySetting holds the README's table against configs/gateway.yaml,
-// which a test of platform/config holds against the code.
-func TestTheReadmeListsEverySetting(t *testing.T) {
-	type row struct{ name, fallback string }
+// TestTheDocumentListsEverySetting compares docs/configuration.md with
+// configs/gateway.yaml, which a test of platform/config compares with the code.
+func TestTheDocumentListsEverySetting(t *testing.T) {
+	type entry struct{ name, fallback string }
 	file, err := os.ReadFile("../configs/gateway.yaml")
 	require.NoError(t, err)
-	var want, got []row
+	var want, got []entry
 	for _, m := range regexp.MustCompile(`(?m)^([a-z0-9_]+):[ ]*(.*)$`).FindAllStringSubmatch(string(file), -1) {
-		want = append(want, row{strings.ToUpper(m[1]), m[2]})
+		want = append(want, entry{strings.ToUpper(m[1]), m[2]})
 	}
 	require.NotEmpty(t, want)
-	for _, m := range regexp.MustCompile("(?m)^\\| `([A-Z0-9_]+)` \\| (?:`([^`]+)`|–) \\| .+ \\|$").FindAllStringSubmatch(documents(t)["README.md"], -1) {
-		got = append(got, row{m[1], m[2]})
+	for _, m := range regexp.MustCompile("(?m)^### `([A-Z0-9_]+)`\n\n\\*[^*\n]+?(?:; default `([^`]+)`|; unset: [^*]+)\\.\\*.*\n\n.+$").FindAllStringSubmatch(documents(t)["docs/configuration.md"], -1) {
+		got = append(got, entry{m[1], m[2]})
 	}
 	require.Equal(t, want, got)
 }
@@ -79,14 +82,13 @@ func TestDocumentsNameTestsThatExist(t *testing.T) {
 	for document, text := range documents(t) {
 		for _, name := range matches("`(Test[A-Z]\\w*)`", text) {
 			named++
-			require.Contains(t, declared, name, document)
+			require.True(t, slices.Contains(declared, name), "%s names %s, but there is no such test", document, name)
 		}
 	}
 	require.Positive(t, named)
 }
 
-// TestDocumentsLinkToWhatExists follows links within the repository, to a heading where
-// one is named.
+// TestDocumentsLinkToWhatExists follows links within the repository, including to headings.
 func TestDocumentsLinkToWhatExists(t *testing.T) {
 	texts := documents(t)
 	for document, text := range texts {
@@ -108,7 +110,7 @@ func TestDocumentsLinkToWhatExists(t *testing.T) {
 	}
 }
 
-// anchors gives the names under which a page's headings are linked to.
+// anchors returns the link targets of a page's headings.
 func anchors(text string) []string {
 	var names []string
 	for _, heading := range matches(`(?m)^#+ (.+)$`, text) {
@@ -118,13 +120,18 @@ func anchors(text string) []string {
 	return names
 }
 
+// TestEveryRouteIsDocumented compares the sections with docs/openapi.json, which a test of
+// platform/app compares with the routes.
 func TestEveryRouteIsDocumented(t *testing.T) {
-	// These are registered by other words than the modules'.
-	routes := []string{"GET /health", "POST /internal/delivery-sink/:provider"}
-	for path, text := range sources(t) {
-		if strings.HasPrefix(path, "../modules/") && !strings.HasSuffix(path, "_test.go") {
-			for _, m := range regexp.MustCompile(`\.(?:Public|Viewer|Operator|Admin)(?:\.Scoped\(\))?\.(GET|HEAD|POST|PUT|PATCH|DELETE)\("([^"]+)"`).FindAllStringSubmatch(text, -1) {
-				routes = append(routes, m[1]+" "+m[2])
+	text, err := os.ReadFile("../docs/openapi.json")
+	require.NoError(t, err)
+	var document struct{ Paths map[string]map[string]any }
+	require.NoError(t, json.Unmarshal(text, &document))
+	var routes []string
+	for path, methods := range document.Paths {
+		if below, is := strings.CutPrefix(path, "/api/v1"); is {
+			for method := range methods {
+				routes = append(routes, strings.ToUpper(method)+" "+regexp.MustCompile(`\{(\w+)\}`).ReplaceAllString(below, ":$1"))
 			}
 		}
 	}
@@ -145,4 +152,37 @@ func TestEveryTableIsDocumented(t *testing.T) {
 	slices.Sort(tables)
 	slices.Sort(described)
 	require.Equal(t, tables, described)
+}
+
+// TestContributingSaysWhereThingsGo: every file in the table exists, and there are at least
+// twenty changes.
+func TestContributingSaysWhereThingsGo(t *testing.T) {
+	rows := matches("(?m)^\\| [^|]+ \\| (.*\\.go`.*) \\|$", documents(t)["CONTRIBUTING.md"])
+	require.GreaterOrEqual(t, len(rows), 20)
+	for _, row := range rows {
+		for _, path := range matches("`([^`]+\\.go)`", row) {
+			require.FileExists(t, "../"+path)
+		}
+	}
+}
+
+// TestGuaranteesNameScenariosThatExist compares the scenarios in docs/guarantees.md, and
+// their number in the pages, with those in docs/reliability.md.
+func TestGuaranteesNameScenariosThatExist(t *testing.T) {
+	_, described, _ := strings.Cut(documents(t)["docs/reliability.md"], "\n## The scenarios\n")
+	known := matches(`(?m)^\| ([a-z0-9]+-[a-z0-9-]+) \| `, described)
+	for page, pattern := range map[string]string{"README.md": `under (\d+) kinds of fault`, "docs/guarantees.md": `runs: (\d+) faults`} {
+		require.Equal(t, []string{strconv.Itoa(len(known))}, matches(pattern, documents(t)[page]), page)
+	}
+	named := 0
+	for _, cell := range matches(`scenarios? ([^|]+) \|`, documents(t)["docs/guarantees.md"]) {
+		for _, pattern := range matches("`([a-z0-9*-]+)`", cell) {
+			named++
+			require.True(t, slices.ContainsFunc(known, func(name string) bool {
+				matched, err := filepath.Match(pattern, name)
+				return err == nil && matched
+			}), "no scenario %s", pattern)
+		}
+	}
+	require.Greater(t, named, 10)
 }

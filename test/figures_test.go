@@ -13,10 +13,10 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// The figures below have a bar that the project sets itself, and a wider one that
-// fails the test: machines that test are slower than machines that serve.
+// The figures below have the project's own target, and a wider limit that fails the test:
+// test machines are slower than servers.
 
-func TestStartOnRecordsThatExist(t *testing.T) {
+func TestStartWithExistingRecords(t *testing.T) {
 	const bar, limit = 500 * time.Millisecond, 2 * time.Second
 	g := embedded(t)
 	g.dev().kill()
@@ -35,7 +35,7 @@ func TestStartOnRecordsThatExist(t *testing.T) {
 func TestMemoryOfAnIdleServe(t *testing.T) {
 	const bar, limit = 40.0, 60.0
 	if _, err := os.Stat("/proc/self/status"); err != nil {
-		t.Skip("there is no /proc here to read it from")
+		t.Skip("there is no /proc here")
 	}
 	g := onServers(t)
 	p := g.serve()

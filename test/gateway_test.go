@@ -20,19 +20,19 @@ import (
 	"integration-gateway/platform/testkit"
 )
 
-// Secrets of the tests' own: none of them may appear in a log line or an answer.
+// The tests' secrets: none may appear in a log line or a response.
 const (
 	managementKey = "k-8d1e6a40c7b94f52"
 	secretsKey    = "s-2f90c4d17be84a63a5c1d7e08b3f6924"
 )
 
-// gateway is an installation of its own, whose destinations are a receiver.
+// gateway is an installation whose destinations are a receiver.
 type gateway struct {
 	*client
 	t         *testing.T
 	env       map[string]string // of every process
 	receiver  *receiver
-	database  string // its URL, past every proxy
+	database  string // its URL, without any proxy
 	port      int    // of the API
 	processes []*process
 }
@@ -46,20 +46,21 @@ func newGateway(t *testing.T, settings []string) *gateway {
 	g.env = map[string]string{
 		"GATEWAY_CONFIG": file, "APP_ENV": "test", "APP_HOST": "127.0.0.1", "APP_PORT": strconv.Itoa(g.port),
 		"MANAGEMENT_API_KEY": managementKey, "LOG_LEVEL": "info", "LOG_FORMAT": "json",
+		"METRICS_ADDR": "127.0.0.1:0", // several processes on one machine
 	}
 	g.set(settings...)
 	return g
 }
 
-// set changes the environment of the processes that are started from now on.
+// set changes the environment of processes started later.
 func (g *gateway) set(settings ...string) {
 	for i := 0; i+1 < len(settings); i += 2 {
 		g.env[settings[i]] = settings[i+1]
 	}
 }
 
-// embedded starts `gateway dev` on a data folder of its own. settings are names and
-// values of variables.
+// embedded starts `gateway dev` on its own data folder. settings are names and values of
+// variables.
 func embedded(t *testing.T, settings ...string) *gateway {
 	t.Helper()
 	g := newGateway(t, settings)
@@ -75,8 +76,8 @@ func (g *gateway) dev() *process {
 	return g.start(g.base, "dev", "--data", g.env["data"], "--port", strconv.Itoa(g.port), "--callback-base", g.receiver.server.URL)
 }
 
-// onServers makes an installation on the real servers, migrated and seeded: a
-// database of its own, and queues of its own. No role runs yet.
+// onServers makes an installation on the real servers, migrated and seeded, with its own
+// database and queues. No role is running yet.
 func onServers(t *testing.T, settings ...string) *gateway {
 	t.Helper()
 	g := newGateway(t, settings)
@@ -84,7 +85,7 @@ func onServers(t *testing.T, settings ...string) *gateway {
 	prefix := "gateway.test." + id.New()
 	g.set("DATABASE_URL", g.database, "REDIS_URL", testkit.Server(t, testkit.RedisVariable),
 		"RABBITMQ_URL", testkit.Server(t, testkit.RabbitMQVariable), "SECRETS_KEY", secretsKey,
-		"IDEMPOTENCY_TTL_SECONDS", "120", // the markers in Redis go soon after the test
+		"IDEMPOTENCY_TTL_SECONDS", "120", // the markers in Redis expire soon after the test
 		"RABBITMQ_PROCESS_QUEUE", prefix+".process", "RABBITMQ_RETRY_QUEUE", prefix+".retry",
 		"RABBITMQ_REPLAY_QUEUE", prefix+".replay", "RABBITMQ_DEAD_QUEUE", prefix+".dead")
 	g.set(settings...)
@@ -94,8 +95,8 @@ func onServers(t *testing.T, settings ...string) *gateway {
 	return g
 }
 
-// deleteQueues removes an installation's queues, the rungs of the retry ladder too.
-// What is not there is deleted without an error.
+// deleteQueues deletes an installation's queues, including the delay queues. Missing ones
+// are ignored.
 func deleteQueues(t *testing.T, prefix string) {
 	ch := channel(t)
 	names := []string{"process", "replay", "dead", "retry.250ms", "retry.500ms"}
@@ -108,7 +109,7 @@ func deleteQueues(t *testing.T, prefix string) {
 	}
 }
 
-// channel is the test's own way to RabbitMQ.
+// channel returns the test's direct channel to RabbitMQ.
 func channel(t *testing.T) *amqp.Channel {
 	conn, err := amqp.Dial(testkit.Server(t, testkit.RabbitMQVariable))
 	require.NoError(t, err)
@@ -118,13 +119,13 @@ func channel(t *testing.T) *amqp.Channel {
 	return ch
 }
 
-// run runs a command to its end, which must be a good one, and gives what it said.
+// run runs a command, which must succeed, and returns its output.
 func (g *gateway) run(args ...string) string {
 	g.t.Helper()
 	p := startProcess(g.t, g.env, args...)
-	require.Zero(g.t, p.exitCode(patience), "gateway %s", p.name)
+	require.Zero(g.t, p.exitCode(waitTimeout), "gateway %s", p.name)
 	g.processes = append(g.processes, p)
-	return p.said.String()
+	return p.output.String()
 }
 
 // serve starts `gateway serve` and waits until it is ready.
@@ -147,13 +148,14 @@ func (g *gateway) work() *process {
 func (g *gateway) start(base string, args ...string) *process {
 	g.t.Helper()
 	p := startProcess(g.t, g.env, args...)
+	p.base = base
 	g.processes = append(g.processes, p)
 	eventually(g.t, func() bool { return !p.running() || probe(base+"/readyz") == http.StatusOK }, "gateway %s is ready", p.name)
-	require.True(g.t, p.running(), "gateway %s ended at its start", p.name)
+	require.True(g.t, p.running(), "gateway %s exited at its start", p.name)
 	return p
 }
 
-// probe gives the status that url answers with, 0 when it does not.
+// probe returns the status of url, 0 without a response.
 func probe(url string) int {
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
 	defer cancel()
@@ -169,7 +171,7 @@ func probe(url string) int {
 	return res.StatusCode
 }
 
-// open gives the installation's records.
+// open opens the installation's records.
 func (g *gateway) open() *database.DB { return testkit.Open(g.t, g.database) }
 
 // total counts rows.
@@ -180,8 +182,8 @@ func (g *gateway) total(db *database.DB, query string, args ...any) int {
 	return n
 }
 
-// through is url by way of a proxy.
-func through(t *testing.T, p *testkit.Proxy, text string) string {
+// viaProxy returns the URL through a proxy.
+func viaProxy(t *testing.T, p *testkit.Proxy, text string) string {
 	u, err := url.Parse(text)
 	require.NoError(t, err)
 	u.Host = p.Addr()

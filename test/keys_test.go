@@ -9,8 +9,9 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestAKeyLivesUntilItIsRevoked makes a key beside a gateway that runs, uses it, and ends it.
-func TestAKeyLivesUntilItIsRevoked(t *testing.T) {
+// TestAKeyIsValidUntilItIsRevoked creates a key while a gateway runs, uses it, and revokes
+// it.
+func TestAKeyIsValidUntilItIsRevoked(t *testing.T) {
 	t.Parallel()
 	g := onServers(t, journeySettings...)
 	g.serve()
@@ -22,15 +23,15 @@ func TestAKeyLivesUntilItIsRevoked(t *testing.T) {
 		require.NoError(t, err)
 		return res.StatusCode
 	}
-	eventually(t, func() bool { return asked(http.MethodGet, "/events") == http.StatusOK }, "a process that runs knows the new key")
-	require.Equal(t, http.StatusForbidden, asked(http.MethodDelete, "/api-keys/"+made.ID), "its role holds")
-	require.Equal(t, http.StatusForbidden, asked(http.MethodGet, "/audit-entries"), "and what it is confined to")
+	eventually(t, func() bool { return asked(http.MethodGet, "/events") == http.StatusOK }, "a running process accepts the new key")
+	require.Equal(t, http.StatusForbidden, asked(http.MethodDelete, "/api-keys/"+made.ID), "its role is enforced")
+	require.Equal(t, http.StatusForbidden, asked(http.MethodGet, "/audit-entries"), "and its restriction to sources")
 	g.run("keys", "revoke", "shop-support")
 	eventually(t, func() bool { return asked(http.MethodGet, "/events") == http.StatusUnauthorized }, "it is refused")
 	require.NotContains(t, g.run("keys", "list"), made.Key)
 	for _, p := range g.processes {
 		if strings.HasPrefix(p.name, "serve") {
-			require.NotContains(t, p.said.String(), made.Key, "no log line holds it")
+			require.NotContains(t, p.output.String(), made.Key, "no log line contains it")
 		}
 	}
 }

@@ -11,8 +11,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// load is senders that send one webhook after the other, each new and each repeated
-// until it is answered 2xx, as a good provider does.
+// load is senders that send one webhook after the other, each new and each retried until it
+// is answered 2xx, like a good provider.
 type load struct {
 	g    *gateway
 	name string
@@ -21,11 +21,11 @@ type load struct {
 
 	mu       sync.Mutex
 	next     int
-	answered map[string]string // external event ids and what event each became
-	refused  []string          // answers that no sender should have been given
+	answered map[string]string // event ids by external event id
+	refused  []string          // unexpected responses
 }
 
-// startLoad begins; stop ends it.
+// startLoad starts it; stop ends it.
 func startLoad(g *gateway, name string, senders int) *load {
 	l := &load{g: g, name: name, quit: make(chan struct{}), answered: map[string]string{}}
 	for range senders {
@@ -35,8 +35,7 @@ func startLoad(g *gateway, name string, senders int) *load {
 	return l
 }
 
-// stop waits until no webhook is under way. What was not answered by then does not
-// count.
+// stop waits until no webhook is in progress. Unanswered ones do not count.
 func (l *load) stop() {
 	l.mu.Lock()
 	if l.quit != nil {
@@ -56,7 +55,7 @@ func (l *load) send() {
 		l.next++
 		external := fmt.Sprintf("evt_%s_%d", l.name, l.next)
 		l.mu.Unlock()
-		for !l.once(external) {
+		for !l.trySend(external) {
 			select {
 			case <-quit:
 				return
@@ -71,8 +70,8 @@ func (l *load) send() {
 	}
 }
 
-// once sends a webhook and reports a 2xx.
-func (l *load) once(external string) bool {
+// trySend sends a webhook and reports whether it was answered 2xx.
+func (l *load) trySend(external string) bool {
 	status, r, e, err := l.g.post("acme", order(external, l.name), "")
 	if err != nil {
 		return false
@@ -96,16 +95,16 @@ func (l *load) count() int {
 	return len(l.answered)
 }
 
-// reaches waits until so many more webhooks were answered 2xx.
-func (l *load) reaches(more int) {
+// waitForAnswers waits until so many more webhooks were answered 2xx.
+func (l *load) waitForAnswers(more int) {
 	l.g.t.Helper()
 	want := l.count() + more
 	eventually(l.g.t, func() bool { return l.count() >= want }, "%d more webhooks are answered", more)
 }
 
-// arrives waits until every event that a 2xx promised is delivered, and holds against
-// each other what was answered and what came.
-func (l *load) arrives() {
+// checkDeliveries waits until every accepted event is delivered, and compares responses and
+// deliveries.
+func (l *load) checkDeliveries() {
 	l.g.t.Helper()
 	l.stop()
 	t := l.g.t
@@ -115,32 +114,32 @@ func (l *load) arrives() {
 		ids = append(ids, id)
 	}
 	slices.Sort(ids)
-	require.Len(t, slices.Compact(slices.Clone(ids)), len(ids), "each webhook became an event of its own")
-	eventually(t, func() bool { return l.g.receiver.missing(ids) == 0 }, "all of %d events are delivered", len(ids))
+	require.Len(t, slices.Compact(slices.Clone(ids)), len(ids), "each webhook became a separate event")
+	eventually(t, func() bool { return l.g.receiver.undelivered(ids) == 0 }, "all of %d events are delivered", len(ids))
 	l.g.receiver.eachHasOneID(t)
 }
 
-// eachHasOneID checks that what came twice came under the same webhook-id: an event
-// was never made twice.
+// eachHasOneID checks that duplicate deliveries have the same webhook-id: an event was
+// never created twice.
 func (r *receiver) eachHasOneID(t *testing.T) {
 	t.Helper()
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	byExternal := map[string]string{}
-	for _, p := range r.got {
-		external := externalID(p.body)
+	for _, d := range r.deliveries {
+		external := externalID(d.body)
 		if before, known := byExternal[external]; known {
-			require.Equal(t, before, p.id(), "%s came under two webhook-ids", external)
+			require.Equal(t, before, d.id(), "%s was delivered with two webhook-ids", external)
 		}
-		byExternal[external] = p.id()
+		byExternal[external] = d.id()
 	}
 }
 
-// repeats tells how many deliveries were not the first of their event.
+// repeats counts the deliveries that were not the first of their event.
 func (r *receiver) repeats() int {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return len(r.got) - len(r.times)
+	return len(r.deliveries) - len(r.times)
 }
 
 func externalID(body []byte) string {

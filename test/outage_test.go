@@ -12,7 +12,7 @@ import (
 	"integration-gateway/platform/testkit"
 )
 
-// health reads /health: its status and what it says of each dependency.
+// health reads /health: its status and the state of each dependency.
 func (g *gateway) health() (int, string, map[string]string) {
 	g.t.Helper()
 	res, e, err := g.ask(http.MethodGet, "/api/v1/health", nil, nil)
@@ -41,19 +41,19 @@ func TestStartWithoutRabbitMQAndRedis(t *testing.T) {
 		r := g.send(http.StatusAccepted, "acme", order(fmt.Sprintf("evt_early_%d", n), "early"), "")
 		ids = append(ids, r.EventID)
 		again := g.send(http.StatusOK, "acme", order(fmt.Sprintf("evt_early_%d", n), "early"), "")
-		require.Equal(t, r.EventID, again.EventID, "without Redis the database knows repeats")
+		require.Equal(t, r.EventID, again.EventID, "without Redis the database detects duplicates")
 	}
 	code, status, checks := g.health()
 	require.Equal(t, http.StatusServiceUnavailable, code)
 	require.Equal(t, "degraded", status)
 	require.Equal(t, map[string]string{"postgres": "ok", "redis": "error", "rabbitmq": "error"}, checks)
 	require.Equal(t, http.StatusOK, probe(g.base+"/readyz"), "it can accept")
-	require.Equal(t, len(ids), g.receiver.missing(ids))
+	require.Equal(t, len(ids), g.receiver.undelivered(ids))
 
 	rabbit.Resume()
-	eventually(t, func() bool { return g.receiver.missing(ids) == 0 }, "deliveries flow when RabbitMQ appears")
+	eventually(t, func() bool { return g.receiver.undelivered(ids) == 0 }, "deliveries start when RabbitMQ appears")
 	for _, id := range ids {
-		g.ends(id, "processed")
+		g.waitForStatus(id, "processed")
 		require.Equal(t, 1, g.receiver.count(id))
 	}
 	eventually(t, func() bool { _, _, checks = g.health(); return checks["rabbitmq"] == "ok" }, "health sees RabbitMQ")
@@ -61,10 +61,10 @@ func TestStartWithoutRabbitMQAndRedis(t *testing.T) {
 	rabbit.Cut()
 	r := g.send(http.StatusAccepted, "acme", order("evt_during", "early"), "")
 	rabbit.Resume()
-	g.ends(r.EventID, "processed")
+	g.waitForStatus(r.EventID, "processed")
 }
 
-// hungBound is how long a webhook may wait for its answer while PostgreSQL hangs.
+// hungBound is how long a webhook may wait for its response while PostgreSQL hangs.
 const hungBound = 40 * time.Second
 
 func TestPostgreSQLHangs(t *testing.T) {
@@ -72,37 +72,37 @@ func TestPostgreSQLHangs(t *testing.T) {
 	postgres := testkit.NewProxy(t, testkit.Server(t, testkit.PostgresVariable))
 	g := onServers(t)
 	direct := g.database
-	g.set("DATABASE_URL", through(t, postgres, direct))
+	g.set("DATABASE_URL", viaProxy(t, postgres, direct))
 	g.serve()
 	g.work()
 	before := g.send(http.StatusAccepted, "acme", order("evt_before", "hung"), "")
-	g.ends(before.EventID, "processed")
+	g.waitForStatus(before.EventID, "processed")
 
 	held := newGate()
 	defer held.release()
-	g.receiver.answers(func(p parcel) int {
-		held.hold(p)
+	g.receiver.respondWith(func(d delivery) int {
+		held.hold(d)
 		return http.StatusOK
 	})
 	air := g.send(http.StatusAccepted, "acme", order("evt_air", "hung"), "")
-	eventually(t, func() bool { return g.receiver.count(air.EventID) == 1 }, "a delivery is in the air")
+	eventually(t, func() bool { return g.receiver.count(air.EventID) == 1 }, "a delivery is in progress")
 
 	postgres.Hang()
-	held.release() // its outcome cannot be stored now
+	held.release() // its result cannot be stored now
 	began := time.Now()
 	res, e, err := g.ask(http.MethodPost, "/api/v1/webhooks/acme", []byte(order("evt_hung", "hung")), map[string]string{
 		"Content-Type": "application/json", "X-Acme-Signature": acmeSignature(order("evt_hung", "hung"))})
 	waited := time.Since(began)
 	require.NoError(t, err)
-	require.Equal(t, http.StatusServiceUnavailable, res.StatusCode, "our outage is no mistake of the sender's")
+	require.Equal(t, http.StatusServiceUnavailable, res.StatusCode, "our outage is not a client error")
 	require.Equal(t, "DEPENDENCY_UNAVAILABLE", e.Error.Code)
 	seconds, err := strconv.Atoi(res.Header.Get("Retry-After"))
 	require.NoError(t, err)
 	require.Positive(t, seconds)
 	require.Less(t, waited, hungBound)
 	t.Logf("with PostgreSQL hung a webhook is answered 503 after %.1f s, Retry-After %d s", waited.Seconds(), seconds)
-	eventually(t, func() bool { return probe(g.base+"/readyz") == http.StatusServiceUnavailable }, "it says that it cannot accept")
-	require.Equal(t, http.StatusOK, probe(g.base+"/livez"), "and lives")
+	eventually(t, func() bool { return probe(g.base+"/readyz") == http.StatusServiceUnavailable }, "it reports that it cannot accept")
+	require.Equal(t, http.StatusOK, probe(g.base+"/livez"), "but is alive")
 	code, _, checks := g.health()
 	require.Equal(t, http.StatusServiceUnavailable, code)
 	require.Equal(t, "error", checks["postgres"])
@@ -111,7 +111,8 @@ func TestPostgreSQLHangs(t *testing.T) {
 	eventually(t, func() bool { return probe(g.base+"/readyz") == http.StatusOK }, "it recovers by itself")
 	db := g.open()
 	stored := func(table string) int { return g.total(db, table+" WHERE external_event_id = 'evt_hung'") }
-	require.Equal(t, stored("webhook_events"), stored("normalized_events"), "nothing is half stored")
+	webhooks := g.total(db, "webhook_events w JOIN normalized_events e ON e.webhook_event_id = w.id WHERE e.external_event_id = 'evt_hung'")
+	require.Equal(t, webhooks, stored("normalized_events"), "nothing is stored partially")
 	require.Equal(t, stored("normalized_events"), g.total(db, "idempotency_keys WHERE idempotency_key = 'acme:evt_hung'"))
 	require.Equal(t, stored("normalized_events"), g.total(db,
 		"processing_jobs WHERE normalized_event_id IN (SELECT id FROM normalized_events WHERE external_event_id = 'evt_hung')"))
@@ -121,15 +122,15 @@ func TestPostgreSQLHangs(t *testing.T) {
 		var status int
 		status, r, _, err = g.post("acme", order("evt_hung", "hung"), "")
 		return err == nil && status/100 == 2
-	}, "the sender's repeat is taken")
-	g.ends(r.EventID, "processed")
+	}, "the sender's retry is accepted")
+	g.waitForStatus(r.EventID, "processed")
 	require.Equal(t, 1, stored("normalized_events"))
 	require.Equal(t, 1, g.receiver.count(r.EventID))
 
-	g.ends(air.EventID, "processed")
+	g.waitForStatus(air.EventID, "processed")
 	_, attempts := g.status(air.EventID)
 	require.Equal(t, 1, attempts)
-	require.Equal(t, 1, g.receiver.count(air.EventID), "an outcome waits for the database; the delivery is not made again")
+	require.Equal(t, 1, g.receiver.count(air.EventID), "the result waits for the database; the delivery is not repeated")
 }
 
 func TestRedisAndRabbitMQHang(t *testing.T) {
@@ -140,7 +141,7 @@ func TestRedisAndRabbitMQHang(t *testing.T) {
 	g.serve()
 	g.work()
 	before := g.send(http.StatusAccepted, "acme", order("evt_before", "hung"), "")
-	g.ends(before.EventID, "processed")
+	g.waitForStatus(before.EventID, "processed")
 
 	redis.Hang()
 	rabbit.Hang()
@@ -158,9 +159,9 @@ func TestRedisAndRabbitMQHang(t *testing.T) {
 
 	redis.Resume()
 	rabbit.Resume()
-	eventually(t, func() bool { return g.receiver.missing(ids) == 0 }, "what was accepted is delivered")
+	eventually(t, func() bool { return g.receiver.undelivered(ids) == 0 }, "accepted events are delivered")
 	for _, id := range ids {
-		g.ends(id, "processed")
+		g.waitForStatus(id, "processed")
 		require.Equal(t, 1, g.receiver.count(id))
 	}
 }
@@ -170,27 +171,27 @@ func TestConnectionsBreakUnderLoad(t *testing.T) {
 	postgres := testkit.NewProxy(t, testkit.Server(t, testkit.PostgresVariable))
 	rabbit := testkit.NewProxy(t, testkit.Server(t, testkit.RabbitMQVariable))
 	redis := testkit.NewProxy(t, testkit.Server(t, testkit.RedisVariable))
-	// A claim whose commit was cut off before its answer waits for its lease: keep that short.
+	// A claim whose commit lost its answer waits for its lease, so the lease is short.
 	g := onServers(t, "RABBITMQ_URL", rabbit.URL(), "REDIS_URL", redis.URL(), "WEBHOOK_RATE_LIMIT_PER_MINUTE", "0", "DELIVERY_TIMEOUT_MS", "1000")
-	g.set("DATABASE_URL", through(t, postgres, g.database))
+	g.set("DATABASE_URL", viaProxy(t, postgres, g.database))
 	g.serve()
 	g.work()
 	l := startLoad(g, "breaks", 8)
 	for _, line := range []*testkit.Proxy{rabbit, redis, postgres, rabbit, postgres} {
-		l.reaches(30)
+		l.waitForAnswers(30)
 		line.Cut()
 		if line != postgres {
-			l.reaches(30) // only the database is needed
+			l.waitForAnswers(30) // only the database is needed
 		} else {
-			eventually(t, func() bool { return probe(g.base+"/readyz") == http.StatusServiceUnavailable }, "the database is missed")
+			eventually(t, func() bool { return probe(g.base+"/readyz") == http.StatusServiceUnavailable }, "the outage is detected")
 		}
 		line.Resume()
 	}
-	l.reaches(30)
-	l.arrives()
-	g.settles("breaks", l)
+	l.waitForAnswers(30)
+	l.checkDeliveries()
+	g.requireSettled("breaks", l)
 	deliveries := g.receiver.total()
-	require.GreaterOrEqual(t, g.total(g.open(), "delivery_attempts WHERE http_status = 204"), deliveries, "each delivery is on record")
+	require.GreaterOrEqual(t, g.total(g.open(), "delivery_attempts WHERE http_status = 204"), deliveries, "each delivery is recorded")
 	t.Logf("%d webhooks answered 2xx over 5 cuts, all delivered, in %d deliveries", l.count(), deliveries)
 }
 
@@ -209,11 +210,11 @@ func TestTheQueueIsDeleted(t *testing.T) {
 	ch := channel(t)
 	lost, err := ch.QueueDelete(g.env["RABBITMQ_PROCESS_QUEUE"], false, false, false)
 	require.NoError(t, err)
-	require.Positive(t, lost, "messages went with it")
+	require.Positive(t, lost, "messages were lost with it")
 	g.work()
-	eventually(t, func() bool { return g.receiver.missing(ids) == 0 }, "the records know what was lost")
+	eventually(t, func() bool { return g.receiver.undelivered(ids) == 0 }, "the records still have what was lost")
 	for _, id := range ids {
-		g.ends(id, "processed")
+		g.waitForStatus(id, "processed")
 		require.Equal(t, 1, g.receiver.count(id))
 	}
 }

@@ -12,7 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// The two who must not be found: one whose address is redacted, one who is erased.
+// The persons that must not be found: one whose address is redacted, one who is erased.
 const (
 	redactedPerson = "redacted-81@example.com"
 	erasedPerson   = "erased-82@example.com"
@@ -20,56 +20,56 @@ const (
 )
 
 // TestAPersonIsFoundNowhere sends webhooks about persons, erases one, and looks for them in
-// the database, in Redis, in the logs and in the answers. Everybody else is unaffected.
+// the database, in Redis, in the logs and in the responses. Others are unaffected.
 func TestAPersonIsFoundNowhere(t *testing.T) {
 	t.Parallel()
 	g := onServers(t, "RETRY_BASE_DELAY_MS", "3600000", "LOG_LEVEL", "debug")
 	g.serve()
 	g.work()
-	g.redacts()
+	g.testRedaction()
 
 	done := g.send(http.StatusAccepted, "acme", order("evt_done", erasedPerson), "")
-	g.ends(done.EventID, "processed")
-	g.receiver.answers(func(parcel) int { return http.StatusInternalServerError })
+	g.waitForStatus(done.EventID, "processed")
+	g.receiver.respondWith(func(delivery) int { return http.StatusInternalServerError })
 	waiting := g.send(http.StatusAccepted, "acme", order("evt_waiting", erasedPerson), "")
 	other := g.send(http.StatusAccepted, "acme", order("evt_other", otherPerson), "")
-	g.ends(waiting.EventID, "retrying")
-	g.ends(other.EventID, "retrying")
+	g.waitForStatus(waiting.EventID, "retrying")
+	g.waitForStatus(other.EventID, "retrying")
 	res, _, err := g.ask(http.MethodPost, "/api/v1/webhooks/acme", []byte(order("evt_refused", erasedPerson)),
 		map[string]string{"Content-Type": "application/json", "X-Acme-Signature": strings.Repeat("0", 64), "X-Customer": erasedPerson})
 	require.NoError(t, err)
 	require.Equal(t, http.StatusUnauthorized, res.StatusCode)
 	db := g.open()
-	eventually(t, func() bool { return g.total(db, "quarantine WHERE NOT redacted") == 1 }, "the refused request is kept")
-	require.Contains(t, g.dump(), erasedPerson, "the dump is one")
+	eventually(t, func() bool { return g.total(db, "quarantine WHERE NOT redacted") == 1 }, "the refused request is quarantined")
+	require.Contains(t, g.dump(), erasedPerson, "the dump is complete")
 
-	require.Contains(t, g.run("erase", "--subject", erasedPerson, "--dry-run"), "found 2 events of the subject, and 1 refused requests")
+	require.Contains(t, g.run("erase", "--subject", erasedPerson, "--dry-run"), "found 2 events of the subject and 1 refused requests")
 	require.Equal(t, 2, g.total(db, "quarantine"), "counting removes nothing")
 	require.Contains(t, g.run("erase", "--subject", erasedPerson, "--yes"), "erased 2 events with 2 webhooks")
 	require.Contains(t, g.run("erase", "--subject", erasedPerson, "--yes"), "found 0 events", "the second time there is nothing left")
 
-	g.erased(done.EventID, "processed")
-	g.erased(waiting.EventID, "failed")
+	g.requireErased(done.EventID, "processed")
+	g.requireErased(waiting.EventID, "failed")
 	again := g.send(http.StatusOK, "acme", order("evt_done", erasedPerson), "")
-	require.Equal(t, done.EventID, again.EventID, "a repeat is known still")
-	g.receiver.answers(func(parcel) int { return http.StatusNoContent })
+	require.Equal(t, done.EventID, again.EventID, "a duplicate is still detected")
+	g.receiver.respondWith(func(delivery) int { return http.StatusNoContent })
 	g.order(http.StatusAccepted, other.EventID, "retry", "")
-	g.ends(other.EventID, "processed")
-	g.order(http.StatusAccepted, other.EventID, "replay", `{"reason":"once more"}`)
-	eventually(t, func() bool { return g.receiver.count(other.EventID) == 3 }, "others are replayed as before")
-	require.Equal(t, 1, g.receiver.count(waiting.EventID), "what was erased is not sent again")
+	g.waitForStatus(other.EventID, "processed")
+	g.order(http.StatusAccepted, other.EventID, "replay", `{"reason":"again"}`)
+	eventually(t, func() bool { return g.receiver.count(other.EventID) == 3 }, "others can still be replayed")
+	require.Equal(t, 1, g.receiver.count(waiting.EventID), "erased events are not sent again")
 
 	eventually(t, func() bool {
 		return g.total(db, "processing_jobs WHERE normalized_event_id = $1 AND status IN ('queued', 'running')", other.EventID) == 0
-	}, "the replay is at its end")
+	}, "the replay is finished")
 	g.run("verify", "--grace", "0s")
 	g.run("audit", "verify")
-	g.nowhere(redactedPerson, erasedPerson)
+	g.requireAbsent(redactedPerson, erasedPerson)
 	require.Contains(t, g.dump(), otherPerson)
 }
 
-// redacts sets up a source that redacts, and has it take a webhook.
-func (g *gateway) redacts() {
+// testRedaction creates a source with redaction and sends it a webhook.
+func (g *gateway) testRedaction() {
 	g.t.Helper()
 	body, err := json.Marshal(map[string]any{"source": "made", "provider": "acme", "secrets": []string{acmeSecret}, "redact": []string{"$..email"},
 		"destinations": []map[string]any{{"url": g.receiver.server.URL + "/made"}}})
@@ -87,14 +87,14 @@ func (g *gateway) redacts() {
 	first := send(http.StatusAccepted, event, acmeSignature(event))
 	got := g.receiver.one(g.t, first.EventID)
 	require.Contains(g.t, string(got.body), `"data":{"id":"ord_9","email":"[redacted]","total": 1.10}`)
-	require.Equal(g.t, first.EventID, send(http.StatusOK, event, acmeSignature(event)).EventID, "its repeat is known")
+	require.Equal(g.t, first.EventID, send(http.StatusOK, event, acmeSignature(event)).EventID, "its duplicate is detected")
 	send(http.StatusUnauthorized, event, strings.Repeat("0", 64))
 	db := g.open()
-	eventually(g.t, func() bool { return g.total(db, "quarantine WHERE redacted") == 1 }, "the refused request is noted, without its body")
+	eventually(g.t, func() bool { return g.total(db, "quarantine WHERE redacted") == 1 }, "the refused request is recorded without its body")
 }
 
-// erased holds an event against what is promised of one that was erased.
-func (g *gateway) erased(eventID, status string) {
+// requireErased checks an erased event.
+func (g *gateway) requireErased(eventID, status string) {
 	g.t.Helper()
 	var shown struct {
 		Event struct {
@@ -121,7 +121,7 @@ func (g *gateway) erased(eventID, status string) {
 	require.Equal(g.t, "gateway-cli", trail[0].Actor)
 }
 
-// order gives an operator's order about an event.
+// order posts an operator's request about an event.
 func (g *gateway) order(status int, eventID, what, body string) {
 	g.t.Helper()
 	res, e, err := g.ask(http.MethodPost, "/api/v1/events/"+eventID+"/"+what, []byte(body),
@@ -130,23 +130,23 @@ func (g *gateway) order(status int, eventID, what, body string) {
 	require.Equal(g.t, status, res.StatusCode, "%s: %v", what, e.Error)
 }
 
-// nowhere looks for texts in every place that remembers.
-func (g *gateway) nowhere(texts ...string) {
+// requireAbsent looks for texts in every place that stores data.
+func (g *gateway) requireAbsent(texts ...string) {
 	g.t.Helper()
 	var anything []any
 	for _, path := range []string{"/integrations", "/events?pageSize=100", "/deliveries?pageSize=100", "/audit-entries?pageSize=100", "/quarantine",
 		"/dead-letters", "/replay-requests"} {
 		g.get(path, &anything)
 	}
-	places := map[string]string{"the database": g.dump(), "Redis": g.redis(), "the answers": g.said.String()}
+	places := map[string]string{"the database": g.dump(), "Redis": g.redis(), "the responses": g.responses.String()}
 	require.NotEmpty(g.t, places["Redis"])
 	for _, p := range g.processes {
-		places["what gateway "+p.name+" said"] = p.said.String()
+		places["what gateway "+p.name+" said"] = p.output.String()
 	}
 	for _, text := range texts {
 		for place, all := range places {
 			for _, form := range []string{text, hex.EncodeToString([]byte(text)), base64.StdEncoding.EncodeToString([]byte(text))[:len(text)]} {
-				require.False(g.t, strings.Contains(all, form), "%s holds %s", place, text)
+				require.False(g.t, strings.Contains(all, form), "%s contains %s", place, text)
 			}
 		}
 	}

@@ -1,7 +1,6 @@
 package test
 
 import (
-	"bytes"
 	"encoding/json"
 	"flag"
 	"fmt"
@@ -20,21 +19,23 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"integration-gateway/platform/testkit"
 )
 
-// patience is how long a test waits for what must happen.
-const patience = 60 * time.Second
+// waitTimeout is how long a test waits for an expected event.
+const waitTimeout = 60 * time.Second
 
-// atOnce is how many tests may run side by side: they wait for processes and for
-// leases, and seldom for a core of this machine.
-const atOnce = 4
+// maxParallel is the number of parallel tests: they wait for processes and leases, and
+// rarely need a core.
+const maxParallel = 4
 
-// scratch holds the program; TestMain removes it.
+// scratch contains the program; TestMain removes it.
 var scratch string
 
 func TestMain(m *testing.M) {
 	flag.Parse()
-	err := flag.Set("test.parallel", strconv.Itoa(max(atOnce, runtime.GOMAXPROCS(0))))
+	err := flag.Set("test.parallel", strconv.Itoa(max(maxParallel, runtime.GOMAXPROCS(0))))
 	if err != nil {
 		panic(err)
 	}
@@ -46,10 +47,10 @@ func TestMain(m *testing.M) {
 	os.Exit(code)
 }
 
-// shared lets builds in different folders use each other's results.
+// shared allows builds in different folders to share the build cache.
 const shared = "-trimpath"
 
-// build makes the program, once for all tests.
+// build builds the program, once for all tests.
 var build = sync.OnceValues(func() (string, error) {
 	path := filepath.Join(scratch, "gateway")
 	cmd := exec.Command("go", "build", shared, "-o", path, ".")
@@ -60,35 +61,18 @@ var build = sync.OnceValues(func() (string, error) {
 	return path, nil
 })
 
-// transcript is what a process has said so far.
-type transcript struct {
-	mu   sync.Mutex
-	said bytes.Buffer
-}
-
-func (s *transcript) Write(p []byte) (int, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.said.Write(p)
-}
-
-func (s *transcript) String() string {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.said.String()
-}
-
-// process is a gateway that was started as an operator starts it.
+// process is a gateway started like an operator starts it.
 type process struct {
-	t     *testing.T
-	name  string
-	cmd   *exec.Cmd
-	said  transcript
-	ended chan struct{}
+	t      *testing.T
+	name   string
+	base   string // its base URL
+	cmd    *exec.Cmd
+	output testkit.Log
+	ended  chan struct{}
 }
 
-// startProcess runs the program with these arguments and no environment but env. It is
-// killed when the test ends; what it said is shown when the test failed.
+// startProcess runs the program with these arguments and only env as its environment. It is
+// killed when the test ends; its output is shown if the test failed.
 func startProcess(t *testing.T, env map[string]string, args ...string) *process {
 	t.Helper()
 	program, err := build()
@@ -99,7 +83,7 @@ func startProcess(t *testing.T, env map[string]string, args ...string) *process 
 	for name, value := range env {
 		p.cmd.Env = append(p.cmd.Env, name+"="+value)
 	}
-	p.cmd.Stdout, p.cmd.Stderr = &p.said, &p.said
+	p.cmd.Stdout, p.cmd.Stderr = &p.output, &p.output
 	require.NoError(t, p.cmd.Start())
 	go func() {
 		_ = p.cmd.Wait()
@@ -108,34 +92,34 @@ func startProcess(t *testing.T, env map[string]string, args ...string) *process 
 	t.Cleanup(func() {
 		p.kill()
 		if t.Failed() {
-			t.Logf("gateway %s said:\n%s", p.name, tail(p.said.String(), 120))
+			t.Logf("output of gateway %s:\n%s", p.name, tail(p.output.String(), 120))
 		}
 	})
 	return p
 }
 
-// tail is the last lines of a log, without the test's own questions.
+// tail returns the last lines of a log, without the test's own requests.
 func tail(text string, lines int) string {
 	all := slices.DeleteFunc(strings.SplitAfter(text, "\n"), func(line string) bool { return strings.Contains(line, `"method":"GET"`) })
 	return strings.Join(all[max(0, len(all)-lines):], "")
 }
 
-// kill ends the process as a power cut does, kill -9, and waits until it is gone.
+// kill kills the process, like a power failure, and waits until it has exited.
 func (p *process) kill() {
 	_ = p.cmd.Process.Kill()
 	<-p.ended
 }
 
-// terminate asks the process to end, as an ordinary deploy does.
+// terminate asks the process to exit, like an ordinary deployment.
 func (p *process) terminate() { require.NoError(p.t, p.cmd.Process.Signal(syscall.SIGTERM)) }
 
-// exitCode waits for the process's end.
+// exitCode waits for the process to exit.
 func (p *process) exitCode(within time.Duration) int {
 	p.t.Helper()
 	select {
 	case <-p.ended:
 	case <-time.After(within):
-		require.Fail(p.t, "the process did not end", "gateway %s, within %s", p.name, within)
+		require.Fail(p.t, "the process did not exit", "gateway %s, within %s", p.name, within)
 	}
 	return p.cmd.ProcessState.ExitCode()
 }
@@ -149,10 +133,10 @@ func (p *process) running() bool {
 	}
 }
 
-// logged gives the process's log lines.
-func (p *process) logged() []map[string]any {
+// logLines returns the process's log lines.
+func (p *process) logLines() []map[string]any {
 	var list []map[string]any
-	for line := range strings.Lines(p.said.String()) {
+	for line := range strings.Lines(p.output.String()) {
 		var fields map[string]any
 		if json.Unmarshal([]byte(line), &fields) == nil {
 			list = append(list, fields)
@@ -161,9 +145,9 @@ func (p *process) logged() []map[string]any {
 	return list
 }
 
-// has reports a log line of this message.
-func (p *process) has(message string) bool {
-	for _, line := range p.logged() {
+// hasLogged reports whether there is a log line with this message.
+func (p *process) hasLogged(message string) bool {
+	for _, line := range p.logLines() {
 		if line["msg"] == message {
 			return true
 		}
@@ -173,8 +157,8 @@ func (p *process) has(message string) bool {
 
 var lastPort atomic.Int32
 
-// freePort gives a port that nobody listens on. It is below those that the system
-// gives to clients, so that a process which is started again finds it free.
+// freePort returns a free port below the system's ephemeral range, so that a restarted
+// process finds it free.
 func freePort(t *testing.T) int {
 	t.Helper()
 	const first, span = 20_000, 10_000
@@ -191,17 +175,17 @@ func freePort(t *testing.T) int {
 	return 0
 }
 
-// eventually waits until ready, which runs on the test's own goroutine.
+// eventually waits until ready, which runs in the test's goroutine.
 func eventually(t *testing.T, ready func() bool, what string, args ...any) {
 	t.Helper()
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
-	end := time.After(patience)
+	end := time.After(waitTimeout)
 	for !ready() {
 		select {
 		case <-tick.C:
 		case <-end:
-			require.Fail(t, "it did not happen within "+patience.String()+": "+fmt.Sprintf(what, args...))
+			require.Fail(t, "not within "+waitTimeout.String()+": "+fmt.Sprintf(what, args...))
 		}
 	}
 }

@@ -10,21 +10,21 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"integration-gateway/modules/ingestion/provider"
+	"integration-gateway/platform/provider"
 	"integration-gateway/platform/secret"
 )
 
 // Every provider whose webhooks can be signed here, on the servers, with the API and the
-// worker apart: set up with the wrong secret, its webhook refused, kept, and released once
-// the right one is there; then accepted, known as a repeat, and refused with a bad
-// signature; and everything accepted is delivered. Amazon SNS and PayPal alone are left
-// out, since they sign with keys of their own.
+// worker separate. Each source is set up with the wrong secret; its webhook is refused,
+// quarantined, and released after the secret is corrected. Further webhooks are accepted,
+// recognised as duplicates, and refused with a bad signature; everything accepted is
+// delivered. Only Amazon SNS and PayPal are skipped, since only they have their keys.
 func TestEveryProviderOnTheServers(t *testing.T) {
 	t.Parallel()
 	g := onServers(t, journeySettings...)
 	g.serve()
 	g.work()
-	life := providersLife{sourceLife: sourceLife{t, g}}
+	life := providersTest{sourceTest: sourceTest{t, g}}
 	var unsigned []string
 	for _, s := range provider.Builtin().Specs() {
 		switch {
@@ -37,20 +37,20 @@ func TestEveryProviderOnTheServers(t *testing.T) {
 	}
 	require.Equal(t, []string{"aws-sns", "paypal"}, unsigned)
 	require.Len(t, life.sources, 19)
-	life.make()
+	life.execute()
 }
 
-// providerSource is a provider's source as it comes through the test.
+// providerSource is a provider's source during the test.
 type providerSource struct {
 	provider.Spec
-	id     string // of the integration
-	kept   quarantinedView
-	events []string // that were accepted
+	id          string // of the integration
+	quarantined quarantinedView
+	events      []string // accepted events
 }
 
 func (s *providerSource) source() string { return "of-" + s.Name }
 
-// key is what the provider signs with.
+// key is the provider's signing key.
 func (s *providerSource) key() string {
 	if s.Name == "standard-webhooks" {
 		return "whsec_YS1zZWNyZXQtb2YtdGhlLXByb3ZpZGVycw=="
@@ -58,42 +58,42 @@ func (s *providerSource) key() string {
 	return "a-secret-of-" + s.Name
 }
 
-// The integration's other secret, which verifies nothing that is sent.
+// The integration's other secret, which verifies nothing.
 const mistyped = "whsec_YS1zZWNyZXQtdGhhdC1pcy1taXN0eXBlZA=="
 
-type providersLife struct {
-	sourceLife
+type providersTest struct {
+	sourceTest
 	sources []*providerSource
 }
 
-func (l providersLife) make() {
+func (l providersTest) execute() {
 	for _, s := range l.sources {
 		l.add(s)
-		require.Contains(l.t, l.sends(1, s), " 401 ", s.Name)
+		require.Contains(l.t, l.runSend(1, s), " 401 ", s.Name)
 	}
 	for _, s := range l.sources {
-		l.released(s)
+		l.fixAndRelease(s)
 	}
 	for _, s := range l.sources {
 		for _, sample := range s.Samples {
-			said := l.sends(0, s, "--type", sample.Type, "--repeat")
+			said := l.runSend(0, s, "--type", sample.Type, "--repeat")
 			require.Contains(l.t, said, " queued  event ", s.Name)
 			require.Contains(l.t, said, " duplicate  event ", s.Name)
 			s.events = append(s.events, eventNames.FindStringSubmatch(said)[1])
 		}
-		require.Contains(l.t, l.sends(0, s, "--bad-signature"), " 401 ", s.Name)
+		require.Contains(l.t, l.runSend(0, s, "--bad-signature"), " 401 ", s.Name)
 	}
 	for _, s := range l.sources {
-		l.quarantined(s)
+		l.waitForQuarantine(s)
 		for _, event := range s.events {
 			require.Equal(l.t, "/"+s.Name, l.receiver.one(l.t, event).path)
-			l.ends(event, "processed")
+			l.waitForStatus(event, "processed")
 		}
 	}
-	l.keepSecrets()
+	l.checkSecrets()
 }
 
-func (l providersLife) add(s *providerSource) {
+func (l providersTest) add(s *providerSource) {
 	held, err := s.SecretFor(secret.New(mistyped))
 	require.NoError(l.t, err)
 	var made struct {
@@ -106,32 +106,32 @@ func (l providersLife) add(s *providerSource) {
 
 var eventNames = regexp.MustCompile(` event ([0-9a-f-]{36})`)
 
-// sends runs `gateway send`, which must end with a code, and gives what it said.
-func (l providersLife) sends(code int, s *providerSource, args ...string) string {
+// runSend runs `gateway send`, which must exit with the code, and returns its output.
+func (l providersTest) runSend(code int, s *providerSource, args ...string) string {
 	l.t.Helper()
 	l.set("GATEWAY_SEND_SECRET", s.key())
 	p := startProcess(l.t, l.env, append([]string{"send", s.Name, "--source", s.source()}, args...)...)
-	require.Equal(l.t, code, p.exitCode(patience), "%s: %s", p.name, &p.said)
+	require.Equal(l.t, code, p.exitCode(waitTimeout), "%s: %s", p.name, &p.output)
 	l.processes = append(l.processes, p)
-	return p.said.String()
+	return p.output.String()
 }
 
-// quarantined waits for the only request of the source that is kept.
-func (l providersLife) quarantined(s *providerSource) {
+// waitForQuarantine waits for the only quarantined request of the source.
+func (l providersTest) waitForQuarantine(s *providerSource) {
 	l.t.Helper()
 	var kept []quarantinedView
-	eventually(l.t, func() bool { return l.get("/quarantine?source="+s.source(), &kept) == 1 }, "the refused webhook of %s is kept", s.Name)
+	eventually(l.t, func() bool { return l.get("/quarantine?source="+s.source(), &kept) == 1 }, "the refused webhook of %s is quarantined", s.Name)
 	require.Equal(l.t, "no_match", kept[0].Reason, s.Name)
-	s.kept = kept[0]
+	s.quarantined = kept[0]
 	var shown json.RawMessage
-	l.get("/quarantine/"+s.kept.ID, &shown) // what it says is looked through in the end
+	l.get("/quarantine/"+s.quarantined.ID, &shown) // its content is searched in the end
 }
 
-// released mends the secret, and releases what was refused because of the other.
-func (l providersLife) released(s *providerSource) {
+// fixAndRelease corrects the secret, and releases what was refused because of it.
+func (l providersTest) fixAndRelease(s *providerSource) {
 	l.t.Helper()
-	l.quarantined(s)
-	release := "/quarantine/" + s.kept.ID + "/release"
+	l.waitForQuarantine(s)
+	release := "/quarantine/" + s.quarantined.ID + "/release"
 	l.manage(http.StatusConflict, http.MethodPost, release, "", nil)
 	held, err := s.SecretFor(secret.New(s.key()))
 	require.NoError(l.t, err)
@@ -142,9 +142,8 @@ func (l providersLife) released(s *providerSource) {
 	l.manage(http.StatusNotFound, http.MethodPost, release, "", nil)
 }
 
-// keepSecrets holds that no secret stands in what was answered and logged, nor in what is
-// audited and shown.
-func (l providersLife) keepSecrets() {
+// checkSecrets requires that no secret appears in responses, logs, audit entries and views.
+func (l providersTest) checkSecrets() {
 	var shown json.RawMessage
 	for _, path := range []string{"/integrations", "/audit-entries?pageSize=100", "/quarantine?pageSize=100", "/events?pageSize=100"} {
 		l.get(path, &shown)
@@ -153,9 +152,9 @@ func (l providersLife) keepSecrets() {
 		l.get("/events/"+s.events[0], &shown)
 	}
 	var said strings.Builder
-	said.WriteString(l.said.String())
+	said.WriteString(l.responses.String())
 	for _, p := range l.processes {
-		said.WriteString(p.said.String())
+		said.WriteString(p.output.String())
 	}
 	for _, s := range l.sources {
 		require.NotContains(l.t, said.String(), s.key())

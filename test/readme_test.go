@@ -14,22 +14,36 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// runMark stands in README.md before each shell block that must run as it is printed, in
-// a fresh copy of the repository.
+// runMark precedes each shell block in README.md that must run as printed, in a fresh copy
+// of the repository.
 const runMark = "<!-- run -->"
 
-// insideReadme is set for the README's own commands, since one of them may be
-// the one that runs these tests.
+// insideReadme is set for the README's own commands, since one of them may run these tests.
 const insideReadme = "GATEWAY_TEST_OF_README"
 
-var marked = regexp.MustCompile("(?m)^" + runMark + "\n+```(?:sh|bash|shell)\n((?s:.*?))^```$")
+var markedPattern = regexp.MustCompile("(?m)^" + runMark + "\n+```(?:sh|bash|shell)\n((?s:.*?))^```$")
+
+// lineEnds matches trailing blanks, which the README leaves out.
+var lineEnds = regexp.MustCompile(` *\n`)
 
 func markedBlocks(text string) []string {
 	var blocks []string
-	for _, m := range marked.FindAllStringSubmatch(text, -1) {
+	for _, m := range markedPattern.FindAllStringSubmatch(text, -1) {
 		blocks = append(blocks, strings.TrimSpace(m[1]))
 	}
 	return blocks
+}
+
+// printedBy returns the output that the README shows for a block: the next text block
+// before any other command.
+func printedBy(block, text string) string {
+	_, after, _ := strings.Cut(text, block+"\n```\n")
+	before, shown, found := strings.Cut(after, "```text\n")
+	if !found || strings.Contains(before, "```") {
+		return ""
+	}
+	shown, _, _ = strings.Cut(shown, "```")
+	return shown
 }
 
 func TestReadmeCommandsRun(t *testing.T) {
@@ -41,8 +55,8 @@ func TestReadmeCommandsRun(t *testing.T) {
 	require.NoError(t, err)
 	blocks := markedBlocks(string(text))
 	require.NotEmpty(t, blocks, "README.md has no shell block behind %s", runMark)
-	require.Equal(t, strings.Count(string(text), runMark), len(blocks), "a %s does not stand right before a shell block", runMark)
-	require.True(t, strings.Contains(strings.Join(blocks, "\n"), "go run . dev --demo"), "the first thing that a newcomer types is run")
+	require.Equal(t, strings.Count(string(text), runMark), len(blocks), "a %s is not directly before a shell block", runMark)
+	require.True(t, strings.Contains(strings.Join(blocks, "\n"), "go run . dev --demo"), "the first command for newcomers is run")
 	for _, block := range blocks {
 		t.Run(block, func(t *testing.T) {
 			ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
@@ -53,12 +67,13 @@ func TestReadmeCommandsRun(t *testing.T) {
 			cmd.WaitDelay = 5 * time.Second
 			out, err := cmd.CombinedOutput()
 			require.NoError(t, err, "%s", out)
+			require.Contains(t, lineEnds.ReplaceAllString(string(out), "\n"), printedBy(block, string(text)), "README.md shows its output")
 			t.Logf("%s", out)
 		})
 	}
 }
 
-// copyOfRepository is what a newcomer has after a clone.
+// copyOfRepository makes a copy like a fresh clone.
 func copyOfRepository(t *testing.T) string {
 	to := filepath.Join(t.TempDir(), "integration-gateway")
 	err := filepath.WalkDir("..", func(path string, entry fs.DirEntry, err error) error {
@@ -98,4 +113,7 @@ func TestMarkedBlocksAreFound(t *testing.T) {
 		fence + "sh\nnot this\n" + fence + "\n\n" + runMark + "\n\n" + fence + "sh\na\nb\n" + fence + "\n"
 	require.Equal(t, []string{"go run . dev --demo", "a\nb"}, markedBlocks(text))
 	require.Empty(t, markedBlocks(fence+"sh\nnot marked\n"+fence+"\n"))
+	shown := fence + "sh\na\n" + fence + "\n\nIt prints:\n\n" + fence + "text\nb\nc\n" + fence + "\n"
+	require.Equal(t, "b\nc\n", printedBy("a", shown))
+	require.Empty(t, printedBy("z", fence+"sh\nz\n"+fence+"\n\n"+shown), "that is the output of another command")
 }

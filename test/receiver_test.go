@@ -10,74 +10,74 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// parcel is one delivery that arrived.
-type parcel struct {
+// delivery is one delivery that arrived.
+type delivery struct {
 	path   string
 	header http.Header
 	body   []byte
-	nth    int             // of those with its webhook-id, from 1
-	gone   <-chan struct{} // closed when the sender has hung up
+	nth    int             // its number among those with its webhook-id, from 1
+	gone   <-chan struct{} // closed when the sender has disconnected
 }
 
-func (p parcel) id() string { return p.header.Get("Webhook-Id") }
+func (d delivery) id() string { return d.header.Get("Webhook-Id") }
 
-// receiver is the team's own service that the gateway delivers to.
+// receiver is the service that the gateway delivers to.
 type receiver struct {
 	server *httptest.Server
 
-	mu     sync.Mutex
-	answer func(parcel) int
-	got    []parcel
-	times  map[string]int // deliveries by webhook-id
+	mu         sync.Mutex
+	answer     func(delivery) int
+	deliveries []delivery
+	times      map[string]int // deliveries by webhook-id
 }
 
 // newReceiver listens until the test ends, and answers 204.
 func newReceiver(t *testing.T) *receiver {
-	r := &receiver{times: map[string]int{}, answer: func(parcel) int { return http.StatusNoContent }}
+	r := &receiver{times: map[string]int{}, answer: func(delivery) int { return http.StatusNoContent }}
 	r.server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
 		body, err := io.ReadAll(req.Body)
 		if err != nil {
-			return // the sender died while it sent
+			return // the sender died while sending
 		}
-		w.WriteHeader(r.take(parcel{path: req.URL.Path, header: req.Header, body: body, gone: req.Context().Done()}))
+		w.WriteHeader(r.take(delivery{path: req.URL.Path, header: req.Header, body: body, gone: req.Context().Done()}))
 	}))
 	t.Cleanup(r.server.Close)
 	return r
 }
 
-func (r *receiver) take(p parcel) int {
+func (r *receiver) take(d delivery) int {
 	r.mu.Lock()
-	r.times[p.id()]++
-	p.nth = r.times[p.id()]
-	r.got = append(r.got, p)
+	r.times[d.id()]++
+	d.nth = r.times[d.id()]
+	r.deliveries = append(r.deliveries, d)
 	answer := r.answer
 	r.mu.Unlock()
-	return answer(p)
+	return answer(d)
 }
 
-// answers sets how deliveries are answered from now on. answer may block; it is told
-// by p.gone when nobody waits for it any more.
-func (r *receiver) answers(answer func(p parcel) int) {
+// respondWith sets the response to deliveries from now on. answer may block; d.gone tells
+// it that the sender has disconnected.
+func (r *receiver) respondWith(answer func(d delivery) int) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.answer = answer
 }
 
-// of gives the deliveries of one event.
-func (r *receiver) of(eventID string) []parcel {
+// of returns the deliveries of one event.
+func (r *receiver) of(eventID string) []delivery {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	var list []parcel
-	for _, p := range r.got {
-		if p.id() == eventID {
-			list = append(list, p)
+	var list []delivery
+	for _, d := range r.deliveries {
+		if d.id() == eventID {
+			list = append(list, d)
 		}
 	}
 	return list
 }
 
 // one waits for the only delivery of an event.
-func (r *receiver) one(t *testing.T, eventID string) parcel {
+func (r *receiver) one(t *testing.T, eventID string) delivery {
 	t.Helper()
 	eventually(t, func() bool { return r.count(eventID) > 0 }, "event %s is delivered", eventID)
 	list := r.of(eventID)
@@ -85,7 +85,7 @@ func (r *receiver) one(t *testing.T, eventID string) parcel {
 	return list[0]
 }
 
-// count tells how often an event was delivered.
+// count returns the number of an event's deliveries.
 func (r *receiver) count(eventID string) int {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -96,11 +96,11 @@ func (r *receiver) count(eventID string) int {
 func (r *receiver) total() int {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return len(r.got)
+	return len(r.deliveries)
 }
 
-// missing gives how many of these events were not delivered.
-func (r *receiver) missing(eventIDs []string) int {
+// undelivered counts the events among these that were not delivered.
+func (r *receiver) undelivered(eventIDs []string) int {
 	n := 0
 	for _, id := range eventIDs {
 		if r.count(id) == 0 {
@@ -120,10 +120,10 @@ func newGate() *gate { return &gate{open: make(chan struct{})} }
 
 func (g *gate) release() { g.once.Do(func() { close(g.open) }) }
 
-// hold waits until the gate is open or the sender has hung up.
-func (g *gate) hold(p parcel) {
+// hold waits until the gate is open or the sender has disconnected.
+func (g *gate) hold(d delivery) {
 	select {
 	case <-g.open:
-	case <-p.gone:
+	case <-d.gone:
 	}
 }

@@ -11,8 +11,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// A source's life, as an operator leads it: set up with the wrong secret, its webhook
-// refused and kept, the secret mended, the webhook released and delivered, the source
+// The lifecycle of a source: created with the wrong secret, its webhook refused and
+// quarantined, the secret corrected, the webhook released and delivered, the source
 // removed.
 
 func TestLifeOfASourceOnTheEmbeddedDefault(t *testing.T) {
@@ -21,8 +21,8 @@ func TestLifeOfASourceOnTheEmbeddedDefault(t *testing.T) {
 	g.dev()
 	key, err := os.ReadFile(filepath.Join(g.env["data"], "secrets.key"))
 	require.NoError(t, err)
-	g.set("DATABASE_URL", g.database, "SECRETS_KEY", strings.TrimSpace(string(key))) // for commands beside it
-	sourceLife{t, g}.make()
+	g.set("DATABASE_URL", g.database, "SECRETS_KEY", strings.TrimSpace(string(key))) // for commands that run beside it
+	sourceTest{t, g}.execute()
 }
 
 func TestLifeOfASourceOnTheServers(t *testing.T) {
@@ -30,16 +30,16 @@ func TestLifeOfASourceOnTheServers(t *testing.T) {
 	g := onServers(t, journeySettings...)
 	g.serve()
 	g.work()
-	sourceLife{t, g}.make()
+	sourceTest{t, g}.execute()
 }
 
-type sourceLife struct {
+type sourceTest struct {
 	t *testing.T
 	*gateway
 }
 
 // manage sends a management request that must be answered with status.
-func (l sourceLife) manage(status int, method, path, body string, data any) envelope {
+func (l sourceTest) manage(status int, method, path, body string, data any) envelope {
 	l.t.Helper()
 	header := map[string]string{"X-Internal-Api-Key": managementKey, "Content-Type": "application/json"}
 	res, e, err := l.ask(method, "/api/v1"+path, []byte(body), header)
@@ -51,8 +51,9 @@ func (l sourceLife) manage(status int, method, path, body string, data any) enve
 	return e
 }
 
-// webhook sends one to the source, signed with acme's demo secret, and gives the status.
-func (l sourceLife) webhook(source, eventID string) int {
+// webhook sends a webhook to the source, signed with acme's demo secret, and returns the
+// status.
+func (l sourceTest) webhook(source, eventID string) int {
 	l.t.Helper()
 	body := order(eventID, "s")
 	res, _, err := l.ask(http.MethodPost, "/api/v1/webhooks/"+source, []byte(body),
@@ -66,7 +67,7 @@ type quarantinedView struct {
 	Reason string `json:"reason"`
 }
 
-func (l sourceLife) make() {
+func (l sourceTest) execute() {
 	var made struct {
 		ID             string `json:"id"`
 		SigningSecrets []struct {
@@ -77,9 +78,9 @@ func (l sourceLife) make() {
 		"destinations":[{"url":"`+l.receiver.server.URL+`/shop"}]}`, &made)
 	require.Len(l.t, made.SigningSecrets, 1)
 
-	released := l.mended(made.ID)
+	released := l.fixAndRelease(made.ID)
 	require.Equal(l.t, "/shop", l.receiver.one(l.t, released).path)
-	require.Equal(l.t, http.StatusOK, l.webhook("shop", "evt_shop"), "when it is sent again, it is known")
+	require.Equal(l.t, http.StatusOK, l.webhook("shop", "evt_shop"), "a duplicate is detected")
 	l.fromTheCommandLine(made.ID)
 
 	l.manage(http.StatusOK, http.MethodDelete, "/integrations/"+made.ID, "", nil)
@@ -89,32 +90,32 @@ func (l sourceLife) make() {
 	require.Equal(l.t, "processed", event.Status, "its history stays")
 	var said strings.Builder
 	for _, p := range l.processes {
-		said.WriteString(p.said.String())
+		said.WriteString(p.output.String())
 	}
 	for _, secret := range []string{"a-secret-mistyped", acmeSecret} {
-		require.NotContains(l.t, l.said.String()+said.String(), secret)
+		require.NotContains(l.t, l.responses.String()+said.String(), secret)
 	}
 }
 
-// mended gives the id of the event that a refused webhook became.
-func (l sourceLife) mended(integrationID string) string {
+// fixAndRelease returns the id of the event that a refused webhook became.
+func (l sourceTest) fixAndRelease(integrationID string) string {
 	require.Equal(l.t, http.StatusUnauthorized, l.webhook("shop", "evt_shop"))
 	var kept []quarantinedView
-	eventually(l.t, func() bool { return l.get("/quarantine?source=shop", &kept) == 1 }, "the refused webhook is kept")
+	eventually(l.t, func() bool { return l.get("/quarantine?source=shop", &kept) == 1 }, "the refused webhook is quarantined")
 	require.Equal(l.t, "no_match", kept[0].Reason)
 	release := "/quarantine/" + kept[0].ID + "/release"
 	e := l.manage(http.StatusConflict, http.MethodPost, release, "", nil)
-	require.Contains(l.t, e.Error.Message, "refused still")
+	require.Contains(l.t, e.Error.Message, "Still refused")
 
-	l.manage(http.StatusCreated, http.MethodPost, "/integrations/"+integrationID+"/secrets", `{"value":"`+acmeSecret+`","note":"the right one"}`, nil)
+	l.manage(http.StatusCreated, http.MethodPost, "/integrations/"+integrationID+"/secrets", `{"value":"`+acmeSecret+`","note":"the correct one"}`, nil)
 	var released receipt
 	l.manage(http.StatusAccepted, http.MethodPost, release, "", &released)
 	return released.EventID
 }
 
-// fromTheCommandLine changes the source beside the process that serves it, which goes by
-// the change without being told.
-func (l sourceLife) fromTheCommandLine(integrationID string) {
+// fromTheCommandLine changes the source while the process serves it; the process picks the
+// change up by itself.
+func (l sourceTest) fromTheCommandLine(integrationID string) {
 	l.run("integrations", "disable", "shop")
 	eventually(l.t, func() bool { return l.webhook("shop", "evt_shop") == http.StatusNotFound }, "the source is disabled")
 	l.run("integrations", "enable", "shop")
@@ -128,7 +129,7 @@ func (l sourceLife) fromTheCommandLine(integrationID string) {
 	eventually(l.t, func() bool {
 		l.get("/integrations/"+integrationID+"/secrets", &secrets)
 		return len(secrets) == 2 && secrets[1].MatchCount >= 3
-	}, "the matches of the right secret are written")
-	require.Zero(l.t, secrets[0].MatchCount, "and the other one can go")
-	require.Contains(l.t, l.run("integrations", "show", "shop"), "the right one")
+	}, "the matches of the correct secret are written")
+	require.Zero(l.t, secrets[0].MatchCount, "and the other one is unused")
+	require.Contains(l.t, l.run("integrations", "show", "shop"), "the correct one")
 }

@@ -13,11 +13,12 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// unsealed opens a secret of the database as it is documented: the key's id, which HKDF
-// (RFC 5869) derives from SECRETS_KEY, and AES-256-GCM, its nonce before it, under a key
-// that is derived so too. Databases
-// outlive programs, so this is held here independently of the program's own code.
-func unsealed(t *testing.T, secretsKey, stored string) string {
+// unsealed decrypts a secret of the database as documented: the key's id is derived from
+// SECRETS_KEY with HKDF (RFC 5869). The text is encrypted with AES-256-GCM, with its nonce
+// first, under a key that is derived in the same way, and with its place in the database as
+// additional data: "table.column/row". Databases outlive programs, so this test does not
+// use the program's code.
+func unsealed(t *testing.T, secretsKey, place, stored string) string {
 	text, encrypted := strings.CutPrefix(stored, "sealed:v1:")
 	if !encrypted {
 		return stored
@@ -35,7 +36,7 @@ func unsealed(t *testing.T, secretsKey, stored string) string {
 	require.NoError(t, err)
 	raw, err := base64.RawStdEncoding.DecodeString(text)
 	require.NoError(t, err)
-	plain, err := aead.Open(nil, raw[:aead.NonceSize()], raw[aead.NonceSize():], nil)
+	plain, err := aead.Open(nil, raw[:aead.NonceSize()], raw[aead.NonceSize():], []byte(place))
 	require.NoError(t, err)
 	return string(plain)
 }

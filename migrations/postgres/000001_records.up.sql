@@ -1,8 +1,8 @@
--- What is wide is written once; what changes is narrow (event_states, processing_jobs).
--- Children of an event have the event's id first in their key: all of an event lies together.
--- Text in an index is compared by its bytes: no update of the system's locale can break such an index.
--- The big tables are cut by ranges of UUIDv7, which is by time. Their partitions are made by the
--- program (platform/database/partitions.go), after this migration and ahead of time.
+-- Wide rows are written once; rows that change are narrow (event_states, processing_jobs).
+-- Keys of an event's child rows start with the event's id, so that its rows are stored together.
+-- Indexed text is compared bytewise, so that a change of the system's locale cannot corrupt an index.
+-- The big tables are partitioned by ranges of UUIDv7, that is, by time. The program creates their
+-- partitions (platform/database/partitions.go), after this migration and in advance.
 
 CREATE TABLE installation (
     id         uuid        NOT NULL PRIMARY KEY,
@@ -23,7 +23,8 @@ CREATE TABLE integrations (
     redact                text        NOT NULL DEFAULT '[]',
     archived_at           timestamptz,
     created_at            timestamptz NOT NULL,
-    updated_at            timestamptz NOT NULL
+    updated_at            timestamptz NOT NULL,
+    revision              bigint NOT NULL DEFAULT floor(random() * 1099511627776)
 );
 
 CREATE TABLE integration_secrets (
@@ -31,17 +32,32 @@ CREATE TABLE integration_secrets (
     integration_id uuid        NOT NULL REFERENCES integrations (id),
     secret         text        NOT NULL,
     is_active      boolean     NOT NULL,
+    purpose        text        NOT NULL DEFAULT 'signing' CHECK (purpose IN ('signing', 'token', 'challenge')),
     note           text        NOT NULL DEFAULT '',
     expires_at     timestamptz,
     match_count    bigint     NOT NULL DEFAULT 0,
     last_matched_at timestamptz,
-    created_at     timestamptz NOT NULL
+    created_at     timestamptz NOT NULL,
+    revision       bigint NOT NULL DEFAULT floor(random() * 1099511627776)
 );
 
-CREATE INDEX integration_secrets_integration ON integration_secrets (integration_id);
+CREATE INDEX integrations_revision ON integrations (id, revision);
+CREATE INDEX integration_secrets_integration ON integration_secrets (integration_id, revision);
 
--- headers, auth and tls are sealed, as are the secrets. wants_all_since: when it last had a filter taken away;
--- events from before may have no job for it. open_jobs: what becomes of them once it is archived.
+-- Each change of an integration, of a secret's verification, or of a destination draws a new revision, from which
+-- processes see which rows they have to read again. 40 bits, so that the sum of a few million fits in 63.
+CREATE FUNCTION draw_revision() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    NEW.revision := floor(random() * 1099511627776);
+    RETURN NEW;
+END $$;
+
+CREATE TRIGGER integrations_revision BEFORE UPDATE ON integrations FOR EACH ROW EXECUTE FUNCTION draw_revision();
+CREATE TRIGGER integration_secrets_revision BEFORE UPDATE OF integration_id, secret, is_active, expires_at ON integration_secrets
+    FOR EACH ROW EXECUTE FUNCTION draw_revision();
+
+-- headers, auth and tls are sealed, like the secrets. wants_all_since: when its last filter was removed; earlier
+-- events may have no job for it. open_jobs: what happens to its open jobs after it is archived.
 CREATE TABLE destinations (
     id             uuid        NOT NULL PRIMARY KEY,
     integration_id uuid        NOT NULL REFERENCES integrations (id),
@@ -66,12 +82,16 @@ CREATE TABLE destinations (
     archived_at    timestamptz,
     open_jobs      text CHECK (open_jobs IN ('finish', 'cancel')),
     created_at     timestamptz NOT NULL,
-    updated_at     timestamptz NOT NULL
+    updated_at     timestamptz NOT NULL,
+    revision       bigint NOT NULL DEFAULT floor(random() * 1099511627776)
 );
 
 CREATE INDEX destinations_integration ON destinations (integration_id);
+CREATE INDEX destinations_revision ON destinations (id, revision);
 
--- The circuit breaker of a destination that is taken for down; one without a row is closed.
+CREATE TRIGGER destinations_revision BEFORE UPDATE ON destinations FOR EACH ROW EXECUTE FUNCTION draw_revision();
+
+-- The circuit breaker of a destination that is considered down; a breaker without a row is closed.
 CREATE TABLE destination_breakers (
     destination_id uuid NOT NULL PRIMARY KEY REFERENCES destinations (id),
     state          text NOT NULL CHECK (state IN ('open', 'half_open')),
@@ -80,23 +100,32 @@ CREATE TABLE destination_breakers (
     opened_at      timestamptz NOT NULL
 );
 
+-- Headers that many webhooks of a source have in common. id is made of the content. Rows are never changed nor removed.
+CREATE TABLE header_sets (
+    id         integer NOT NULL PRIMARY KEY,
+    source     text COLLATE "C" NOT NULL,
+    headers    bytea NOT NULL,
+    created_at timestamptz NOT NULL
+);
+
+CREATE INDEX header_sets_source ON header_sets (source);
+
+-- What a webhook shares with its events (integration, source, correlation id, time of receipt) is in their rows.
+-- idempotency_key is null where the row of the only event yields it and external_event_id.
 CREATE TABLE webhook_events (
     id                uuid        NOT NULL PRIMARY KEY,
-    integration_id    uuid        NOT NULL,
-    source            text        NOT NULL,
-    provider          text        NOT NULL,
     external_event_id text,
-    idempotency_key   text        NOT NULL,
-    signature_valid   boolean     NOT NULL,
-    request_headers   text        NOT NULL,
+    idempotency_key   text,
+    header_set_id     integer,    -- what request_headers differ from; null if they are complete
+    request_headers   bytea       NOT NULL,
     raw_body          bytea       NOT NULL,
     body_state        text        NOT NULL DEFAULT 'exact' CHECK (body_state IN ('exact', 'redacted', 'erased')),
-    source_ip         text        NOT NULL,
-    correlation_id    text        NOT NULL,
-    received_at       timestamptz NOT NULL
+    possible_replay   boolean     NOT NULL DEFAULT false,
+    source_ip         text        NOT NULL
 ) PARTITION BY RANGE (id);
 
--- Requests that were refused, for a while: what their verification needs is here, a token as a keyed hash.
+-- Refused requests, kept for a time, with everything that their verification needs (a token as a keyed hash).
+-- raw_body is gzip if packed; fingerprint identifies repeated requests; stored: the row's size for the limits.
 CREATE TABLE quarantine (
     id              uuid NOT NULL PRIMARY KEY,
     source          text COLLATE "C" NOT NULL,
@@ -110,124 +139,146 @@ CREATE TABLE quarantine (
     header_digests  text NOT NULL,
     raw_body        bytea NOT NULL,
     size            bigint NOT NULL,
+    packed          boolean NOT NULL DEFAULT false,
     redacted        boolean NOT NULL DEFAULT false,
+    fingerprint     text COLLATE "C",
+    repeats         bigint NOT NULL DEFAULT 0,
+    stored          bigint NOT NULL DEFAULT 0,
+    external_event_id text COLLATE "C",
     source_ip       text NOT NULL,
     correlation_id  text NOT NULL,
-    received_at     timestamptz NOT NULL
+    received_at     timestamptz NOT NULL,
+    last_received_at timestamptz
 );
+
+CREATE UNIQUE INDEX quarantine_repeats ON quarantine (source, fingerprint);
 
 CREATE INDEX quarantine_source ON quarantine (source, id);
 CREATE INDEX quarantine_reason ON quarantine (reason, id);
 CREATE INDEX quarantine_received ON quarantine (received_at);
+CREATE INDEX quarantine_external ON quarantine (external_event_id);
+
+-- Counts of refused requests to known sources that are not, or no longer, in quarantine, by hour and cause.
+CREATE TABLE quarantine_drops (
+    source   text COLLATE "C" NOT NULL,
+    hour     timestamptz NOT NULL,
+    cause    text COLLATE "C" NOT NULL,
+    requests bigint NOT NULL,
+    bytes    bigint NOT NULL,
+    PRIMARY KEY (source, hour, cause)
+);
 
 CREATE TABLE idempotency_keys (
     idempotency_key text COLLATE "C" NOT NULL PRIMARY KEY,
-    event_id        uuid        NOT NULL,
-    correlation_id  text        NOT NULL,
-    created_at      timestamptz NOT NULL
+    event_id        uuid        NOT NULL
 );
 
+-- Columns of fixed width come first, so that none needs padding behind a text.
 CREATE TABLE normalized_events (
     id                 uuid        NOT NULL,
     webhook_event_id   uuid        NOT NULL,
     integration_id     uuid        NOT NULL,
+    occurred_at        timestamptz NOT NULL,
+    received_at        timestamptz NOT NULL,
+    created_at         timestamptz NOT NULL,
     source             text COLLATE "C" NOT NULL,
     provider           text        NOT NULL,
     external_event_id  text COLLATE "C",
+    key_digest         text COLLATE "C", -- of the idempotency key, where source and external_event_id do not make it up
     event_type         text COLLATE "C" NOT NULL,
     subject            text,
-    occurred_at        timestamptz NOT NULL,
     normalized_payload bytea       NOT NULL,
-    correlation_id     text COLLATE "C" NOT NULL,
-    received_at        timestamptz NOT NULL,
-    created_at         timestamptz NOT NULL
+    correlation_id     text COLLATE "C", -- null where it is made of the id
+    hops               bigint -- gateways that the webhook came through before; null for none
 ) PARTITION BY RANGE (id);
 
 CREATE INDEX normalized_events_received ON normalized_events (received_at, id, occurred_at);
 CREATE INDEX normalized_events_occurred ON normalized_events (occurred_at, id);
 CREATE INDEX normalized_events_external ON normalized_events (external_event_id);
-CREATE INDEX normalized_events_correlation ON normalized_events (correlation_id);
+CREATE INDEX normalized_events_correlation ON normalized_events (correlation_id) WHERE correlation_id IS NOT NULL;
 CREATE INDEX normalized_events_source ON normalized_events (source, received_at, id, occurred_at);
 CREATE INDEX normalized_events_type ON normalized_events (event_type, received_at, id, occurred_at);
--- Parts of a subject are searched. Where the server cannot give pg_trgm, they are looked for along the order.
+-- Subjects are searched by substring. Without pg_trgm on the server, the search scans in list order.
+-- The pending list, which a search reads as a whole, is kept to 1 MiB of the default's 4.
 DO $$
 BEGIN
     CREATE EXTENSION IF NOT EXISTS pg_trgm;
-    CREATE INDEX normalized_events_subject ON normalized_events USING gin (subject gin_trgm_ops);
+    CREATE INDEX normalized_events_subject ON normalized_events USING gin (subject gin_trgm_ops) WITH (gin_pending_list_limit = 1024);
 EXCEPTION WHEN insufficient_privilege OR feature_not_supported OR undefined_file OR undefined_object THEN
     RAISE WARNING 'subjects have no index: %', SQLERRM;
 END $$;
--- After the others: of indexes that cost the same, as all do in a partition that was analyzed while it
--- was empty, the planner takes the last.
+-- Created after the others: among indexes of equal cost, as in a partition that was analyzed while it
+-- was empty, the planner chooses the last.
 ALTER TABLE normalized_events ADD PRIMARY KEY (id);
 
 CREATE TABLE event_states (
     event_id            uuid        NOT NULL,
-    status              text COLLATE "C" NOT NULL CHECK (status IN ('pending', 'processing', 'processed', 'retrying', 'failed')),
-    processing_attempts bigint      NOT NULL,
-    last_error          text,
+    received_at         timestamptz NOT NULL,
+    updated_at          timestamptz NOT NULL,
     last_processed_at   timestamptz,
     erased_at           timestamptz,
-    received_at         timestamptz NOT NULL,
-    updated_at          timestamptz NOT NULL
+    processing_attempts integer     NOT NULL,
+    status              text COLLATE "C" NOT NULL CHECK (status IN ('pending', 'processing', 'processed', 'retrying', 'failed')),
+    last_error          text
 ) PARTITION BY RANGE (event_id);
 
 CREATE INDEX event_states_status ON event_states (status, received_at, event_id);
 ALTER TABLE event_states ADD PRIMARY KEY (event_id); -- after the other, as above
 
--- A job is the outbox row (relay_at, published_at) and the lease (claim_token, lease_until) in one.
--- relay_at: when the relay may publish it; null once it is published or parked.
+-- A job is the outbox row (wake_at, published_at) and the lease (claim_token, lease_until) in one, and it is live until
+-- completed_at. wake_at: when the relay must look at it next; null where a message, its parking or its end makes that
+-- needless. It may come too early, never too late. A claim changes no column that an index or its condition names, so
+-- that PostgreSQL writes it to the row's page alone (a HOT update).
+-- scheduled_at is null for a job that was due when it was created.
 -- budget_start: attempts recorded before this budget of attempts began.
 -- destination_id is null for a job on the replay queue, which dispatches a replay request.
+-- The integration and the correlation id are the event's; the queue follows from destination_id and triggered_by.
 CREATE TABLE processing_jobs (
     id                  uuid        NOT NULL,
     normalized_event_id uuid        NOT NULL,
-    integration_id      uuid        NOT NULL,
     destination_id      uuid,
     replay_request_id   uuid,
-    queue_name          text        NOT NULL,
-    triggered_by        text        NOT NULL CHECK (triggered_by IN ('webhook', 'retry', 'replay')),
-    status              text        NOT NULL CHECK (status IN ('queued', 'running', 'succeeded', 'failed')),
-    attempt_no          bigint      NOT NULL,
-    budget_start        bigint      NOT NULL,
-    correlation_id      text        NOT NULL,
-    parked              boolean     NOT NULL,
-    relay_at            timestamptz,
-    published_at        timestamptz,
     claim_token         uuid,
+    created_at          timestamptz NOT NULL,
+    scheduled_at        timestamptz,
+    wake_at             timestamptz,
+    published_at        timestamptz,
     lease_until         timestamptz,
-    scheduled_at        timestamptz NOT NULL,
     started_at          timestamptz,
     completed_at        timestamptz,
+    attempt_no          integer     NOT NULL,
+    budget_start        integer     NOT NULL,
+    parked              boolean     NOT NULL,
+    triggered_by        text        NOT NULL CHECK (triggered_by IN ('webhook', 'retry', 'replay')),
+    status              text        NOT NULL CHECK (status IN ('queued', 'running', 'succeeded', 'failed')),
     error_message       text,
-    created_at          timestamptz NOT NULL,
-    PRIMARY KEY (normalized_event_id, id)
+    PRIMARY KEY (normalized_event_id, id),
+    CHECK ((completed_at IS NULL) = (status IN ('queued', 'running'))),
+    CHECK (published_at IS NULL OR status = 'queued')
 ) PARTITION BY RANGE (normalized_event_id);
 
-CREATE UNIQUE INDEX processing_jobs_one_live ON processing_jobs (normalized_event_id, destination_id)
-    WHERE status IN ('queued', 'running');
-CREATE INDEX processing_jobs_relay ON processing_jobs (relay_at)
-    WHERE status = 'queued' AND relay_at IS NOT NULL;
-CREATE INDEX processing_jobs_published ON processing_jobs (published_at)
-    WHERE status = 'queued' AND published_at IS NOT NULL;
-CREATE INDEX processing_jobs_lease ON processing_jobs (lease_until) WHERE status = 'running';
+CREATE UNIQUE INDEX processing_jobs_one_live ON processing_jobs (normalized_event_id, destination_id) WHERE completed_at IS NULL;
+CREATE INDEX processing_jobs_wake ON processing_jobs (wake_at) WHERE wake_at IS NOT NULL;
+CREATE INDEX processing_jobs_published ON processing_jobs (published_at) WHERE published_at IS NOT NULL;
+CREATE INDEX processing_jobs_published_replay ON processing_jobs (published_at)
+    WHERE published_at IS NOT NULL AND destination_id IS NULL;
 CREATE INDEX processing_jobs_parked ON processing_jobs (destination_id) WHERE parked;
 CREATE INDEX processing_jobs_replay ON processing_jobs (replay_request_id) WHERE replay_request_id IS NOT NULL;
 
+-- An attempt's integration is its destination's.
 CREATE TABLE delivery_attempts (
     id                  uuid        NOT NULL,
     normalized_event_id uuid        NOT NULL,
-    integration_id      uuid        NOT NULL,
     destination_id      uuid        NOT NULL,
     job_id              uuid        NOT NULL,
-    attempt_no          bigint      NOT NULL,
+    created_at          timestamptz NOT NULL,
+    attempt_no          integer     NOT NULL,
+    duration_ms         integer     NOT NULL,
+    http_status         smallint,
     status              text        NOT NULL CHECK (status IN ('success', 'failed')),
-    http_status         bigint,
     response_body       text,
     error_message       text,
     error_kind          text COLLATE "C",
-    duration_ms         bigint      NOT NULL,
-    created_at          timestamptz NOT NULL,
     PRIMARY KEY (normalized_event_id, destination_id, attempt_no)
 ) PARTITION BY RANGE (normalized_event_id);
 
@@ -257,8 +308,8 @@ CREATE INDEX replay_requests_integration ON replay_requests (integration_id, id)
 CREATE INDEX replay_requests_open ON replay_requests (id) WHERE status IN ('queued', 'dispatched');
 CREATE INDEX replay_requests_status ON replay_requests (status, id);
 
--- What was given up on: deliveries that ended without success, and messages nobody could read.
--- body is a message's; replay_request_id the replay that a requeue became.
+-- Dead letters: deliveries that ended without success, and unreadable messages.
+-- body is the message's; replay_request_id is the replay made by a requeue.
 CREATE TABLE dead_letters (
     id                uuid NOT NULL PRIMARY KEY,
     kind              text COLLATE "C" NOT NULL CHECK (kind IN ('exhausted', 'refused', 'unreadable')),
@@ -290,7 +341,7 @@ CREATE INDEX dead_letters_type ON dead_letters (event_type, id);
 CREATE INDEX dead_letters_destination ON dead_letters (destination_id, id);
 CREATE INDEX dead_letters_created ON dead_letters (id, created_at);
 
--- Management keys, by the SHA-256 of each; sources is a JSON array, NULL for all.
+-- Management keys, identified by their SHA-256; sources is a JSON array, NULL for all.
 CREATE TABLE api_keys (
     id           uuid NOT NULL PRIMARY KEY,
     name         text COLLATE "C" NOT NULL UNIQUE,
@@ -305,7 +356,40 @@ CREATE TABLE api_keys (
     last_used_at timestamptz
 );
 
--- What is left of keys that SECRETS_KEY was before: enough to recognise digests and seals, sealed under the current one.
+-- The processes of this installation. beats counts heartbeats; lost_at: when others considered the process dead;
+-- stopped_at: when it ended, or when a dead process's jobs were reclaimed. filler only tests whether the disk has room.
+CREATE TABLE processes (
+    id             uuid NOT NULL PRIMARY KEY,
+    role           text NOT NULL,
+    version        text NOT NULL,
+    host           text NOT NULL,
+    started_at     timestamptz NOT NULL,
+    seen_at        timestamptz NOT NULL,
+    beats          bigint NOT NULL,
+    clock_ahead_ms bigint NOT NULL,
+    lost_at        timestamptz,
+    stopped_at     timestamptz,
+    filler         bytea
+) WITH (fillfactor = 50);
+
+-- The last measured state of the records, in one row: claimed_at is when a process began to measure, readings its
+-- result as JSON.
+CREATE TABLE gauges (
+    id         integer NOT NULL PRIMARY KEY,
+    claimed_at timestamptz NOT NULL,
+    readings   text NOT NULL
+);
+
+-- Periods whose commits the database has lost: a lagging standby was promoted, or a backup restored.
+CREATE TABLE database_rewinds (
+    id              uuid NOT NULL PRIMARY KEY,
+    lost_from       timestamptz NOT NULL,
+    lost_until      timestamptz NOT NULL,
+    noticed_at      timestamptz NOT NULL,
+    acknowledged_at timestamptz
+);
+
+-- Retired keys: the parts of former SECRETS_KEYs that verify digests and seals, sealed under the current key.
 CREATE TABLE retired_keys (
     id          uuid NOT NULL PRIMARY KEY,
     fingerprint text COLLATE "C" NOT NULL UNIQUE,
@@ -324,13 +408,51 @@ CREATE TABLE audit_entries (
 ) PARTITION BY RANGE (id);
 
 CREATE INDEX audit_entries_entity ON audit_entries (entity_id, id);
--- Of the actions that every event leaves, the newest are never far; the others are rare.
+-- Entries with the actions of every event are frequent, so the newest are found quickly; the others are rare.
 CREATE INDEX audit_entries_rare ON audit_entries (action, id)
     WHERE action NOT IN ('webhook.received', 'event.normalized', 'event.queued', 'event.processed');
 CREATE INDEX audit_entries_type ON audit_entries (entity_type, id) WHERE entity_type NOT IN ('webhook_event', 'normalized_event');
 
--- Seals of audit_entries, behind the commit: leaves holds, for each entry in the order of their ids, its id
--- (16 bytes) and its digest (32). swept_seq: the seals up to this one were looked at again for late entries.
+-- Entries of what every event leaves (the four actions that the counts are named after), in groups: what one
+-- transaction wrote is a row. entries is a JSON array of [action, entity id, details], each entry at its place from 1,
+-- which is also the last four digits of its id; null is at the places of entries in audit_entries. entities holds the
+-- last four bytes of each entity's id, one after another.
+CREATE TABLE audit_groups (
+    id         uuid        NOT NULL PRIMARY KEY,
+    received   smallint    NOT NULL,
+    normalized smallint    NOT NULL,
+    queued     smallint    NOT NULL,
+    processed  smallint    NOT NULL,
+    entities   bytea       NOT NULL,
+    created_at timestamptz NOT NULL,
+    entries    text        NOT NULL,
+    CHECK (received + normalized + queued + processed > 0)
+) PARTITION BY RANGE (id);
+
+-- Parts of random ids do not compress.
+ALTER TABLE audit_groups ALTER COLUMN entities SET STORAGE EXTERNAL;
+
+-- Without lz4 on the server, entries are compressed by the database's own method.
+DO $$
+BEGIN
+    ALTER TABLE audit_groups ALTER COLUMN entries SET COMPRESSION lz4;
+EXCEPTION WHEN feature_not_supported THEN
+    RAISE WARNING 'audit_groups is compressed without lz4: %', SQLERRM;
+END $$;
+
+-- The trail as one table, for reading by hand.
+CREATE VIEW audit_trail AS
+SELECT id, entity_type, entity_id, action, actor, details, created_at
+FROM   audit_entries
+UNION  ALL
+SELECT (left(g.id::text, 32) || lpad(to_hex(e.place), 4, '0'))::uuid,
+       CASE e.entry ->> 0 WHEN 'webhook.received' THEN 'webhook_event' ELSE 'normalized_event' END,
+       (e.entry ->> 1)::uuid, e.entry ->> 0, 'gateway', (e.entry -> 2)::text, g.created_at
+FROM   audit_groups g, json_array_elements(g.entries::json) WITH ORDINALITY AS e (entry, place)
+WHERE  json_typeof(e.entry) = 'array';
+
+-- Seals of audit_entries and audit_groups, made after the commit: leaves contains, for each row in id order, its id
+-- (16 bytes), the number of its entries (2) and its digest (32). swept_seq: the seals up to this one were checked for late entries.
 CREATE TABLE audit_seals (
     seq           bigint      NOT NULL PRIMARY KEY,
     first_id      uuid        NOT NULL,

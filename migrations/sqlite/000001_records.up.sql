@@ -1,5 +1,5 @@
--- What is wide is written once; what changes is narrow (event_states, processing_jobs).
--- Children of an event have the event's id first in their key: all of an event lies together.
+-- Wide rows are written once; rows that change are narrow (event_states, processing_jobs).
+-- Keys of an event's child rows start with the event's id, so that its rows are stored together.
 
 CREATE TABLE installation (
     id         text        NOT NULL PRIMARY KEY,
@@ -20,7 +20,8 @@ CREATE TABLE integrations (
     redact                text        NOT NULL DEFAULT '[]',
     archived_at           timestamp,
     created_at            timestamp NOT NULL,
-    updated_at            timestamp NOT NULL
+    updated_at            timestamp NOT NULL,
+    revision integer NOT NULL DEFAULT (abs(random() % 1099511627776))
 );
 
 CREATE TABLE integration_secrets (
@@ -28,17 +29,32 @@ CREATE TABLE integration_secrets (
     integration_id text        NOT NULL REFERENCES integrations (id),
     secret         text        NOT NULL,
     is_active      boolean     NOT NULL,
+    purpose        text        NOT NULL DEFAULT 'signing' CHECK (purpose IN ('signing', 'token', 'challenge')),
     note           text        NOT NULL DEFAULT '',
     expires_at     timestamp,
     match_count    integer     NOT NULL DEFAULT 0,
     last_matched_at timestamp,
-    created_at     timestamp NOT NULL
+    created_at     timestamp NOT NULL,
+    revision integer NOT NULL DEFAULT (abs(random() % 1099511627776))
 );
 
-CREATE INDEX integration_secrets_integration ON integration_secrets (integration_id);
+CREATE INDEX integrations_revision ON integrations (id, revision);
+CREATE INDEX integration_secrets_integration ON integration_secrets (integration_id, revision);
 
--- headers, auth and tls are sealed, as are the secrets. wants_all_since: when it last had a filter taken away;
--- events from before may have no job for it. open_jobs: what becomes of them once it is archived.
+-- Each change of an integration, of a secret's verification, or of a destination draws a new revision, from which
+-- processes see which rows they have to read again.
+CREATE TRIGGER integrations_revision AFTER UPDATE ON integrations WHEN NEW.revision = OLD.revision
+BEGIN
+    UPDATE integrations SET revision = abs(random() % 1099511627776) WHERE id = NEW.id;
+END;
+
+CREATE TRIGGER integration_secrets_revision AFTER UPDATE OF integration_id, secret, is_active, expires_at ON integration_secrets
+BEGIN
+    UPDATE integration_secrets SET revision = abs(random() % 1099511627776) WHERE id = NEW.id;
+END;
+
+-- headers, auth and tls are sealed, like the secrets. wants_all_since: when its last filter was removed; earlier
+-- events may have no job for it. open_jobs: what happens to its open jobs after it is archived.
 CREATE TABLE destinations (
     id             text        NOT NULL PRIMARY KEY,
     integration_id text        NOT NULL REFERENCES integrations (id),
@@ -63,12 +79,19 @@ CREATE TABLE destinations (
     archived_at    timestamp,
     open_jobs      text CHECK (open_jobs IN ('finish', 'cancel')),
     created_at     timestamp NOT NULL,
-    updated_at     timestamp NOT NULL
+    updated_at     timestamp NOT NULL,
+    revision       integer NOT NULL DEFAULT (abs(random() % 1099511627776))
 );
 
 CREATE INDEX destinations_integration ON destinations (integration_id);
+CREATE INDEX destinations_revision ON destinations (id, revision);
 
--- The circuit breaker of a destination that is taken for down; one without a row is closed.
+CREATE TRIGGER destinations_revision AFTER UPDATE ON destinations WHEN NEW.revision = OLD.revision
+BEGIN
+    UPDATE destinations SET revision = abs(random() % 1099511627776) WHERE id = NEW.id;
+END;
+
+-- The circuit breaker of a destination that is considered down; a breaker without a row is closed.
 CREATE TABLE destination_breakers (
     destination_id text NOT NULL PRIMARY KEY REFERENCES destinations (id),
     state          text NOT NULL CHECK (state IN ('open', 'half_open')),
@@ -77,23 +100,32 @@ CREATE TABLE destination_breakers (
     opened_at      timestamp NOT NULL
 );
 
+-- Headers that many webhooks of a source have in common. id is made of the content. Rows are never changed nor removed.
+CREATE TABLE header_sets (
+    id         integer NOT NULL PRIMARY KEY,
+    source     text NOT NULL,
+    headers    blob NOT NULL,
+    created_at timestamp NOT NULL
+) WITHOUT ROWID;
+
+CREATE INDEX header_sets_source ON header_sets (source);
+
+-- What a webhook shares with its events (integration, source, correlation id, time of receipt) is in their rows.
+-- idempotency_key is null where the row of the only event yields it and external_event_id.
 CREATE TABLE webhook_events (
     id                text        NOT NULL PRIMARY KEY,
-    integration_id    text        NOT NULL,
-    source            text        NOT NULL,
-    provider          text        NOT NULL,
     external_event_id text,
-    idempotency_key   text        NOT NULL,
-    signature_valid   boolean     NOT NULL,
-    request_headers   text        NOT NULL,
+    idempotency_key   text,
+    header_set_id     integer,    -- what request_headers differ from; null if they are complete
+    request_headers   blob        NOT NULL,
     raw_body          blob       NOT NULL,
     body_state        text        NOT NULL DEFAULT 'exact' CHECK (body_state IN ('exact', 'redacted', 'erased')),
-    source_ip         text        NOT NULL,
-    correlation_id    text        NOT NULL,
-    received_at       timestamp NOT NULL
+    possible_replay   boolean     NOT NULL DEFAULT false,
+    source_ip         text        NOT NULL
 );
 
--- Requests that were refused, for a while: what their verification needs is here, a token as a keyed hash.
+-- Refused requests, kept for a time, with everything that their verification needs (a token as a keyed hash).
+-- raw_body is gzip if packed; fingerprint identifies repeated requests; stored: the row's size for the limits.
 CREATE TABLE quarantine (
     id              text NOT NULL PRIMARY KEY,
     source          text NOT NULL,
@@ -107,112 +139,132 @@ CREATE TABLE quarantine (
     header_digests  text NOT NULL,
     raw_body        blob NOT NULL,
     size            integer NOT NULL,
+    packed          boolean NOT NULL DEFAULT false,
     redacted        boolean NOT NULL DEFAULT false,
+    fingerprint     text,
+    repeats         integer NOT NULL DEFAULT 0,
+    stored          integer NOT NULL DEFAULT 0,
+    external_event_id text,
     source_ip       text NOT NULL,
     correlation_id  text NOT NULL,
-    received_at     timestamp NOT NULL
+    received_at     timestamp NOT NULL,
+    last_received_at timestamp
 );
+
+CREATE UNIQUE INDEX quarantine_repeats ON quarantine (source, fingerprint);
 
 CREATE INDEX quarantine_source ON quarantine (source, id);
 CREATE INDEX quarantine_reason ON quarantine (reason, id);
 CREATE INDEX quarantine_received ON quarantine (received_at);
+CREATE INDEX quarantine_external ON quarantine (external_event_id);
+
+-- Counts of refused requests to known sources that are not, or no longer, in quarantine, by hour and cause.
+CREATE TABLE quarantine_drops (
+    source   text NOT NULL,
+    hour     timestamp NOT NULL,
+    cause    text NOT NULL,
+    requests integer NOT NULL,
+    bytes    integer NOT NULL,
+    PRIMARY KEY (source, hour, cause)
+);
 
 CREATE TABLE idempotency_keys (
     idempotency_key text        NOT NULL PRIMARY KEY,
-    event_id        text        NOT NULL,
-    correlation_id  text        NOT NULL,
-    created_at      timestamp NOT NULL
+    event_id        text        NOT NULL
 );
 
 CREATE TABLE normalized_events (
     id                 text        NOT NULL PRIMARY KEY,
     webhook_event_id   text        NOT NULL,
     integration_id     text        NOT NULL,
+    occurred_at        timestamp NOT NULL,
+    received_at        timestamp NOT NULL,
+    created_at         timestamp NOT NULL,
     source             text        NOT NULL,
     provider           text        NOT NULL,
     external_event_id  text,
+    key_digest         text, -- of the idempotency key, where source and external_event_id do not make it up
     event_type         text        NOT NULL,
     subject            text,
-    occurred_at        timestamp NOT NULL,
     normalized_payload blob       NOT NULL,
-    correlation_id     text        NOT NULL,
-    received_at        timestamp NOT NULL,
-    created_at         timestamp NOT NULL
+    correlation_id     text, -- null where it is made of the id
+    hops               integer -- gateways that the webhook came through before; null for none
 );
 
 CREATE INDEX normalized_events_received ON normalized_events (received_at, id, occurred_at);
 CREATE INDEX normalized_events_occurred ON normalized_events (occurred_at, id);
 CREATE INDEX normalized_events_external ON normalized_events (external_event_id);
-CREATE INDEX normalized_events_correlation ON normalized_events (correlation_id);
+CREATE INDEX normalized_events_correlation ON normalized_events (correlation_id) WHERE correlation_id IS NOT NULL;
 CREATE INDEX normalized_events_source ON normalized_events (source, received_at, id, occurred_at);
 CREATE INDEX normalized_events_type ON normalized_events (event_type, received_at, id, occurred_at);
 
 CREATE TABLE event_states (
     event_id            text        NOT NULL PRIMARY KEY,
-    status              text        NOT NULL CHECK (status IN ('pending', 'processing', 'processed', 'retrying', 'failed')),
-    processing_attempts integer      NOT NULL,
-    last_error          text,
+    received_at         timestamp NOT NULL,
+    updated_at          timestamp NOT NULL,
     last_processed_at   timestamp,
     erased_at           timestamp,
-    received_at         timestamp NOT NULL,
-    updated_at          timestamp NOT NULL
+    processing_attempts integer     NOT NULL,
+    status              text NOT NULL CHECK (status IN ('pending', 'processing', 'processed', 'retrying', 'failed')),
+    last_error          text
 );
 
 CREATE INDEX event_states_status ON event_states (status, received_at, event_id);
 
--- A job is the outbox row (relay_at, published_at) and the lease (claim_token, lease_until) in one.
--- relay_at: when the relay may publish it; null once it is published or parked.
+-- A job is the outbox row (wake_at, published_at) and the lease (claim_token, lease_until) in one, and it is live until
+-- completed_at. wake_at: when the relay must look at it next; null where a message, its parking or its end makes that
+-- needless. It may come too early, never too late. A claim changes no column that an index or its condition names, so
+-- that PostgreSQL writes it to the row's page alone (a HOT update).
+-- scheduled_at is null for a job that was due when it was created.
 -- budget_start: attempts recorded before this budget of attempts began.
 -- destination_id is null for a job on the replay queue, which dispatches a replay request.
+-- The integration and the correlation id are the event's; the queue follows from destination_id and triggered_by.
 CREATE TABLE processing_jobs (
     id                  text        NOT NULL,
     normalized_event_id text        NOT NULL,
-    integration_id      text        NOT NULL,
     destination_id      text,
     replay_request_id   text,
-    queue_name          text        NOT NULL,
-    triggered_by        text        NOT NULL CHECK (triggered_by IN ('webhook', 'retry', 'replay')),
-    status              text        NOT NULL CHECK (status IN ('queued', 'running', 'succeeded', 'failed')),
-    attempt_no          integer      NOT NULL,
-    budget_start        integer      NOT NULL,
-    correlation_id      text        NOT NULL,
-    parked              boolean     NOT NULL,
-    relay_at            timestamp,
-    published_at        timestamp,
     claim_token         text,
+    created_at          timestamp NOT NULL,
+    scheduled_at        timestamp,
+    wake_at             timestamp,
+    published_at        timestamp,
     lease_until         timestamp,
-    scheduled_at        timestamp NOT NULL,
     started_at          timestamp,
     completed_at        timestamp,
+    attempt_no          integer     NOT NULL,
+    budget_start        integer     NOT NULL,
+    parked              boolean     NOT NULL,
+    triggered_by        text        NOT NULL CHECK (triggered_by IN ('webhook', 'retry', 'replay')),
+    status              text        NOT NULL CHECK (status IN ('queued', 'running', 'succeeded', 'failed')),
     error_message       text,
-    created_at          timestamp NOT NULL,
-    PRIMARY KEY (normalized_event_id, id)
+    PRIMARY KEY (normalized_event_id, id),
+    CHECK ((completed_at IS NULL) = (status IN ('queued', 'running'))),
+    CHECK (published_at IS NULL OR status = 'queued')
 );
 
-CREATE UNIQUE INDEX processing_jobs_one_live ON processing_jobs (normalized_event_id, destination_id)
-    WHERE status IN ('queued', 'running');
-CREATE INDEX processing_jobs_relay ON processing_jobs (relay_at)
-    WHERE status = 'queued' AND relay_at IS NOT NULL;
-CREATE INDEX processing_jobs_published ON processing_jobs (published_at)
-    WHERE status = 'queued' AND published_at IS NOT NULL;
-CREATE INDEX processing_jobs_lease ON processing_jobs (lease_until) WHERE status = 'running';
+CREATE UNIQUE INDEX processing_jobs_one_live ON processing_jobs (normalized_event_id, destination_id) WHERE completed_at IS NULL;
+CREATE INDEX processing_jobs_wake ON processing_jobs (wake_at) WHERE wake_at IS NOT NULL;
+CREATE INDEX processing_jobs_published ON processing_jobs (published_at) WHERE published_at IS NOT NULL;
+CREATE INDEX processing_jobs_published_replay ON processing_jobs (published_at)
+    WHERE published_at IS NOT NULL AND destination_id IS NULL;
 CREATE INDEX processing_jobs_parked ON processing_jobs (destination_id) WHERE parked;
 CREATE INDEX processing_jobs_replay ON processing_jobs (replay_request_id) WHERE replay_request_id IS NOT NULL;
 
+-- An attempt's integration is its destination's.
 CREATE TABLE delivery_attempts (
     id                  text        NOT NULL,
     normalized_event_id text        NOT NULL,
-    integration_id      text        NOT NULL,
     destination_id      text        NOT NULL,
     job_id              text        NOT NULL,
-    attempt_no          integer      NOT NULL,
-    status              text        NOT NULL CHECK (status IN ('success', 'failed')),
+    created_at          timestamp NOT NULL,
+    attempt_no          integer     NOT NULL,
+    duration_ms         integer     NOT NULL,
     http_status         integer,
+    status              text        NOT NULL CHECK (status IN ('success', 'failed')),
     response_body       text,
     error_message       text,
     error_kind          text,
-    duration_ms         integer      NOT NULL,
-    created_at          timestamp NOT NULL,
     PRIMARY KEY (normalized_event_id, destination_id, attempt_no)
 );
 
@@ -242,8 +294,8 @@ CREATE INDEX replay_requests_integration ON replay_requests (integration_id, id)
 CREATE INDEX replay_requests_open ON replay_requests (id) WHERE status IN ('queued', 'dispatched');
 CREATE INDEX replay_requests_status ON replay_requests (status, id);
 
--- What was given up on: deliveries that ended without success, and messages nobody could read.
--- body is a message's; replay_request_id the replay that a requeue became.
+-- Dead letters: deliveries that ended without success, and unreadable messages.
+-- body is the message's; replay_request_id is the replay made by a requeue.
 CREATE TABLE dead_letters (
     id                text NOT NULL PRIMARY KEY,
     kind              text NOT NULL CHECK (kind IN ('exhausted', 'refused', 'unreadable')),
@@ -275,7 +327,7 @@ CREATE INDEX dead_letters_type ON dead_letters (event_type, id);
 CREATE INDEX dead_letters_destination ON dead_letters (destination_id, id);
 CREATE INDEX dead_letters_created ON dead_letters (id, created_at);
 
--- Management keys, by the SHA-256 of each; sources is a JSON array, NULL for all.
+-- Management keys, identified by their SHA-256; sources is a JSON array, NULL for all.
 CREATE TABLE api_keys (
     id           text NOT NULL PRIMARY KEY,
     name         text NOT NULL UNIQUE,
@@ -290,7 +342,40 @@ CREATE TABLE api_keys (
     last_used_at timestamp
 );
 
--- What is left of keys that SECRETS_KEY was before: enough to recognise digests and seals, sealed under the current one.
+-- The processes of this installation. beats counts heartbeats; lost_at: when others considered the process dead;
+-- stopped_at: when it ended, or when a dead process's jobs were reclaimed. filler only tests whether the disk has room.
+CREATE TABLE processes (
+    id             text NOT NULL PRIMARY KEY,
+    role           text NOT NULL,
+    version        text NOT NULL,
+    host           text NOT NULL,
+    started_at     timestamp NOT NULL,
+    seen_at        timestamp NOT NULL,
+    beats          integer NOT NULL,
+    clock_ahead_ms integer NOT NULL,
+    lost_at        timestamp,
+    stopped_at     timestamp,
+    filler         blob
+);
+
+-- The last measured state of the records, in one row: claimed_at is when a process began to measure, readings its
+-- result as JSON.
+CREATE TABLE gauges (
+    id         integer NOT NULL PRIMARY KEY,
+    claimed_at timestamp NOT NULL,
+    readings   text NOT NULL
+) WITHOUT ROWID;
+
+-- Periods whose commits the database has lost: a lagging standby was promoted, or a backup restored.
+CREATE TABLE database_rewinds (
+    id              text NOT NULL PRIMARY KEY,
+    lost_from       timestamp NOT NULL,
+    lost_until      timestamp NOT NULL,
+    noticed_at      timestamp NOT NULL,
+    acknowledged_at timestamp
+);
+
+-- Retired keys: the parts of former SECRETS_KEYs that verify digests and seals, sealed under the current key.
 CREATE TABLE retired_keys (
     id          text NOT NULL PRIMARY KEY,
     fingerprint text NOT NULL UNIQUE,
@@ -309,13 +394,40 @@ CREATE TABLE audit_entries (
 );
 
 CREATE INDEX audit_entries_entity ON audit_entries (entity_id, id);
--- Of the actions that every event leaves, the newest are never far; the others are rare.
+-- Entries with the actions of every event are frequent, so the newest are found quickly; the others are rare.
 CREATE INDEX audit_entries_rare ON audit_entries (action, id)
     WHERE action NOT IN ('webhook.received', 'event.normalized', 'event.queued', 'event.processed');
 CREATE INDEX audit_entries_type ON audit_entries (entity_type, id) WHERE entity_type NOT IN ('webhook_event', 'normalized_event');
 
--- Seals of audit_entries, behind the commit: leaves holds, for each entry in the order of their ids, its id
--- (16 bytes) and its digest (32). swept_seq: the seals up to this one were looked at again for late entries.
+-- Entries of what every event leaves (the four actions that the counts are named after), in groups: what one
+-- transaction wrote is a row. entries is a JSON array of [action, entity id, details], each entry at its place from 1,
+-- which is also the last four digits of its id; null is at the places of entries in audit_entries. entities holds the
+-- last four bytes of each entity's id, one after another.
+CREATE TABLE audit_groups (
+    id         text      NOT NULL PRIMARY KEY,
+    received   smallint  NOT NULL,
+    normalized smallint  NOT NULL,
+    queued     smallint  NOT NULL,
+    processed  smallint  NOT NULL,
+    entities   blob      NOT NULL,
+    created_at timestamp NOT NULL,
+    entries    text      NOT NULL,
+    CHECK (received + normalized + queued + processed > 0)
+);
+
+-- The trail as one table, for reading by hand.
+CREATE VIEW audit_trail AS
+SELECT id, entity_type, entity_id, action, actor, details, created_at
+FROM   audit_entries
+UNION  ALL
+SELECT substr(g.id, 1, 32) || printf('%04x', e.key + 1),
+       CASE json_extract(e.value, '$[0]') WHEN 'webhook.received' THEN 'webhook_event' ELSE 'normalized_event' END,
+       json_extract(e.value, '$[1]'), json_extract(e.value, '$[0]'), 'gateway', json_extract(e.value, '$[2]'), g.created_at
+FROM   audit_groups g, json_each(g.entries) e
+WHERE  e.type = 'array';
+
+-- Seals of audit_entries and audit_groups, made after the commit: leaves contains, for each row in id order, its id
+-- (16 bytes), the number of its entries (2) and its digest (32). swept_seq: the seals up to this one were checked for late entries.
 CREATE TABLE audit_seals (
     seq           integer   NOT NULL PRIMARY KEY,
     first_id      text      NOT NULL,

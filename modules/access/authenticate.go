@@ -5,80 +5,114 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
+
+	"golang.org/x/sync/singleflight"
 
 	"integration-gateway/platform/database"
 	"integration-gateway/platform/fault"
 	"integration-gateway/platform/httpapi"
 )
 
-// The bounds of what is known of keys.
+// The limits of the key cache.
 const (
-	freshFor     = time.Second // what a revoked key may go on for, in other processes
+	freshFor     = time.Second // how long other processes may still accept a revoked key
 	queryTimeout = 2 * time.Second
 )
 
-// holder is a live key as a request needs it.
+// holder is a live key, in the form that a request needs.
 type holder struct {
 	id      string
 	caller  httpapi.Caller
 	expires *time.Time
 }
 
-// live is all live keys, by their hash. They are read together, so that wrong keys, of
-// which there may be a flood, cost the database nothing.
-type live struct {
-	mu      sync.Mutex
+// keyCache holds all live keys by their hash. They are read together, so that a flood of
+// wrong keys costs the database nothing.
+type keyCache struct {
+	reads singleflight.Group // by the version
+
+	mu      sync.Mutex // held for no query
 	holders map[string]holder
-	at      time.Time // when reading began
+	readAt  time.Time // when the read began
+	version uint64    // how often keys were changed here
 }
 
-// forget has the keys read again by the next who asks.
-func (l *live) forget() {
+// invalidate makes the next request read the keys again, even if a read is under way.
+func (l *keyCache) invalidate() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.at = time.Time{}
+	l.holders = nil
+	l.version++
 }
 
-// Authenticate finds the holder of a key. The key is compared by way of its hash, whose
-// bytes a caller cannot choose, so that the time it takes tells nothing of the keys that
-// there are.
+// fresh returns the keys if they are at most freshFor old, else nil, and the version.
+func (l *keyCache) fresh(now time.Time) (map[string]holder, uint64) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if age := now.Sub(l.readAt); age < 0 || age >= freshFor {
+		return nil, l.version
+	}
+	return l.holders, l.version
+}
+
+// store caches what was read unless keys have changed since.
+func (l *keyCache) store(holders map[string]holder, at time.Time, version uint64) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.version == version {
+		l.holders, l.readAt = holders, at
+	}
+}
+
+// Authenticate returns the holder of a key. Keys are compared by their hash, whose bytes a
+// caller cannot choose, so the duration of the comparison reveals nothing about existing
+// keys.
 func (m *Module) Authenticate(ctx context.Context, key string) (httpapi.Caller, error) {
-	if !strings.HasPrefix(key, keyStart) {
+	if !strings.HasPrefix(key, keyPrefix) {
 		return httpapi.Caller{}, httpapi.Refuse("wrong_key")
 	}
 	holders, err := m.holders(ctx)
 	if err != nil {
-		return httpapi.Caller{}, fault.Unavailable.Wrap(err, "keys_unknown", "The keys cannot be looked up at the moment.").After(time.Second)
+		return httpapi.Caller{}, fault.Unavailable.Wrap(err, "keys_unknown", "The keys cannot be looked up right now.").After(time.Second)
 	}
 	now := m.d.Now()
 	h, known := holders[hashOf(key)]
 	if !known || h.expires != nil && !h.expires.After(now) {
 		return httpapi.Caller{}, httpapi.Refuse("wrong_key")
 	}
-	m.uses.add(h.id, now)
+	m.lastUses.add(h.id, now)
 	return h.caller, nil
 }
 
-// holders gives the live keys as they were at most freshFor ago. One request reads them,
-// the others wait for it.
+// holders returns the live keys, at most freshFor old or as of a read that is under way. One
+// request reads them; the others wait for it, each within its own deadline.
 func (m *Module) holders(ctx context.Context) (map[string]holder, error) {
-	m.live.mu.Lock()
-	defer m.live.mu.Unlock()
-	now := m.d.Now()
-	if age := now.Sub(m.live.at); m.live.holders != nil && age >= 0 && age < freshFor {
-		return m.live.holders, nil
+	holders, version := m.cache.fresh(m.d.Now())
+	if holders != nil {
+		return holders, nil
 	}
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), queryTimeout)
-	defer cancel()
-	holders, err := m.readHolders(ctx, now)
-	if err != nil {
-		return nil, err
+	read := m.cache.reads.DoChan(strconv.FormatUint(version, 10), func() (any, error) {
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), queryTimeout)
+		defer cancel()
+		began := m.d.Now()
+		holders, err := m.readHolders(ctx, began)
+		if err != nil {
+			return nil, err
+		}
+		m.cache.store(holders, began, version)
+		return holders, nil
+	})
+	select {
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	case r := <-read:
+		holders, _ = r.Val.(map[string]holder)
+		return holders, r.Err
 	}
-	m.live.holders, m.live.at = holders, now
-	return holders, nil
 }
 
 func (m *Module) readHolders(ctx context.Context, now time.Time) (map[string]holder, error) {
@@ -111,7 +145,7 @@ func (m *Module) readHolders(ctx context.Context, now time.Time) (map[string]hol
 	return holders, nil
 }
 
-// integrationsOf gives the integrations of all sources that keys are confined to.
+// integrationsOf returns the integrations of all sources that keys are restricted to.
 func (m *Module) integrationsOf(ctx context.Context, rows []row) (map[string]string, error) {
 	sources := map[string]bool{}
 	for _, r := range rows {
@@ -120,52 +154,53 @@ func (m *Module) integrationsOf(ctx context.Context, rows []row) (map[string]str
 		}
 	}
 	if len(sources) == 0 {
-		return nil, nil //nolint:nilnil // nobody asks for any
+		return nil, nil //nolint:nilnil // no key is restricted to sources
 	}
 	return m.d.Sources.IntegrationsOf(ctx, slices.Sorted(maps.Keys(sources)))
 }
 
-// uses is when keys were last used, since it was last written.
-type uses struct {
-	mu sync.Mutex
-	of map[string]time.Time // by the key's id
+// lastUses collects when keys were last used, until it is written.
+type lastUses struct {
+	mu    sync.Mutex
+	byKey map[string]time.Time // by the key's id
 }
 
-func (u *uses) add(keyID string, at time.Time) {
+func (u *lastUses) add(keyID string, at time.Time) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	if at.After(u.of[keyID]) {
-		u.of[keyID] = at
+	if at.After(u.byKey[keyID]) {
+		u.byKey[keyID] = at
 	}
 }
 
-func (u *uses) take() map[string]time.Time {
+func (u *lastUses) take() map[string]time.Time {
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	taken := u.of
-	u.of = map[string]time.Time{}
+	taken := u.byKey
+	u.byKey = map[string]time.Time{}
 	return taken
 }
 
-// flushUses writes the last uses, in one statement; what cannot be written is kept.
-func (m *Module) flushUses(ctx context.Context) error {
-	taken := m.uses.take()
+// flushLastUses writes the last uses in one statement. A failed write keeps them for the
+// next.
+func (m *Module) flushLastUses(ctx context.Context) error {
+	taken := m.lastUses.take()
 	if len(taken) == 0 {
 		return nil
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), queryTimeout)
 	defer cancel()
 	rows := database.NewRows("id uuid", "at timestamptz")
-	for _, keyID := range slices.Sorted(maps.Keys(taken)) { // one order for all processes, or they deadlock
+	for _, keyID := range slices.Sorted(maps.Keys(taken)) { // the same order in all processes, or they deadlock
 		rows.Add(keyID, taken[keyID])
 	}
 	err := m.d.DB.InTx(ctx, func(tx *database.Tx) error {
-		_, err := tx.ExecRows(ctx, rows, touchKeysSQL)
+		_, err := tx.ExecRows(ctx, rows, updateLastUsedSQL)
 		return err
 	})
 	if err != nil {
 		for keyID, at := range taken {
-			m.uses.add(keyID, at)
+			m.lastUses.add(keyID, at)
 		}
 		return fmt.Errorf("write the last uses of keys: %w", err)
 	}

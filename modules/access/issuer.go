@@ -19,18 +19,18 @@ import (
 	"integration-gateway/platform/clock"
 )
 
-// The pace at which an issuer's keys are read, and the bounds of it.
+// The cache times of an issuer's keys, and the limits on its answers.
 const (
-	keysFresh     = 5 * time.Minute  // what a key may go on for that the issuer has withdrawn
-	keysKept      = time.Hour        // and what one may while the issuer is away
-	readAgain     = 10 * time.Second // at the earliest, whatever tokens come
-	readTimeout   = 5 * time.Second
-	documentBytes = 1 << 20
-	errorBytes    = 300 // of an issuer's error, for the log
+	keysFreshFor     = 5 * time.Minute  // how long a key withdrawn by the issuer is still accepted
+	keysUsableFor    = time.Hour        // the same while the issuer is unavailable
+	minRefetch       = 10 * time.Second // at least this long between two fetches
+	fetchTimeout     = 5 * time.Second
+	maxDocumentBytes = 1 << 20
+	maxErrorBytes    = 300 // of an issuer's error that is logged
 )
 
-// algorithms are those whose keys are public: with a shared secret, whoever can verify a
-// token could make one.
+// algorithms are the asymmetric ones. With a shared secret, anyone who can verify a token
+// could also make one.
 var algorithms = []string{oidc.RS256, oidc.RS384, oidc.RS512, oidc.PS256, oidc.PS384, oidc.PS512, oidc.ES256, oidc.ES384, oidc.ES512, oidc.EdDSA}
 
 func joseAlgorithms() []jose.SignatureAlgorithm {
@@ -41,33 +41,33 @@ func joseAlgorithms() []jose.SignatureAlgorithm {
 	return names
 }
 
-// issuer knows the public keys of an OpenID Connect issuer. They are read when somebody
-// needs them: the gateway starts while the issuer is away, and tokens with made-up key
-// ids have it asked no more than once in readAgain. The library's own set of keys is not
-// used, since it never forgets a key that was withdrawn, and asks again at each bad token.
+// issuer caches the public keys of an OpenID Connect issuer. They are fetched on demand, so
+// the gateway starts while the issuer is unavailable, and tokens with made-up key ids cause
+// at most one fetch per minRefetch. The library's own key set is not used: it never drops a
+// withdrawn key, and it fetches again for each invalid token.
 type issuer struct {
-	url    string
-	client *http.Client
-	within time.Duration // of asking for all that it takes
-	now    clock.Now
+	url     string
+	client  *http.Client
+	timeout time.Duration // for one fetch
+	now     clock.Now
 
-	flight singleflight.Group // reads the keys, while those that are known serve
+	flight singleflight.Group // one fetch at a time; known keys stay in use meanwhile
 
-	mu    sync.Mutex
-	keys  []jose.JSONWebKey
-	read  time.Time // when these keys were asked for
-	tried time.Time // when the issuer was last asked
-	err   error     // what came of it
+	mu        sync.Mutex
+	keys      []jose.JSONWebKey
+	fetchedAt time.Time // when the fetch of these keys began
+	triedAt   time.Time // when the last fetch began
+	err       error     // result of the last fetch
 }
 
 func newIssuer(url string, now clock.Now) *issuer {
 	transport := http.DefaultTransport.(*http.Transport).Clone() //nolint:errcheck // net/http's own
-	return &issuer{url: url, now: now, within: readTimeout, client: &http.Client{
+	return &issuer{url: url, now: now, timeout: fetchTimeout, client: &http.Client{
 		Transport: guardedTransport{next: transport, secure: strings.HasPrefix(url, "https://")}}}
 }
 
-// guardedTransport bounds what an issuer answers, and goes nowhere in the clear when the
-// issuer itself is not: neither by a redirect nor for the keys.
+// guardedTransport limits the size of an issuer's answers. For an https issuer it refuses
+// plain http, both for redirects and for the keys.
 type guardedTransport struct {
 	next   http.RoundTripper
 	secure bool
@@ -82,19 +82,20 @@ func (g guardedTransport) RoundTrip(r *http.Request) (*http.Response, error) {
 		res.Body = struct {
 			io.Reader
 			io.Closer
-		}{io.LimitReader(res.Body, documentBytes), res.Body}
+		}{io.LimitReader(res.Body, maxDocumentBytes), res.Body}
 	}
 	return res, err
 }
 
-// signature checks one token's signature for the library, which gives no errors on.
+// signature checks one token's signature. It keeps the error, which the library does not
+// pass on.
 type signature struct {
-	issuer *issuer
-	holds  bool
-	away   error // why it could not be checked
+	issuer      *issuer
+	valid       bool
+	unavailable error // why the check was impossible
 }
 
-// VerifySignature makes signature an oidc.KeySet.
+// VerifySignature implements oidc.KeySet.
 func (s *signature) VerifySignature(ctx context.Context, token string) ([]byte, error) {
 	signed, err := jose.ParseSignedCompact(token, joseAlgorithms())
 	if err != nil {
@@ -102,26 +103,26 @@ func (s *signature) VerifySignature(ctx context.Context, token string) ([]byte, 
 	}
 	keyID := signed.Signatures[0].Header.KeyID
 	named := func(k jose.JSONWebKey) bool { return keyID != "" && k.KeyID == keyID }
-	keys, err := s.issuer.keysOf(ctx, keysFresh)
-	payload, holds := verified(signed, keys)
-	if !holds && len(keys) > 0 && !slices.ContainsFunc(keys, named) {
-		// Perhaps one that the issuer has just begun to use.
-		keys, err = s.issuer.keysOf(ctx, readAgain)
-		payload, holds = verified(signed, keys)
+	keys, err := s.issuer.keysOf(ctx, keysFreshFor)
+	payload, valid := verifyWithAny(signed, keys)
+	if !valid && len(keys) > 0 && !slices.ContainsFunc(keys, named) {
+		// The issuer may have just started to use a new key.
+		keys, err = s.issuer.keysOf(ctx, minRefetch)
+		payload, valid = verifyWithAny(signed, keys)
 	}
 	switch {
-	case holds:
-		s.holds = true
+	case valid:
+		s.valid = true
 		return payload, nil
-	case err != nil && (len(keys) == 0 || keyID == ""): // a name that known keys do not have is wrong, no name may be right
-		s.away = err
+	case err != nil && (len(keys) == 0 || keyID == ""): // an unknown key id is invalid; a token without one may be valid
+		s.unavailable = err
 		return nil, err
 	}
-	return nil, errors.New("no key of the issuer made this signature")
+	return nil, errors.New("the signature matches none of the issuer's keys")
 }
 
-// verified gives what was signed, when one of the keys did it.
-func verified(signed *jose.JSONWebSignature, keys []jose.JSONWebKey) (payload []byte, holds bool) {
+// verifyWithAny returns the signed payload if one of the keys made the signature.
+func verifyWithAny(signed *jose.JSONWebSignature, keys []jose.JSONWebKey) (payload []byte, valid bool) {
 	header := signed.Signatures[0].Header
 	for _, key := range keys {
 		if header.KeyID != "" && key.KeyID != header.KeyID || key.Algorithm != "" && key.Algorithm != header.Algorithm {
@@ -134,91 +135,91 @@ func verified(signed *jose.JSONWebSignature, keys []jose.JSONWebKey) (payload []
 	return nil, false
 }
 
-// keysOf gives the keys as they were at most age ago. Where they cannot be read, it gives
-// an error, and beside it those of up to keysKept ago. Only those who need other keys than
-// are known wait for the issuer.
+// keysOf returns the keys, at most age old. If they cannot be fetched, it returns an error
+// and the keys that are at most keysUsableFor old. Only callers that need other keys than
+// the cached ones wait for the issuer.
 func (i *issuer) keysOf(ctx context.Context, age time.Duration) ([]jose.JSONWebKey, error) {
-	if keys, settled, err := i.known(age); settled {
+	if keys, final, err := i.cached(age); final {
 		return keys, err
 	}
 	read := i.flight.DoChan("", func() (any, error) {
-		if _, settled, _ := i.known(age); !settled { // or a flight that ended just now did it
+		if _, final, _ := i.cached(age); !final { // a flight that just ended may have done it
 			i.refresh(ctx)
 		}
-		return nil, nil //nolint:nilnil // what came of it is in i
+		return nil, nil //nolint:nilnil // the result is in i
 	})
 	select {
 	case <-read:
-		keys, _, err := i.known(age)
+		keys, _, err := i.cached(age)
 		return keys, err
 	case <-ctx.Done():
 		return nil, ctx.Err()
 	}
 }
 
-// known is what keysOf gives without asking; it is settled unless the issuer is to be
-// asked first.
-func (i *issuer) known(age time.Duration) (keys []jose.JSONWebKey, settled bool, err error) {
+// cached returns what keysOf can answer without a fetch. If final is false, a fetch is
+// needed first.
+func (i *issuer) cached(age time.Duration) (keys []jose.JSONWebKey, final bool, err error) {
 	i.mu.Lock()
 	defer i.mu.Unlock()
 	now := i.now()
-	if i.keys != nil && now.Sub(i.read) < age {
+	if i.keys != nil && now.Sub(i.fetchedAt) < age {
 		return i.keys, true, nil
 	}
-	if i.err != nil && now.Sub(i.read) >= keysKept {
+	if i.err != nil && now.Sub(i.fetchedAt) >= keysUsableFor {
 		i.keys = nil
 	}
-	return i.keys, now.Sub(i.tried) < readAgain, i.err
+	return i.keys, now.Sub(i.triedAt) < minRefetch, i.err
 }
 
-// refresh asks the issuer, and keeps what came of it.
+// refresh fetches the keys and stores the result.
 func (i *issuer) refresh(ctx context.Context) {
 	asked := i.now()
 	keys, err := i.fetch(ctx)
 	i.mu.Lock()
 	defer i.mu.Unlock()
-	i.tried, i.err = asked, err
+	i.triedAt, i.err = asked, err
 	if err == nil {
-		i.keys, i.read = keys, asked
+		i.keys, i.fetchedAt = keys, asked
 	}
 }
 
-// fetch asks the issuer where its keys are, and then for the keys.
+// fetch discovers the address of the issuer's keys, then fetches them.
 func (i *issuer) fetch(ctx context.Context) (_ []jose.JSONWebKey, err error) {
 	defer func() {
-		if v := recover(); v != nil { // singleflight would bring the process down
+		if v := recover(); v != nil { // singleflight would crash the process
 			err = fmt.Errorf("panic: %v", v)
 		}
 	}()
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), i.within)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), i.timeout)
 	defer cancel()
 	provider, err := oidc.NewProvider(oidc.ClientContext(ctx, i.client), i.url)
 	if err != nil {
-		return nil, shortened("discover the issuer", err)
+		return nil, truncated("discover the issuer", err)
 	}
 	var found struct {
 		Keys string `json:"jwks_uri"`
 	}
 	if err := provider.Claims(&found); err != nil {
-		return nil, shortened("discover the issuer", err)
+		return nil, truncated("discover the issuer", err)
 	}
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, found.Keys, http.NoBody)
 	if err != nil {
-		return nil, shortened("ask the issuer for its keys", err)
+		return nil, truncated("fetch the issuer's keys", err)
 	}
 	res, err := i.client.Do(req)
 	if err != nil {
-		return nil, shortened("ask the issuer for its keys", err)
+		return nil, truncated("fetch the issuer's keys", err)
 	}
 	defer func() { _ = res.Body.Close() }()
 	if res.StatusCode != http.StatusOK {
-		return nil, fmt.Errorf("ask the issuer for its keys: it answers %d", res.StatusCode)
+		return nil, fmt.Errorf("fetch the issuer's keys: status %d", res.StatusCode)
 	}
 	return readKeys(res.Body)
 }
 
-// readKeys reads a JSON Web Key Set, and passes over what is no public key for signatures,
-// or of a kind that is not known (RFC 7517, section 5).
+// readKeys reads a JSON Web Key Set. It skips keys that are not public signature keys and
+// keys of unknown kinds (RFC 7517, section 5).
 func readKeys(from io.Reader) ([]jose.JSONWebKey, error) {
 	var set struct {
 		Keys []json.RawMessage `json:"keys"`
@@ -234,13 +235,13 @@ func readKeys(from io.Reader) ([]jose.JSONWebKey, error) {
 		}
 	}
 	if len(keys) == 0 {
-		return nil, errors.New("the issuer publishes no key that can be used")
+		return nil, errors.New("the issuer publishes no usable key")
 	}
 	return keys, nil
 }
 
-// shortened says what went wrong, without all of an answer that is a page.
-func shortened(doing string, err error) error {
+// truncated wraps an error without the whole of a long answer, such as an HTML page.
+func truncated(doing string, err error) error {
 	text := err.Error()
-	return fmt.Errorf("%s: %s", doing, text[:min(len(text), errorBytes)])
+	return fmt.Errorf("%s: %s", doing, text[:min(len(text), maxErrorBytes)])
 }

@@ -19,21 +19,21 @@ import (
 	"integration-gateway/platform/testkit"
 )
 
-// road is the way to an issuer.
-type road func(*http.Request) (*http.Response, error)
+// roundTripFunc is an http.RoundTripper made of a function.
+type roundTripFunc func(*http.Request) (*http.Response, error)
 
-func (r road) RoundTrip(req *http.Request) (*http.Response, error) { return r(req) }
+func (r roundTripFunc) RoundTrip(req *http.Request) (*http.Response, error) { return r(req) }
 
-func TestAMadeUpTokenStallsNoTokenWhoseKeyIsKnown(t *testing.T) {
-	issuer, w, tokens := trust(t, nil)
+func TestAForgedTokenDoesNotDelayTokensWithKnownKeys(t *testing.T) {
+	issuer, f, tokens := newTokens(t, nil)
 	good := issuer.Token(nil)
 	_, err := tokens.Authenticate(t.Context(), good)
 	require.NoError(t, err)
-	w.pass(readAgain)
+	f.advance(minRefetch)
 
 	asked, release := make(chan struct{}), make(chan struct{})
 	defer close(release)
-	tokens.issuer.client.Transport = road(func(*http.Request) (*http.Response, error) {
+	tokens.issuer.client.Transport = roundTripFunc(func(*http.Request) (*http.Response, error) {
 		close(asked)
 		<-release
 		return nil, http.ErrServerClosed
@@ -61,7 +61,7 @@ func TestAMadeUpTokenStallsNoTokenWhoseKeyIsKnown(t *testing.T) {
 	require.True(t, fault.Is(result("a caller who left waits for the issuer"), fault.Unavailable))
 }
 
-func TestATokenWithoutAKeyIDHasTheHourOfGraceToo(t *testing.T) {
+func TestATokenWithoutAKeyIDIsAcceptedWhileKeysAreUsable(t *testing.T) {
 	var away atomic.Bool
 	own := rsaKey(t)
 	published := &oidctest.Server{PublicKeys: []oidctest.PublicKey{{PublicKey: own.Public(), KeyID: "rsa"}}}
@@ -74,47 +74,47 @@ func TestATokenWithoutAKeyIDHasTheHourOfGraceToo(t *testing.T) {
 	}))
 	defer server.Close()
 	published.SetIssuer(server.URL)
-	_, w, tokens := trust(t, func(cfg *TokensConfig) { cfg.Issuer = server.URL })
-	text := fmt.Sprintf(`{"iss":%q,"aud":%q,"sub":"a","exp":%d}`, server.URL, testkit.Audience, w.now.Add(24*time.Hour).Unix())
+	_, f, tokens := newTokens(t, func(cfg *TokensConfig) { cfg.Issuer = server.URL })
+	text := fmt.Sprintf(`{"iss":%q,"aud":%q,"sub":"a","exp":%d}`, server.URL, testkit.Audience, f.now.Add(24*time.Hour).Unix())
 	good, forged := oidctest.SignIDToken(own, "", "RS256", text), oidctest.SignIDToken(rsaKey(t), "", "RS256", text)
 	_, err := tokens.Authenticate(t.Context(), good)
 	require.NoError(t, err)
 	refusedAs(t, tokens, "wrong_token", forged)
 
 	away.Store(true)
-	for _, passed := range []time.Duration{readAgain, keysFresh, keysKept - keysFresh - readAgain - time.Second} {
-		w.pass(passed)
+	for _, passed := range []time.Duration{minRefetch, keysFreshFor, keysUsableFor - keysFreshFor - minRefetch - time.Second} {
+		f.advance(passed)
 		_, err = tokens.Authenticate(t.Context(), good)
 		require.NoError(t, err, "its key is known")
 		_, err = tokens.Authenticate(t.Context(), forged)
 		require.True(t, fault.Is(err, fault.Unavailable), "its key may be a new one: %v", err)
 	}
-	w.pass(readAgain)
+	f.advance(minRefetch)
 	_, err = tokens.Authenticate(t.Context(), good)
-	require.True(t, fault.Is(err, fault.Unavailable), "not for ever: %v", err)
+	require.True(t, fault.Is(err, fault.Unavailable), "the keys are too old: %v", err)
 }
 
-func TestTheLogHearsOnceAMinuteThatTheIssuerIsAway(t *testing.T) {
-	issuer, w, tokens := trust(t, nil)
-	issuer.GoAway(true)
-	w.now = w.now.Truncate(time.Minute)
+func TestAnUnavailableIssuerIsLoggedOnceAMinute(t *testing.T) {
+	issuer, f, tokens := newTokens(t, nil)
+	issuer.SetUnavailable(true)
+	f.now = f.now.Truncate(time.Minute)
 	var log bytes.Buffer
 	tokens.d.Log = slog.New(slog.NewTextHandler(&log, nil))
 	for minute := range 2 {
 		for range 5 {
 			_, err := tokens.Authenticate(t.Context(), issuer.Token(nil))
 			require.True(t, fault.Is(err, fault.Unavailable), "%v", err)
-			require.NotContains(t, err.Error(), "502", "each request's line would tell it again")
-			w.pass(readAgain)
+			require.NotContains(t, err.Error(), "502", "the access log would repeat it for each request")
+			f.advance(minRefetch)
 		}
-		w.pass(readAgain)
+		f.advance(minRefetch)
 		require.Equal(t, minute+1, strings.Count(log.String(), "502"), log.String())
 	}
 }
 
-func TestAnIssuerThatMakesUsPanicIsAway(t *testing.T) {
-	issuer, _, tokens := trust(t, nil)
-	tokens.issuer.client.Transport = road(func(*http.Request) (*http.Response, error) { panic("a bug") })
+func TestAPanicInAFetchCountsAsUnavailable(t *testing.T) {
+	issuer, _, tokens := newTokens(t, nil)
+	tokens.issuer.client.Transport = roundTripFunc(func(*http.Request) (*http.Response, error) { panic("a bug") })
 	_, err := tokens.Authenticate(t.Context(), issuer.Token(nil))
 	require.True(t, fault.Is(err, fault.Unavailable), "%v", err)
 }

@@ -18,21 +18,21 @@ import (
 	"integration-gateway/platform/secret"
 )
 
-// A key begins with keyStart, which scanners for leaked secrets can find, and shownBytes
-// of it tell keys apart; what is left has more than 200 random bits.
+// A key begins with keyPrefix, which secret scanners can find. Its first prefixBytes tell
+// keys apart; the rest has more than 200 random bits.
 const (
-	keyStart   = "igk_"
-	keyBytes   = 32
-	shownBytes = len(keyStart) + 6
+	keyPrefix   = "igk_"
+	keyBytes    = 32
+	prefixBytes = len(keyPrefix) + 6
 )
 
-// Key is a management key as it is shown.
+// Key is a management key as the API shows it.
 type Key struct {
 	ID         string      `json:"id"`
 	Name       string      `json:"name"`
 	Prefix     string      `json:"prefix"`
-	Role       string      `json:"role"`
-	Sources    []string    `json:"sources"` // null: all
+	Role       string      `json:"role" api:"enum=viewer|operator|admin"`
+	Sources    []string    `json:"sources" api:"nullable"` // null: all
 	CreatedAt  clock.Time  `json:"createdAt"`
 	CreatedBy  string      `json:"createdBy"`
 	ExpiresAt  *clock.Time `json:"expiresAt"`
@@ -40,7 +40,7 @@ type Key struct {
 	LastUsedAt *clock.Time `json:"lastUsedAt"`
 }
 
-// actor is how audit entries name the key.
+// actor is the key's name in audit entries.
 func (k Key) actor() string { return "api-key:" + k.Name }
 
 func (k Key) details() json.RawMessage {
@@ -54,7 +54,7 @@ func (k Key) details() json.RawMessage {
 	return text
 }
 
-// NewKey is what a key is made of.
+// NewKey holds the parameters of a new key.
 type NewKey struct {
 	Name      string
 	Role      string
@@ -62,26 +62,26 @@ type NewKey struct {
 	ExpiresAt *time.Time
 }
 
-// hashOf is how a key is kept. One round of SHA-256 is enough: a key has 256 random bits,
-// so that there is nothing to guess that a slow hash would make slower, and each request
-// needs one.
+// hashOf returns the form in which a key is stored. One round of SHA-256 is enough: a key
+// has 256 random bits, so a slow hash would not make guessing harder, and every request
+// computes one.
 func hashOf(key string) string {
 	sum := sha256.Sum256([]byte(key))
 	return hex.EncodeToString(sum[:])
 }
 
 var (
-	nameShape   = regexp.MustCompile(`^[a-z0-9][a-z0-9._-]{0,63}$`)
-	sourceShape = regexp.MustCompile(`^[a-z0-9_-]{1,100}$`)
+	namePattern   = regexp.MustCompile(`^[a-z0-9][a-z0-9._-]{0,63}$`)
+	sourcePattern = regexp.MustCompile(`^[a-z0-9_-]{1,100}$`)
 )
 
-// maxSources bounds what one key is confined to.
+// maxSources limits how many sources one key can be restricted to.
 const maxSources = 100
 
 func (n NewKey) check(now time.Time) error {
 	var wrong []fault.Field
 	bad := func(field, message string) { wrong = append(wrong, fault.Field{Field: field, Message: message}) }
-	if !nameShape.MatchString(n.Name) {
+	if !namePattern.MatchString(n.Name) {
 		bad("name", "must be 1 to 64 lower-case letters, digits, '.', '_' or '-', and start with a letter or digit")
 	}
 	if _, ok := httpapi.ParseRole(n.Role); !ok {
@@ -91,7 +91,7 @@ func (n NewKey) check(now time.Time) error {
 		bad("sources", "must name 1 to 100 sources; leave it out for all")
 	}
 	for _, source := range n.Sources {
-		if !sourceShape.MatchString(source) {
+		if !sourcePattern.MatchString(source) {
 			bad("sources", "must be names of sources: lower-case letters, digits, '-' and '_'")
 			break
 		}
@@ -105,16 +105,16 @@ func (n NewKey) check(now time.Time) error {
 	return nil
 }
 
-// Create makes a key. The key itself is not kept, so this is the only time it is known.
-// A name stays taken for good, since audit entries call the key by it.
+// Create makes a key. The key itself is not stored, so this is the only time it is known. A
+// name is never reused, since audit entries refer to keys by name.
 func (m *Module) Create(ctx context.Context, n NewKey) (Key, secret.Value, error) {
 	if err := n.check(m.d.Now()); err != nil {
 		return Key{}, secret.Value{}, err
 	}
 	random := make([]byte, keyBytes)
 	_, _ = rand.Read(random) // it never fails
-	text := keyStart + base64.RawURLEncoding.EncodeToString(random)
-	k := Key{ID: id.New(), Name: n.Name, Prefix: text[:shownBytes], Role: n.Role, Sources: n.Sources, CreatedBy: httpapi.Actor(ctx)}
+	text := keyPrefix + base64.RawURLEncoding.EncodeToString(random)
+	k := Key{ID: id.New(), Name: n.Name, Prefix: text[:prefixBytes], Role: n.Role, Sources: n.Sources, CreatedBy: httpapi.Actor(ctx)}
 	if n.ExpiresAt != nil {
 		expires := clock.At(*n.ExpiresAt)
 		k.ExpiresAt = &expires
@@ -124,7 +124,7 @@ func (m *Module) Create(ctx context.Context, n NewKey) (Key, secret.Value, error
 		if err := insertKey(ctx, tx, k, hashOf(text)); err != nil {
 			return err
 		}
-		tx.AfterCommit(m.live.forget)
+		tx.AfterCommit(m.cache.invalidate)
 		return m.audit(ctx, tx, "api_key.created", k)
 	})
 	if err != nil {
@@ -133,8 +133,8 @@ func (m *Module) Create(ctx context.Context, n NewKey) (Key, secret.Value, error
 	return k, secret.New(text), nil
 }
 
-// Revoke ends a key for good: here at once, in other processes within a second. One that
-// was revoked stays so, with its time.
+// Revoke ends a key for good: in this process immediately, in others within a second. A key
+// that was revoked before keeps its time of revocation.
 func (m *Module) Revoke(ctx context.Context, keyID string) (Key, error) {
 	err := m.d.DB.InTx(ctx, func(tx *database.Tx) error {
 		revoked, err := revokeKey(ctx, tx, keyID)
@@ -145,7 +145,7 @@ func (m *Module) Revoke(ctx context.Context, keyID string) (Key, error) {
 		if err != nil {
 			return err
 		}
-		tx.AfterCommit(m.live.forget)
+		tx.AfterCommit(m.cache.invalidate)
 		return m.audit(ctx, tx, "api_key.revoked", k)
 	})
 	if err != nil {

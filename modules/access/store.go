@@ -30,7 +30,7 @@ type row struct {
 
 const keyColumns = `id, name, prefix, hash, role, sources, created_at, created_by, expires_at, revoked_at, last_used_at`
 
-// key reads the row. Sources that nobody can read are none, and never all.
+// key converts the row. Unreadable sources mean none, never all.
 func (r row) key() Key {
 	k := Key{ID: r.ID, Name: r.Name, Prefix: r.Prefix, Role: r.Role, CreatedAt: r.CreatedAt, CreatedBy: r.CreatedBy,
 		ExpiresAt: r.ExpiresAt, RevokedAt: r.RevokedAt, LastUsedAt: r.LastUsedAt}
@@ -81,7 +81,7 @@ SELECT ` + keyColumns + `
 FROM   api_keys
 WHERE  id = $1`
 
-// getter is the database or a transaction of it.
+// getter is a database or a transaction.
 type getter interface {
 	Get(ctx context.Context, dest any, query string, args ...any) error
 }
@@ -102,7 +102,7 @@ SELECT ` + keyColumns + `
 FROM   api_keys
 ORDER  BY id`
 
-// Keys gives all keys, the revoked ones too, oldest first.
+// Keys returns all keys, including revoked ones, oldest first.
 func (m *Module) Keys(ctx context.Context) ([]Key, error) {
 	var rows []row
 	if err := m.d.DB.Select(ctx, &rows, selectKeysSQL); err != nil {
@@ -128,7 +128,7 @@ func selectLiveKeys(ctx context.Context, db *database.DB, at time.Time) ([]row, 
 	return rows, nil
 }
 
-const touchKeysSQL = `
+const updateLastUsedSQL = `
 UPDATE api_keys
 SET    last_used_at = v.at
 FROM   v

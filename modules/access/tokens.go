@@ -18,13 +18,13 @@ import (
 	"integration-gateway/platform/httpapi"
 )
 
-// TokensConfig says whose tokens are believed, and what they may do.
+// TokensConfig says which issuer's tokens are accepted and what they allow.
 type TokensConfig struct {
-	Issuer       string // its URL, letter for letter as in a token's iss
-	Audience     string // what a token's aud must hold
-	RoleClaim    string // where the roles stand: a claim's name, or a path with dots
+	Issuer       string // its URL, exactly as in a token's iss
+	Audience     string // required in a token's aud
+	RoleClaim    string // the claim that holds the roles: a name, or a path with dots
 	Roles        map[string]httpapi.Role
-	SourcesClaim string // where the sources stand that a token is confined to; "": to none
+	SourcesClaim string // the claim that holds the sources a token is restricted to; "": no restriction
 }
 
 // TokensDeps is what tokens need from the outside.
@@ -34,28 +34,28 @@ type TokensDeps struct {
 	Sources Sources
 }
 
-// Tokens knows the bearer tokens of an OpenID Connect issuer: JSON Web Tokens (RFC 7519)
-// with an asymmetric signature. None is kept.
+// Tokens authenticates the bearer tokens of an OpenID Connect issuer: JSON Web Tokens (RFC
+// 7519) with an asymmetric signature. It stores none.
 type Tokens struct {
-	cfg    TokensConfig
-	d      TokensDeps
-	issuer *issuer
-	told   atomic.Int64 // the minute in which the log was last told that the issuer is away
+	cfg          TokensConfig
+	d            TokensDeps
+	issuer       *issuer
+	warnedMinute atomic.Int64 // the minute of the last log line about an unavailable issuer
 }
 
-// NewTokens asks the issuer for nothing yet.
+// NewTokens makes no request to the issuer yet.
 func NewTokens(cfg TokensConfig, d TokensDeps) *Tokens {
 	return &Tokens{cfg: cfg, d: d, issuer: newIssuer(cfg.Issuer, d.Now)}
 }
 
-// everySource stands in the claim of sources for all of them.
-const everySource = "*"
+// allSources in the sources claim means no restriction.
+const allSources = "*"
 
-// maxSubject is the longest sub that an issuer may give (OpenID Connect Core, section 2).
+// maxSubject is the longest valid sub (OpenID Connect Core, section 2).
 const maxSubject = 255
 
-// Authenticate finds who shows a token. One that is right but has no role that is known,
-// or no source where it needs some, is a caller who may do nothing.
+// Authenticate returns the caller of a token. A valid token without a known role, or
+// without a source where one is needed, gives a caller without permissions.
 func (t *Tokens) Authenticate(ctx context.Context, token string) (httpapi.Caller, error) {
 	signed := &signature{issuer: t.issuer}
 	id, err := oidc.NewVerifier(t.cfg.Issuer, signed, &oidc.Config{
@@ -63,34 +63,35 @@ func (t *Tokens) Authenticate(ctx context.Context, token string) (httpapi.Caller
 	}).Verify(ctx, token)
 	var expired *oidc.TokenExpiredError
 	switch {
-	case signed.away != nil:
-		t.tellAway(ctx, signed.away)
-		return httpapi.Caller{}, httpapi.Unchecked(readAgain)
+	case signed.unavailable != nil:
+		t.warnUnavailable(ctx, signed.unavailable)
+		return httpapi.Caller{}, httpapi.Unchecked(minRefetch)
 	case errors.As(err, &expired):
 		return httpapi.Caller{}, httpapi.Refuse("expired_token")
-	case err != nil && signed.holds: // the issuer's own words, so that they may be shown
-		t.d.Log.DebugContext(ctx, "a token of the issuer is not for this gateway", "module", "access", "error", err)
+	case err != nil && signed.valid: // the issuer's own content, so it may be logged
+		t.d.Log.DebugContext(ctx, "the issuer signed this token, but not for this gateway", "module", "access", "error", err)
 		return httpapi.Caller{}, httpapi.Refuse("unfit_token")
 	case err != nil:
 		return httpapi.Caller{}, httpapi.Refuse("wrong_token")
 	}
 	claims := map[string]any{}
-	if err := id.Claims(&claims); err != nil || !nameable(id.Subject) {
+	if err := id.Claims(&claims); err != nil || !printable(id.Subject) {
 		return httpapi.Caller{}, httpapi.Refuse("unfit_token")
 	}
 	return t.callerOf(ctx, "oidc:"+id.Subject, claims)
 }
 
-// tellAway tells the log why the issuer is away, once in a minute however many tokens come.
-func (t *Tokens) tellAway(ctx context.Context, why error) {
+// warnUnavailable logs why the issuer is unavailable, at most once a minute however many
+// tokens come.
+func (t *Tokens) warnUnavailable(ctx context.Context, why error) {
 	minute := t.d.Now().Unix() / 60
-	if ctx.Err() == nil && t.told.Swap(minute) != minute {
-		t.d.Log.WarnContext(ctx, "the issuer of tokens cannot be asked for its keys", "module", "access", "error", why)
+	if ctx.Err() == nil && t.warnedMinute.Swap(minute) != minute {
+		t.d.Log.WarnContext(ctx, "cannot fetch the token issuer's keys", "module", "access", "error", why)
 	}
 }
 
-// nameable reports whether a subject can stand in the audit trail.
-func nameable(subject string) bool {
+// printable reports whether a subject may appear in the audit trail.
+func printable(subject string) bool {
 	return subject != "" && len(subject) <= maxSubject && utf8.ValidString(subject) &&
 		!strings.ContainsFunc(subject, func(r rune) bool { return !unicode.IsPrint(r) })
 }
@@ -105,7 +106,7 @@ func (t *Tokens) callerOf(ctx context.Context, actor string, claims map[string]a
 	}
 	sources := valuesAt(claims, t.cfg.SourcesClaim)
 	switch {
-	case slices.Contains(sources, everySource):
+	case slices.Contains(sources, allSources):
 		return caller, nil
 	case len(sources) == 0 || len(sources) > maxSources:
 		caller.Role = 0
@@ -113,7 +114,7 @@ func (t *Tokens) callerOf(ctx context.Context, actor string, claims map[string]a
 	}
 	known, err := t.d.Sources.IntegrationsOf(ctx, sources)
 	if err != nil {
-		return httpapi.Caller{}, fault.Unavailable.Wrap(err, "sources_unknown", "The token's sources cannot be looked up at the moment.").After(time.Second)
+		return httpapi.Caller{}, fault.Unavailable.Wrap(err, "sources_unknown", "The token's sources cannot be looked up right now.").After(time.Second)
 	}
 	caller.Scope = &httpapi.Scope{Sources: sources}
 	for _, source := range sources {
@@ -124,8 +125,8 @@ func (t *Tokens) callerOf(ctx context.Context, actor string, claims map[string]a
 	return caller, nil
 }
 
-// valuesAt gives the texts of a claim: those of a list, or the words of one text, which is
-// how OAuth 2 writes scopes.
+// valuesAt returns the strings of a claim: the elements of a list, or the words of one
+// string, which is how OAuth 2 writes scopes.
 func valuesAt(claims map[string]any, path string) []string {
 	var texts []string
 	switch value := claimAt(claims, path).(type) {
@@ -141,8 +142,8 @@ func valuesAt(claims map[string]any, path string) []string {
 	return texts
 }
 
-// claimAt finds a claim by its name, which may have dots (https://example.com/roles), or
-// by a path (realm_access.roles); nil where there is none.
+// claimAt returns a claim by its name, which may contain dots (https://example.com/roles),
+// or by a path (realm_access.roles); nil if there is none.
 func claimAt(claims map[string]any, path string) any {
 	if value, found := claims[path]; found {
 		return value

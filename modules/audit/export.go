@@ -5,11 +5,13 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"slices"
+	"strings"
 
 	"integration-gateway/platform/database"
 )
 
-// exported is an entry in an export. Seal is null where it is not sealed yet.
+// exported is an entry in an export. Seal is null until the entry is sealed.
 type exported struct {
 	Seal *int64 `json:"seal"`
 	view
@@ -18,42 +20,92 @@ type exported struct {
 const selectSealsOverSQL = `
 SELECT ` + sealColumns + ` FROM audit_seals WHERE NOT late AND last_id >= $1 AND first_id <= $2 ORDER BY seq`
 
-// Export writes every entry as one line of JSON, in the order of their ids, with the
-// number of the seal that holds it. It answers how many there were.
+const (
+	unitsPerExport   = 1_000 // read at once; more than one base can have
+	entriesPerExport = 5_000 // in memory at once, and those of a further base
+)
+
+// Export writes every entry as one line of JSON, in id order, with the number of its seal.
+// It returns the number of entries.
 func (m *Module) Export(ctx context.Context, out io.Writer) (int, error) {
 	lines := json.NewEncoder(out)
-	after, count := beforeAll, 0
+	after, count := minID, 0
 	for {
-		entries, err := entriesAfter(ctx, m.db, after, afterAll, entriesPerSeal)
-		if err != nil || len(entries) == 0 {
+		units, err := unitsAfter(ctx, m.db, after, maxID, unitsPerExport)
+		if err != nil || len(units) == 0 {
 			return count, err
 		}
-		seals, err := sealsOf(ctx, m.db, entries)
+		units = portion(units, len(units) == unitsPerExport)
+		seals, err := sealsOf(ctx, m.db, units)
 		if err != nil {
 			return count, err
 		}
-		for _, e := range entries {
-			line := exported{view: viewOf(e)}
-			if seq, sealed := seals[e.ID]; sealed {
-				line.Seal = &seq
-			}
+		exports, err := m.exportsOf(ctx, units, seals)
+		if err != nil {
+			return count, err
+		}
+		for _, line := range exports {
 			if err := lines.Encode(line); err != nil {
 				return count, fmt.Errorf("write the export: %w", err)
 			}
 			count++
 		}
-		after = entries[len(entries)-1].ID
+		after = units[len(units)-1].ID
 	}
 }
 
-// sealsOf gives the numbers of the seals that hold entries, by the entries' ids.
-func sealsOf(ctx context.Context, db *database.DB, entries []entry) (map[string]int64, error) {
-	first, last := entries[0].ID, entries[len(entries)-1].ID
+// portion returns the first units with enough entries. It does not separate units with the
+// same base, whose entries may lie among each other. more says that others follow.
+func portion(units []unit, more bool) []unit {
+	entries, end := 0, 0
+	for i, u := range units {
+		if i > 0 && baseOf(u.ID) != baseOf(units[i-1].ID) {
+			if end = i; entries >= entriesPerExport {
+				return units[:end]
+			}
+		}
+		entries += u.count()
+	}
+	if !more {
+		return units
+	}
+	return units[:end]
+}
+
+// exportsOf returns the entries of units in id order.
+func (m *Module) exportsOf(ctx context.Context, units []unit, seals map[string]int64) ([]exported, error) {
+	var lines []exported
+	add := func(e entry, unitID string) {
+		line := exported{view: viewOf(e)}
+		if seq, sealed := seals[unitID]; sealed {
+			line.Seal = &seq
+		}
+		lines = append(lines, line)
+	}
+	for _, u := range units {
+		if u.InGroup == 0 {
+			add(u.entry, u.ID)
+		}
+	}
+	err := eachGroup(ctx, m.db, groupIDs(units), func(g group) error {
+		entries, err := g.expand()
+		for _, e := range entries {
+			add(e, g.ID)
+		}
+		return err
+	})
+	slices.SortFunc(lines, func(a, b exported) int { return strings.Compare(a.ID, b.ID) })
+	return lines, err
+}
+
+// sealsOf returns the numbers of the units' seals, by unit id.
+func sealsOf(ctx context.Context, db *database.DB, units []unit) (map[string]int64, error) {
+	first, last := units[0].ID, units[len(units)-1].ID
 	var seals []seal
 	if err := db.Select(ctx, &seals, selectSealsOverSQL, first, last); err != nil {
 		return nil, fmt.Errorf("read seals: %w", err)
 	}
-	ids, err := lateIDs(ctx, db, beforeAll, last)
+	ids, err := lateIDs(ctx, db, minID, last)
 	if err != nil {
 		return nil, err
 	}

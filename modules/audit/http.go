@@ -2,7 +2,6 @@ package audit
 
 import (
 	"encoding/json"
-	"strings"
 
 	"github.com/labstack/echo/v4"
 
@@ -10,14 +9,14 @@ import (
 	"integration-gateway/platform/httpapi"
 )
 
-// view is an entry as it is shown.
+// view is an entry as the API shows it.
 type view struct {
 	ID         string          `json:"id"`
 	EntityType string          `json:"entityType"`
 	EntityID   *string         `json:"entityId"`
 	Action     string          `json:"action"`
 	Actor      string          `json:"actor"`
-	Details    json.RawMessage `json:"details"`
+	Details    json.RawMessage `json:"details" api:"object"`
 	CreatedAt  clock.Time      `json:"createdAt"`
 }
 
@@ -25,13 +24,21 @@ func viewOf(e entry) view {
 	return view{e.ID, e.EntityType, e.EntityID, e.Action, e.Actor, json.RawMessage(e.Details), e.CreatedAt}
 }
 
+var listSpec = httpapi.Spec{
+	Summary: "The audit trail, newest first.",
+	Query: httpapi.PagedQuery(append([]httpapi.Param{
+		httpapi.TextParam("entityType", "what the entry is about, such as `normalized_event`"),
+		httpapi.UUIDParam("entityId", "its id"),
+		httpapi.TextParam("action", "such as `event.failed`"),
+	}, httpapi.Between("created")...)...),
+	Answers: []httpapi.Answer{httpapi.ReturnsPage("AuditEntry", view{})},
+}
+
 func (m *Module) list(c echo.Context) error {
 	q := httpapi.QueryOf(c)
-	paging := q.Paging("newest")
-	want := filter{q.Text("entityType"), strings.ToLower(q.UUID("entityId")), q.Text("action")}
-	if err := q.Err(); err != nil {
-		return err
-	}
+	paging := q.Paging()
+	from, to := q.Between("created")
+	want := filter{q.Text("entityType"), q.UUID("entityId"), q.Text("action"), from, to}
 	list, err := readEntries(c.Request().Context(), m.db, want, paging.Page)
 	if err != nil {
 		return err

@@ -40,12 +40,12 @@ type answer struct {
 	} `json:"error"`
 }
 
-func setup(db *database.DB) (*audit.Module, http.Handler) {
+func setup(t *testing.T, db *database.DB) (*audit.Module, http.Handler) {
 	log := slog.New(slog.DiscardHandler)
 	m := audit.New(audit.Config{}, audit.Deps{DB: db, Log: log, Now: clock.System})
 	server := httpapi.New(httpapi.Config{ManagementKey: secret.New(managementKey)}, httpapi.Deps{Log: log, Now: clock.System})
 	m.Routes(server.Routes())
-	return m, server.Handler()
+	return m, testkit.Checked(t, server.Handler())
 }
 
 func get(t *testing.T, h http.Handler, query, key string) (int, answer) {
@@ -78,7 +78,7 @@ func actions(a answer) []any {
 
 func TestEntriesAreShownAsTheyWereRecorded(t *testing.T) {
 	testkit.EachStore(t, func(t *testing.T, db *database.DB) {
-		m, h := setup(db)
+		m, h := setup(t, db)
 		event := id.New()
 		require.NoError(t, record(t, db, m,
 			contract.AuditEntry{EntityType: "normalized_event", EntityID: &event, Action: "event.queued", Actor: "gateway",
@@ -106,7 +106,7 @@ func TestEntriesAreShownAsTheyWereRecorded(t *testing.T) {
 
 func TestEntriesAreFilteredAndPaged(t *testing.T) {
 	testkit.EachStore(t, func(t *testing.T, db *database.DB) {
-		m, h := setup(db)
+		m, h := setup(t, db)
 		event, other := id.New(), id.New()
 		entry := func(kind string, entity *string, action string) contract.AuditEntry {
 			return contract.AuditEntry{EntityType: kind, EntityID: entity, Action: action, Actor: "gateway"}
@@ -128,10 +128,10 @@ func TestEntriesAreFilteredAndPaged(t *testing.T) {
 			{"all conditions hold at once", "?action=event.queued&entityId=" + other, []any{}},
 			{"an unknown action is found nowhere", "?action=event.lost", []any{}},
 			{"a percent sign is no wildcard", "?action=event%25", []any{}},
-			{"an empty filter is none", "?action=&entityType=webhook_event", []any{"webhook.rejected", "webhook.received"}},
+			{"an empty filter matches all", "?action=&entityType=webhook_event", []any{"webhook.rejected", "webhook.received"}},
 			{"the second page", "?page=2&pageSize=2", []any{"event.queued", "event.normalized"}},
 			{"the last page may be shorter", "?page=3&pageSize=2", []any{"webhook.received"}},
-			{"beyond the last page there is nothing", "?page=4&pageSize=2", []any{}},
+			{"a page past the last is empty", "?page=4&pageSize=2", []any{}},
 		} {
 			t.Run(test.name, func(t *testing.T) {
 				status, a := get(t, h, test.query, managementKey)
@@ -151,8 +151,8 @@ func TestEntriesAreFilteredAndPaged(t *testing.T) {
 	})
 }
 
-func TestAWrongQueryNamesTheParameter(t *testing.T) {
-	_, h := setup(testkit.Open(t, testkit.SQLite(t)))
+func TestAnInvalidQueryNamesTheParameter(t *testing.T) {
+	_, h := setup(t, testkit.Open(t, testkit.SQLite(t)))
 	for query, field := range map[string]string{
 		"?page=0": "page", "?page=-1": "page", "?pageSize=0": "pageSize", "?pageSize=101": "pageSize", "?pageSize=1e9": "pageSize",
 		"?entityId=7": "entityId", "?cursor=nonsense": "cursor", "?action=%00": "action", "?entityType=%ff": "entityType",
@@ -166,8 +166,8 @@ func TestAWrongQueryNamesTheParameter(t *testing.T) {
 	require.Equal(t, 200, status)
 }
 
-func TestTheTrailNeedsTheManagementKey(t *testing.T) {
-	_, h := setup(testkit.Open(t, testkit.SQLite(t)))
+func TestTheTrailRequiresTheManagementKey(t *testing.T) {
+	_, h := setup(t, testkit.Open(t, testkit.SQLite(t)))
 	for _, key := range []string{"", "another-key-altogether"} {
 		status, a := get(t, h, "", key)
 		require.Equal(t, 401, status)
@@ -176,19 +176,19 @@ func TestTheTrailNeedsTheManagementKey(t *testing.T) {
 	}
 }
 
-func TestADatabaseThatIsAwayIsNotTheCallersMistake(t *testing.T) {
+func TestADatabaseOutageIsNotAClientError(t *testing.T) {
 	db, err := database.Open(database.Config{URL: "postgres://gateway@127.0.0.1:1/gateway?sslmode=disable"}, clock.System)
 	require.NoError(t, err)
 	defer func() { _ = db.Close() }()
-	_, h := setup(db)
+	_, h := setup(t, db)
 	status, a := get(t, h, "", managementKey)
 	require.Equal(t, 503, status)
 	require.Equal(t, "DEPENDENCY_UNAVAILABLE", a.Error.Code)
 }
 
-func TestDetailsThatAreNoObjectNeverGetIn(t *testing.T) {
+func TestDetailsThatAreNotAnObjectAreRefused(t *testing.T) {
 	testkit.EachStore(t, func(t *testing.T, db *database.DB) {
-		m, h := setup(db)
+		m, h := setup(t, db)
 		good := contract.AuditEntry{EntityType: "normalized_event", Action: "event.queued", Actor: "gateway"}
 		for _, details := range []string{`{`, `{}{}`, `[]`, `null`, `"text"`, `1`, `{"a":` + "\"\x00\"}", "{\"a\":\"\xff\"}"} {
 			bad := good
@@ -196,14 +196,14 @@ func TestDetailsThatAreNoObjectNeverGetIn(t *testing.T) {
 			require.ErrorContains(t, record(t, db, m, good, bad), "not a JSON object", details)
 		}
 		_, a := get(t, h, "", managementKey)
-		require.Empty(t, a.Data, "the entry beside the bad one goes with it")
+		require.Empty(t, a.Data, "the valid entry is rolled back too")
 		require.NotNil(t, a.Data)
 	})
 }
 
 func TestAnEntryCommitsOrFailsWithItsTransaction(t *testing.T) {
 	testkit.EachStore(t, func(t *testing.T, db *database.DB) {
-		m, h := setup(db)
+		m, h := setup(t, db)
 		failure := errors.New("the rest failed")
 		err := db.InTx(context.Background(), func(tx *database.Tx) error {
 			if err := m.Record(context.Background(), tx, []contract.AuditEntry{{EntityType: "a", Action: "b", Actor: "c"}}); err != nil {
@@ -217,16 +217,16 @@ func TestAnEntryCommitsOrFailsWithItsTransaction(t *testing.T) {
 	})
 }
 
-func TestManyEntriesAreRecordedInTheirOrder(t *testing.T) {
+func TestManyEntriesAreRecordedInOrder(t *testing.T) {
 	testkit.EachStore(t, func(t *testing.T, db *database.DB) {
-		m, h := setup(db)
+		m, h := setup(t, db)
 		entries := make([]contract.AuditEntry, 6_000)
 		for i := range entries {
 			entries[i] = contract.AuditEntry{EntityType: "normalized_event", Action: "event.queued", Actor: "gateway"}
 		}
 		entries[len(entries)-1].Action = "event.failed"
 		require.NoError(t, record(t, db, m, entries...))
-		require.NoError(t, record(t, db, m), "no entries are no mistake")
+		require.NoError(t, record(t, db, m), "recording no entries is allowed")
 		_, a := get(t, h, "?pageSize=1", managementKey)
 		require.Equal(t, 6_000, a.Meta.Total)
 		require.Equal(t, []any{"event.failed"}, actions(a))

@@ -1,7 +1,8 @@
-// Package audit keeps what happened: an append-only record of every step of an
-// event, of every replay, and, in sum, of the requests that were refused. It owns
-// audit_entries and audit_seals. It never changes or removes an entry, it seals them so
-// that nobody else does unnoticed, and it refuses details that are not a JSON object.
+// Package audit records what happened: an append-only log of every step of an event and of
+// every replay, and the counts of refused requests. It owns audit_entries,
+// audit_groups and audit_seals.
+// It never changes or removes an entry, seals entries so that tampering is detected, and
+// refuses details that are not a JSON object.
 package audit
 
 import (
@@ -13,20 +14,24 @@ import (
 	"integration-gateway/platform/httpapi"
 )
 
-// Config says how often refusals are written and how long the last write may take, and
-// how the trail is sealed.
+// Config holds the intervals for writing refusals and for sealing the trail, and the seal
+// keys.
 type Config struct {
 	FlushEvery    time.Duration // default 500 ms
 	ShutdownGrace time.Duration // default 5 s
 
-	SealEvery time.Duration // default 10 s
-	// Settle is how old an entry is when it is sealed: more than clocks differ and than most
-	// transactions last. Default 60 s.
-	Settle time.Duration
-	// Late is how long after a seal entries may still commit in its range and be sealed, as
-	// late ones: more than any transaction lasts. Default 10 min.
-	Late time.Duration
-	// SealKeys verify seals; the first one makes them. None: seals have no key.
+	SealEvery time.Duration // default 2 s
+	// SealAfter is the age at which an entry is sealed. It exceeds the duration of most
+	// transactions. An entry that is deleted before it is sealed is not noticed. Default 2
+	// s.
+	SealAfter time.Duration
+	// RecheckAfter is how long after a seal its range is checked for late entries. It
+	// exceeds the usual clock differences. Default 1 min.
+	RecheckAfter time.Duration
+	// FinalCheckAfter is how long after a seal late entries may still commit in its range
+	// and get a late seal. It exceeds the duration of any transaction. Default 10 min.
+	FinalCheckAfter time.Duration
+	// SealKeys verify seals; the first one makes them. Without any, seals have no key.
 	SealKeys []SealKey
 }
 
@@ -37,7 +42,7 @@ func (c Config) sealKey() SealKey {
 	return c.SealKeys[0]
 }
 
-// keyOf gives the key of a seal; false where this process does not have it.
+// keyOf returns the key of a seal; false if this process does not have it.
 func (c Config) keyOf(keyID string) (SealKey, bool) {
 	for _, k := range c.SealKeys {
 		if k.ID == keyID {
@@ -56,12 +61,13 @@ type Deps struct {
 
 // Module is the audit trail.
 type Module struct {
-	cfg      Config
-	db       *database.DB
-	log      *slog.Logger
-	now      clock.Now
-	refusals *tally
-	swept    int64 // of Seal: the last seal that was looked at again
+	cfg       Config
+	db        *database.DB
+	log       *slog.Logger
+	now       clock.Now
+	refusals  *tally
+	swept     int64 // of Seal: the last seal that was checked after Config.FinalCheckAfter
+	rechecked int64 // of Seal: the last seal that was checked after Config.RecheckAfter
 }
 
 // New wires the module; it starts nothing.
@@ -73,18 +79,21 @@ func New(cfg Config, d Deps) *Module {
 		cfg.ShutdownGrace = 5 * time.Second
 	}
 	if cfg.SealEvery == 0 {
-		cfg.SealEvery = 10 * time.Second
+		cfg.SealEvery = 2 * time.Second
 	}
-	if cfg.Settle == 0 {
-		cfg.Settle = time.Minute
+	if cfg.SealAfter == 0 {
+		cfg.SealAfter = 2 * time.Second
 	}
-	if cfg.Late == 0 {
-		cfg.Late = 10 * time.Minute
+	if cfg.RecheckAfter == 0 {
+		cfg.RecheckAfter = time.Minute
 	}
-	return &Module{cfg: cfg, db: d.DB, log: d.Log.With("module", "audit"), now: d.Now, refusals: newTally()}
+	if cfg.FinalCheckAfter == 0 {
+		cfg.FinalCheckAfter = 10 * time.Minute
+	}
+	return &Module{cfg: cfg, db: d.DB, log: d.Log.With("module", "audit"), now: d.Now, refusals: newTally(), rechecked: notStarted}
 }
 
 // Routes registers the module's routes.
 func (m *Module) Routes(r httpapi.Routes) {
-	r.Viewer.GET("/audit-entries", m.list)
+	r.Viewer.GET("/audit-entries", m.list, listSpec)
 }

@@ -9,7 +9,8 @@ import (
 	"integration-gateway/platform/testkit"
 )
 
-// manyEntriesSQL are 40,000 entries, one a second, as events leave them but for the first 40.
+// manyEntriesSQL makes 40,000 entries, one per second. All but the first 40 have the
+// actions that events leave.
 const manyEntriesSQL = `
 INSERT INTO audit_entries (id, entity_type, entity_id, action, actor, details, created_at)
 SELECT ('0195' || lpad(to_hex(i), 8, '0') || '70008000000000000000')::uuid,
@@ -19,7 +20,8 @@ SELECT ('0195' || lpad(to_hex(i), 8, '0') || '70008000000000000000')::uuid,
        'gateway', '{}', timestamptz '2026-03-01 12:00:00Z' + i * interval '1 second'
 FROM   generate_series(0, 39999) AS i`
 
-// TestListsOfEntriesReadLittle holds that a page reads the rows that it shows, and few others.
+// TestListsOfEntriesReadLittle checks that a page reads the rows that it shows, and few
+// others.
 func TestListsOfEntriesReadLittle(t *testing.T) {
 	db := testkit.Open(t, testkit.Postgres(t))
 	require.NoError(t, db.InTx(t.Context(), func(tx *database.Tx) error {
@@ -31,9 +33,55 @@ func TestListsOfEntriesReadLittle(t *testing.T) {
 		{action: "integration.created"}, {action: "event.erased"}, {action: "webhook.received"},
 		{entityID: "01950000-0007-7000-8000-000000000001"}, {entityType: "integration", action: "integration.created"},
 	} {
-		statement, args, err := newest.Statement(want.conditions(), database.Page{Number: 1, Size: 20})
+		statement, args, err := newestFirst.Statement(want.conditions(), database.Page{Number: 1, Size: 20})
 		require.NoError(t, err)
 		read, plan := testkit.RowsRead(t, db, statement, args...)
 		require.LessOrEqual(t, read, 200, "%+v\n%s\n%s", want, statement, plan)
+	}
+}
+
+// manyGroupsSQL makes 20,000 groups, ten per second, each with an entry of one event.
+const manyGroupsSQL = `
+INSERT INTO audit_groups (id, received, normalized, queued, processed, entities, created_at, entries)
+SELECT (head || '70008000000000000000')::uuid, 0, 0, 1, 0, decode(lpad(to_hex(i), 8, '0'), 'hex'), at,
+       '[["event.queued","' || (head || '700080000000' || lpad(to_hex(i), 8, '0'))::uuid || '",{}]]'
+FROM   generate_series(0, 19999) AS i,
+       LATERAL (SELECT timestamptz '2026-03-01 12:00:00Z' + i * interval '100 milliseconds' AS at) AS t,
+       LATERAL (SELECT lpad(to_hex((extract(epoch FROM at) * 1000)::bigint), 12, '0') AS head) AS h`
+
+// TestListsOfGroupsReadLittle is the same for the entries in groups: of one entity, only the
+// groups of its minute are read.
+func TestListsOfGroupsReadLittle(t *testing.T) {
+	db := testkit.Open(t, testkit.Postgres(t))
+	for _, fill := range []string{manyEntriesSQL, manyGroupsSQL} {
+		require.NoError(t, db.InTx(t.Context(), func(tx *database.Tx) error {
+			_, err := tx.Exec(t.Context(), fill)
+			return err
+		}))
+	}
+	require.NoError(t, db.InTx(t.Context(), func(tx *database.Tx) error {
+		_, err := tx.Exec(t.Context(), `ANALYZE audit_entries, audit_groups`)
+		return err
+	}))
+	const tenThousandth = "019ca954-4c40-7000-8000-000000002710" // of 12:16:40
+	for _, c := range []struct {
+		want  filter
+		found int
+		most  int
+	}{
+		{filter{}, 20, 200},
+		{filter{action: "event.queued"}, 20, 200},
+		{filter{entityType: "normalized_event"}, 20, 200},
+		{filter{action: "event.queued", entityType: "normalized_event"}, 20, 200},
+		{filter{entityID: tenThousandth}, 1, 800},
+		{filter{entityID: tenThousandth, action: "event.queued"}, 1, 800},
+	} {
+		list, err := readEntries(t.Context(), db, c.want, database.Page{Number: 1, Size: 20})
+		require.NoError(t, err)
+		require.Len(t, list.Items, c.found, "%+v", c.want)
+		statement, args := c.want.unitsStatement(db.Dialect, c.want.groupColumns(), "", 23)
+		read, plan := testkit.RowsRead(t, db, statement, args...)
+		require.LessOrEqual(t, read, c.most, "%+v\n%s\n%s", c.want, statement, plan)
+		require.NotRegexp(t, `"Seq Scan"[^}]*_older"`, plan, "the other partitions are empty\n%s", statement)
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"unicode/utf8"
 
 	"integration-gateway/platform/contract"
@@ -12,18 +13,32 @@ import (
 	"integration-gateway/platform/id"
 )
 
-// Record writes entries with the rows that tx writes, in one insert and in their
-// order. Empty details become {}. Details that are anything but a JSON object are
-// refused, and the transaction with them: one such text would break every list
-// that it appears in.
+// Record writes entries in the transaction tx, in their order: those of what every event
+// leaves in groups, the others as rows, with one insert each. Empty details become {}.
+// Details that are not a JSON object fail the transaction: one such text would break every
+// list that contains it.
 func (m *Module) Record(ctx context.Context, tx *database.Tx, entries []contract.AuditEntry) error {
-	rows := newEntryRows().Expect(len(entries))
-	for _, e := range entries {
-		details, err := detailsText(e.Details)
-		if err != nil {
-			return fmt.Errorf("audit %s: %w", e.Action, err)
+	return record(ctx, tx, entries, id.New)
+}
+
+// record takes the ids' bases from newBase, which must increase.
+func record(ctx context.Context, tx *database.Tx, entries []contract.AuditEntry, newBase func() string) error {
+	rows, groups := newEntryRows(), newGroupRows()
+	for part := range slices.Chunk(entries, placesPerBase) {
+		g := newGrouping(newBase())
+		for _, e := range part {
+			details, err := detailsText(e.Details)
+			if err != nil {
+				return fmt.Errorf("audit %s: %w", e.Action, err)
+			}
+			if entryID := g.next(); !g.add(e, details) {
+				rows.Add(entryID, e.EntityType, e.EntityID, e.Action, e.Actor, details, tx.Now)
+			}
 		}
-		rows.Add(id.New(), e.EntityType, e.EntityID, e.Action, e.Actor, details, tx.Now)
+		g.row(groups, tx.Now)
+	}
+	if err := tx.Insert(ctx, "audit_groups", groups); err != nil {
+		return err
 	}
 	return insertEntries(ctx, tx, rows)
 }
@@ -34,7 +49,7 @@ func detailsText(details json.RawMessage) (string, error) {
 	case len(text) == 0:
 		return "{}", nil
 	case text[0] != '{' || !json.Valid(text) || !utf8.Valid(text):
-		return "", fmt.Errorf("the details are not a JSON object in UTF-8, but %.80q", text)
+		return "", fmt.Errorf("the details are not a JSON object in UTF-8: %.80q", text)
 	}
 	return string(text), nil
 }

@@ -12,27 +12,27 @@ import (
 )
 
 const (
-	rowsPerWrite = 500 // bounds one transaction of refusals
-	// settle is how long after its end a minute counts as over: a refusal that read
+	rowsPerWrite = 500 // limits one transaction
+	// minuteGrace is how long after its end a minute counts as over: a refusal that read
 	// the clock just before the end may be added just after it.
-	settle = time.Second
+	minuteGrace = time.Second
 )
 
-// Refused counts a request that was turned away. It never blocks and never fails:
-// refusals reach the database in sum, by action, entity type, source, reason and
-// minute, so that a flood of them fills no table.
+// Refused counts a refused request. It never blocks and never fails. Refusals are written
+// as counts by action, entity type, source, reason and minute, so that a flood of them does
+// not fill the table.
 func (m *Module) Refused(r contract.Refusal) { m.refusals.add(r, m.now()) }
 
-// Run writes the refusals until ctx ends, and then what is left, within the grace
-// that Config gives. The first of a key in a minute is written at the next flush
-// with count 1, the rest in sum when the minute is over or Run ends. While the
-// database is away the sums are kept and tried again. Its error says that the last
-// write failed and how many refusals were lost with it. A flush whose answer is
-// lost is repeated, so a sum may stand twice, but never less than once.
+// Run writes refusals until ctx ends, and then the remaining ones within
+// Config.ShutdownGrace. The first refusal of a key in a minute is written at the next flush
+// with count 1, the others as one count when the minute is over or Run ends. While the
+// database is unavailable the counts stay in memory and are tried again. An error means
+// that the last write failed, and says how many refusals were lost. A flush whose answer is
+// lost is repeated, so a count may be written twice, but is never lost.
 func (m *Module) Run(ctx context.Context) error {
 	tick := time.NewTicker(m.cfg.FlushEvery)
 	defer tick.Stop()
-	away := false
+	failing := false
 	for {
 		select {
 		case <-ctx.Done():
@@ -40,10 +40,10 @@ func (m *Module) Run(ctx context.Context) error {
 		case <-tick.C:
 		}
 		err := m.flush(ctx, false)
-		if err != nil && !away {
-			m.log.WarnContext(ctx, "refused requests are kept in memory until they can be audited", "error", err)
+		if err != nil && !failing {
+			m.log.WarnContext(ctx, "auditing refused requests failed; the counts stay in memory", "error", err)
 		}
-		away = err != nil
+		failing = err != nil
 	}
 }
 
@@ -58,13 +58,13 @@ func (m *Module) lastFlush(ctx context.Context) error {
 	return nil
 }
 
-// flush writes all that is due. It outlives ctx's end, within the grace: a write
-// cut off in the middle would be repeated.
+// flush writes all that is due. It continues after ctx ends, within the grace: an
+// interrupted write would be repeated.
 func (m *Module) flush(ctx context.Context, last bool) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), m.cfg.ShutdownGrace)
 	defer cancel()
 	for {
-		now := m.now().Add(-settle)
+		now := m.now().Add(-minuteGrace)
 		sums := m.refusals.due(now, last, rowsPerWrite)
 		if len(sums) > 0 {
 			if err := m.recordSums(ctx, sums); err != nil {

@@ -28,7 +28,7 @@ func newModule(db *database.DB, now clock.Now, cfg Config) *Module {
 	return New(cfg, Deps{DB: db, Log: slog.New(slog.DiscardHandler), Now: now})
 }
 
-// rowsOf gives the details of all refusals in the database, oldest first.
+// rowsOf returns the details of all refusals in the database, oldest first.
 func rowsOf(t *testing.T, db *database.DB) []written {
 	t.Helper()
 	var entries []entry
@@ -65,7 +65,7 @@ func TestAFloodOfRefusalsWritesTwoRows(t *testing.T) {
 	})
 }
 
-func TestMoreKeysThanOneTransactionTakesAreAllWritten(t *testing.T) {
+func TestMoreKeysThanFitOneTransactionAreAllWritten(t *testing.T) {
 	testkit.EachStore(t, func(t *testing.T, db *database.DB) {
 		m := newModule(db, func() time.Time { return noon }, Config{})
 		for i := range maxKeysPerMinute {
@@ -76,7 +76,7 @@ func TestMoreKeysThanOneTransactionTakesAreAllWritten(t *testing.T) {
 	})
 }
 
-func TestRunWritesTheFirstAtOnceAndTheRestAtItsEnd(t *testing.T) {
+func TestRunWritesTheFirstRefusalImmediatelyAndTheRestAtShutdown(t *testing.T) {
 	testkit.EachStore(t, func(t *testing.T, db *database.DB) {
 		m := newModule(db, func() time.Time { return noon }, Config{FlushEvery: time.Millisecond})
 		ctx, cancel := context.WithCancel(context.Background())
@@ -96,7 +96,7 @@ func TestRunWritesTheFirstAtOnceAndTheRestAtItsEnd(t *testing.T) {
 	})
 }
 
-func TestRefusalsOutlastAnOutageOfTheDatabase(t *testing.T) {
+func TestRefusalsSurviveADatabaseOutage(t *testing.T) {
 	testkit.EachStore(t, func(t *testing.T, db *database.DB) {
 		ctx := context.Background()
 		now := noon
@@ -123,7 +123,7 @@ func TestRefusalsOutlastAnOutageOfTheDatabase(t *testing.T) {
 	})
 }
 
-func TestRefusedMayBeCalledFromEverywhereAtOnce(t *testing.T) {
+func TestRefusedIsSafeForConcurrentUse(t *testing.T) {
 	db := testkit.Open(t, testkit.SQLite(t))
 	m := newModule(db, clock.System, Config{FlushEvery: time.Millisecond})
 	ctx, cancel := context.WithCancel(context.Background())
@@ -147,7 +147,7 @@ func TestRefusedMayBeCalledFromEverywhereAtOnce(t *testing.T) {
 	require.Equal(t, 8*500, total)
 }
 
-func TestASourceThatIsNotTextIsStillAudited(t *testing.T) {
+func TestASourceThatIsNotUTF8IsStillAudited(t *testing.T) {
 	testkit.EachStore(t, func(t *testing.T, db *database.DB) {
 		m := newModule(db, func() time.Time { return noon }, Config{})
 		m.Refused(refusal("a\x00b\xff\""))

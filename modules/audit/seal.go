@@ -3,9 +3,11 @@ package audit
 import (
 	"crypto/hmac"
 	"crypto/sha256"
+	"encoding/binary"
 	"encoding/hex"
 	"fmt"
 	"hash"
+	"math"
 	"strconv"
 
 	"github.com/google/uuid"
@@ -13,15 +15,15 @@ import (
 	"integration-gateway/platform/clock"
 )
 
-// SealKey makes seals that only its holder can make. Without a key a seal is a plain
-// SHA-256, which whoever may write audit_seals can compute anew for a changed trail.
+// SealKey makes seals that only a holder of the key can make. Without a key a seal is a
+// plain SHA-256, which anyone who can write audit_seals can recompute for a changed trail.
 type SealKey struct {
 	ID  string // stored with the seal; not "" and not secret
 	Key []byte
 }
 
-// digest is HMAC-SHA-256 under the key, or SHA-256 without one, of texts as netstrings: no
-// two lists of texts give the same bytes.
+// digest is HMAC-SHA-256 under the key, or SHA-256 without one, of the texts as netstrings,
+// so that different lists of texts never give the same bytes.
 func (k SealKey) digest(texts ...string) []byte {
 	var h hash.Hash
 	if k.ID == "" {
@@ -35,22 +37,29 @@ func (k SealKey) digest(texts ...string) []byte {
 	return h.Sum(nil)
 }
 
-// A leaf is an entry in a seal: its id and its digest.
-const leafSize = 16 + sha256.Size
+// A leaf is an entry or a group in a seal: its id, the number of its entries in two bytes,
+// and its digest.
+const leafSize = 16 + 2 + sha256.Size
 
 type leaf struct {
-	id     string
-	digest string // raw bytes
+	id      string
+	entries int
+	digest  string // raw bytes
 }
 
-// leafOf digests every column of an entry. An entity id that is null and one that is
-// empty differ.
+// leafOf digests every column of an entry. A null entity id and an empty one differ.
 func (k SealKey) leafOf(e entry) leaf {
 	entity := "null"
 	if e.EntityID != nil {
 		entity = "=" + *e.EntityID
 	}
-	return leaf{e.ID, string(k.digest(e.ID, e.EntityType, entity, e.Action, e.Actor, e.Details, micros(e.CreatedAt)))}
+	return leaf{e.ID, 1, string(k.digest(e.ID, e.EntityType, entity, e.Action, e.Actor, e.Details, micros(e.CreatedAt)))}
+}
+
+// leafOfGroup digests every column of a group.
+func (k SealKey) leafOfGroup(g group) leaf {
+	return leaf{g.ID, g.count(), string(k.digest("group", g.ID, strconv.Itoa(g.Received), strconv.Itoa(g.Normalized), strconv.Itoa(g.Queued),
+		strconv.Itoa(g.Processed), string(g.Entities), micros(g.CreatedAt), g.Entries))}
 }
 
 func micros(t clock.Time) string { return strconv.FormatInt(t.UnixMicro(), 10) }
@@ -62,7 +71,8 @@ func packLeaves(leaves []leaf) ([]byte, error) {
 		if err != nil {
 			return nil, fmt.Errorf("audit entry %q: %w", l.id, err)
 		}
-		packed = append(append(packed, id[:]...), l.digest...)
+		packed = binary.BigEndian.AppendUint16(append(packed, id[:]...), uint16(min(l.entries, math.MaxUint16))) //nolint:gosec // limited
+		packed = append(packed, l.digest...)
 	}
 	return packed, nil
 }
@@ -70,13 +80,13 @@ func packLeaves(leaves []leaf) ([]byte, error) {
 func unpackLeaves(packed []byte) []leaf {
 	leaves := make([]leaf, 0, len(packed)/leafSize)
 	for ; len(packed) >= leafSize; packed = packed[leafSize:] {
-		leaves = append(leaves, leaf{uuid.UUID(packed[:16]).String(), string(packed[16:leafSize])})
+		leaves = append(leaves, leaf{uuid.UUID(packed[:16]).String(), int(binary.BigEndian.Uint16(packed[16:])), string(packed[18:leafSize])})
 	}
 	return leaves
 }
 
-// seal is a row of audit_seals. A late one holds entries that committed after their place
-// had been sealed.
+// seal is a row of audit_seals. A late seal contains entries that committed after their
+// range had been sealed. Count is the number of leaves.
 type seal struct {
 	Seq      int64      `db:"seq"`
 	FirstID  string     `db:"first_id"`
@@ -91,18 +101,14 @@ type seal struct {
 	SealedAt clock.Time `db:"sealed_at"`
 }
 
-// hashOf is what the seal's hash must be.
+// hashOf returns the correct hash of a seal.
 func (k SealKey) hashOf(s seal) string {
 	return hex.EncodeToString(k.digest(s.Previous, strconv.FormatInt(s.Seq, 10), s.FirstID, s.LastID, strconv.Itoa(s.Count),
 		strconv.FormatBool(s.Late), string(s.Leaves), s.KeyID, strconv.FormatInt(s.SweptSeq, 10), micros(s.SealedAt)))
 }
 
-// sealOf makes the seal that follows newest over entries in the order of their ids.
-func (k SealKey) sealOf(newest seal, entries []entry, late bool, swept int64, now clock.Time) (seal, error) {
-	leaves := make([]leaf, len(entries))
-	for i, e := range entries {
-		leaves[i] = k.leafOf(e)
-	}
+// sealOf makes the seal that follows newest, over leaves in id order.
+func (k SealKey) sealOf(newest seal, leaves []leaf, late bool, swept int64, now clock.Time) (seal, error) {
 	packed, err := packLeaves(leaves)
 	if err != nil {
 		return seal{}, err
@@ -111,4 +117,12 @@ func (k SealKey) sealOf(newest seal, entries []entry, late bool, swept int64, no
 		Leaves: packed, KeyID: k.ID, SweptSeq: swept, Previous: newest.Hash, SealedAt: now}
 	s.Hash = k.hashOf(s)
 	return s, nil
+}
+
+// entriesIn is the number of entries in leaves.
+func entriesIn(leaves []leaf) (n int) {
+	for _, l := range leaves {
+		n += l.entries
+	}
+	return n
 }

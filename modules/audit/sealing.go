@@ -10,22 +10,26 @@ import (
 )
 
 const (
-	entriesPerSeal = 1_000
-	sealsPerSweep  = 100
+	leavesPerSeal = 1_000
+	sealsPerSweep = 100
+
+	notStarted = -1 // before the first recheck
 )
 
-// errKeyGone: a seal without a key would end what the key promises.
-var errKeyGone = errors.New("the audit trail is sealed with a key, and this process has none: set SECRETS_KEY")
+// errSealKeyMissing stops sealing: a seal without a key would break the protection of the
+// keyed seals before it.
+var errSealKeyMissing = errors.New("the audit trail is sealed with a key and this process has none: set SECRETS_KEY")
 
-// Seal seals the trail behind its writers until ctx ends: it takes nothing of a request's
-// time, and no lock. An entry is sealed once its id is older than Config.Settle, and every
-// seal is looked at once more after Config.Late, for entries that committed so late; they
-// get a seal of their own. Any number of processes may run it: the number of a seal is its
-// key, so that one of them makes it, and the others leave the work to who has just done some.
+// Seal seals the trail in the background until ctx ends. It adds nothing to a request's
+// time and takes no lock. An entry is sealed when its id is older than Config.SealAfter.
+// Every sealed range is checked after Config.RecheckAfter and again after
+// Config.FinalCheckAfter; entries that committed in the meantime get a late seal. Any
+// number of processes may run it: the seal's number is its primary key, so one process
+// makes each seal, and the others skip a round after another one sealed.
 func (m *Module) Seal(ctx context.Context) error {
 	tick := time.NewTicker(m.cfg.SealEvery)
 	defer tick.Stop()
-	away := false
+	failing := false
 	for {
 		select {
 		case <-ctx.Done():
@@ -33,37 +37,40 @@ func (m *Module) Seal(ctx context.Context) error {
 		case <-tick.C:
 		}
 		err := m.sealDue(ctx, m.cfg.SealEvery/2)
-		if err != nil && !away && ctx.Err() == nil {
-			m.log.WarnContext(ctx, "the audit trail is sealed later", "error", err)
+		if err != nil && !failing && ctx.Err() == nil {
+			m.log.WarnContext(ctx, "sealing the audit trail failed; will retry", "error", err)
 		}
-		away = err != nil
+		failing = err != nil
 	}
 }
 
-// sealDue seals all that is due, unless another process has done so within pause.
+// sealDue seals all that is due, unless another process did so within pause.
 func (m *Module) sealDue(ctx context.Context, pause time.Duration) error {
 	newest, err := newestSeal(ctx, m.db)
 	if err != nil || newest.Seq > 0 && m.now().Sub(newest.SealedAt.Time) < pause {
 		return err
 	}
 	if newest.KeyID != "" && m.cfg.sealKey().ID == "" {
-		return errKeyGone
+		return errSealKeyMissing
 	}
 	if newest, err = m.sweep(ctx, newest); err != nil {
 		return err
 	}
-	horizon := id.At(m.now().Add(-m.cfg.Settle))
+	if newest, err = m.recheck(ctx, newest); err != nil {
+		return err
+	}
+	horizon := id.At(m.now().Add(-m.cfg.SealAfter))
 	for ctx.Err() == nil {
-		after, err := frontier(ctx, m.db, afterAll)
+		after, err := lastSealedID(ctx, m.db, maxID)
 		if err != nil {
 			return err
 		}
-		entries, err := entriesAfter(ctx, m.db, after, horizon, entriesPerSeal)
-		if err != nil || len(entries) == 0 {
+		leaves, err := m.cfg.sealKey().leavesAfter(ctx, m.db, after, horizon, leavesPerSeal)
+		if err != nil || len(leaves) == 0 {
 			return err
 		}
-		next, ok, err := m.addSeal(ctx, newest, entries, false)
-		if err != nil || !ok || len(entries) < entriesPerSeal {
+		next, ok, err := m.addSeal(ctx, newest, leaves, false)
+		if err != nil || !ok || len(leaves) < leavesPerSeal {
 			return err
 		}
 		newest = next
@@ -71,9 +78,9 @@ func (m *Module) sealDue(ctx context.Context, pause time.Duration) error {
 	return nil
 }
 
-// addSeal answers false when another process made that seal.
-func (m *Module) addSeal(ctx context.Context, newest seal, entries []entry, late bool) (seal, bool, error) {
-	s, err := m.cfg.sealKey().sealOf(newest, entries, late, max(m.swept, newest.SweptSeq), clock.At(m.now()))
+// addSeal returns false if another process made that seal.
+func (m *Module) addSeal(ctx context.Context, newest seal, leaves []leaf, late bool) (seal, bool, error) {
+	s, err := m.cfg.sealKey().sealOf(newest, leaves, late, max(m.swept, newest.SweptSeq), clock.At(m.now()))
 	if err != nil {
 		return newest, false, err
 	}
@@ -84,8 +91,9 @@ func (m *Module) addSeal(ctx context.Context, newest seal, entries []entry, late
 	return s, true, nil
 }
 
-// sweep looks again at what was sealed Config.Late ago, and seals what has come since
-// among it. How far it came is written with the next seal. It gives the newest seal.
+// sweep checks ranges that were sealed Config.FinalCheckAfter ago, and seals the entries
+// that were added since. Its position is stored with the next seal. It returns the newest
+// seal.
 func (m *Module) sweep(ctx context.Context, newest seal) (seal, error) {
 	m.swept = max(m.swept, newest.SweptSeq)
 	for {
@@ -94,7 +102,7 @@ func (m *Module) sweep(ctx context.Context, newest seal) (seal, error) {
 			return newest, err
 		}
 		for _, s := range seals {
-			if m.now().Sub(s.SealedAt.Time) < m.cfg.Late {
+			if m.now().Sub(s.SealedAt.Time) < m.cfg.FinalCheckAfter {
 				return newest, nil
 			}
 			if newest, err = m.sweepSeal(ctx, s, newest); err != nil {
@@ -108,11 +116,39 @@ func (m *Module) sweep(ctx context.Context, newest seal) (seal, error) {
 	}
 }
 
+// recheck seals the entries that were added to ranges sealed Config.RecheckAfter ago, so
+// that a clock that is behind or a slow transaction leaves entries unsealed no longer than
+// that. Ranges sealed before this process started are left to sweep. It returns the newest
+// seal.
+func (m *Module) recheck(ctx context.Context, newest seal) (seal, error) {
+	if m.rechecked == notStarted {
+		m.rechecked = newest.Seq
+	}
+	for m.rechecked = max(m.rechecked, m.swept); ; {
+		seals, err := readSeals(ctx, m.db, m.rechecked, newest.Seq, sealsPerSweep)
+		if err != nil {
+			return newest, err
+		}
+		for _, s := range seals {
+			if m.now().Sub(s.SealedAt.Time) < m.cfg.RecheckAfter {
+				return newest, nil
+			}
+			if newest, err = m.sweepSeal(ctx, s, newest); err != nil {
+				return newest, err
+			}
+			m.rechecked = s.Seq
+		}
+		if len(seals) < sealsPerSweep {
+			return newest, nil
+		}
+	}
+}
+
 func (m *Module) sweepSeal(ctx context.Context, s, newest seal) (seal, error) {
 	if s.Late {
 		return newest, nil
 	}
-	after, err := frontier(ctx, m.db, s.LastID)
+	after, err := lastSealedID(ctx, m.db, s.LastID)
 	if err != nil {
 		return newest, err
 	}
@@ -121,35 +157,35 @@ func (m *Module) sweepSeal(ctx context.Context, s, newest seal) (seal, error) {
 		return newest, err
 	}
 	for len(missing) > 0 {
-		n := min(len(missing), entriesPerSeal)
-		entries, err := entriesByID(ctx, m.db, missing[:n])
-		if err != nil || len(entries) == 0 {
+		n := min(len(missing), leavesPerSeal)
+		leaves, err := m.cfg.sealKey().leavesByID(ctx, m.db, idsOf(missing[:n]))
+		if err != nil || len(leaves) == 0 {
 			return newest, err
 		}
-		next, ok, err := m.addSeal(ctx, newest, entries, true)
+		next, ok, err := m.addSeal(ctx, newest, leaves, true)
 		switch {
 		case err != nil:
 			return newest, err
 		case !ok: // another process sweeps
 			return newestSeal(ctx, m.db)
 		}
-		m.log.WarnContext(ctx, "audit entries came after their place had been sealed", "seal", next.Seq, "entries", next.Count)
+		m.log.WarnContext(ctx, "audit entries committed after their range had been sealed", "seal", next.Seq, "entries", entriesIn(leaves))
 		newest, missing = next, missing[n:]
 	}
 	return newest, nil
 }
 
-// unsealed are the ids of entries in a seal's range, which begins after an id, that
-// neither it nor a late seal holds.
-func (m *Module) unsealed(ctx context.Context, s seal, after string) ([]string, error) {
+// unsealed returns the units in the seal's range (which begins after an id) that neither the
+// seal nor a late seal contains.
+func (m *Module) unsealed(ctx context.Context, s seal, after string) ([]unit, error) {
 	late, err := lateIDs(ctx, m.db, after, s.LastID)
 	if err != nil {
 		return nil, err
 	}
-	return idsNotIn(ctx, m.db, after, s.LastID, s.ids(), late)
+	return unitsNotIn(ctx, m.db, after, s.LastID, s.ids(), late)
 }
 
-// ids are the entries that a seal holds, with its number.
+// ids maps the ids of the seal's leaves to its number.
 func (s seal) ids() map[string]int64 {
 	ids := make(map[string]int64, s.Count)
 	for _, l := range unpackLeaves(s.Leaves) {

@@ -9,14 +9,14 @@ import (
 	"integration-gateway/platform/database"
 )
 
-const beforeAll = "00000000-0000-0000-0000-000000000000"
+const minID = "00000000-0000-0000-0000-000000000000"
 
 const sealColumns = "seq, first_id, last_id, count, late, leaves, sealed_by, swept_seq, previous_hash, hash, sealed_at"
 
 const selectNewestSealSQL = `
 SELECT ` + sealColumns + ` FROM audit_seals ORDER BY seq DESC LIMIT 1`
 
-// newestSeal is the zero seal where there is none.
+// newestSeal returns the zero seal if there is none.
 func newestSeal(ctx context.Context, db *database.DB) (s seal, err error) {
 	err = db.Get(ctx, &s, selectNewestSealSQL)
 	if err != nil && !errors.Is(err, sql.ErrNoRows) {
@@ -25,16 +25,17 @@ func newestSeal(ctx context.Context, db *database.DB) (s seal, err error) {
 	return s, nil
 }
 
-const selectFrontierSQL = `
+const selectLastSealedSQL = `
 SELECT last_id FROM audit_seals WHERE NOT late AND last_id < $1 ORDER BY last_id DESC LIMIT 1`
 
-const afterAll = "ffffffff-ffff-ffff-ffff-ffffffffffff"
+const maxID = "ffffffff-ffff-ffff-ffff-ffffffffffff"
 
-// frontier is the last id before one that is sealed in its place.
-func frontier(ctx context.Context, db *database.DB, before string) (last string, err error) {
-	err = db.Get(ctx, &last, selectFrontierSQL, before)
+// lastSealedID returns the last id before the given one that is sealed by a seal that is
+// not late.
+func lastSealedID(ctx context.Context, db *database.DB, before string) (last string, err error) {
+	err = db.Get(ctx, &last, selectLastSealedSQL, before)
 	if errors.Is(err, sql.ErrNoRows) {
-		return beforeAll, nil
+		return minID, nil
 	}
 	if err != nil {
 		return "", fmt.Errorf("read how far the trail is sealed: %w", err)
@@ -55,7 +56,8 @@ func readSeals(ctx context.Context, db *database.DB, after, upTo int64, limit in
 const selectLateSQL = `
 SELECT ` + sealColumns + ` FROM audit_seals WHERE late AND last_id > $1 AND first_id <= $2 ORDER BY seq`
 
-// lateIDs are the ids after one and up to another that late seals hold, with the seals' numbers.
+// lateIDs returns the ids in (after, upTo] that late seals contain, with the seals'
+// numbers.
 func lateIDs(ctx context.Context, db *database.DB, after, upTo string) (map[string]int64, error) {
 	var seals []seal
 	if err := db.Select(ctx, &seals, selectLateSQL, after, upTo); err != nil {
@@ -70,17 +72,6 @@ func lateIDs(ctx context.Context, db *database.DB, after, upTo string) (map[stri
 	return ids, nil
 }
 
-const selectEntriesAfterSQL = `
-SELECT id, entity_type, entity_id, action, actor, details, created_at
-FROM   audit_entries WHERE id > $1 AND id <= $2 ORDER BY id LIMIT $3`
-
-func entriesAfter(ctx context.Context, db *database.DB, after, upTo string, limit int) (entries []entry, err error) {
-	if err = db.Select(ctx, &entries, selectEntriesAfterSQL, after, upTo, limit); err != nil {
-		return nil, fmt.Errorf("read audit entries: %w", err)
-	}
-	return entries, nil
-}
-
 const selectEntriesByIDSQL = `
 SELECT e.id, e.entity_type, e.entity_id, e.action, e.actor, e.details, e.created_at
 FROM   v JOIN audit_entries e ON e.id = v.id ORDER BY e.id`
@@ -92,29 +83,7 @@ func entriesByID(ctx context.Context, db *database.DB, ids []string) (entries []
 	return entries, nil
 }
 
-const selectEntryIDsSQL = `
-SELECT id FROM audit_entries WHERE id > $1 AND id <= $2 ORDER BY id`
-
-// idsNotIn are the ids of entries after one and up to another that are none of known.
-func idsNotIn(ctx context.Context, db *database.DB, after, upTo string, known ...map[string]int64) ([]string, error) {
-	var ids, rest []string
-	if err := db.Select(ctx, &ids, selectEntryIDsSQL, after, upTo); err != nil {
-		return nil, fmt.Errorf("read ids of audit entries: %w", err)
-	}
-next:
-	for _, id := range ids {
-		for _, k := range known {
-			if _, ok := k[id]; ok {
-				continue next
-			}
-		}
-		rest = append(rest, id)
-	}
-	return rest, nil
-}
-
-// insertSeal reports whether the seal is the one that follows; another process may have
-// been faster.
+// insertSeal reports false if another process has already made the next seal.
 func insertSeal(ctx context.Context, db *database.DB, s seal) (bool, error) {
 	err := db.InTx(ctx, func(tx *database.Tx) error {
 		rows := database.NewRows("seq bigint", "first_id uuid", "last_id uuid", "count bigint", "late boolean", "leaves bytea",
@@ -131,7 +100,7 @@ func insertSeal(ctx context.Context, db *database.DB, s seal) (bool, error) {
 const selectSealKeysSQL = `
 SELECT sealed_by, count(*) AS seals FROM audit_seals GROUP BY sealed_by`
 
-// KeysInUse counts the seals by the key that they were made with; "" for none.
+// KeysInUse counts the seals by the key they were made with; "" for none.
 func (m *Module) KeysInUse(ctx context.Context) (map[string]int64, error) {
 	var rows []struct {
 		KeyID string `db:"sealed_by"`

@@ -3,6 +3,7 @@ package audit
 import (
 	"context"
 	"slices"
+	"time"
 
 	"integration-gateway/platform/clock"
 	"integration-gateway/platform/contract"
@@ -29,20 +30,21 @@ func insertEntries(ctx context.Context, tx *database.Tx, rows *database.Rows) er
 	return tx.Insert(ctx, "audit_entries", rows)
 }
 
-// filter says which entries are wanted; "" means any.
-type filter struct{ entityType, entityID, action string }
+// filter selects entries; "" matches any.
+type filter struct {
+	entityType, entityID, action string
+	from, to                     *time.Time // of createdAt, both included
+}
 
-// everyEvents are the actions that every event leaves behind. rare says that an action is
-// none of them; the index of the rare ones is used where a query says it in these words.
-var everyEvents = []string{"webhook.received", "event.normalized", "event.queued", "event.processed"}
+// rareActionSQL excludes the common actions; queries need it verbatim to use the partial
+// index of the other actions.
+const rareActionSQL = "action NOT IN ('webhook.received', 'event.normalized', 'event.queued', 'event.processed')"
 
-const rare = "action NOT IN ('webhook.received', 'event.normalized', 'event.queued', 'event.processed')"
+// rareEntityTypeSQL is the same for entity types.
+const rareEntityTypeSQL = "entity_type NOT IN ('" + contract.EntityWebhookEvent + "', '" + contract.EntityNormalizedEvent + "')"
 
-// rareType is the same of entity types.
-const rareType = "entity_type NOT IN ('" + contract.EntityWebhookEvent + "', '" + contract.EntityNormalizedEvent + "')"
-
-// newest lists entries by id, which sorts by the time they were made.
-var newest = database.Listing[entry]{
+// newestFirst lists entries by id, which sorts by creation time.
+var newestFirst = database.Listing[entry]{
 	Columns: "id, entity_type, entity_id, action, actor, details, created_at",
 	From:    "audit_entries",
 	ID:      "id",
@@ -50,16 +52,12 @@ var newest = database.Listing[entry]{
 	Key:     func(e entry) database.Position { return database.Position{ID: e.ID} },
 }
 
-func readEntries(ctx context.Context, db *database.DB, want filter, page database.Page) (database.List[entry], error) {
-	return database.ReadList(ctx, db, newest, want.conditions(), page)
-}
-
 func (want filter) conditions() *database.Filter {
 	f := &database.Filter{}
 	if want.entityType != "" {
 		f.Add("entity_type = ?", want.entityType)
 		if want.entityType != contract.EntityWebhookEvent && want.entityType != contract.EntityNormalizedEvent {
-			f.Add(rareType)
+			f.Add(rareEntityTypeSQL)
 		}
 	}
 	if want.entityID != "" {
@@ -67,9 +65,10 @@ func (want filter) conditions() *database.Filter {
 	}
 	if want.action != "" {
 		f.Add("action = ?", want.action)
-		if !slices.Contains(everyEvents, want.action) {
-			f.Add(rare)
+		if !slices.Contains(commonActions, want.action) {
+			f.Add(rareActionSQL)
 		}
 	}
+	f.CreatedBetween("id", "created_at", want.from, want.to)
 	return f
 }

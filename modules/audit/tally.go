@@ -9,22 +9,22 @@ import (
 	"integration-gateway/platform/contract"
 )
 
-// The bounds of what is kept in memory. A caller chooses neither the reasons nor
-// the entity types, but may choose sources.
+// The limits of the counts in memory. A caller cannot choose reasons or entity types, but
+// can choose sources.
 const (
 	maxKeysPerMinute = 1_000
-	maxKeys          = 10_000 // of all minutes, while the database is away
+	maxKeys          = 10_000 // of all minutes, while the database is down
 	maxSource        = 128    // bytes
 	otherSource      = "(other)"
 )
 
-// key is what refusals are summed by.
+// key identifies a count of refusals.
 type key struct {
 	contract.Refusal
 	minute int64 // since 1970
 }
 
-// sum is a row to be written: so many more refusals of one key.
+// sum is a row to write: the number of additional refusals of one key.
 type sum struct {
 	key
 	count int
@@ -32,9 +32,9 @@ type sum struct {
 
 type counter struct{ total, written int }
 
-// tally sums refusals by the minute. It is told the time and does no I/O. Each key
-// becomes at most two rows: the first refusal at once, so that it is seen, and the
-// rest when the minute is over.
+// tally counts refusals by the minute. Its callers pass the time, and it does no I/O. Each
+// key becomes at most two rows: the first refusal immediately, so that it is visible, and
+// the rest when the minute is over.
 type tally struct {
 	mu       sync.Mutex
 	counters map[key]*counter
@@ -68,8 +68,8 @@ func (t *tally) add(r contract.Refusal, at time.Time) {
 	c.total++
 }
 
-// due gives what should be written by now, at most limit rows, oldest first. last
-// says that there will be no later chance.
+// due returns the rows to write now, oldest first, at most limit. last means that there is
+// no later flush.
 func (t *tally) due(now time.Time, last bool, limit int) []sum {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -100,8 +100,8 @@ func compareSums(a, b sum) int {
 	return strings.Compare(a.Action+"\x00"+a.Source+"\x00"+a.Reason, b.Action+"\x00"+b.Source+"\x00"+b.Reason)
 }
 
-// written notes that sums are in the database, and forgets the keys of minutes
-// that are over. What was added in the meantime stays due.
+// written records that sums are in the database, and drops the keys of minutes that are
+// over. Refusals added in the meantime stay due.
 func (t *tally) written(sums []sum, now time.Time) {
 	t.mu.Lock()
 	defer t.mu.Unlock()

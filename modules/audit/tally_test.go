@@ -17,7 +17,7 @@ func refusal(source string) contract.Refusal {
 	return contract.Refusal{Action: "webhook.rejected", EntityType: contract.EntityWebhookEvent, Source: source, Reason: "bad_signature"}
 }
 
-// write takes all that is due and says that it was written.
+// write takes all that is due and marks it as written.
 func write(t *tally, now time.Time, last bool) []int {
 	sums := t.due(now, last, maxKeys)
 	t.written(sums, now)
@@ -39,16 +39,16 @@ func TestRefusalsOfOneKeyBecomeTwoRowsAMinute(t *testing.T) {
 		name    string
 		moments []moment
 	}{
-		{"nothing happened, nothing is written", []moment{{0, 0, false, nil}, {time.Minute, 0, true, nil}}},
-		{"the first is written at once", []moment{{0, 1, false, []int{1}}, {time.Second, 0, false, nil}}},
-		{"of many, one is written at once", []moment{{0, 5, false, []int{1}}}},
+		{"nothing to write", []moment{{0, 0, false, nil}, {time.Minute, 0, true, nil}}},
+		{"the first is written immediately", []moment{{0, 1, false, []int{1}}, {time.Second, 0, false, nil}}},
+		{"the first of many is written immediately", []moment{{0, 5, false, []int{1}}}},
 		{"the rest waits until the last instant of the minute", []moment{{0, 5, false, []int{1}}, {time.Minute - 1, 0, false, nil}}},
 		{"and is written when the minute is over", []moment{{0, 5, false, []int{1}}, {time.Minute, 0, false, []int{4}}}},
-		{"a single one leaves no rest", []moment{{0, 1, false, []int{1}}, {time.Minute, 0, false, nil}}},
-		{"what comes between writes is summed", []moment{{0, 1, false, []int{1}}, {time.Second, 7, false, nil}, {time.Minute, 0, false, []int{7}}}},
-		{"an end does not wait for the minute", []moment{{0, 5, false, []int{1}}, {time.Second, 0, true, []int{4}}}},
-		{"never written, all is one row at the end", []moment{{0, 5, true, []int{5}}}},
-		{"the next minute starts anew, and the older comes first",
+		{"a single one leaves no remainder", []moment{{0, 1, false, []int{1}}, {time.Minute, 0, false, nil}}},
+		{"refusals between writes are summed", []moment{{0, 1, false, []int{1}}, {time.Second, 7, false, nil}, {time.Minute, 0, false, []int{7}}}},
+		{"shutdown does not wait for the minute", []moment{{0, 5, false, []int{1}}, {time.Second, 0, true, []int{4}}}},
+		{"if none was written, all are one row at shutdown", []moment{{0, 5, true, []int{5}}}},
+		{"the next minute starts over, and the older one comes first",
 			[]moment{{0, 3, false, []int{1}}, {time.Minute, 4, false, []int{2, 1}}, {2 * time.Minute, 0, false, []int{3}}}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
@@ -63,19 +63,19 @@ func TestRefusalsOfOneKeyBecomeTwoRowsAMinute(t *testing.T) {
 	}
 }
 
-func TestWhatWasNotWrittenStaysDueAndWhatIsDoneIsForgotten(t *testing.T) {
+func TestUnwrittenCountsStayDueAndWrittenOnesAreDropped(t *testing.T) {
 	tally := newTally()
 	for range 3 {
 		tally.add(refusal("acme"), noon)
 	}
 	require.Len(t, tally.due(noon, false, maxKeys), 1)
-	require.Equal(t, tally.due(noon, false, maxKeys), tally.due(noon, false, maxKeys), "asking changes nothing")
+	require.Equal(t, tally.due(noon, false, maxKeys), tally.due(noon, false, maxKeys), "reading changes nothing")
 	require.Equal(t, []int{3}, write(tally, noon.Add(time.Hour), false), "a minute that was never written is one row")
 	require.Empty(t, tally.counters)
 	require.Empty(t, tally.minutes)
 }
 
-func TestWhatIsAddedDuringAWriteIsNotLost(t *testing.T) {
+func TestRefusalsAddedDuringAWriteAreNotLost(t *testing.T) {
 	tally := newTally()
 	tally.add(refusal("acme"), noon)
 	sums := tally.due(noon, false, maxKeys)
@@ -84,7 +84,7 @@ func TestWhatIsAddedDuringAWriteIsNotLost(t *testing.T) {
 	require.Equal(t, []int{1}, write(tally, noon.Add(time.Minute), false))
 }
 
-func TestKeysAreTheDifferenceThatAnAuditShows(t *testing.T) {
+func TestEveryFieldOfAKeyIsDistinguished(t *testing.T) {
 	tally := newTally()
 	changes := []func(*contract.Refusal){
 		func(*contract.Refusal) {},
@@ -101,7 +101,7 @@ func TestKeysAreTheDifferenceThatAnAuditShows(t *testing.T) {
 	require.Len(t, tally.due(noon, false, maxKeys), len(changes))
 }
 
-func TestInventedSourcesAreBounded(t *testing.T) {
+func TestInventedSourcesAreLimited(t *testing.T) {
 	tally := newTally()
 	for i := range maxKeysPerMinute {
 		tally.add(refusal(fmt.Sprintf("source-%d", i)), noon)
@@ -113,12 +113,12 @@ func TestInventedSourcesAreBounded(t *testing.T) {
 	tally.add(refusal("source-1"), noon)
 	require.Len(t, tally.counters, maxKeysPerMinute+1, "all further sources share one key")
 	require.Equal(t, 5, tally.counters[key{refusal(otherSource), minuteOf(noon)}].total)
-	require.Equal(t, 2, tally.counters[key{refusal("source-1"), minuteOf(noon)}].total, "a known one is still told apart")
+	require.Equal(t, 2, tally.counters[key{refusal("source-1"), minuteOf(noon)}].total, "a known source keeps its own count")
 	tally.add(refusal("more-1"), noon.Add(time.Minute))
 	require.Contains(t, tally.counters, key{refusal("more-1"), minuteOf(noon) + 1}, "the next minute has room again")
 }
 
-func TestALongOutageOfTheDatabaseIsBounded(t *testing.T) {
+func TestALongDatabaseOutageUsesBoundedMemory(t *testing.T) {
 	tally := newTally()
 	minutes := 3 * maxKeys / maxKeysPerMinute
 	for minute := range minutes {
@@ -140,7 +140,7 @@ func TestALongOutageOfTheDatabaseIsBounded(t *testing.T) {
 	require.Equal(t, minutes*maxKeysPerMinute, total, "none is lost")
 }
 
-func TestALongSourceIsCut(t *testing.T) {
+func TestALongSourceIsTruncated(t *testing.T) {
 	tally := newTally()
 	tally.add(refusal(strings.Repeat("x", maxSource)), noon)
 	tally.add(refusal(strings.Repeat("x", maxSource+1)), noon)

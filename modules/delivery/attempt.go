@@ -3,11 +3,12 @@ package delivery
 import (
 	"context"
 	"errors"
-	"strings"
+	"maps"
+	"slices"
 	"sync"
 	"time"
-	"unicode/utf8"
 
+	"integration-gateway/modules/delivery/destination"
 	"integration-gateway/platform/cache"
 	"integration-gateway/platform/contract"
 	"integration-gateway/platform/egress"
@@ -16,18 +17,17 @@ import (
 )
 
 const (
-	lockedWait    = time.Second // until a job whose event another one works on is tried again
-	maxErrorBytes = 500
-	maxBodyBytes  = 16 << 10
+	lockedWait   = time.Second // the wait for a job whose event is locked by another job
+	maxBodyBytes = 16 << 10
 )
 
-// attempt is a claimed job with all that it takes to send it.
+// attempt is a claimed job with everything needed to send it.
 type attempt struct {
 	claimed
-	arrival     arrival
-	destination destination
+	queuedJob   queuedJob
+	destination *destination.Destination
 	event       contract.Deliverable
-	original    *contract.Original // where the destination needs it
+	original    *contract.Original // nil unless the destination needs it
 }
 
 // lock keeps two jobs of one event and destination apart.
@@ -35,69 +35,94 @@ func (c claimed) lock(ttl time.Duration) cache.Claim {
 	return cache.Claim{Key: "lock:" + c.EventID + ":" + *c.DestinationID, Value: c.token, TTL: ttl}
 }
 
-// setOff prepares claimed jobs together and starts each: prepare → send → verdict →
+// startAll prepares claimed jobs together and starts each: prepare → send → verdict →
 // record is one path for first try, retry and replay.
-func (w *worker) setOff(ctx context.Context, jobs []claimed, arrivals map[string]arrival) {
+func (w *worker) startAll(ctx context.Context, jobs []claimed, queuedJobs map[string]queuedJob) {
 	var deliveries []claimed
 	for _, c := range jobs {
 		if c.DestinationID == nil {
-			w.goTurn(c, arrivals[c.ID], func(func()) error {
-				return w.retryUntil(c, "dispatching a replay", func() error { return w.m.dispatch(w.life, c) })
+			w.goSlot(c, queuedJobs[c.ID], func(func()) error {
+				return w.retryUntil(c, "dispatching a replay", func() error { return w.m.dispatchReplay(w.life, c) })
 			})
 			continue
 		}
 		deliveries = append(deliveries, c)
 	}
+	known, unknown := w.m.knownFirst(deliveries)
+	w.launch(ctx, known, queuedJobs)
+	if len(unknown) > 0 { // loading their destinations needs a query, for which the loop must not wait
+		queuedJobs := maps.Clone(queuedJobs)
+		w.slots.Go(func() {
+			bounded, cancel := context.WithTimeout(context.WithoutCancel(w.life), claimTimeout)
+			defer cancel()
+			w.launch(bounded, unknown, queuedJobs)
+		})
+	}
+}
+
+// knownFirst splits jobs by whether their destinations are cached and accept deliveries.
+func (m *Module) knownFirst(jobs []claimed) (known, unknown []claimed) {
+	for _, c := range jobs {
+		if d, ok := m.destinations.Known(*c.DestinationID); ok && d != nil && d.Flows() {
+			known = append(known, c)
+		} else {
+			unknown = append(unknown, c)
+		}
+	}
+	return known, unknown
+}
+
+// launch prepares claimed deliveries together and starts each.
+func (w *worker) launch(ctx context.Context, deliveries []claimed, queuedJobs map[string]queuedJob) {
 	if len(deliveries) == 0 {
 		return
 	}
-	ready, back, err := w.m.prepare(ctx, deliveries, arrivals)
+	ready, back, err := w.m.prepare(ctx, deliveries, queuedJobs)
 	if err != nil {
-		w.m.log.WarnContext(ctx, "preparing deliveries failed; giving the jobs back", "jobs", len(deliveries), "error", err)
+		w.m.log.WarnContext(ctx, "preparing deliveries failed; releasing the jobs", "jobs", len(deliveries), "error", err)
 		ready, back = nil, nil
 		for _, c := range deliveries {
 			back = append(back, release{claimed: c, delay: lockedWait})
 		}
 	}
 	for _, a := range ready {
-		w.goTurn(a.claimed, a.arrival, func(free func()) error { return w.deliver(a, free) })
+		w.goSlot(a.claimed, a.queuedJob, func(free func()) error { return w.deliver(a, free) })
 	}
 	for _, r := range back {
-		w.goTurn(r.claimed, arrivals[r.ID], func(func()) error { return w.giveBack(r) })
+		w.goSlot(r.claimed, queuedJobs[r.ID], func(func()) error { return w.releaseJobs(r) })
 	}
 }
 
-// goTurn runs a turn and settles its message: with an error it goes back. The turn's
-// place is free for another once it says so.
-func (w *worker) goTurn(c claimed, a arrival, turn func(free func()) error) {
-	w.turns.Add(1)
+// goSlot runs a job's work in its slot and settles its message; after an error the message is
+// requeued. The slot is free for another job when the work calls free.
+func (w *worker) goSlot(c claimed, a queuedJob, work func(free func()) error) {
+	w.slots.Add(1)
 	go func() {
-		defer w.turns.Done()
-		free := sync.OnceFunc(func() { w.ended <- progress{destination: a.Destination} })
-		if err := turn(free); err != nil {
-			ctx := telemetry.WithCorrelation(w.life, c.CorrelationID)
-			w.m.log.ErrorContext(ctx, "a job was left to its lease", "job_id", c.ID, "event_id", c.EventID, "error", err)
+		defer w.slots.Done()
+		free := sync.OnceFunc(func() { w.ended <- progress{stage: freed, destination: a.Destination, slot: a.slot} })
+		if err := work(free); err != nil {
+			ctx := telemetry.WithCorrelation(w.life, c.correlationID)
+			w.m.log.ErrorContext(ctx, "abandoned job; it will be reclaimed when its lease expires", "job_id", c.ID, "event_id", c.EventID, "destination_id", a.Destination, "attempt", c.AttemptNo, "error", err)
 			a.message.lose()
 		} else {
 			a.message.done()
 		}
 		free()
-		w.ended <- progress{stored: true}
+		w.ended <- progress{stage: stored}
 	}()
 }
 
-func (w *worker) giveBack(r release) error {
-	return w.retryUntil(r.claimed, "giving a job back", func() error {
+func (w *worker) releaseJobs(r release) error {
+	return w.retryUntil(r.claimed, "releasing a job", func() error {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(w.life), claimTimeout)
 		defer cancel()
-		return w.m.giveBack(ctx, []release{r})
+		return w.m.releaseJobs(ctx, []release{r})
 	})
 }
 
-// prepare reads what the jobs need, and parks or gives back those that cannot go now.
-func (m *Module) prepare(ctx context.Context, jobs []claimed, arrivals map[string]arrival) (ready []attempt, back []release, err error) {
-	destinationIDs := eventIDs(jobs, func(c claimed) string { return *c.DestinationID })
-	destinations, err := m.directory.get(ctx, destinationIDs)
+// prepare reads what the jobs need, and parks or releases those that cannot be sent now.
+func (m *Module) prepare(ctx context.Context, jobs []claimed, queuedJobs map[string]queuedJob) (ready []attempt, back []release, err error) {
+	destinations, err := m.destinationsFor(ctx, jobs)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -113,25 +138,52 @@ func (m *Module) prepare(ctx context.Context, jobs []claimed, arrivals map[strin
 	if err != nil {
 		return nil, nil, err
 	}
+	probing := map[string]bool{}
 	for _, c := range jobs {
 		d, known := destinations[*c.DestinationID]
 		event, stored := byID[c.EventID]
-		if !known || !stored || !d.flows() || !event.Active && !d.finishing() {
+		c.correlationID = event.CorrelationID
+		if !known || !stored || !d.Flows() || !event.Active && !d.Finishing() {
 			back = append(back, release{claimed: c, parked: true})
 			continue
 		}
-		ready = append(ready, attempt{claimed: c, arrival: arrivals[c.ID], destination: d, event: event, original: originals[c.EventID]})
+		if d.Breaker == destination.BreakerHalfOpen {
+			if probing[d.ID] { // these were claimed before this process knew
+				back = append(back, release{claimed: c, delay: lockedWait})
+				continue
+			}
+			probing[d.ID] = true
+		}
+		ready = append(ready, attempt{claimed: c, queuedJob: queuedJobs[c.ID], destination: d, event: event, original: originals[c.EventID]})
 	}
 	ready, locked := m.lockAll(ctx, ready)
 	return ready, append(back, locked...), nil
 }
 
-// lockAll locks each attempt's event and destination in the cache. Without the cache
-// the claim alone decides.
+// destinationsFor returns the jobs' destinations. One that accepts nothing is read
+// again, since the cache may be half a second old: its job may be the probe that another
+// process has let through.
+func (m *Module) destinationsFor(ctx context.Context, jobs []claimed) (map[string]*destination.Destination, error) {
+	ids := eventIDs(jobs, func(c claimed) string { return *c.DestinationID })
+	found, err := m.destinations.Get(ctx, ids)
+	if err != nil {
+		return nil, err
+	}
+	closed := slices.DeleteFunc(ids, func(id string) bool { d, known := found[id]; return known && d.Flows() })
+	if len(closed) == 0 {
+		return found, nil
+	}
+	again, err := m.destinations.GetAgain(ctx, closed)
+	maps.Copy(found, again)
+	return found, err
+}
+
+// lockAll locks each attempt's event and destination in the cache. While the cache is
+// unavailable, the claim in the database is enough.
 func (m *Module) lockAll(ctx context.Context, list []attempt) (free []attempt, held []release) {
 	claims := make([]cache.Claim, len(list))
 	for i, a := range list {
-		claims[i] = a.lock(min(m.cfg.LockTTL, m.timeout(a.destination)+m.cfg.LeaseMargin))
+		claims[i] = a.lock(min(m.cfg.LockTTL, a.destination.Timeout(m.cfg.Timeout)+m.cfg.LeaseMargin))
 	}
 	answers, err := m.cache.Claim(ctx, claims)
 	if err != nil {
@@ -147,93 +199,98 @@ func (m *Module) lockAll(ctx context.Context, list []attempt) (free []attempt, h
 	return free, held
 }
 
-// deliver makes one attempt and records it; its place is free as soon as the answer is
-// there. Without an error the outcome is stored, or the job is given back.
+// deliver makes one attempt and records it. Its slot is free once the answer has arrived. If
+// deliver returns no error, the outcome is stored or the job is released.
 func (w *worker) deliver(a attempt, free func()) error {
-	if w.m.now.Since(a.at) > w.m.cfg.LeaseMargin/2 {
-		return w.unsent(a)
+	patience := w.m.cfg.LeaseMargin/2 - w.m.now.Since(a.at)
+	if patience < 0 {
+		return w.unsent(a, 0)
+	}
+	leave, entered := w.enter(a, patience)
+	if !entered {
+		return w.unsent(a, noShare+time.Duration(w.m.random()*float64(noShare)))
 	}
 	ended := w.noteProcessing(a.claimed)
+	note(&a.queuedJob.slot.sent, w.m.now())
 	r, interrupted := w.m.send(w.life, a)
+	answered := w.m.now()
+	note(&a.queuedJob.slot.ended, answered)
+	leave()
 	ended()
 	if interrupted {
-		return w.unsent(a)
+		return w.unsent(a, 0)
 	}
 	failpoint.Hit(failpoint.AfterPost)
 	free()
-	o := outcome{claimed: a.claimed, destination: a.destination, event: a.event, response: r, chance: w.m.random()}
+	o := attemptResult{claimed: a.claimed, destination: a.destination, event: a.event, response: r, chance: w.m.random()}
 	err := w.retryUntil(a.claimed, "storing an outcome", func() error {
 		_, err := w.m.outcomes.Do(context.WithoutCancel(w.life), o)
 		return err
 	})
 	w.m.logAttempt(a, r, err)
-	w.m.watch(a.destination, r)
+	w.m.watch(a.destination, r, answered)
 	return err
 }
 
-// unsent gives back a job that was locked and not sent, or not to its end.
-func (w *worker) unsent(a attempt) error {
-	defer w.m.unlock([]cache.Claim{a.lock(0)})
-	return w.giveBack(release{claimed: a.claimed})
-}
-
-func (m *Module) logAttempt(a attempt, r response, err error) {
-	ctx := telemetry.WithCorrelation(context.Background(), a.CorrelationID)
-	fields := []any{"event_id", a.EventID, "destination_id", a.destination.ID, "job_id", a.ID, "attempt", a.AttemptNo,
-		"http_status", r.status, "duration_ms", r.duration.Milliseconds()}
-	switch {
-	case err != nil:
-		m.log.ErrorContext(ctx, "an attempt's outcome is not stored", append(fields, "error", err)...)
-	case r.received():
-		m.log.InfoContext(ctx, "delivered", fields...)
-	default:
-		m.log.WarnContext(ctx, "not delivered", append(fields, "error", *r.problem())...)
+// enter waits for a slot at a destination with its own limits; leave frees it.
+func (w *worker) enter(a attempt, patience time.Duration) (leave func(), ok bool) {
+	if !a.destination.Limited() {
+		return func() {}, true
 	}
+	note(&a.queuedJob.slot.ready, w.m.now())
+	if !w.gates.enter(a.destination.ID, a.ID, min(patience, gatePatience)) {
+		return nil, false
+	}
+	select {
+	case w.ended <- progress{stage: entered}:
+	default: // the loop is busy and will look anyway
+	}
+	return func() { w.gates.leave(a.destination.ID, a.ID) }, true
 }
 
-// unlock lets go of the locks of what was recorded or given back.
+// unsent releases a locked job that was not sent, or not completely.
+func (w *worker) unsent(a attempt, delay time.Duration) error {
+	defer w.m.unlock([]cache.Claim{a.lock(0)})
+	return w.releaseJobs(release{claimed: a.claimed, delay: delay})
+}
+
+// unlock releases the locks of recorded and released jobs.
 func (m *Module) unlock(locks []cache.Claim) {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 	defer cancel()
-	_ = m.cache.Release(ctx, locks) // else they run out
+	_ = m.cache.Release(ctx, locks) // otherwise they expire
 }
 
-// send makes the request. interrupted says that life ended before the answer came.
+// send makes the request. interrupted says that life ended before the answer arrived.
 func (m *Module) send(life context.Context, a attempt) (r response, interrupted bool) {
-	ctx, cancel := context.WithTimeout(life, m.timeout(a.destination))
+	ctx, cancel := context.WithTimeout(life, a.destination.Timeout(m.cfg.Timeout))
 	defer cancel()
 	began := m.now()
 	req, err := m.request(ctx, a, began)
 	if err != nil {
-		return response{err: brief(err.Error()), failure: failedUnsent, unsent: true, hopeless: neverSendable(err)}, false
+		return response{err: destination.Brief(err.Error()), failure: failedUnsent, unsent: true, hopeless: neverSendable(err)}, false
 	}
-	answer, err := m.authorizedDo(ctx, a.destination, req)
+	answer, err := m.client.Do(ctx, a.destination, req)
 	r.duration = m.now.Since(began)
+	hide := func(text string) string { return a.destination.Hide(text, req.Header.Get("Authorization")) }
 	switch {
 	case err != nil && life.Err() != nil:
 		return r, true
-	case errors.Is(err, context.DeadlineExceeded):
-		r.err, r.failure = "no answer within "+m.timeout(a.destination).String(), string(egress.KindTimeout)
 	case err != nil:
-		r.err, r.failure = brief(err.Error()), failureOf(err)
+		r.err, r.failure, r.detail = destination.Brief(hide(m.wording(a.destination, err))), failureOf(err), destination.Brief(hide(egress.Detail(err)))
 	default:
 		r.status = answer.Status
 		r.retryAfter = retryAfter(answer.Header, m.now())
-		r.body = storable(answer.Body, maxBodyBytes)
+		r.body = destination.Storable([]byte(hide(string(answer.Body))), maxBodyBytes)
 	}
 	return r, false
 }
 
-// storable makes text of a body that any of the databases takes: valid UTF-8 without
-// NUL, at most so many bytes.
-func storable(body []byte, limit int) string {
-	text := string(body[:min(len(body), limit)])
-	text = strings.ReplaceAll(strings.ToValidUTF8(text, "\uFFFD"), "\x00", "\uFFFD")
-	for len(text) > limit {
-		_, size := utf8.DecodeLastRuneInString(text)
-		text = text[:len(text)-size]
+// wording returns the stored text of an error that prevented an answer.
+func (m *Module) wording(d *destination.Destination, err error) string {
+	var f *egress.Failure
+	if errors.As(err, &f) && f.Overdue && !errors.As(err, new(destination.TokenError)) {
+		return "no answer within " + d.Timeout(m.cfg.Timeout).String() + ": " + f.Error()
 	}
-	return text
+	return err.Error()
 }
-
-func brief(text string) string { return storable([]byte(text), maxErrorBytes) }

@@ -41,8 +41,28 @@ func BenchmarkRecord(b *testing.B) {
 	}
 }
 
+// TestWhatADeliveryStoresIsLittle holds the bytes of an event that goes straight through, in its
+// state and its attempt with their indexes and dead versions. Those of its job depend on what else
+// the server does: it reuses the space of old versions only when no transaction may still see them.
+func TestWhatADeliveryStoresIsLittle(t *testing.T) {
+	h := newHarness(t, testkit.Open(t, testkit.Postgres(t)), Config{})
+	h.Module.events = groupedEvents{h.events}
+	h.destination("http://127.0.0.1:1/")
+	const events = 4000
+	for range events / 100 {
+		require.NoError(t, h.record(h.delivered(100)))
+	}
+	for table, limit := range map[string]int{"event_states": 415, "delivery_attempts": 365} {
+		var bytes int
+		require.NoError(t, h.db.Get(t.Context(), &bytes,
+			`SELECT sum(pg_total_relation_size(inhrelid)) FROM pg_inherits WHERE inhparent = CAST($1 AS text)::regclass`, table))
+		t.Logf("%s: %d bytes an event", table, bytes/events)
+		require.LessOrEqual(t, bytes/events, limit, table)
+	}
+}
+
 // delivered are the outcomes of n new events' deliveries, claimed and not recorded.
-func (h *harness) delivered(n int) []outcome {
+func (h *harness) delivered(n int) []attemptResult {
 	ctx := context.Background()
 	events := make([]contract.NewEvent, n)
 	for i := range events {
@@ -66,11 +86,11 @@ func (h *harness) delivered(n int) []outcome {
 	jobs, err := h.claim(ctx, id.New(), refs)
 	require.NoError(h.t, err)
 	require.Len(h.t, jobs, n)
-	destinations, err := h.directory.of(ctx, h.integration)
+	destinations, err := h.destinations.Of(ctx, h.integration)
 	require.NoError(h.t, err)
-	list := make([]outcome, n)
+	list := make([]attemptResult, n)
 	for i, c := range jobs {
-		list[i] = outcome{claimed: c, destination: destinations[0], event: h.events.payloads[c.EventID],
+		list[i] = attemptResult{claimed: c, destination: destinations[0], event: h.events.payloads[c.EventID],
 			response: response{status: http.StatusOK, duration: 5 * time.Millisecond}, chance: 0.5}
 	}
 	return list

@@ -5,7 +5,7 @@ import (
 	"time"
 )
 
-// breakerPolicy says when a destination is taken for down, and how it is tried again.
+// breakerPolicy says when a destination counts as down, and how it is probed.
 type breakerPolicy struct {
 	volume       int           // attempts within the window, at least
 	rate         float64       // of them failed, at least
@@ -17,15 +17,18 @@ const (
 	breakerBuckets = 12
 )
 
-// window counts one destination's attempts over the last minute, as this process saw
-// them. It is not safe for concurrent use.
+// window counts this process's attempts at one destination over the last minute. It is not
+// safe for concurrent use.
 type window struct {
 	buckets [breakerBuckets]struct{ slot, total, failed int64 }
 }
 
-func (w *window) add(failed bool, now time.Time) {
-	slot := slotOf(now)
+func (w *window) add(failed bool, at time.Time) {
+	slot := slotOf(at)
 	b := &w.buckets[slot%breakerBuckets]
+	if slot < b.slot {
+		return // it is older than the window
+	}
 	if b.slot != slot {
 		b.slot, b.total, b.failed = slot, 0, 0
 	}
@@ -35,7 +38,7 @@ func (w *window) add(failed bool, now time.Time) {
 	}
 }
 
-// trips reports whether the destination is to be taken for down.
+// trips reports whether the breaker should open.
 func (w *window) trips(p breakerPolicy, now time.Time) bool {
 	var total, failed int64
 	for _, b := range w.buckets {
@@ -63,8 +66,8 @@ func (p breakerPolicy) wait(trips int) time.Duration {
 	return min(wait, p.reach)
 }
 
-// down reports whether an answer speaks of the destination rather than of the event: no
-// answer, an error of its own, or too much asked. A 4xx about one event does not.
+// down reports whether a response counts against the destination and not the event: no
+// answer, a server error, or a rate limit. A 4xx about one event does not.
 func (r response) down() bool {
 	return r.status == 0 || r.status >= 500 || r.status == http.StatusTooManyRequests || r.status == http.StatusRequestTimeout
 }

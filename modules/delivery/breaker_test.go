@@ -2,13 +2,16 @@ package delivery
 
 import (
 	"context"
+	"sync"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
 
+	"integration-gateway/platform/broker"
 	"integration-gateway/platform/contract"
 	"integration-gateway/platform/database"
+	"integration-gateway/platform/id"
 	"integration-gateway/platform/testkit"
 )
 
@@ -86,4 +89,81 @@ func TestADestinationThatIsDownIsProbedAndComesBack(t *testing.T) {
 		h.eventually("the breaker to close", func() bool { return breaker() == "closed" })
 		h.audited(deadID, "destination.created", "destination.breaker_opened", "destination.breaker_closed")
 	})
+}
+
+// A worker that had not heard of another process's probe parked it, and the next one came
+// only when that one counted as lost.
+func TestAProbeThatAnotherProcessLetsThroughIsSent(t *testing.T) {
+	eachHarness(t, func(h *harness) {
+		id := h.destination(h.receiver.URL)
+		event := h.accept()
+		h.exec(`INSERT INTO destination_breakers (destination_id, state, until, trips, opened_at) VALUES ($1, 'open', $2, 0, $2)`, id, h.now())
+		h.exec(`UPDATE processing_jobs SET parked = true, wake_at = NULL`)
+		h.destinations.Changed(h.integration)
+		known, err := h.destinations.Of(context.Background(), h.integration)
+		require.NoError(t, err)
+		require.False(t, known[0].Flows(), "this process knows of the open breaker")
+
+		elsewhere := newHarness(t, h.db, Config{})
+		require.NoError(t, elsewhere.unpark(context.Background()))
+		require.NoError(t, h.relay(context.Background()))
+		ctx, end := context.WithCancel(context.Background())
+		var working sync.WaitGroup
+		working.Go(func() { _ = h.Work(ctx, []contract.Queue{contract.ProcessQueue}) })
+		defer func() { end(); working.Wait() }()
+		h.becomes(event, contract.EventProcessed)
+		h.eventually("the breaker to close", func() bool {
+			var n int
+			require.NoError(t, h.db.Get(context.Background(), &n, `SELECT count(*) FROM destination_breakers`))
+			return n == 0
+		})
+	})
+}
+
+// A worker whose cache still said "open" claimed a batch of retries, and sent all of them when
+// the database said that the destination was being probed.
+func TestABatchClaimedForAProbedDestinationSendsOneJob(t *testing.T) {
+	eachHarness(t, func(h *harness) {
+		ctx := context.Background()
+		destinationID := h.destination(h.receiver.URL)
+		var refs []ref
+		for range 3 {
+			h.accept()
+			refs = append(refs, (<-h.publisher.queue).ref)
+		}
+		h.exec(`INSERT INTO destination_breakers (destination_id, state, until, trips, opened_at) VALUES ($1, 'open', $2, 0, $2)`, destinationID, h.now())
+		_, err := h.destinations.GetAgain(ctx, []string{destinationID})
+		require.NoError(t, err)
+		h.exec(`UPDATE destination_breakers SET state = 'half_open'`)
+		jobs, err := h.claim(ctx, id.New(), refs)
+		require.NoError(t, err)
+		ready, back, err := h.prepare(ctx, jobs, map[string]queuedJob{})
+		require.NoError(t, err)
+		require.Len(t, ready, 1)
+		require.Len(t, back, 2)
+		for _, r := range back {
+			require.False(t, r.parked, "one of them may be the probe")
+		}
+	})
+}
+
+// losing is a broker that has lost queues.
+type losing struct {
+	broker.Broker
+	lost chan broker.Queue
+}
+
+// Lost gives what was lost.
+func (l losing) Lost() <-chan broker.Queue { return l.lost }
+
+func TestLossesThatWaitedAreMadeUpForOnce(t *testing.T) {
+	h := newHarness(t, testkit.Open(t, testkit.SQLite(t)), Config{})
+	lost := losing{h.broker, make(chan broker.Queue, 8)}
+	h.Module.broker = lost
+	for _, queue := range []broker.Queue{broker.Process, broker.Replay, broker.Process, broker.Dead} {
+		lost.lost <- queue
+	}
+	require.Equal(t, []broker.Queue{broker.Process, broker.Replay}, h.lostQueues(broker.Delayed))
+	require.Equal(t, []broker.Queue{broker.Delayed}, h.lostQueues(broker.Delayed))
+	require.Empty(t, h.lostQueues(broker.Dead))
 }

@@ -8,7 +8,10 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"integration-gateway/modules/delivery/destination"
+	"integration-gateway/platform/backoff"
 	"integration-gateway/platform/broker"
+	"integration-gateway/platform/clock"
 	"integration-gateway/platform/contract"
 	"integration-gateway/platform/failpoint"
 	"integration-gateway/platform/fault"
@@ -16,22 +19,31 @@ import (
 )
 
 const (
-	prefetch     = 256 // messages taken and not acknowledged, a queue
+	prefetch     = 256 // unacknowledged messages per queue
 	claimAtOnce  = 128 // jobs in one claim
-	throttleTick = 50 * time.Millisecond
 	claimTimeout = 15 * time.Second
 )
 
-// delivery is a broker message and how many of its jobs are not dealt with.
-type delivery struct {
+// The retry delays while the database is unavailable: for claims and dead letters, and for
+// outcomes, whose leases run.
+var (
+	storeRetry   = backoff.Exponential{Min: 100 * time.Millisecond, Max: 5 * time.Second}
+	outcomeRetry = backoff.Exponential{Min: 100 * time.Millisecond, Max: 2 * time.Second}
+)
+
+// inboundMessage is a broker message with the number of its unsettled jobs.
+type inboundMessage struct {
 	broker.Delivery
 	left atomic.Int32
 	lost atomic.Bool
 }
 
-// done says that one of the message's jobs is dealt with: its outcome is committed,
-// or it needs none. The last one acknowledges the message.
-func (d *delivery) done() {
+// standsIn reports that the broker has no such message: the job was taken from the database.
+func (d *inboundMessage) standsIn() bool { return d != nil && d.PublishedAt.IsZero() }
+
+// done settles one of the message's jobs: its outcome is committed, or it needs none. The last
+// one acknowledges the message.
+func (d *inboundMessage) done() {
 	if d.left.Add(-1) > 0 {
 		return
 	}
@@ -43,118 +55,135 @@ func (d *delivery) done() {
 	d.Ack()
 }
 
-// lose says that one of the message's jobs could not be dealt with; the message goes
-// back to the queue when the others are done.
-func (d *delivery) lose() {
+// lose marks one of the message's jobs as failed. The message is requeued when the others are
+// settled.
+func (d *inboundMessage) lose() {
 	d.lost.Store(true)
 	d.done()
 }
 
-// maxUnrecorded bounds the attempts that were answered and whose outcomes are not stored.
-// They hold no place, so that others go on and outcomes are stored in large groups.
+// maxUnrecorded bounds the answered attempts whose outcomes are not stored yet. They hold no
+// slot, so that other attempts continue and outcomes are stored in large groups.
 const maxUnrecorded = 1024
 
-// progress is how far a turn came: its place at the destination is free, and then what
-// became of it is stored.
+// stage is the progress of the work in a slot.
+type stage int
+
+const (
+	entered stage = iota // it got its slot at a destination with its own limits
+	freed                // its slot at the destination is free
+	stored               // its outcome is stored
+)
+
+// progress reports the stage that the work in a slot has reached.
 type progress struct {
+	stage
 	destination string
-	stored      bool
+	slot        *slot
 }
 
-// worker works jobs that the broker's messages name. Its loop alone touches line, unsure
-// and unrecorded.
+// worker processes the jobs that the broker's messages name. Only its loop touches scheduler,
+// unsure and unrecorded.
 type worker struct {
-	m      *Module
-	line   *fair
-	unsure []release // claims whose answer was lost: they may have been made
-	in     chan *delivery
-	quit   chan struct{} // closed when the loop has ended
-	ended  chan progress
-	turns  sync.WaitGroup  // attempts and dispatches under way
-	life   context.Context // of attempts; ends when the grace time is over
+	m         *Module
+	scheduler *scheduler
+	gates     *gates
+	unsure    []release // claims whose answer was lost: they may have succeeded
+	in        chan *inboundMessage
+	quit      chan struct{} // closed when the loop has ended
+	ended     chan progress
+	slots     sync.WaitGroup  // running attempts and dispatches
+	life      context.Context // of attempts; ends with the grace period
 
 	unrecorded int
 }
 
-// Work consumes queues until ctx ends; then it gives back what it has not begun,
-// waits up to the grace time for what it has, and returns.
+// Work consumes queues until ctx ends. Then it releases jobs that have not started, waits up
+// to the grace period for those that have, and returns.
 func (m *Module) Work(ctx context.Context, queues []contract.Queue) error {
 	life, end := context.WithCancel(context.WithoutCancel(ctx))
 	defer end()
-	w := &worker{m: m, line: newFair(m.cfg.Concurrency, m.limits), life: life,
-		in: make(chan *delivery, prefetch*len(queues)), quit: make(chan struct{}), ended: make(chan progress, m.cfg.Concurrency)}
+	w := &worker{m: m, life: life, in: make(chan *inboundMessage, prefetch*len(queues)), quit: make(chan struct{}),
+		ended: make(chan progress, m.cfg.Concurrency)}
+	w.scheduler, w.gates = newScheduler(m.cfg.Concurrency, w.limits), newGates(m, w.quit)
+	var gates sync.WaitGroup
+	idle := make(chan struct{})
+	gates.Go(func() { w.gates.run(idle) })
 	consumers, consuming := errgroup.WithContext(ctx)
 	for _, queue := range queues {
 		consumers.Go(func() error {
 			return m.broker.Consume(consuming, broker.Queue(queue), prefetch, w.receive)
+		})
+		consumers.Go(func() error {
+			w.bypasses(consuming, broker.Queue(queue))
+			return nil
 		})
 	}
 	w.loop(consuming)
 	close(w.quit)
 	err := consumers.Wait()
 	w.stop(end)
+	close(idle)
+	gates.Wait()
 	return err
 }
 
-// wait has a job wait for its turn. A message more for a job that waits already is
-// dealt with: the first one stands for it.
-func (w *worker) wait(a arrival) {
-	if !w.line.add(a, w.m.now()) {
+// wait queues a job for a slot. A second message for a waiting job is settled at once.
+func (w *worker) wait(a queuedJob) {
+	if !w.scheduler.add(a, w.m.now()) {
 		a.message.done()
 	}
 }
 
-// limits are what a destination can take at once; a probe of one that is taken for down
-// goes alone.
-func (m *Module) limits(destinationID string) limits {
-	l := limits{each: m.cfg.PerDestination}
+// limits returns a destination's limits. While its breaker is open, one probe runs alone.
+func (w *worker) limits(destinationID string) limits {
+	l := limits{each: w.m.cfg.PerDestination}
 	if destinationID == "" {
 		return l
 	}
-	d := m.directory.peek(destinationID)
-	if d.Concurrency != nil {
-		l.each = *d.Concurrency
+	d := w.m.destinations.Cached(destinationID)
+	if d.Limited() {
+		l = w.sharedLimits(d, l.each)
 	}
-	if d.Rate != nil {
-		l.rate = *d.Rate
-	}
-	if d.Breaker == breakerHalfOpen {
+	if d.Breaker == destination.BreakerHalfOpen {
 		l.each = 1
 	}
 	return l
 }
 
-// receive hands a message to the loop. The channel holds as many as the broker gives
-// before it wants acknowledgements, so this seldom blocks.
+// receive passes a message to the loop. The channel holds as many messages as the broker
+// sends without acknowledgements, so this rarely blocks.
 func (w *worker) receive(d broker.Delivery) {
 	select {
-	case w.in <- &delivery{Delivery: d}:
+	case w.in <- &inboundMessage{Delivery: d}:
 	case <-w.quit:
 		d.Requeue()
 	}
 }
 
+// loopTick is how often the loop looks for what waits in vain.
+const loopTick = time.Second
+
 func (w *worker) loop(ctx context.Context) {
-	tick := time.NewTicker(time.Second)
+	tick := time.NewTicker(loopTick)
 	defer tick.Stop()
-	var soon <-chan time.Time
-	pause := time.Duration(0)
+	failures, ticked := 0, w.m.now()
 	for {
-		if turn := w.line.take(min(claimAtOnce, maxUnrecorded-w.unrecorded), w.m.now()); len(turn) > 0 {
-			pause = w.begin(ctx, turn, pause)
-		}
-		if soon = nil; w.line.throttled() {
-			soon = time.After(throttleTick)
+		if taken := w.scheduler.take(min(claimAtOnce, maxUnrecorded-w.unrecorded), w.m.now()); len(taken) > 0 {
+			failures = w.begin(ctx, taken, failures)
 		}
 		select {
 		case d := <-w.in:
 			w.accept(ctx, d)
 		case p := <-w.ended:
 			w.note(p)
-		case <-soon:
 		case <-tick.C:
-			w.drain(ctx) // turns that ended while the loop was busy are no sign of a slow destination
-			w.putOff(w.line.excess(w.m.now()))
+			now := w.m.now()
+			if now.Sub(ticked) > 3*loopTick/2 || w.gates.hangs(now) {
+				w.scheduler.pardon(now)
+			}
+			ticked = now
+			w.postpone(w.scheduler.excess(now))
 		case <-ctx.Done():
 			return
 		}
@@ -162,17 +191,19 @@ func (w *worker) loop(ctx context.Context) {
 	}
 }
 
-// note takes in how far a turn came.
+// note records the progress of the work in a slot.
 func (w *worker) note(p progress) {
-	if p.stored {
+	switch p.stage {
+	case entered: // the loop then starts the next one
+	case freed:
+		w.unrecorded++
+		w.scheduler.done(p.destination, p.slot, w.m.now())
+	case stored:
 		w.unrecorded--
-		return
 	}
-	w.unrecorded++
-	w.line.done(p.destination, w.m.now())
 }
 
-// drain takes in all that is there, so that one claim serves it.
+// drain receives everything that is available, so that one claim serves it.
 func (w *worker) drain(ctx context.Context) {
 	for {
 		select {
@@ -186,30 +217,30 @@ func (w *worker) drain(ctx context.Context) {
 	}
 }
 
-// accept reads a message. What is none of ours goes to the dead queue.
-func (w *worker) accept(ctx context.Context, d *delivery) {
+// accept parses a message. An invalid one goes to the dead queue.
+func (w *worker) accept(ctx context.Context, d *inboundMessage) {
 	refs, err := parse(d.Body)
 	if err != nil {
-		w.m.log.ErrorContext(ctx, "a message goes to the dead queue", "error", err, "bytes", len(d.Body))
+		w.m.log.ErrorContext(ctx, "invalid message; moving it to the dead queue", "error", err, "bytes", len(d.Body))
 		d.Reject()
 		return
 	}
 	d.left.Store(int32(len(refs))) //nolint:gosec // a message is far smaller
 	for _, r := range refs {
-		w.wait(arrival{r, d})
+		w.wait(queuedJob{ref: r, message: d})
 	}
 }
 
-// stop gives back what waits and lets what was begun end, for the grace time.
+// stop releases waiting jobs and lets running ones finish within the grace period.
 func (w *worker) stop(end context.CancelFunc) {
 	for len(w.in) > 0 {
 		(<-w.in).Requeue()
 	}
-	for _, a := range w.line.clear() {
+	for _, a := range w.scheduler.clear() {
 		a.message.lose()
 	}
 	idle := make(chan struct{})
-	go func() { w.turns.Wait(); close(idle) }()
+	go func() { w.slots.Wait(); close(idle) }()
 	grace := time.NewTimer(w.m.cfg.Grace)
 	defer grace.Stop()
 	for {
@@ -223,25 +254,22 @@ func (w *worker) stop(end context.CancelFunc) {
 	}
 }
 
-// retryUntil runs do until it succeeds, fails for good, the job's lease is over, or
-// the worker's life ends.
+// retryUntil runs do until it succeeds or fails permanently, or until the job's lease or the
+// worker's life ends.
 func (w *worker) retryUntil(c claimed, what string, do func() error) error {
-	pause, lease := 100*time.Millisecond, w.m.cfg.LeaseMargin+w.m.cfg.Timeout
+	lease := w.m.cfg.LeaseMargin + w.m.cfg.Timeout
 	if c.DestinationID != nil {
-		lease = w.m.cfg.LeaseMargin + w.m.timeout(w.m.directory.peek(*c.DestinationID))
+		lease = w.m.cfg.LeaseMargin + w.m.destinations.Cached(*c.DestinationID).Timeout(w.m.cfg.Timeout)
 	}
-	ctx := telemetry.WithCorrelation(w.life, c.CorrelationID)
-	for {
+	ctx := telemetry.WithCorrelation(w.life, c.correlationID)
+	for attempt := 0; ; attempt++ {
 		err := do()
 		if err == nil || !fault.Is(err, fault.Unavailable) || w.m.now.Since(c.at) > lease {
 			return err
 		}
-		w.m.log.WarnContext(ctx, what+" failed; trying again", "job_id", c.ID, "event_id", c.EventID, "error", err)
-		select {
-		case <-w.life.Done():
+		w.m.log.WarnContext(ctx, what+" failed; retrying", "job_id", c.ID, "event_id", c.EventID, "error", err)
+		if !clock.Sleep(w.life, outcomeRetry.Wait(attempt)) {
 			return err
-		case <-time.After(pause):
 		}
-		pause = min(pause*2, 2*time.Second)
 	}
 }

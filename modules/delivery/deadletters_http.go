@@ -3,6 +3,7 @@ package delivery
 import (
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 	"unicode/utf8"
 
@@ -12,19 +13,56 @@ import (
 	"integration-gateway/platform/httpapi"
 )
 
-// The bounds of a requeue in bulk through the API: a request must end in its time.
+// The bounds of a bulk requeue through the API, so that the request ends in time.
 const (
 	defaultRequeueLimit = 1000
 	maxRequeueLimit     = 1000
 )
 
+var (
+	deadLettersSpec = httpapi.Spec{
+		Summary: "Deliveries and messages that were given up, newest first.",
+		Query: httpapi.PagedQuery(append([]httpapi.Param{
+			httpapi.EnumParam("kind", "why it was given up", deadExhausted, deadRefused, deadUnreadable),
+			httpapi.EnumParam("status", "what became of it", deadOpen, deadRequeued, deadResolved),
+			shortText("source"), shortText("provider"), shortText("eventType"),
+			httpapi.UUIDParam("destinationId", "to this destination"),
+			httpapi.UUIDParam("eventId", "of this event"),
+			httpapi.TimeParam("from", "the same as `createdFrom`"), httpapi.TimeParam("to", "the same as `createdTo`"),
+		}, httpapi.Between("created")...)...),
+		Answers: []httpapi.Answer{httpapi.ReturnsPage("", DeadLetter{})},
+	}
+	deadLetterSpec = httpapi.Spec{
+		Summary: "One dead letter, with the body of an unreadable message.",
+		Answers: []httpapi.Answer{httpapi.Returns(http.StatusOK, "", DeadLetterWithBody{})},
+	}
+	requeueSpec = httpapi.Spec{
+		Summary: "Tries a dead letter again: a delivery as a replay, a message through the process queue.",
+		Body:    requeueBody{}, BodyName: "Requeue", OptionalBody: true,
+		Answers: []httpapi.Answer{httpapi.Returns(http.StatusAccepted, "", DeadLetterWithBody{})},
+		Errors:  []fault.Kind{fault.Conflict},
+	}
+	requeueAllSpec = httpapi.Spec{
+		Summary: "Tries all open dead letters that match again, oldest first.",
+		Body:    bulkBody{}, BodyName: "BulkRequeue", Example: `{"source":"acme","kind":"exhausted","createdFrom":"2026-01-05T09:00:00Z","dryRun":true}`,
+		Answers: []httpapi.Answer{
+			httpapi.Returns(http.StatusAccepted, "", Requeued{}),
+			httpapi.Returns(http.StatusOK, "", Requeued{}).If("`dryRun`: nothing was changed"),
+		},
+	}
+)
+
+// shortText is a filter of a dead letter's text.
+func shortText(name string) httpapi.Param {
+	p := httpapi.TextParam(name, "exactly")
+	p.High = maxFilterText
+	return p
+}
+
 func (m *Module) listDeadLetters(c echo.Context) error {
 	q := httpapi.QueryOf(c)
-	paging := q.Paging("newest")
-	f, wrong := ParseDeadLetterFilter(q.Text)
-	if err := q.Err(); err != nil {
-		return err
-	}
+	paging := q.Paging()
+	f, wrong := ParseDeadLetterFilter(q.Given)
 	if len(wrong) > 0 {
 		return httpapi.Invalid(wrong)
 	}
@@ -36,24 +74,26 @@ func (m *Module) listDeadLetters(c echo.Context) error {
 }
 
 func (m *Module) getDeadLetter(c echo.Context) error {
-	deadLetterID, err := httpapi.ID(c)
-	if err != nil {
-		return err
-	}
-	d, err := m.DeadLetter(c.Request().Context(), deadLetterID)
+	d, err := m.DeadLetter(c.Request().Context(), httpapi.ID(c))
 	if err != nil {
 		return err
 	}
 	return httpapi.Data(c, http.StatusOK, d)
 }
 
-// requeueBody is what a requeue may say of itself; all of it may be left out.
+// requeueBody is the optional body of a requeue.
 type requeueBody struct {
-	RequestedBy *string `json:"requestedBy"`
-	Reason      *string `json:"reason"`
+	RequestedBy *string `json:"requestedBy" api:"chars=2-120"`
+	Reason      *string `json:"reason" api:"chars=5-500"`
 }
 
-// requester checks b and adds its mistakes to wrong.
+// Mistakes returns every invalid field.
+func (b requeueBody) Mistakes() (wrong []fault.Field) {
+	b.requester("", &wrong)
+	return wrong
+}
+
+// requester validates b and adds its violations to wrong.
 func (b requeueBody) requester(reason string, wrong *[]fault.Field) Requester {
 	by := Requester{Name: "api-user", Reason: reason}
 	text := func(name string, value *string, low, high int, into *string) {
@@ -62,7 +102,7 @@ func (b requeueBody) requester(reason string, wrong *[]fault.Field) Requester {
 		}
 		*into = strings.TrimSpace(*value)
 		if n := utf8.RuneCountInString(*into); n < low || n > high || strings.ContainsRune(*into, 0) {
-			*wrong = append(*wrong, fault.Field{Field: name, Message: fmt.Sprintf("must be text of %d to %d characters, none of them NUL", low, high)})
+			*wrong = append(*wrong, fault.Field{Field: name, Message: fmt.Sprintf("must be text of %d to %d characters without NUL", low, high)})
 		}
 	}
 	text("requestedBy", b.RequestedBy, 2, 120, &by.Name)
@@ -71,21 +111,9 @@ func (b requeueBody) requester(reason string, wrong *[]fault.Field) Requester {
 }
 
 func (m *Module) requeueDeadLetter(c echo.Context) error {
-	deadLetterID, err := httpapi.ID(c)
-	if err != nil {
-		return err
-	}
-	var b requeueBody
-	if c.Request().ContentLength != 0 {
-		if err := httpapi.DecodeJSON(c, 16<<10, &b); err != nil {
-			return err
-		}
-	}
-	var wrong []fault.Field
-	by := b.requester("requeue of dead letter "+deadLetterID, &wrong)
-	if len(wrong) > 0 {
-		return httpapi.Invalid(wrong)
-	}
+	deadLetterID := httpapi.ID(c)
+	var wrong []fault.Field // none: the body was checked
+	by := httpapi.BodyOf[requeueBody](c).requester("requeue of dead letter "+deadLetterID, &wrong)
 	ctx := c.Request().Context()
 	by.Actor = httpapi.Actor(ctx)
 	d, err := m.RequeueDeadLetter(ctx, deadLetterID, by)
@@ -98,43 +126,72 @@ func (m *Module) requeueDeadLetter(c echo.Context) error {
 // bulkBody is a requeue by filter. The filter's fields are named as in the list's query.
 type bulkBody struct {
 	requeueBody
-	Kind          *string `json:"kind"`
-	Status        *string `json:"status"`
+	Kind          *string `json:"kind" api:"enum=exhausted|refused|unreadable"`
+	Status        *string `json:"status" api:"enum=open"`
 	Source        *string `json:"source"`
 	Provider      *string `json:"provider"`
 	EventType     *string `json:"eventType"`
 	DestinationID *string `json:"destinationId"`
 	EventID       *string `json:"eventId"`
-	From          *string `json:"from"`
-	To            *string `json:"to"`
+	From          *string `json:"from" api:"format=date-time"`
+	To            *string `json:"to" api:"format=date-time"`
+	CreatedFrom   *string `json:"createdFrom" api:"format=date-time"`
+	CreatedTo     *string `json:"createdTo" api:"format=date-time"`
+	All           bool    `json:"all"` // in place of a filter
 	DryRun        bool    `json:"dryRun"`
-	Limit         *int    `json:"limit"`
+	Limit         *int    `json:"limit" api:"minimum=1,maximum=1000"`
+}
+
+// filters are the names of the conditions, in the order of the fields. The status is none: it
+// is open.
+var filters = []string{"kind", "source", "provider", "eventType", "destinationId", "eventId", "from", "to", "createdFrom", "createdTo"}
+
+// Mistakes returns every invalid field. A forgotten filter must not requeue everything.
+func (b bulkBody) Mistakes() []fault.Field {
+	_, wrong := ParseDeadLetterFilter(b.text)
+	b.requester("", &wrong)
+	if b.Limit != nil && (*b.Limit < 1 || *b.Limit > maxRequeueLimit) {
+		wrong = append(wrong, fault.Field{Field: "limit", Message: fmt.Sprintf("must be a whole number from 1 to %d", maxRequeueLimit)})
+	}
+	if status := b.text("status"); status == deadRequeued || status == deadResolved {
+		wrong = append(wrong, fault.Field{Field: "status", Message: "Only open dead letters can be requeued."})
+	}
+	for _, name := range filters {
+		if value := b.field(name); value != nil && *value == "" {
+			wrong = append(wrong, fault.Field{Field: name, Message: "must not be empty; leave it out for any"})
+		}
+	}
+	filtered := slices.ContainsFunc(filters, func(name string) bool { return b.text(name) != "" })
+	switch {
+	case !filtered && !b.All:
+		wrong = append(wrong, fault.Field{Field: "all", Message: "must be true to requeue all; otherwise give a filter: " + strings.Join(filters, ", ")})
+	case filtered && b.All:
+		wrong = append(wrong, fault.Field{Field: "all", Message: "cannot be combined with a filter"})
+	}
+	return wrong
+}
+
+// field returns a condition, nil if it is not given.
+func (b bulkBody) field(name string) *string {
+	return map[string]*string{"kind": b.Kind, "status": b.Status, "source": b.Source, "provider": b.Provider, "eventType": b.EventType,
+		"destinationId": b.DestinationID, "eventId": b.EventID, "from": b.From, "to": b.To,
+		"createdFrom": b.CreatedFrom, "createdTo": b.CreatedTo}[name]
 }
 
 func (b bulkBody) text(name string) string {
-	value := map[string]*string{"kind": b.Kind, "status": b.Status, "source": b.Source, "provider": b.Provider, "eventType": b.EventType,
-		"destinationId": b.DestinationID, "eventId": b.EventID, "from": b.From, "to": b.To}[name]
-	if value == nil {
-		return ""
+	if value := b.field(name); value != nil {
+		return *value
 	}
-	return *value
+	return ""
 }
 
 func (m *Module) requeueDeadLetters(c echo.Context) error {
-	var b bulkBody
-	if err := httpapi.DecodeKnownJSON(c, 16<<10, &b); err != nil {
-		return err
-	}
-	f, wrong := ParseDeadLetterFilter(b.text)
+	b := httpapi.BodyOf[bulkBody](c)
+	f, wrong := ParseDeadLetterFilter(b.text) // without mistakes: the body was checked
 	by := b.requester("requeue of dead letters in bulk", &wrong)
 	limit := defaultRequeueLimit
 	if b.Limit != nil {
-		if limit = *b.Limit; limit < 1 || limit > maxRequeueLimit {
-			wrong = append(wrong, fault.Field{Field: "limit", Message: fmt.Sprintf("must be a whole number from 1 to %d", maxRequeueLimit)})
-		}
-	}
-	if len(wrong) > 0 {
-		return httpapi.Invalid(wrong)
+		limit = *b.Limit
 	}
 	ctx := c.Request().Context()
 	by.Actor = httpapi.Actor(ctx)

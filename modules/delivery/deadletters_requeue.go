@@ -11,24 +11,24 @@ import (
 	"integration-gateway/platform/fault"
 )
 
-// Replayer is what delivery needs of whoever takes replay requests, in order to send
-// what was given up on again: with an end of its own and a new budget of attempts.
+// Replayer accepts replay requests. Delivery uses it to requeue a dead letter, with a new
+// attempt budget.
 type Replayer interface {
-	// Request stores a replay request in tx and gives its id. fault.NotFound when the
-	// event is gone, fault.Invalid when its integration has no such destination.
-	Request(ctx context.Context, tx *database.Tx, a contract.ReplayAsk) (requestID string, err error)
+	// Request stores a replay request in tx and returns its id. It returns fault.NotFound if
+	// the event does not exist, and fault.Invalid if its integration has no such destination.
+	Request(ctx context.Context, tx *database.Tx, a contract.ReplayRequest) (requestID string, err error)
 }
 
-// Requester is who asks for a requeue, and why.
+// Requester says who requested a requeue, and why.
 type Requester struct {
-	Name   string // as they call themselves, 2 to 120 characters
+	Name   string // as given in the request, 2 to 120 characters
 	Reason string // 5 to 500 characters
 	Actor  string // the credential that they used
 }
 
-// RequeueDeadLetter gives a dead letter another chance: a delivery becomes a replay of
-// its destination, a message goes to the process queue again. One that is not open is a
-// fault.Conflict.
+// RequeueDeadLetter requeues a dead letter: a delivery becomes a replay to its destination, a
+// message is published to the process queue. It returns fault.Conflict if the dead letter is
+// not open.
 func (m *Module) RequeueDeadLetter(ctx context.Context, deadLetterID string, by Requester) (DeadLetterWithBody, error) {
 	d, err := m.DeadLetter(ctx, deadLetterID)
 	if err != nil {
@@ -49,18 +49,18 @@ func (m *Module) RequeueDeadLetter(ctx context.Context, deadLetterID string, by 
 }
 
 func notOpen(d DeadLetter) error {
-	if d.Status == deadOpen { // it was when it was read
+	if d.Status == deadOpen { // a concurrent request changed it
 		d.Status = deadRequeued
 	}
-	return fault.Conflict.New("dead_letter_not_open", "The dead letter %s is %s already.", d.ID, d.Status)
+	return fault.Conflict.New("dead_letter_not_open", "The dead letter %s is already %s.", d.ID, d.Status)
 }
 
 func (m *Module) requeueDelivery(ctx context.Context, d DeadLetter, by Requester) error {
 	err := m.db.InTx(ctx, func(tx *database.Tx) error {
-		requestID, err := m.replayer.Request(ctx, tx, contract.ReplayAsk{EventID: *d.EventID, DestinationID: *d.DestinationID,
+		requestID, err := m.replayer.Request(ctx, tx, contract.ReplayRequest{EventID: *d.EventID, DestinationID: *d.DestinationID,
 			RequestedBy: by.Name, Reason: by.Reason, Actor: by.Actor})
 		if fault.Is(err, fault.NotFound) || fault.Is(err, fault.Invalid) {
-			return fault.Conflict.Wrap(err, "dead_letter_orphaned", "The event %s or its destination is no longer there, so it cannot be sent again.", *d.EventID)
+			return fault.Conflict.Wrap(err, "dead_letter_orphaned", "The event %s or its destination no longer exists, so it cannot be sent again.", *d.EventID)
 		}
 		if err != nil {
 			return err
@@ -73,11 +73,11 @@ func (m *Module) requeueDelivery(ctx context.Context, d DeadLetter, by Requester
 	return nil
 }
 
-// requeueMessage publishes first and notes it then: the other way round, a crash in
-// between would lose the message. No row is locked while the broker is waited for.
+// requeueMessage publishes first and then records it: in the other order, a crash in between
+// would lose the message. It locks no row while it waits for the broker.
 func (m *Module) requeueMessage(ctx context.Context, d DeadLetterWithBody, by Requester) error {
 	if len(d.Body) >= maxDeadBody {
-		return fault.Conflict.New("dead_letter_cut", "Of the message only the first %d bytes were kept, so it cannot be published again.", maxDeadBody)
+		return fault.Conflict.New("dead_letter_cut", "Only the first %d bytes of the message were stored, so it cannot be published again.", maxDeadBody)
 	}
 	bounded, cancel := context.WithTimeout(ctx, publishTimeout)
 	defer cancel()
@@ -111,11 +111,11 @@ func (m *Module) markRequeued(ctx context.Context, tx *database.Tx, d DeadLetter
 		Action: "dead_letter.requeued", Actor: by.Actor, Details: details}})
 }
 
-// Requeued says what a requeue in bulk did.
+// Requeued is the result of a bulk requeue.
 type Requeued struct {
-	Matched  int `json:"matched"`  // open ones that the filter means
+	Matched  int `json:"matched"`  // open ones that match the filter
 	Requeued int `json:"requeued"` // of these, now
-	Failed   int `json:"failed"`   // of these, those that cannot be requeued; the log says why
+	Failed   int `json:"failed"`   // of these, those that cannot be requeued; see the log
 }
 
 // oldestDead lists dead letters in the order in which they are requeued.
@@ -124,10 +124,10 @@ var oldestDead = database.Listing[DeadLetter]{
 	Key: func(d DeadLetter) database.Position { return database.Position{ID: d.ID} },
 }
 
-// RequeueDeadLetters requeues the open dead letters that f means, the oldest first, at
-// most limit of them (0 for all); with dryRun it only counts them. Those made after it
-// began, such as by requeues that fail again, are left alone. When the database or the
-// broker is away it ends with that error; what was requeued by then stays so.
+// RequeueDeadLetters requeues the open dead letters that match f, oldest first and at most
+// limit of them (0 for all). With dryRun it only counts them. It ignores dead letters created
+// after it began, such as those of requeues that fail again. If the database or the broker is
+// unavailable, it stops with that error; earlier requeues stay.
 func (m *Module) RequeueDeadLetters(ctx context.Context, f DeadLetterFilter, limit int, dryRun bool, by Requester) (Requeued, error) {
 	if f.Status != "" && f.Status != deadOpen {
 		return Requeued{}, fault.Invalid.New("not_open", "Only open dead letters can be requeued.").At("status")
@@ -171,7 +171,7 @@ func (m *Module) requeueOneOf(ctx context.Context, d DeadLetter, by Requester, d
 	case err == nil:
 		done.Requeued++
 	case fault.Is(err, fault.Conflict):
-		if fault.As(err).Reason != "dead_letter_not_open" { // somebody else was faster
+		if fault.As(err).Reason != "dead_letter_not_open" { // a concurrent request requeued it
 			done.Failed++
 			m.log.WarnContext(ctx, "a dead letter cannot be requeued", "dead_letter_id", d.ID, "error", err)
 		}

@@ -1,6 +1,7 @@
 package delivery
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"errors"
@@ -8,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"integration-gateway/modules/delivery/destination"
 	"integration-gateway/platform/clock"
 	"integration-gateway/platform/database"
 	"integration-gateway/platform/fault"
@@ -15,11 +17,11 @@ import (
 	"integration-gateway/platform/id"
 )
 
-// DeadLetter is what was given up on, as it is stored and shown, without its body.
+// DeadLetter is a dead letter as it is stored and shown, without its body.
 type DeadLetter struct {
 	ID              string      `db:"id" json:"id"`
-	Kind            string      `db:"kind" json:"kind"`   // exhausted, refused or unreadable
-	Queue           string      `db:"queue" json:"queue"` // where its job or its message stood
+	Kind            string      `db:"kind" json:"kind" api:"enum=exhausted|refused|unreadable"` // exhausted, refused or unreadable
+	Queue           string      `db:"queue" json:"queue"`                                       // of its job or message
 	EventID         *string     `db:"event_id" json:"eventId"`
 	DestinationID   *string     `db:"destination_id" json:"destinationId"`
 	JobID           *string     `db:"job_id" json:"jobId"`
@@ -27,8 +29,8 @@ type DeadLetter struct {
 	Provider        *string     `db:"provider" json:"provider"`
 	EventType       *string     `db:"event_type" json:"eventType"`
 	Reason          string      `db:"reason" json:"reason"`
-	Attempts        int         `db:"attempts" json:"attempts"` // at the destination, in all; 0 for a message
-	Status          string      `db:"status" json:"status"`     // open, requeued or resolved
+	Attempts        int         `db:"attempts" json:"attempts"`                               // at the destination, in all; 0 for a message
+	Status          string      `db:"status" json:"status" api:"enum=open|requeued|resolved"` // open, requeued or resolved
 	ReplayRequestID *string     `db:"replay_request_id" json:"replayRequestId"`
 	CreatedAt       clock.Time  `db:"created_at" json:"createdAt"`
 	RequeuedAt      *clock.Time `db:"requeued_at" json:"requeuedAt"`
@@ -39,22 +41,24 @@ type DeadLetter struct {
 // DeadLetterWithBody is a dead letter with its message, in base64 as JSON.
 type DeadLetterWithBody struct {
 	DeadLetter
-	Body []byte `db:"body" json:"body"`
+	Body []byte `db:"body" json:"body" api:"nullable"`
 }
 
 const deadLetterColumns = `id, kind, queue, event_id, destination_id, job_id, source, provider, event_type, reason, attempts,
 	status, replay_request_id, created_at, requeued_at, requeued_by, resolved_at`
 
-// DeadLetterFilter says which dead letters are meant; what is empty means any.
+// maxFilterText is the longest text of a filter, in bytes.
+const maxFilterText = 500
+
+// DeadLetterFilter selects dead letters; empty fields match any.
 type DeadLetterFilter struct {
 	Kind, Status, Source, Provider, EventType string
 	DestinationID, EventID                    string
 	From, To                                  *time.Time // of createdAt, both included
 }
 
-// ParseDeadLetterFilter reads a filter from texts by their names in the API (kind,
-// status, source, provider, eventType, destinationId, eventId, from, to), and gives
-// every mistake.
+// ParseDeadLetterFilter parses a filter from texts by their names in the API (kind, status,
+// source, provider, eventType, destinationId, eventId, from and createdFrom, to and createdTo), and returns all violations.
 func ParseDeadLetterFilter(text func(name string) string) (DeadLetterFilter, []fault.Field) {
 	var wrong []fault.Field
 	fail := func(name, message string) { wrong = append(wrong, fault.Field{Field: name, Message: message}) }
@@ -88,20 +92,20 @@ func ParseDeadLetterFilter(text func(name string) string) (DeadLetterFilter, []f
 	}
 	plain := func(name string) string {
 		value := text(name)
-		if len(value) > 500 || storable([]byte(value), 500) != value {
-			fail(name, "must be text of at most 500 bytes in UTF-8")
+		if len(value) > maxFilterText || destination.Storable([]byte(value), maxFilterText) != value {
+			fail(name, fmt.Sprintf("must be text of at most %d bytes in UTF-8", maxFilterText))
 		}
 		return value
 	}
 	f := DeadLetterFilter{Kind: oneOf("kind", deadExhausted, deadRefused, deadUnreadable),
 		Status: oneOf("status", deadOpen, deadRequeued, deadResolved),
 		Source: plain("source"), Provider: plain("provider"), EventType: plain("eventType"),
-		DestinationID: uuid("destinationId"), EventID: uuid("eventId"), From: at("from"), To: at("to")}
+		DestinationID: uuid("destinationId"), EventID: uuid("eventId"), From: cmp.Or(at("createdFrom"), at("from")), To: cmp.Or(at("createdTo"), at("to"))}
 	return f, wrong
 }
 
-// conditions are those of f within the caller's scope, to which messages that nobody can
-// read do not belong: they have no source.
+// conditions returns f's conditions within the caller's scope. A scope excludes unreadable
+// messages: they have no source.
 func (f DeadLetterFilter) conditions(ctx context.Context) *database.Filter {
 	var c database.Filter
 	if scope := httpapi.ScopeOf(ctx); scope != nil {
@@ -115,22 +119,17 @@ func (f DeadLetterFilter) conditions(ctx context.Context) *database.Filter {
 			c.Add(exact.column+" = ?", exact.value)
 		}
 	}
-	if f.From != nil {
-		c.Add("created_at >= ?", *f.From)
-	}
-	if f.To != nil {
-		c.Add("created_at <= ?", *f.To)
-	}
+	c.CreatedBetween("id", "created_at", f.From, f.To)
 	return &c
 }
 
-// newestDead lists dead letters by id, which sorts by the time they were made.
+// newestDead lists dead letters by id, which sorts by time of creation.
 var newestDead = database.Listing[DeadLetter]{
 	Columns: deadLetterColumns, From: "dead_letters", ID: "id", Desc: true,
 	Key: func(d DeadLetter) database.Position { return database.Position{ID: d.ID} },
 }
 
-// DeadLetters gives a page of the dead letters that f means, the newest first.
+// DeadLetters returns a page of the dead letters that match f, newest first.
 func (m *Module) DeadLetters(ctx context.Context, f DeadLetterFilter, page database.Page) (database.List[DeadLetter], error) {
 	list, err := database.ReadList(ctx, m.db, newestDead, f.conditions(ctx), page)
 	if err != nil {
@@ -144,7 +143,7 @@ SELECT ` + deadLetterColumns + `, body
 FROM   dead_letters
 WHERE  id = $1`
 
-// DeadLetter gives one dead letter; fault.NotFound when there is none.
+// DeadLetter returns one dead letter, or fault.NotFound.
 func (m *Module) DeadLetter(ctx context.Context, deadLetterID string) (DeadLetterWithBody, error) {
 	var d DeadLetterWithBody
 	switch err := m.db.Get(ctx, &d, selectDeadLetterSQL, deadLetterID); {

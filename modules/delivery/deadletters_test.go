@@ -23,21 +23,21 @@ import (
 type fakeReplayer struct {
 	h    *harness
 	err  error
-	asks []contract.ReplayAsk
+	asks []contract.ReplayRequest
 }
 
-func (f *fakeReplayer) Request(ctx context.Context, tx *database.Tx, a contract.ReplayAsk) (string, error) {
+func (f *fakeReplayer) Request(ctx context.Context, tx *database.Tx, a contract.ReplayRequest) (string, error) {
 	if f.err != nil {
 		return "", f.err
 	}
 	f.asks = append(f.asks, a)
 	o := contract.ReplayOrder{RequestID: id.New(), EventID: a.EventID, DestinationID: &a.DestinationID}
 	f.h.replays.add(o)
-	return o.RequestID, f.h.Dispatch(ctx, tx, o, f.h.integration, "corr-"+a.EventID)
+	return o.RequestID, f.h.Dispatch(ctx, tx, o, f.h.integration)
 }
 
 func eachDeadHarness(t *testing.T, test func(h *harness, r *fakeReplayer)) {
-	testkit.EachStore(t, func(t *testing.T, db *database.DB) {
+	eachStore(t, func(t *testing.T, db *database.DB) {
 		h := newHarness(t, db, Config{MaxAttempts: 2})
 		r := &fakeReplayer{h: h}
 		h.replayer = r
@@ -126,7 +126,7 @@ func TestARequeueIsAReplayWithAnEnd(t *testing.T) {
 		require.Equal(t, "api-user", data["requeuedBy"])
 		require.NotNil(t, data["requeuedAt"])
 		request := data["replayRequestId"].(string)
-		require.Equal(t, []contract.ReplayAsk{{EventID: *d.EventID, DestinationID: *d.DestinationID, RequestedBy: "api-user",
+		require.Equal(t, []contract.ReplayRequest{{EventID: *d.EventID, DestinationID: *d.DestinationID, RequestedBy: "api-user",
 			Reason: "requeue of dead letter " + d.ID, Actor: "management-key"}}, r.asks)
 		h.eventually("the replay to end", func() bool { return h.replays.end(request) != nil })
 		require.True(t, h.replays.end(request).Failed)
@@ -201,10 +201,10 @@ func TestARequeueThatCannotBe(t *testing.T) {
 		}
 		require.Equal(t, "open", h.deadLetters(DeadLetterFilter{})[0].Status)
 		require.Empty(t, h.audit.actions(d.ID))
-		code, answer := call(http.MethodPost, "/dead-letters/requeue", `{}`)
+		code, answer := call(http.MethodPost, "/dead-letters/requeue", `{"all":true}`)
 		require.Equal(t, 503, code, answer)
 		r.err = fault.NotFound.New("event_not_found", "There is no event.")
-		code, answer = call(http.MethodPost, "/dead-letters/requeue", `{}`)
+		code, answer = call(http.MethodPost, "/dead-letters/requeue", `{"all":true}`)
 		require.Equal(t, 202, code)
 		require.Equal(t, map[string]any{"matched": 1.0, "requeued": 0.0, "failed": 1.0}, answer["data"])
 	})
@@ -223,18 +223,19 @@ func TestDeadLettersAreRequeuedInBulk(t *testing.T) {
 			require.Equal(t, status, code, answer)
 			require.Equal(t, map[string]any{"matched": want[0], "requeued": want[1], "failed": 0.0}, answer["data"], body)
 		}
-		bulk(`{"dryRun":true}`, 200, 3, 0)
+		bulk(`{"dryRun":true,"all":true}`, 200, 3, 0)
 		bulk(`{"kind":"exhausted","dryRun":true}`, 200, 0, 0)
 		bulk(`{"eventId":"`+*second.EventID+`"}`, 202, 1, 1)
 		bulk(`{"source":"acme","provider":"acme","eventType":"order.created","status":"open","limit":1}`, 202, 2, 1)
 		require.Equal(t, "requeued", h.deadLetters(DeadLetterFilter{EventID: *first.EventID})[0].Status, "the oldest first")
 		h.run()
-		bulk(`{}`, 202, 1, 1) // not those that it makes itself, by failing again
+		bulk(`{"all":true}`, 202, 1, 1) // not those that it makes itself, by failing again
 		h.eventually("three new ones", func() bool { return len(h.deadLetters(DeadLetterFilter{})) == 6 })
 		require.Equal(t, []string{"dead_letter.requeued"}, h.audit.actions(third.ID))
 
 		for body, field := range map[string]string{`{"kind":"lost"}`: "kind", `{"status":"requeued"}`: "status", `{"limit":0}`: "limit",
-			`{"limit":1001}`: "limit", `{"eventId":"7"}`: "eventId", `{"from":"yesterday"}`: "from", `{"typo":1}`: "typo", `{"reason":"x"}`: "reason"} {
+			`{"limit":1001}`: "limit", `{"eventId":"7"}`: "eventId", `{"from":"yesterday"}`: "from", `{"typo":1}`: "typo", `{"reason":"x"}`: "reason",
+			`{}`: "all", `{"dryRun":true}`: "all", `{"source":"acme","kind":""}`: "kind", `{"status":"open"}`: "all", `{"all":true,"source":"acme"}`: "all", `{"destination_id":"7"}`: "did you mean destinationId"} {
 			code, answer := call(http.MethodPost, "/dead-letters/requeue", body)
 			require.Equal(t, 400, code, body)
 			require.Contains(t, fmt.Sprint(answer["error"]), field)
@@ -338,7 +339,7 @@ func TestALongMessageIsCut(t *testing.T) {
 	eachDeadHarness(t, func(h *harness, _ *fakeReplayer) {
 		call := h.api()
 		for n, status := range map[int]int{maxDeadBody - 1: 202, maxDeadBody: 409, maxDeadBody + 1: 409} {
-			h.bury(context.Background(), []broker.Delivery{{Body: []byte(strings.Repeat("x", n)), Ack: func() {}}})
+			h.storeDeadLetters(context.Background(), []broker.Delivery{{Body: []byte(strings.Repeat("x", n)), Ack: func() {}}})
 			d := h.deadLetters(DeadLetterFilter{Status: deadOpen})[0]
 			require.Contains(t, d.Reason, fmt.Sprintf("(%d bytes)", n))
 			full, err := h.DeadLetter(context.Background(), d.ID)
@@ -358,12 +359,12 @@ func TestADeadMessageIsAcknowledgedAfterTheCommit(t *testing.T) {
 		d := broker.Delivery{Body: []byte("?"), Ack: func() { acked.Add(1) }, Requeue: func() { back.Add(1) }}
 		over, cancel := context.WithCancel(context.Background())
 		cancel()
-		h.bury(over, []broker.Delivery{d})
+		h.storeDeadLetters(over, []broker.Delivery{d})
 		require.Zero(t, acked.Load(), "the database is away")
 		require.EqualValues(t, 1, back.Load(), "and the process stops: the broker has it again")
 
 		done := make(chan struct{})
-		go func() { defer close(done); h.bury(context.Background(), []broker.Delivery{d}) }()
+		go func() { defer close(done); h.storeDeadLetters(context.Background(), []broker.Delivery{d}) }()
 		h.exec(`ALTER TABLE away RENAME TO dead_letters`)
 		<-done
 		require.EqualValues(t, 1, acked.Load())
@@ -376,12 +377,12 @@ func TestAMessageThatTheBrokerGaveUpOnIsPublishedAgain(t *testing.T) {
 		h.destination(h.receiver.URL)
 		eventID := h.accept()
 		_, jobs := h.history(eventID)
-		h.exec(`UPDATE processing_jobs SET relay_at = NULL, published_at = $1`, h.now())
+		h.exec(`UPDATE processing_jobs SET wake_at = NULL, published_at = $1`, h.now())
 		body := fmt.Sprintf(`{"v":1,"jobs":[{"e":"%s","j":"%s"}]}`, eventID, jobs[0].ID)
-		h.bury(context.Background(), []broker.Delivery{{Body: []byte(body), Ack: func() {}}})
+		h.storeDeadLetters(context.Background(), []broker.Delivery{{Body: []byte(body), Ack: func() {}}})
 		require.Empty(t, h.deadLetters(DeadLetterFilter{}))
 		var n int
-		require.NoError(t, h.db.Get(context.Background(), &n, `SELECT count(*) FROM processing_jobs WHERE relay_at IS NOT NULL AND published_at IS NULL`))
+		require.NoError(t, h.db.Get(context.Background(), &n, `SELECT count(*) FROM processing_jobs WHERE wake_at IS NOT NULL AND published_at IS NULL`))
 		require.Equal(t, 1, n)
 	})
 }

@@ -2,16 +2,20 @@ package delivery
 
 import (
 	"context"
+	"log/slog"
 	"net/http"
 	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
 
+	"integration-gateway/modules/delivery/destination"
 	"integration-gateway/platform/broker"
+	"integration-gateway/platform/clock"
 	"integration-gateway/platform/contract"
 	"integration-gateway/platform/database"
 	"integration-gateway/platform/id"
@@ -47,15 +51,15 @@ func TestAnEventIsDeliveredSignedOnce(t *testing.T) {
 		got := h.receiver.got[0]
 		require.Equal(t, http.MethodPost, got.Method)
 		for name, want := range map[string]string{"Content-Type": "application/json", "X-Integration-Provider": "acme",
-			"X-Event-Id": eventID, "X-Correlation-Id": "corr-" + eventID, "Webhook-Id": eventID} {
+			"X-Event-Id": eventID, "X-Correlation-Id": "corr-" + eventID, "X-Idempotency-Key": "key-of-" + eventID, "Webhook-Id": eventID} {
 			require.Equal(t, want, got.Header.Get(name), name)
 		}
 		require.Equal(t, string(h.events.payloads[eventID].Payload), string(h.receiver.bodies[0]))
-		destinations, err := h.directory.get(context.Background(), []string{destinationID})
+		destinations, err := h.destinations.Get(context.Background(), []string{destinationID})
 		require.NoError(t, err)
 		at, err := time.ParseDuration(got.Header.Get("Webhook-Timestamp") + "s")
 		require.NoError(t, err)
-		require.Equal(t, sign(destinations[destinationID].secrets, eventID, time.Unix(int64(at.Seconds()), 0), h.receiver.bodies[0]),
+		require.Equal(t, sign(destinations[destinationID].Secrets(clock.System()), eventID, time.Unix(int64(at.Seconds()), 0), h.receiver.bodies[0]),
 			got.Header.Get("Webhook-Signature"))
 	})
 }
@@ -104,7 +108,7 @@ func TestWhatEndsAnEventAsFailed(t *testing.T) {
 		{"a connection that breaks is a failure", func(_ int, w http.ResponseWriter, _ *http.Request) {
 			conn, _, _ := w.(http.Hijacker).Hijack()
 			_ = conn.Close()
-		}, 3, "EOF"},
+		}, 3, "the connection was closed before a response"},
 	} {
 		t.Run(c.sentence, func(t *testing.T) {
 			eachHarness(t, func(h *harness) {
@@ -168,7 +172,7 @@ func TestWhatWasNotPublishedIsPublishedByTheRelay(t *testing.T) {
 		eventID := h.accept()
 		require.Len(t, h.publisher.queue, 1)
 		<-h.publisher.queue // a crash between commit and publish
-		h.exec(`UPDATE processing_jobs SET relay_at = $1`, h.now().Add(-time.Second))
+		h.exec(`UPDATE processing_jobs SET wake_at = $1`, h.now().Add(-time.Second))
 		h.run()
 		h.becomes(eventID, contract.EventProcessed)
 		require.Equal(t, 1, h.receiver.count())
@@ -204,8 +208,11 @@ func TestWhatTheBrokerLostIsPublishedAgain(t *testing.T) {
 		eventID := h.accept()
 		<-h.publisher.queue
 		long := h.now().Add(-time.Hour)
-		h.exec(`UPDATE processing_jobs SET relay_at = NULL, published_at = $1, scheduled_at = $1`, long)
+		h.exec(`UPDATE processing_jobs SET wake_at = NULL, published_at = $1, scheduled_at = $1`, long)
+		counts := &counted{}
+		h.metrics = counts
 		require.NoError(t, h.reconcile(context.Background()), "the queue is empty, and the job has waited for long")
+		require.Equal(t, int64(1), counts.messageLost.Load())
 		h.run()
 		h.becomes(eventID, contract.EventProcessed)
 	})
@@ -221,16 +228,114 @@ func TestALostQueueHasItsOwnJobsPublishedAgainAlone(t *testing.T) {
 		ctx := context.Background()
 		h.publisher.publish(ctx, h.publisher.gather(<-h.publisher.queue))
 		h.publisher.mark(ctx, 0)
+		counts := &counted{}
+		h.metrics = counts
 		for _, c := range []struct {
 			lost  broker.Queue
 			depth int
-		}{{broker.Replay, 1}, {broker.Process, 2}} {
-			require.NoError(t, h.republish(ctx, c.lost, func(time.Time) bool { return true }))
+		}{{broker.Replay, 1}, {broker.Delayed, 1}, {broker.Process, 2}} {
+			require.NoError(t, h.republishAll(ctx, c.lost, h.now()))
 			require.NoError(t, h.relay(ctx))
 			depth, err := h.broker.Depth(ctx, broker.Process)
 			require.NoError(t, err)
 			require.Equal(t, c.depth, depth, "after the %s queue was lost", c.lost)
 		}
+		require.Equal(t, int64(1), counts.queueLost.Load())
+		require.Equal(t, int64(1), counts.unpublished.Load(), "and then by the relay")
+	})
+}
+
+// Retries wait in queues that nobody consumes. Those that were lost with their queue were
+// published again a minute after they were due.
+func TestALostRetryIsPublishedAgainWhenItIsDue(t *testing.T) {
+	eachHarness(t, func(h *harness) {
+		h.destination(h.receiver.URL)
+		h.accept()
+		due := h.now().Add(time.Hour).Truncate(time.Microsecond)
+		for _, queue := range []broker.Queue{broker.Process, broker.Delayed} {
+			h.exec(`UPDATE processing_jobs SET wake_at = NULL, published_at = $1, scheduled_at = $2`, h.now().Add(-time.Second), due)
+			require.NoError(t, h.republishAll(context.Background(), queue, h.now()))
+			require.EqualValues(t, 1, h.exec(`UPDATE processing_jobs SET wake_at = $1 WHERE published_at IS NULL AND wake_at = $1`, due))
+		}
+	})
+}
+
+// lossy is a broker that tells of the losses that a test has it tell of.
+type lossy struct {
+	broker.Broker
+	lost chan broker.Queue
+}
+
+func (l lossy) Lost() <-chan broker.Queue { return l.lost }
+
+// The broker tells of a loss once. If the database was away then, what was lost came a minute late.
+func TestALossIsMadeUpForOnceTheDatabaseIsBack(t *testing.T) {
+	eachHarness(t, func(h *harness) {
+		destinationID := h.destination(h.receiver.URL)
+		event := h.accept()
+		<-h.publisher.queue
+		h.exec(`UPDATE processing_jobs SET wake_at = NULL, published_at = $1, scheduled_at = $1`, h.now())
+		losses, said := make(chan broker.Queue), make(chan string, 1000)
+		h.Module.broker = lossy{h.broker, losses}
+		h.log = slog.New(slog.NewTextHandler(told(said), nil))
+		h.exec(`ALTER TABLE processing_jobs RENAME TO away`)
+		ctx, end := context.WithCancel(context.Background())
+		var handling sync.WaitGroup
+		handling.Go(func() { h.handleLostQueues(ctx) })
+		defer func() { end(); handling.Wait() }()
+		losses <- broker.Process
+		for !strings.Contains(<-said, "publishing again failed") {
+		}
+		h.exec(`ALTER TABLE away RENAME TO processing_jobs`)
+		h.eventually("the job to be published", func() bool {
+			depth, err := h.broker.Depth(ctx, broker.Process)
+			return err == nil && depth == 1
+		})
+		require.Equal(t, 1, h.jobsOf(event, destinationID, queued))
+	})
+}
+
+// told is a log that is read by its lines.
+type told chan string
+
+func (c told) Write(line []byte) (int, error) {
+	c <- string(line)
+	return len(line), nil
+}
+
+// mute is a process whose peer fell silent, or not.
+type mute struct {
+	alone
+	silent bool
+}
+
+// Silent is as it was set.
+func (m mute) Silent() bool { return m.silent }
+
+// A worker whose host fell silent holds messages that the broker takes back after up to
+// fifteen seconds; every other message that it hands out until then goes the same way.
+func TestASilentWorkersMessagesAreNotWaitedFor(t *testing.T) {
+	eachHarness(t, func(h *harness) {
+		h.destination(h.receiver.URL)
+		eventID := h.accept()
+		ctx := context.Background()
+		h.publisher.publish(ctx, h.publisher.gather(<-h.publisher.queue))
+		h.publisher.mark(ctx, 0)
+		held := make(chan struct{})
+		taken := sync.OnceFunc(func() { close(held) })
+		silent, end := context.WithCancel(ctx)
+		defer end()
+		go func() { _ = h.broker.Consume(silent, broker.Process, prefetch, func(broker.Delivery) { taken() }) }()
+		<-held
+		w := &worker{m: h.Module, in: make(chan *inboundMessage, prefetch), quit: make(chan struct{})}
+		h.exec(`UPDATE processing_jobs SET published_at = $1, scheduled_at = $1`, h.now().Add(-2*bypassAfter))
+		require.Equal(t, bypassEvery, w.bypass(ctx, broker.Process))
+		require.Empty(t, w.in, "nobody is silent")
+		h.peers = mute{alone(id.New()), true}
+		require.Equal(t, bypassPause, w.bypass(ctx, broker.Replay))
+		require.Empty(t, w.in, "it is no replay")
+		h.run()
+		h.becomes(eventID, contract.EventProcessed)
 	})
 }
 
@@ -248,7 +353,7 @@ func TestAJobWhoseOwnerDiedIsDeliveredByAnother(t *testing.T) {
 		require.NoError(t, h.sweep(context.Background()))
 		_, jobs := h.history(eventID)
 		require.Equal(t, "running", jobs[0].Status, "a lease that runs is left alone")
-		h.exec(`UPDATE processing_jobs SET lease_until = ` + h.db.Dialect.LeaseIn("-1000"))
+		h.exec(`UPDATE processing_jobs SET (lease_until, wake_at) = (` + h.db.Dialect.LeaseIn("-1000") + `, ` + h.db.Dialect.LeaseIn("-1000") + `)`)
 		h.run()
 		h.becomes(eventID, contract.EventProcessed)
 		require.Equal(t, 1, h.receiver.count())
@@ -272,9 +377,9 @@ func TestALateOwnerStillRecordsItsAttempt(t *testing.T) {
 				eventID := h.accept()
 				late, err := h.claim(context.Background(), id.New(), []ref{(<-h.publisher.queue).ref})
 				require.NoError(t, err)
-				h.exec(`UPDATE processing_jobs SET lease_until = ` + h.db.Dialect.LeaseIn("-1000"))
+				h.exec(`UPDATE processing_jobs SET (lease_until, wake_at) = (` + h.db.Dialect.LeaseIn("-1000") + `, ` + h.db.Dialect.LeaseIn("-1000") + `)`)
 				require.NoError(t, h.sweep(context.Background()))
-				require.NoError(t, h.record([]outcome{{claimed: late[0], destination: destination{ID: destinationID}, response: response{status: c.status}}}))
+				require.NoError(t, h.record([]attemptResult{{claimed: late[0], destination: &destination.Destination{ID: destinationID}, response: response{status: c.status}}}))
 				attempts, jobs := h.history(eventID)
 				require.Len(t, attempts, 1)
 				require.Len(t, jobs, 1)
@@ -295,7 +400,7 @@ func TestAClaimWhoseAnswerWasLostIsTakenBack(t *testing.T) {
 		_, err := h.claim(context.Background(), lost, []ref{r})
 		require.NoError(t, err)
 		w := &worker{m: h.Module, unsure: []release{{claimed: claimed{job: r.job(), token: lost}}}}
-		require.NoError(t, w.forgetUnsure(context.Background()))
+		require.NoError(t, w.releaseUnsure(context.Background()))
 		require.Empty(t, w.unsure)
 		h.run()
 		h.becomes(eventID, contract.EventProcessed)
@@ -308,10 +413,10 @@ func TestADeactivatedDestinationOrIntegrationParksItsJobs(t *testing.T) {
 		destinationID := h.destination(h.receiver.URL)
 		h.run()
 		h.exec(`UPDATE destinations SET is_active = false`)
-		h.directory.forget()
+		h.destinations.Changed(h.integration)
 		first := h.accept()
 		h.exec(`UPDATE destinations SET is_active = true`)
-		h.directory.forget()
+		h.destinations.Changed(h.integration)
 		h.becomes(first, contract.EventProcessed)
 
 		h.events.setActive(h.integration, false)
@@ -374,7 +479,7 @@ func TestStoppingGivesBackWhatIsNotAtItsEnd(t *testing.T) {
 		require.Equal(t, contract.EventPending, h.state(eventID).Status)
 
 		hang.Store(false)
-		h.exec(`UPDATE processing_jobs SET relay_at = $1`, h.now())
+		h.exec(`UPDATE processing_jobs SET wake_at = $1`, h.now())
 		ctx, cancel := context.WithCancel(context.Background())
 		done := make(chan error, 1)
 		go func() { done <- h.Work(ctx, []contract.Queue{contract.ProcessQueue}) }()

@@ -8,8 +8,8 @@ import (
 	"integration-gateway/platform/database"
 )
 
-// latest is the job that speaks for one of an event's destinations: the live one,
-// else the last.
+// latest is the job that determines the state of one of an event's destinations: the live
+// one, else the last.
 type latest struct {
 	EventID       string           `db:"normalized_event_id"`
 	DestinationID string           `db:"destination_id"`
@@ -17,7 +17,7 @@ type latest struct {
 	Trigger       contract.Trigger `db:"triggered_by"`
 }
 
-// derive gives an event's status from its destinations' latest jobs.
+// derive computes an event's status from its destinations' latest jobs.
 func derive(jobs []latest) contract.EventStatus {
 	var isRunning, isRetrying, isQueued, hasFailed bool
 	for _, j := range jobs {
@@ -55,7 +55,7 @@ FROM  (SELECT j.normalized_event_id, j.destination_id, j.status, j.triggered_by,
        WHERE  j.destination_id IS NOT NULL) AS ranked
 WHERE  place = 1`
 
-// latestJobs gives each event's latest jobs by event id.
+// latestJobs returns each event's latest jobs by event id.
 func latestJobs(ctx context.Context, tx *database.Tx, ids []string) (map[string][]latest, error) {
 	var list []latest
 	if err := tx.SelectRows(ctx, &list, database.IDs(ids), selectLatestSQL); err != nil {

@@ -1,31 +1,37 @@
 package delivery
 
 import (
+	"context"
 	"errors"
+	"strconv"
+	"strings"
 
+	"integration-gateway/modules/delivery/destination"
 	"integration-gateway/platform/egress"
+	"integration-gateway/platform/id"
+	"integration-gateway/platform/telemetry"
 )
 
-// What an attempt's error kind may be beside egress's kinds.
+// The error kinds of attempts, besides those of egress.
 const (
-	failedStatus   = "http_status" // an answer, and none that means received
+	failedStatus   = "http_status" // an answer other than 2xx
 	failedRedirect = "redirect"
-	failedToken    = "token"  // the token endpoint gave none
+	failedToken    = "token"  // the token endpoint returned no token
 	failedUnsent   = "unsent" // there was nothing to send
 )
 
-// failureKinds are all kinds, for who asks for one.
+// failureKinds lists all kinds, for validation.
 var failureKinds = []string{failedStatus, failedRedirect, failedToken, failedUnsent, string(egress.KindRefused), string(egress.KindProxy),
 	string(egress.KindDNS), string(egress.KindTimeout), string(egress.KindTLS), string(egress.KindNoListener), string(egress.KindUnreachable),
-	string(egress.KindLost), string(egress.KindOther)}
+	string(egress.KindLost), string(egress.KindProtocol), string(egress.KindOther)}
 
-// refusedPrefix starts what is stored of a refusal; its reason follows.
+// refusedPrefix is the prefix of a stored refusal; its reason follows.
 const refusedPrefix = string(egress.KindRefused) + ":"
 
-// failureOf is what is stored of the kind of an error.
+// failureOf returns the stored kind of an error.
 func failureOf(err error) string {
 	var refusal egress.Refusal
-	var token noToken
+	var token destination.TokenError
 	switch {
 	case errors.As(err, &refusal):
 		return refusedPrefix + refusal.Reason()
@@ -35,7 +41,7 @@ func failureOf(err error) string {
 	return string(egress.KindOf(err))
 }
 
-// kind is the attempt's error in a word as it is stored; nil when it was received.
+// kind returns the attempt's error kind as it is stored; nil if it succeeded.
 func (r response) kind() *string {
 	kind := r.failure
 	switch {
@@ -48,4 +54,39 @@ func (r response) kind() *string {
 		kind = failedStatus
 	}
 	return &kind
+}
+
+// countAttempts adds recorded attempts to the metrics.
+func (m *Module) countAttempts(list []decided) {
+	now := m.now()
+	for _, d := range list {
+		name := d.event.Source + "/" + strconv.Itoa(m.destinations.Number(d.destination))
+		kind := ""
+		if k := d.response.kind(); k != nil {
+			kind, _, _ = strings.Cut(*k, ":") // without the reason of a refusal
+		}
+		m.metrics.Attempted(name, d.outcome.String(), kind, d.response.duration)
+		if kind == "" && d.ReplayRequestID == nil {
+			m.metrics.Delivered(name, now.Sub(id.Time(d.EventID)))
+		}
+	}
+}
+
+// logAttempt logs how an attempt ended; err says that its outcome could not be stored.
+func (m *Module) logAttempt(a attempt, r response, err error) {
+	ctx := telemetry.WithCorrelation(context.Background(), a.correlationID)
+	fields := []any{"source", a.event.Source, "event_id", a.EventID, "destination_id", a.destination.ID, "job_id", a.ID, "attempt", a.AttemptNo,
+		"http_status", r.status, "duration_ms", r.duration.Milliseconds()}
+	switch {
+	case err != nil:
+		m.log.ErrorContext(ctx, "could not store an attempt's outcome", append(fields, "error", err)...)
+	case r.received():
+		m.log.InfoContext(ctx, "delivered", fields...)
+	default:
+		fields = append(fields, "error", *r.problem())
+		if r.detail != "" {
+			fields = append(fields, "detail", r.detail)
+		}
+		m.log.WarnContext(ctx, "not delivered", fields...)
+	}
 }

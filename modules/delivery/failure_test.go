@@ -1,18 +1,23 @@
 package delivery
 
 import (
+	"errors"
 	"net/http"
 	"testing"
 
 	"github.com/stretchr/testify/require"
 
+	"integration-gateway/modules/delivery/destination"
 	"integration-gateway/platform/egress"
 )
 
 func TestAnAttemptSaysWhatKindOfFailureItWas(t *testing.T) {
 	eachHarness(t, func(h *harness) {
+		h.sender.use(savesAll{h.sender.Sender})
 		h.receiver.answers(func(_ int, w http.ResponseWriter, r *http.Request) {
 			switch r.URL.Path {
+			case "/switch":
+				switchProtocols(t, w)
 			case "/moved":
 				w.WriteHeader(http.StatusFound)
 			case "/broken":
@@ -30,6 +35,7 @@ func TestAnAttemptSaysWhatKindOfFailureItWas(t *testing.T) {
 			{"an answer that is none", `{"url":"` + h.receiver.URL + `/broken"}`, to("http_status"), nil},
 			{"a redirect", `{"url":"` + h.receiver.URL + `/moved"}`, to("redirect"), nil},
 			{"it hangs up", `{"url":"` + h.receiver.URL + `/gone"}`, to("connection_lost"), nil},
+			{"it leaves HTTP", `{"url":"` + h.receiver.URL + `/switch"}`, to("protocol"), nil},
 			{"nobody listens", `{"url":"http://127.0.0.1:1/"}`, to("connection_refused"), nil},
 			{"an address of the inside", `{"url":"http://10.0.0.1/"}`, to("egress_refused"), to("private")},
 			{"a metadata service", `{"url":"http://169.254.169.254/"}`, to("egress_refused"), to("metadata")},
@@ -46,7 +52,7 @@ func TestAnAttemptSaysWhatKindOfFailureItWas(t *testing.T) {
 			require.Equal(t, c.kind, attempts[0].ErrorKind, c.name)
 			require.Equal(t, c.refusal, attempts[0].Refusal, c.name)
 			h.change(made.ID, `{"isActive":false}`)
-			h.directory.forget()
+			h.destinations.Changed(h.integration)
 		}
 	})
 }
@@ -56,6 +62,6 @@ func TestKindsOfFailuresThatCanBeAskedForAreAllThatThereAre(t *testing.T) {
 	for r := egress.Unknown; r <= egress.Denied; r++ {
 		require.Equal(t, "egress_refused:"+r.Reason(), failureOf(r))
 	}
-	require.Equal(t, "token", failureOf(noToken{errLateToken}))
+	require.Equal(t, "token", failureOf(destination.TokenError{Err: errors.New("none")}))
 	require.Nil(t, response{status: 204}.kind())
 }

@@ -9,12 +9,13 @@ import (
 	"integration-gateway/platform/database"
 )
 
-// erasedReason is why the deliveries of an erased event have ended.
+// erasedReason is the reason of the cancelled deliveries of an erased event.
 const erasedReason = "cancelled by an erasure: the event's payload is gone"
 
 const endErasedSQL = `
 UPDATE processing_jobs
-SET    %s, completed_at = $1, error_message = $2, relay_at = NULL, parked = false, claim_token = NULL, lease_until = NULL
+SET    %s, completed_at = $1, error_message = $2, wake_at = NULL, published_at = NULL, parked = false, claim_token = NULL,
+       lease_until = NULL
 FROM   v
 WHERE  normalized_event_id = v.id AND %s
 RETURNING normalized_event_id, replay_request_id`
@@ -26,11 +27,11 @@ WHERE  normalized_event_id IN (SELECT id FROM v) AND response_body IS NOT NULL`
 const forgetDeadLettersSQL = `
 DELETE FROM dead_letters WHERE event_id IN (SELECT id FROM v)`
 
-// Forget ends the deliveries and replays of events that are about to be erased, and removes
-// what destinations answered and their dead letters. The states are locked in tx, and
-// changed here. An attempt that is under way goes on to its end, of which the answer is not
-// kept; nothing follows it.
-func (m *Module) Forget(ctx context.Context, tx *database.Tx, states []contract.EventState) (gone contract.Forgotten, err error) {
+// Forget ends the deliveries and replays of events that are about to be erased, and deletes
+// stored answers and dead letters. The caller has locked the states in tx; Forget changes
+// them. A running attempt is not interrupted, but its answer is not stored and it is not
+// retried.
+func (m *Module) Forget(ctx context.Context, tx *database.Tx, states []contract.EventState) (gone contract.ErasureCounts, err error) {
 	if len(states) == 0 {
 		return gone, nil
 	}
@@ -67,7 +68,7 @@ func (m *Module) Forget(ctx context.Context, tx *database.Tx, states []contract.
 	return gone, m.deriveAndSave(ctx, tx, states)
 }
 
-// endedJobs are those that an erasure ended.
+// endedJobs are the jobs that an erasure ended.
 type endedJobs []struct {
 	EventID   string         `db:"normalized_event_id"`
 	RequestID sql.NullString `db:"replay_request_id"`
@@ -79,7 +80,7 @@ func (m *Module) endErased(ctx context.Context, tx *database.Tx, eventIDs []stri
 	}
 	for _, s := range []step{endStep, failStep} {
 		var some endedJobs
-		if err := tx.SelectRows(ctx, &some, database.IDs(eventIDs), fmt.Sprintf(endErasedSQL, s.set(), s.when()), tx.Now, erasedReason); err != nil {
+		if err := tx.SelectRows(ctx, &some, database.IDs(eventIDs), fmt.Sprintf(endErasedSQL, s.setSQL(), s.whenSQL()), tx.Now, erasedReason); err != nil {
 			return nil, fmt.Errorf("end the jobs of erased events: %w", err)
 		}
 		all = append(all, some...)
@@ -96,7 +97,7 @@ func (l endedJobs) of(eventID string) bool {
 	return false
 }
 
-// replays are the ends of the requests that the jobs belonged to, once each.
+// replays returns the results of the jobs' replay requests, once each.
 func (l endedJobs) replays() []contract.ReplayEnd {
 	var ends []contract.ReplayEnd
 	seen := map[string]bool{}
@@ -110,9 +111,8 @@ func (l endedJobs) replays() []contract.ReplayEnd {
 	return ends
 }
 
-// forgetAnswers notes which outcomes are of events that were erased while their attempt
-// was under way.
-func forgetAnswers(states []contract.EventState, list []outcome) {
+// forgetAnswers marks the outcomes whose events were erased during the attempt.
+func forgetAnswers(states []contract.EventState, list []attemptResult) {
 	erased := map[string]bool{}
 	for _, s := range states {
 		if s.Erased {
@@ -124,7 +124,7 @@ func forgetAnswers(states []contract.EventState, list []outcome) {
 	}
 }
 
-// refuseErased ends a replay that was asked for while its event was erased.
+// refuseErased ends a replay that was requested while its event was being erased.
 func (m *Module) refuseErased(ctx context.Context, tx *database.Tx, c claimed) error {
 	if err := m.endDispatch(ctx, tx, c); err != nil {
 		return err

@@ -14,7 +14,7 @@ import (
 )
 
 // forget erases events as the erasure does: all in one transaction.
-func (h *harness) forget(eventIDs ...string) (gone contract.Forgotten) {
+func (h *harness) forget(eventIDs ...string) (gone contract.ErasureCounts) {
 	h.t.Helper()
 	h.tx(func(ctx context.Context, tx *database.Tx) error {
 		states, err := h.events.LockStates(ctx, tx, eventIDs)
@@ -50,7 +50,7 @@ func TestAnErasedEventHasNoAnswersAndNoDeadLetters(t *testing.T) {
 		event, other := h.accept(), h.accept()
 		h.becomes(event, contract.EventFailed)
 		h.becomes(other, contract.EventFailed)
-		require.Equal(t, contract.Forgotten{Answers: 3, DeadLetters: 1}, h.forget(event))
+		require.Equal(t, contract.ErasureCounts{Answers: 3, DeadLetters: 1}, h.forget(event))
 		attempts, _ := h.history(event)
 		require.Len(t, attempts, 3, "that there were attempts stays")
 		for _, a := range attempts {
@@ -72,7 +72,7 @@ func TestWhatWaitsOfAnErasedEventIsEndedAndNeverSent(t *testing.T) {
 		h.destination(h.receiver.URL + "/two")
 		event, other := h.accept(), h.accept()
 		request := h.replay(contract.ReplayOrder{EventID: event})
-		require.Equal(t, contract.Forgotten{Deliveries: 3}, h.forget(event))
+		require.Equal(t, contract.ErasureCounts{Deliveries: 3}, h.forget(event))
 		require.Equal(t, erasedReason, *h.replays.end(request).Error)
 		state := h.state(event)
 		require.Equal(t, contract.EventFailed, state.Status)
@@ -104,7 +104,7 @@ func TestAnAttemptUnderWayEndsWithoutItsAnswerAndWithoutARetry(t *testing.T) {
 				stop := h.run()
 				event := h.accept()
 				<-reached
-				require.Equal(t, contract.Forgotten{Deliveries: 1}, h.forget(event))
+				require.Equal(t, contract.ErasureCounts{Deliveries: 1}, h.forget(event))
 				close(goOn)
 				h.eventually("the attempt to be told", func() bool { attempts, _ := h.history(event); return len(attempts) == 1 })
 				stop()
@@ -160,9 +160,9 @@ func TestAnErasureLocksJobsInTheOrderOfClaims(t *testing.T) {
 		}
 		h.destination(h.receiver.URL)
 		first, second := h.accept(), h.accept()
-		h.exec(`UPDATE processing_jobs SET status = 'running', claim_token = $1, lease_until = $2, relay_at = NULL WHERE normalized_event_id = $3`,
+		h.exec(`UPDATE processing_jobs SET status = 'running', claim_token = $1, lease_until = $2 WHERE normalized_event_id = $3`,
 			id.New(), h.now().Add(time.Hour), first)
-		forgotten := make(chan contract.Forgotten)
+		forgotten := make(chan contract.ErasureCounts)
 		h.tx(func(ctx context.Context, tx *database.Tx) error {
 			lock := func(eventID, how string) error {
 				var ids []string
@@ -178,6 +178,6 @@ func TestAnErasureLocksJobsInTheOrderOfClaims(t *testing.T) {
 			require.NoError(t, lock(second, " NOWAIT"), "it has not taken the second before")
 			return nil
 		})
-		require.Equal(t, contract.Forgotten{Deliveries: 2}, <-forgotten)
+		require.Equal(t, contract.ErasureCounts{Deliveries: 2}, <-forgotten)
 	})
 }

@@ -17,6 +17,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"integration-gateway/modules/delivery/destination"
 	"integration-gateway/platform/broker"
 	"integration-gateway/platform/cache"
 	"integration-gateway/platform/clock"
@@ -39,11 +40,19 @@ type harness struct {
 	replays     *fakeReplays
 	audit       *fakeAudit
 	integration string
+	sender      *switchable
 	receiver    *receiver
+	others      []*harness // further workers of the same installation
+}
+
+// eachStore runs test beside others, on databases of its own: it mostly waits.
+func eachStore(t *testing.T, test func(t *testing.T, db *database.DB)) {
+	t.Parallel()
+	testkit.EachStore(t, test)
 }
 
 func eachHarness(t *testing.T, test func(h *harness)) {
-	testkit.EachStore(t, func(t *testing.T, db *database.DB) { test(newHarness(t, db, Config{})) })
+	eachStore(t, func(t *testing.T, db *database.DB) { test(newHarness(t, db, Config{})) })
 }
 
 func newHarness(t testing.TB, db *database.DB, cfg Config) *harness {
@@ -52,21 +61,48 @@ func newHarness(t testing.TB, db *database.DB, cfg Config) *harness {
 	h.replays = &fakeReplays{orders: map[string]contract.ReplayOrder{}, dispatched: map[string]bool{}, ends: map[string]contract.ReplayEnd{}}
 	h.audit = &fakeAudit{}
 	h.receiver = newReceiver(t)
-	setDefault(&cfg.RetryBase, 20*time.Millisecond)
-	setDefault(&cfg.MaxAttempts, 3)
-	setDefault(&cfg.RelayEvery, 50*time.Millisecond)
-	setDefault(&cfg.Timeout, 5*time.Second)
+	cfg = tested(cfg)
+	h.sender = &switchable{egress.New(egress.Config{Allow: egress.Allow{Networks: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}}})}
 	h.Module = New(cfg, Deps{DB: db, Log: slog.New(slog.NewTextHandler(io.Discard, nil)), Now: clock.System,
-		Broker: h.broker, Cache: cache.None{}, Events: h.events, Replays: h.replays, Auditor: h.audit, Sealer: rot{},
-		Sender: egress.New(egress.Config{Allow: egress.Allow{Networks: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}}})})
-	now := clock.System()
-	rows := database.NewRows("id uuid", "source text", "provider text", "name text", "is_active boolean", "created_at timestamptz", "updated_at timestamptz")
-	rows.Add(h.integration, "acme", "acme", "Acme", true, now, now)
-	require.NoError(t, db.InTx(context.Background(), func(tx *database.Tx) error {
-		return tx.Insert(context.Background(), "integrations", rows)
-	}))
+		Broker: h.broker, Cache: cache.None{}, Events: h.events, Replays: h.replays, Auditor: h.audit, Refusals: h.audit, Sealer: rot{},
+		Sender: h.sender})
+	h.newIntegration()
 	return h
 }
+
+// newIntegration stores the harness's integration.
+func (h *harness) newIntegration() {
+	h.t.Helper()
+	h.tx(func(ctx context.Context, tx *database.Tx) error {
+		rows := database.NewRows("id uuid", "source text", "provider text", "name text", "is_active boolean", "created_at timestamptz", "updated_at timestamptz")
+		rows.Add(h.integration, h.integration, "acme", "Acme", true, tx.Now, tx.Now)
+		return tx.Insert(ctx, "integrations", rows)
+	})
+}
+
+// tested is a configuration that has operators' settings where cfg says nothing.
+func tested(cfg Config) Config {
+	setDefault(&cfg.Queues, broker.Names{Process: "ig.events.process", Retry: "ig.events.retry", Replay: "ig.events.replay", Dead: "ig.events.dead"})
+	setDefault(&cfg.RetryBase, 20*time.Millisecond)
+	setDefault(&cfg.RetryCap, 30*time.Minute)
+	setDefault(&cfg.MaxAttempts, 3)
+	setDefault(&cfg.RelayEvery, 50*time.Millisecond)
+	setDefault(&cfg.Timeout, 30*time.Second) // beside other tests an attempt may take seconds
+	setDefault(&cfg.LockTTL, time.Minute)
+	setDefault(&cfg.LeaseMargin, 30*time.Second)
+	setDefault(&cfg.BreakerVolume, 20)
+	setDefault(&cfg.BreakerRate, 0.8)
+	setDefault(&cfg.BreakerProbe, 5*time.Second)
+	setDefault(&cfg.Concurrency, 256)
+	setDefault(&cfg.PerDestination, 64)
+	setDefault(&cfg.Grace, 15*time.Second)
+	return cfg
+}
+
+// switchable is a Sender that another one may take the place of before anything is sent.
+type switchable struct{ destination.Sender }
+
+func (s *switchable) use(other destination.Sender) { s.Sender = other }
 
 // run starts the worker and the relay and gives what stops them and waits.
 func (h *harness) run() (stop func()) {
@@ -107,18 +143,27 @@ func (h *harness) accept() string {
 func (h *harness) schedule(eventID string) contract.Scheduled {
 	h.t.Helper()
 	h.events.add(eventID, h.integration)
+	events := []contract.NewEvent{h.newEvent(eventID)}
+	h.Route(context.Background(), events)
 	var scheduled []contract.Scheduled
 	h.tx(func(ctx context.Context, tx *database.Tx) error {
 		if err := h.events.insert(ctx, tx, eventID); err != nil {
 			return err
 		}
-		e := h.events.payloads[eventID]
 		var err error
-		scheduled, err = h.Schedule(ctx, tx, []contract.NewEvent{{EventID: eventID, IntegrationID: h.integration, CorrelationID: e.CorrelationID,
-			Source: e.Source, Provider: e.Provider, EventType: e.EventType, Payload: e.Payload, Headers: []byte(originalHeaders)}})
+		scheduled, err = h.Schedule(ctx, tx, events)
 		return err
 	})
 	return scheduled[0]
+}
+
+// newEvent is an event that was added, as ingestion has it before it is stored.
+func (h *harness) newEvent(eventID string) contract.NewEvent {
+	h.events.mu.Lock()
+	defer h.events.mu.Unlock()
+	e := h.events.payloads[eventID]
+	return contract.NewEvent{EventID: eventID, IntegrationID: h.integration, CorrelationID: e.CorrelationID, Source: e.Source,
+		Provider: e.Provider, EventType: e.EventType, Payload: e.Payload, Headers: []byte(originalHeaders)}
 }
 
 // originalHeaders and originalBody are those of every webhook here.
@@ -132,7 +177,7 @@ func (h *harness) replay(o contract.ReplayOrder) string {
 	o.RequestID = id.New()
 	h.replays.add(o)
 	h.tx(func(ctx context.Context, tx *database.Tx) error {
-		return h.Dispatch(ctx, tx, o, h.integration, "corr-"+o.EventID)
+		return h.Dispatch(ctx, tx, o, h.integration)
 	})
 	return o.RequestID
 }
@@ -171,7 +216,7 @@ func (h *harness) becomes(eventID string, want contract.EventStatus) contract.Ev
 // race detector is thirty times slower, and slower still beside other tests.
 func (h *harness) eventually(what string, true func() bool) {
 	h.t.Helper()
-	require.Eventually(h.t, true, 3*time.Minute, 5*time.Millisecond, what)
+	require.Eventually(h.t, true, 3*time.Minute, 10*time.Millisecond, what)
 }
 
 // audited waits until the event's audit trail is these actions.
@@ -240,7 +285,7 @@ func (f *fakeEvents) add(eventID, integrationID string) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.payloads[eventID] = contract.Deliverable{EventID: eventID, IntegrationID: integrationID, Source: "acme", Provider: "acme", EventType: "order.created",
-		CorrelationID: "corr-" + eventID, Payload: []byte(`{"eventType":"order.created","data":{"n":12345678901234567890}}`)}
+		IdempotencyKey: "key-of-" + eventID, CorrelationID: "corr-" + eventID, Payload: []byte(`{"eventType":"order.created","data":{"n":12345678901234567890}}`)}
 	f.originals[eventID] = contract.Original{EventID: eventID, Headers: []byte(originalHeaders), Body: []byte(originalBody)}
 }
 
@@ -400,12 +445,16 @@ func (f *fakeReplays) end(id string) *contract.ReplayEnd {
 	return nil
 }
 
-// rot stands in for encryption: what it seals is not what it was.
+// rot stands in for encryption: what it seals is not what it was, and
+// opens in its place alone.
 type rot struct{}
 
-func (rot) Seal(v secret.Value) (string, error) { return "sealed:" + v.Reveal(), nil }
-func (rot) Open(stored string) (secret.Value, error) {
-	text, ok := strings.CutPrefix(stored, "sealed:")
+func (rot) Seal(at secret.Place, v secret.Value) (string, error) {
+	return "sealed:" + at.String() + ":" + v.Reveal(), nil
+}
+
+func (rot) Open(at secret.Place, stored string) (secret.Value, error) {
+	text, ok := strings.CutPrefix(stored, "sealed:"+at.String()+":")
 	if !ok {
 		return secret.Value{}, errors.New("not sealed")
 	}
@@ -413,8 +462,21 @@ func (rot) Open(stored string) (secret.Value, error) {
 }
 
 type fakeAudit struct {
-	mu      sync.Mutex
-	entries []contract.AuditEntry
+	mu       sync.Mutex
+	entries  []contract.AuditEntry
+	refusals []contract.Refusal
+}
+
+func (f *fakeAudit) Refused(r contract.Refusal) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.refusals = append(f.refusals, r)
+}
+
+func (f *fakeAudit) refused() int {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return len(f.refusals)
 }
 
 func (f *fakeAudit) Record(_ context.Context, tx *database.Tx, entries []contract.AuditEntry) error {

@@ -1,6 +1,6 @@
 // Package delivery sends stored events to destinations until they are received or
-// given up on. It owns destinations, processing_jobs, delivery_attempts and
-// dead_letters.
+// given up on. It owns processing_jobs, delivery_attempts, destination_breakers and
+// dead_letters; its child package destination owns destinations.
 //
 // A job row is the outbox and the lease in one: what is queued and not published is
 // published by the relay, what is running past its lease is queued again. A broker
@@ -11,51 +11,51 @@ import (
 	"context"
 	"log/slog"
 	"math/rand/v2"
-	"net/http"
+	"runtime"
 	"time"
 
-	"integration-gateway/modules/delivery/expression"
+	"integration-gateway/modules/delivery/destination"
 	"integration-gateway/platform/batch"
 	"integration-gateway/platform/broker"
 	"integration-gateway/platform/cache"
 	"integration-gateway/platform/clock"
 	"integration-gateway/platform/contract"
 	"integration-gateway/platform/database"
-	"integration-gateway/platform/egress"
 	"integration-gateway/platform/httpapi"
-	"integration-gateway/platform/secret"
+	"integration-gateway/platform/id"
 )
 
-// Config is how deliveries are made. New replaces zero values with the defaults.
+// Config is how deliveries are made. Operators' settings have their defaults in platform/config;
+// New replaces zero values of the others.
 type Config struct {
 	Queues broker.Names // shown as a job's queueName
 
-	MaxAttempts int           // a budget of attempts, retries included; default 15
-	RetryBase   time.Duration // wait after the first failure; doubles; default 5 s
-	RetryCap    time.Duration // longest wait between attempts, and the longest Retry-After that is honoured; default 30 min
-	Timeout     time.Duration // of one attempt, from connect to the answer's last byte; default 15 s
-	LockTTL     time.Duration // of the lock in the cache; never longer than the lease; default 60 s
+	MaxAttempts int           // a budget of attempts, retries included
+	RetryBase   time.Duration // wait after the first failure; doubles
+	RetryCap    time.Duration // longest wait between attempts, and the longest Retry-After that is honoured
+	Timeout     time.Duration // of one attempt, from connect to the answer's last byte
+	LockTTL     time.Duration // of the lock in the cache; never longer than the lease
 
-	Concurrency    int           // attempts under way in this process; default 256
-	PerDestination int           // of these to one destination; default 64
-	Grace          time.Duration // for attempts under way when the process stops; default 15 s
+	Concurrency    int           // attempts under way in this process
+	PerDestination int           // of these to one destination
+	Grace          time.Duration // for attempts under way when the process stops
 
-	// LeaseMargin is how long a claimed job may wait for its turn and for its outcome to
-	// be stored, beside the attempt itself; default 30 s.
+	// LeaseMargin is how long a claimed job may wait for its slot and for its outcome to
+	// be stored, beside the attempt itself.
 	LeaseMargin time.Duration
 
 	// A destination is taken for down when, of BreakerVolume attempts or more within a
-	// minute, BreakerRate failed for reasons of its own; defaults 20 and 0.8. It is probed
-	// after BreakerProbe, twice that, and so on up to a minute; default 5 s.
+	// minute, BreakerRate of them failed because of it. It is probed
+	// after BreakerProbe, twice that, and so on up to a minute.
 	BreakerVolume int
 	BreakerRate   float64
 	BreakerProbe  time.Duration
 
 	RelayEvery time.Duration // default 1 s
-	RelayGrace time.Duration // how long the direct publish may take before the relay does it; default 5 s
+	RelayGrace time.Duration // how long the direct publish may take before the relay does it; default 3 s
 }
 
-// Events is what delivery needs from whoever stores events.
+// Events gives access to stored events.
 type Events interface {
 	// Deliverables gives what is sent, for each event that exists.
 	Deliverables(ctx context.Context, eventIDs []string) ([]contract.Deliverable, error)
@@ -70,7 +70,7 @@ type Events interface {
 	ActiveIntegrations(ctx context.Context, ids []string) (map[string]bool, error)
 }
 
-// Replays is what delivery tells whoever keeps replay requests.
+// Replays is notified of the results of replay requests.
 type Replays interface {
 	// Orders gives those requests that are still queued, and locks them.
 	Orders(ctx context.Context, tx *database.Tx, requestIDs []string) ([]contract.ReplayOrder, error)
@@ -85,19 +85,36 @@ type Auditor interface {
 	Record(ctx context.Context, tx *database.Tx, entries []contract.AuditEntry) error
 }
 
-// Sealer encrypts signing secrets for the database.
-type Sealer interface {
-	Seal(value secret.Value) (string, error)
-	Open(stored string) (secret.Value, error)
+// Refusals counts what is audited in sum.
+type Refusals interface {
+	Refused(r contract.Refusal)
 }
 
-// Sender makes outbound requests; its errors are egress's.
-type Sender interface {
-	// Do sends req; own is the destination's TLS configuration, nil for the usual.
-	Do(req *http.Request, own *egress.TLS) (egress.Response, error)
-	// Forget ends the connections under a TLS configuration that is used no more.
-	Forget(own *egress.TLS)
+// Metrics counts deliveries. Its methods never block. Destinations are named by their source
+// and number, such as acme/1.
+type Metrics interface {
+	// Attempted counts a recorded attempt by its outcome (delivered, retry, exhausted or
+	// refused) and its kind of error, "" if it was delivered.
+	Attempted(destination, outcome, kind string, took time.Duration)
+	// Delivered records the time from receiving an event to its first delivery.
+	Delivered(destination string, took time.Duration)
+	// LeasesExpired counts jobs that were taken back from their process.
+	LeasesExpired(jobs int)
+	// Republished counts jobs that are published again because they were unpublished, or
+	// because of a message_lost or queue_lost.
+	Republished(cause string, jobs int)
+	// Confirmed records how long the broker took to confirm a group of messages.
+	Confirmed(took time.Duration)
 }
+
+// noMetrics counts nothing.
+type noMetrics struct{}
+
+func (noMetrics) Attempted(string, string, string, time.Duration) {}
+func (noMetrics) Delivered(string, time.Duration)                 {}
+func (noMetrics) LeasesExpired(int)                               {}
+func (noMetrics) Republished(string, int)                         {}
+func (noMetrics) Confirmed(time.Duration)                         {}
 
 // Deps is everything delivery needs from the outside.
 type Deps struct {
@@ -106,36 +123,45 @@ type Deps struct {
 	Now      clock.Now
 	Broker   broker.Broker
 	Cache    cache.Cache
-	Sender   Sender
+	Sender   destination.Sender
 	Events   Events
 	Replays  Replays
 	Replayer Replayer
 	Auditor  Auditor
-	Sealer   Sealer
+	Sealer   destination.Sealer
+	Refusals Refusals
+	Peers    Peers          // nil for a worker that is alone
+	Metrics  Metrics        // nil for none
 	Random   func() float64 // in [0, 1); default math/rand
 }
 
 // Module is the delivery module.
 type Module struct {
-	cfg       Config
-	db        *database.DB
-	log       *slog.Logger
-	now       clock.Now
-	broker    broker.Broker
-	cache     cache.Cache
-	sender    Sender
-	events    Events
-	replays   Replays
-	replayer  Replayer
-	auditor   Auditor
-	random    func() float64
-	directory *directory
-	publisher *publisher
-	breakers  *breakers
-	tokens    *tokens
-	outcomes  *batch.Group[outcome, struct{}]
-	lasting   *batch.Group[string, struct{}] // events whose attempts take long
-	watermark watermark
+	*destination.Store // what operators do with destinations
+
+	cfg          Config
+	db           *database.DB
+	log          *slog.Logger
+	now          clock.Now
+	broker       broker.Broker
+	cache        cache.Cache
+	events       Events
+	replays      Replays
+	replayer     Replayer
+	auditor      Auditor
+	refusals     Refusals
+	peers        Peers
+	random       func() float64
+	metrics      Metrics
+	destinations *destination.Cache
+	client       *destination.Client
+	publisher    *publisher
+	breakers     *breakers
+	shares       *shares
+	outcomes     *batch.Group[attemptResult, struct{}]
+	longRunning  *batch.Group[string, struct{}] // events whose attempts take long
+	watermark    watermark
+	sweepAfter   time.Time // of the relay's loop alone
 }
 
 // New wires the module; it starts nothing.
@@ -144,45 +170,39 @@ func New(cfg Config, d Deps) *Module {
 	if d.Random == nil {
 		d.Random = rand.Float64
 	}
-	m := &Module{cfg: cfg, db: d.DB, log: d.Log.With("module", "delivery"), now: d.Now, broker: d.Broker,
-		cache: d.Cache, sender: d.Sender, events: d.Events, replays: d.Replays, replayer: d.Replayer, auditor: d.Auditor, random: d.Random}
-	m.directory = &directory{db: d.DB, now: d.Now, sealer: d.Sealer, sender: d.Sender, lang: expression.New(), log: m.log}
+	if d.Peers == nil {
+		d.Peers = alone(id.New())
+	}
+	if d.Metrics == nil {
+		d.Metrics = noMetrics{}
+	}
+	m := &Module{metrics: d.Metrics, cfg: cfg, peers: d.Peers, db: d.DB, log: d.Log.With("module", "delivery"), now: d.Now, broker: d.Broker,
+		cache: d.Cache, events: d.Events, replays: d.Replays, replayer: d.Replayer, auditor: d.Auditor, refusals: d.Refusals, random: d.Random}
+	m.Store, m.destinations = destination.New(destination.Deps{DB: d.DB, Log: m.log, Now: d.Now, Sender: d.Sender, Sealer: d.Sealer, Auditor: d.Auditor})
+	m.client = destination.NewClient(d.Sender, d.Now)
 	m.publisher = newPublisher(m)
 	m.breakers = &breakers{seen: map[string]*window{}, policy: breakerPolicy{
 		volume: cfg.BreakerVolume, rate: cfg.BreakerRate, probe: cfg.BreakerProbe, reach: max(time.Minute, cfg.BreakerProbe)}}
-	m.tokens = newTokens(d.Sender, d.Now)
-	m.outcomes = batch.NewGroup(batch.Config[outcome]{Runners: 2, Crowd: 64, MaxItems: 256}, m.recordAll)
-	m.lasting = batch.NewGroup(batch.Config[string]{Runners: 1, MaxItems: 256}, m.showProcessing)
+	m.shares = newShares(d.Now, runtime.GOMAXPROCS(0))
+	m.outcomes = batch.NewGroup(batch.Config[attemptResult]{Runners: 2, SpawnThreshold: 64, MaxItems: 256}, m.recordAll)
+	m.longRunning = batch.NewGroup(batch.Config[string]{Runners: 1, MaxItems: 256}, m.showProcessing)
 	return m
 }
 
 // Routes registers the module's part of the API.
 func (m *Module) Routes(r httpapi.Routes) {
-	r.Viewer.Scoped().GET("/deliveries", m.listAttempts)
-	r.Viewer.Scoped().GET("/dead-letters", m.listDeadLetters)
-	r.Viewer.Scoped().GET("/dead-letters/:id", m.getDeadLetter)
-	r.Operator.Scoped().POST("/dead-letters/:id/requeue", m.requeueDeadLetter)
-	r.Operator.Scoped().POST("/dead-letters/requeue", m.requeueDeadLetters)
-	r.Operator.Scoped().POST("/events/:id/cancel", m.cancelEvent)
-	r.Operator.Scoped().POST("/events/:id/retry", m.retryEvent)
+	r.Viewer.Scoped().GET("/deliveries", m.listAttempts, deliveriesSpec)
+	r.Viewer.Scoped().GET("/dead-letters", m.listDeadLetters, deadLettersSpec)
+	r.Viewer.Scoped().GET("/dead-letters/:id", m.getDeadLetter, deadLetterSpec)
+	r.Operator.Scoped().POST("/dead-letters/:id/requeue", m.requeueDeadLetter, requeueSpec)
+	r.Operator.Scoped().POST("/dead-letters/requeue", m.requeueDeadLetters, requeueAllSpec)
+	r.Operator.Scoped().POST("/events/:id/cancel", m.cancelEvent, cancelSpec)
+	r.Operator.Scoped().POST("/events/:id/retry", m.retryEvent, retrySpec)
 }
 
 func (c Config) withDefaults() Config {
-	setDefault(&c.Queues, broker.Names{Process: "ig.events.process", Retry: "ig.events.retry", Replay: "ig.events.replay", Dead: "ig.events.dead"})
-	setDefault(&c.MaxAttempts, 15)
-	setDefault(&c.RetryBase, 5*time.Second)
-	setDefault(&c.RetryCap, 30*time.Minute)
-	setDefault(&c.Timeout, 15*time.Second)
-	setDefault(&c.LockTTL, time.Minute)
-	setDefault(&c.LeaseMargin, 30*time.Second)
-	setDefault(&c.BreakerVolume, 20)
-	setDefault(&c.BreakerRate, 0.8)
-	setDefault(&c.BreakerProbe, 5*time.Second)
-	setDefault(&c.Concurrency, 256)
-	setDefault(&c.PerDestination, 64)
-	setDefault(&c.Grace, 15*time.Second)
 	setDefault(&c.RelayEvery, time.Second)
-	setDefault(&c.RelayGrace, 5*time.Second)
+	setDefault(&c.RelayGrace, 3*time.Second)
 	return c
 }
 

@@ -11,24 +11,24 @@ import (
 	"integration-gateway/platform/telemetry"
 )
 
-// processingAfter is how long an attempt may last before its event is shown as processing.
-// Most have ended by then, and a state that nobody would see is not written.
+// processingAfter is the delay after which the event of a running attempt is shown as
+// processing. Most attempts are shorter, which saves a write.
 const processingAfter = 50 * time.Millisecond
 
-// noteProcessing has the event of an attempt that begins shown as processing, if it
-// lasts; stop says that it has ended. The worker waits for what it began.
+// noteProcessing shows the event of a starting attempt as processing if the attempt lasts.
+// stop ends that. The worker waits for writes that have begun.
 func (w *worker) noteProcessing(c claimed) (stop func()) {
 	var ended atomic.Bool
-	w.turns.Add(1)
+	w.slots.Add(1)
 	timer := time.AfterFunc(processingAfter, func() {
-		defer w.turns.Done()
-		ctx := telemetry.WithCorrelation(w.life, c.CorrelationID)
+		defer w.slots.Done()
+		ctx := telemetry.WithCorrelation(w.life, c.correlationID)
 		for !ended.Load() {
-			_, err := w.m.lasting.Do(ctx, c.EventID)
+			_, err := w.m.longRunning.Do(ctx, c.EventID)
 			if err == nil {
 				return
 			}
-			w.m.log.WarnContext(ctx, "showing an event as processing failed; its deliveries go on", "event_id", c.EventID, "error", err)
+			w.m.log.WarnContext(ctx, "could not mark an event as processing; its deliveries continue", "event_id", c.EventID, "error", err)
 			select {
 			case <-ctx.Done():
 				return
@@ -39,12 +39,12 @@ func (w *worker) noteProcessing(c claimed) (stop func()) {
 	return func() {
 		ended.Store(true)
 		if timer.Stop() {
-			w.turns.Done()
+			w.slots.Done()
 		}
 	}
 }
 
-// showProcessing sets the states of those events whose deliveries are still under way.
+// showProcessing sets the states of those events whose deliveries are still running.
 func (m *Module) showProcessing(events []string) []batch.Result[struct{}] {
 	ctx, cancel := context.WithTimeout(context.Background(), claimTimeout)
 	defer cancel()

@@ -3,14 +3,18 @@ package delivery
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"math/rand/v2"
+	"os"
 	"slices"
+	"strconv"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
 
 	"integration-gateway/platform/broker"
+	"integration-gateway/platform/clock"
 	"integration-gateway/platform/contract"
 	"integration-gateway/platform/database"
 	"integration-gateway/platform/id"
@@ -27,6 +31,7 @@ func (b *bag) Publish(_ context.Context, messages []broker.Message) []error {
 	return make([]error, len(messages))
 }
 func (*bag) Consume(context.Context, broker.Queue, int, func(broker.Delivery)) error { return nil }
+func (*bag) Status() broker.Status                                                   { return broker.Status{} }
 func (*bag) Ping(context.Context) error                                              { return nil }
 func (b *bag) Depth(context.Context, broker.Queue) (int, error)                      { return len(b.bodies), nil }
 func (*bag) Lost() <-chan broker.Queue                                               { return nil }
@@ -41,20 +46,52 @@ type world struct {
 	requests []string
 	held     []claimed // by workers that live
 	trace    []string
+	said     *testkit.Log // warnings and errors
+}
+
+// The variables that TestNoInterleavingLosesOrWedgesAJob heeds: one has it repeat a run, the
+// other make so many with new seeds.
+const (
+	propertySeed   = "PROPERTY_SEED"
+	propertyRounds = "PROPERTY_ROUNDS"
+)
+
+// seeds are the same in every ordinary run.
+func seeds(t *testing.T) (list []uint64) {
+	number := func(variable string) uint64 {
+		n, err := strconv.ParseUint(os.Getenv(variable), 10, 64)
+		require.NoError(t, err, variable)
+		return n
+	}
+	switch {
+	case os.Getenv(propertySeed) != "":
+		return []uint64{number(propertySeed)}
+	case os.Getenv(propertyRounds) != "":
+		for range number(propertyRounds) {
+			list = append(list, rand.Uint64())
+		}
+	default:
+		for seed := range uint64(12) {
+			list = append(list, seed)
+		}
+	}
+	return list
 }
 
 // No order in which workers claim, die, come back late, messages come twice or get lost,
 // leases run out and operators replay, loses a job or leaves one without end.
 func TestNoInterleavingLosesOrWedgesAJob(t *testing.T) {
-	testkit.EachStore(t, func(t *testing.T, db *database.DB) {
-		rounds := 12
-		for seed := range rounds {
-			w := newWorld(t, db, uint64(seed))
-			for range 80 {
-				w.step()
-			}
-			w.settle()
-			w.check()
+	all := seeds(t)
+	eachStore(t, func(t *testing.T, db *database.DB) {
+		for _, seed := range all {
+			t.Run(fmt.Sprintf("%s=%d", propertySeed, seed), func(t *testing.T) {
+				w := newWorld(t, db, seed)
+				for range 80 {
+					w.step()
+				}
+				w.settle()
+				w.check()
+			})
 		}
 	})
 }
@@ -69,9 +106,9 @@ func newWorld(t *testing.T, db *database.DB, seed uint64) *world {
 		}
 		return nil
 	}))
-	w := &world{harness: newHarness(t, db, Config{MaxAttempts: 2}), bag: &bag{}, chance: rand.New(rand.NewPCG(seed, 7))}
+	w := &world{harness: newHarness(t, db, Config{MaxAttempts: 2}), bag: &bag{}, chance: rand.New(rand.NewPCG(seed, 7)), said: &testkit.Log{}}
 	w.Module.broker = w.bag
-	w.trace = []string{fmt.Sprint("seed ", seed)}
+	w.log = slog.New(slog.NewTextHandler(w.said, nil))
 	w.destination(w.receiver.URL + "/one")
 	if seed%2 == 1 {
 		w.destination(w.receiver.URL + "/two")
@@ -93,7 +130,7 @@ func (w *world) step() {
 		{"succeed", func() { w.finish(200) }},
 		{"fail", func() { w.finish(500) }},
 		{"crash", w.crash},
-		{"give back", w.giveOneBack},
+		{"give back", w.releaseOne},
 		{"leases run out", w.expire},
 		{"time passes", w.passTime},
 		{"relay", w.relayAll},
@@ -102,6 +139,36 @@ func (w *world) step() {
 	s := steps[w.chance.IntN(len(steps))]
 	w.trace = append(w.trace, s.name)
 	s.do()
+	w.checkTimers()
+}
+
+// checkTimers holds that every live job has something that will move it, no later than it must.
+func (w *world) checkTimers() {
+	var jobs []struct {
+		due
+		Status      status      `db:"status"`
+		Parked      bool        `db:"parked"`
+		WakeAt      *clock.Time `db:"wake_at"`
+		PublishedAt *clock.Time `db:"published_at"`
+		LeaseUntil  *clock.Time `db:"lease_until"`
+		CompletedAt *clock.Time `db:"completed_at"`
+	}
+	require.NoError(w.t, w.db.Select(context.Background(), &jobs,
+		`SELECT status, parked, created_at, scheduled_at, wake_at, published_at, lease_until, completed_at FROM processing_jobs`))
+	for _, j := range jobs {
+		switch {
+		case j.CompletedAt != nil:
+			require.True(w.t, j.WakeAt == nil && j.PublishedAt == nil && !j.Parked, "%+v: %v", j, w.trace)
+		case j.Status == running:
+			require.NotNil(w.t, j.WakeAt, "%v", w.trace)
+			require.False(w.t, j.WakeAt.After(j.LeaseUntil.Time), "%+v: %v", j, w.trace)
+		case j.WakeAt != nil:
+			require.Nil(w.t, j.PublishedAt, "%v", w.trace)
+			require.False(w.t, j.WakeAt.After(later(j.at().Time, w.db.Now()).Add(w.cfg.RelayGrace)), "%+v: %v", j, w.trace)
+		default:
+			require.True(w.t, j.Parked || j.PublishedAt != nil, "%+v: %v", j, w.trace)
+		}
+	}
 }
 
 func (w *world) publish() {
@@ -157,32 +224,37 @@ func (w *world) finish(status int) {
 		return
 	}
 	if c.DestinationID == nil {
-		// The lease may have run out meanwhile; then somebody else dispatches.
-		_ = w.dispatch(context.Background(), c)
+		var held int
+		require.NoError(w.t, w.db.Get(context.Background(), &held, `SELECT count(*) FROM processing_jobs WHERE id = $1 AND claim_token = $2`, c.ID, c.token))
+		if err := w.dispatchReplay(context.Background(), c); held > 0 {
+			require.NoError(w.t, err, "%v", w.trace)
+		} else if err != nil { // its lease ran out meanwhile, and somebody else dispatches
+			require.ErrorContains(w.t, err, "expired", "%v", w.trace)
+		}
 		return
 	}
-	d, err := w.directory.get(context.Background(), []string{*c.DestinationID})
+	d, err := w.destinations.Get(context.Background(), []string{*c.DestinationID})
 	require.NoError(w.t, err)
-	require.NoError(w.t, w.record([]outcome{{claimed: c, destination: d[*c.DestinationID], response: response{status: status}}}))
+	require.NoError(w.t, w.record([]attemptResult{{claimed: c, destination: d[*c.DestinationID], response: response{status: status}}}))
 }
 
 func (w *world) crash() { w.held = nil }
 
-func (w *world) giveOneBack() {
+func (w *world) releaseOne() {
 	if c, ok := w.take(); ok {
-		require.NoError(w.t, w.giveBack(context.Background(), []release{{claimed: c}}))
+		require.NoError(w.t, w.releaseJobs(context.Background(), []release{{claimed: c}}))
 	}
 }
 
 func (w *world) expire() {
-	w.exec(`UPDATE processing_jobs SET lease_until = ` + w.db.Dialect.LeaseIn("-1000") + ` WHERE status = 'running'`)
+	w.exec(`UPDATE processing_jobs SET (lease_until, wake_at) = (` + w.db.Dialect.LeaseIn("-1000") + `, ` + w.db.Dialect.LeaseIn("-1000") + `) WHERE status = 'running'`)
 	require.NoError(w.t, w.sweep(context.Background()))
 }
 
 func (w *world) passTime() {
 	at := w.now().Add(-time.Hour)
 	w.exec(`UPDATE processing_jobs SET scheduled_at = $1 WHERE status = 'queued'`, at)
-	w.exec(`UPDATE processing_jobs SET relay_at = $1 WHERE relay_at IS NOT NULL`, at)
+	w.exec(`UPDATE processing_jobs SET wake_at = $1 WHERE wake_at IS NOT NULL`, at)
 	w.exec(`UPDATE processing_jobs SET published_at = $1 WHERE status = 'queued' AND published_at IS NOT NULL`, at)
 }
 
@@ -220,6 +292,7 @@ func (w *world) settle() {
 }
 
 func (w *world) check() {
+	require.NotContains(w.t, w.said.String(), "error=", "%v", w.trace)
 	for _, eventID := range w.events {
 		state := w.state(eventID)
 		require.Contains(w.t, []contract.EventStatus{contract.EventProcessed, contract.EventFailed}, state.Status, "%v", w.trace)

@@ -14,9 +14,9 @@ import (
 )
 
 const (
-	idsPerMessage  = 32   // jobs that one message names, at most
-	publishAtOnce  = 512  // jobs in one round of confirms, at most
-	announceBuffer = 8192 // jobs waiting to be published; the relay has the rest
+	idsPerMessage  = 32   // jobs per message
+	publishAtOnce  = 512  // jobs per round of publisher confirms
+	announceBuffer = 8192 // jobs waiting to be published; the relay publishes the rest
 	markEvery      = 800 * time.Millisecond
 	publishTimeout = 10 * time.Second
 )
@@ -27,28 +27,27 @@ type message struct {
 	Jobs    []ref `json:"jobs"`
 }
 
-// announcement is a job to be published. relayAt is what its row holds: a row that
-// holds something else since has been queued anew, and this publishing is not its.
+// announcement is a job to be published. wakeAt is the value in its row; if the row has
+// another value by now, the job was queued again and this publishing is obsolete.
 type announcement struct {
-	ref     ref
-	delay   time.Duration
-	relayAt time.Time
+	ref    ref
+	delay  time.Duration
+	wakeAt time.Time
 }
 
-// publisher publishes jobs after their commit, off the path of whoever made them,
-// and marks lazily what was published: a job that was claimed meanwhile needs no
-// mark.
+// publisher publishes jobs after their commit, in the background, and lazily marks them as
+// published: a job that is claimed meanwhile needs no mark.
 type publisher struct {
 	m     *Module
 	queue chan announcement
 
-	failing bool // said once an outage; run alone touches it
+	failing bool // logged once per outage; only run touches it
 
 	mu       sync.Mutex
 	unmarked []published
 }
 
-// published is a job whose message is safe, and since when.
+// published is a job whose message is confirmed, and since when.
 type published struct {
 	announcement
 	at time.Time
@@ -58,8 +57,8 @@ func newPublisher(m *Module) *publisher {
 	return &publisher{m: m, queue: make(chan announcement, announceBuffer)}
 }
 
-// announce has jobs published soon. It never blocks: what does not fit, and what is
-// due too late for the broker, is left to the relay.
+// announce queues jobs for publishing. It never blocks: it leaves jobs that do not fit, or are
+// due too late for the broker, to the relay.
 func (p *publisher) announce(list []announcement) {
 	for _, a := range list {
 		if !direct(a.ref, a.delay) {
@@ -73,7 +72,7 @@ func (p *publisher) announce(list []announcement) {
 	}
 }
 
-// run publishes until ctx ends, and then what is left in the queue.
+// run publishes until ctx ends, and then the rest of the queue.
 func (p *publisher) run(ctx context.Context) {
 	for {
 		select {
@@ -104,14 +103,14 @@ func (p *publisher) gather(first announcement) []announcement {
 	return list
 }
 
-// publish sends list and remembers what to mark. What failed stays unpublished in
-// the database, and the relay takes it up.
+// publish sends list and remembers which jobs to mark. Jobs that fail stay unpublished in the
+// database, and the relay publishes them.
 func (p *publisher) publish(ctx context.Context, list []announcement) {
 	at := p.m.now()
 	done, err := p.send(ctx, list)
 	switch {
 	case err != nil && !p.failing:
-		p.m.log.WarnContext(ctx, "publishing fails; the relay publishes again once it can", "error", err)
+		p.m.log.WarnContext(ctx, "publishing failed; the relay will retry", "error", err)
 	case err == nil && p.failing:
 		p.m.log.InfoContext(ctx, "publishing works again")
 	}
@@ -123,15 +122,18 @@ func (p *publisher) publish(ctx context.Context, list []announcement) {
 	}
 }
 
-// send publishes list and gives the part whose messages are safe, with the first
-// error of the others.
+// send publishes list and returns the part whose messages are confirmed, with the first error
+// of the others.
 func (p *publisher) send(ctx context.Context, list []announcement) (done []announcement, err error) {
 	ctx, cancel := context.WithTimeout(ctx, publishTimeout)
 	defer cancel()
 	messages, groups := compose(list)
 	failpoint.Hit(failpoint.BeforePublish)
 	defer failpoint.Hit(failpoint.AfterPublish)
-	for i, problem := range p.m.broker.Publish(ctx, messages) {
+	began := p.m.now()
+	problems := p.m.broker.Publish(ctx, messages)
+	p.m.metrics.Confirmed(p.m.now.Since(began))
+	for i, problem := range problems {
 		if problem == nil {
 			done = append(done, groups[i]...)
 		} else if err == nil {
@@ -141,7 +143,7 @@ func (p *publisher) send(ctx context.Context, list []announcement) (done []annou
 	return done, err
 }
 
-// compose makes messages: jobs of the same queue that are due at once share one.
+// compose builds messages. Jobs of the same queue that are due now share one.
 func compose(list []announcement) ([]broker.Message, [][]announcement) {
 	var messages []broker.Message
 	var groups [][]announcement
@@ -167,26 +169,26 @@ func compose(list []announcement) ([]broker.Message, [][]announcement) {
 		for _, a := range group {
 			body.Jobs = append(body.Jobs, a.ref)
 		}
-		messages[i].Body, _ = json.Marshal(body) // strings alone; cannot fail
+		messages[i].Body, _ = json.Marshal(body) // strings always marshal
 	}
 	return messages, groups
 }
 
-// parse reads a message's body.
+// parse decodes a message's body.
 func parse(body []byte) ([]ref, error) {
 	var msg message
 	if err := json.Unmarshal(body, &msg); err != nil {
-		return nil, fmt.Errorf("not a message of ours: %w", err)
+		return nil, fmt.Errorf("not a message of the gateway: %w", err)
 	}
 	if msg.Version != 1 {
-		return nil, fmt.Errorf("a message of version %d, and this program reads version 1", msg.Version)
+		return nil, fmt.Errorf("unsupported message version %d; this program reads version 1", msg.Version)
 	}
 	if len(msg.Jobs) == 0 {
-		return nil, fmt.Errorf("a message that names no job")
+		return nil, fmt.Errorf("message without jobs")
 	}
 	for _, r := range msg.Jobs {
 		if !r.valid() {
-			return nil, fmt.Errorf("a message that names a job by no UUID")
+			return nil, fmt.Errorf("message with a job id that is not a UUID")
 		}
 	}
 	return msg.Jobs, nil
@@ -207,18 +209,18 @@ func (p *publisher) takeUnmarked(upTo time.Time) []published {
 }
 
 var markPublishedSQL = `
-UPDATE processing_jobs SET published_at = v.at, relay_at = NULL
+UPDATE processing_jobs SET published_at = v.at, wake_at = NULL
 FROM   v
-WHERE  normalized_event_id = v.event_id AND processing_jobs.id = v.id AND ` + queued.known() + ` AND relay_at = v.relay`
+WHERE  normalized_event_id = v.event_id AND processing_jobs.id = v.id AND ` + queued.isSQL() + ` AND wake_at = v.wake`
 
-// mark notes in the database what was published so long ago and not claimed since.
+// mark records as published the jobs that were published so long ago and are still unclaimed.
 func (p *publisher) mark(ctx context.Context, ago time.Duration) {
 	list := p.takeUnmarked(p.m.now().Add(-ago))
 	slices.SortFunc(list, func(a, b published) int { return a.ref.compare(b.ref) })
 	for _, part := range chunks(list, publishAtOnce) {
-		rows := database.NewRows("event_id uuid", "id uuid", "at timestamptz", "relay timestamptz").Expect(len(part))
+		rows := database.NewRows("event_id uuid", "id uuid", "at timestamptz", "wake timestamptz").Expect(len(part))
 		for _, m := range part {
-			rows.Add(m.ref.EventID, m.ref.JobID, m.at, m.relayAt)
+			rows.Add(m.ref.EventID, m.ref.JobID, m.at, m.wakeAt)
 		}
 		err := p.m.db.InTx(ctx, func(tx *database.Tx) error {
 			_, err := tx.ExecRows(ctx, rows, markPublishedSQL)

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"time"
 
+	"integration-gateway/modules/delivery/destination"
 	"integration-gateway/platform/batch"
 	"integration-gateway/platform/cache"
 	"integration-gateway/platform/clock"
@@ -19,31 +20,31 @@ import (
 // recordTimeout bounds one transaction of outcomes.
 const recordTimeout = 15 * time.Second
 
-// outcome is what one attempt led to, before it is stored.
-type outcome struct {
+// attemptResult is the result of one attempt, before it is stored.
+type attemptResult struct {
 	claimed
-	destination destination
+	destination *destination.Destination
 	event       contract.Deliverable
 	response    response
-	chance      float64 // for the verdict; drawn once, so that a rerun decides alike
-	forgotten   bool    // the event was erased meanwhile: the answer is not kept
+	chance      float64 // random number for the verdict; drawn once, so that a rerun decides the same
+	forgotten   bool    // the event was erased meanwhile: the answer is not stored
 }
 
-func (o outcome) place() string { return o.EventID + *o.DestinationID }
+func (o attemptResult) pair() string { return o.EventID + *o.DestinationID }
 
 // decided is an outcome with its number and its verdict.
 type decided struct {
-	outcome
-	number int
-	fate   fate
-	wait   time.Duration
-	owned  bool // the job was still this process's, or nobody's after a success
-	next   *newJob
+	attemptResult
+	number  int
+	outcome outcome
+	wait    time.Duration
+	owned   bool // this process still owned the job, or it succeeded and was unowned
+	next    *newJob
 }
 
-// recordAll stores a group of outcomes and lets go of their locks; if the group fails for
-// a reason of one outcome's own, each by itself.
-func (m *Module) recordAll(list []outcome) []batch.Result[struct{}] {
+// recordAll stores a group of outcomes and releases their locks. If one outcome fails the
+// group, it stores each separately.
+func (m *Module) recordAll(list []attemptResult) []batch.Result[struct{}] {
 	results := make([]batch.Result[struct{}], len(list))
 	err := m.recordAndUnlock(list)
 	if err != nil && len(list) > 1 && !fault.Is(err, fault.Unavailable) {
@@ -58,7 +59,7 @@ func (m *Module) recordAll(list []outcome) []batch.Result[struct{}] {
 	return results
 }
 
-func (m *Module) recordAndUnlock(list []outcome) error {
+func (m *Module) recordAndUnlock(list []attemptResult) error {
 	err := m.record(list)
 	failpoint.Hit(failpoint.AfterRecord)
 	if err != nil {
@@ -72,27 +73,31 @@ func (m *Module) recordAndUnlock(list []outcome) error {
 	return nil
 }
 
-// record stores attempts, ends their jobs, makes the next ones and moves the
-// events, in one transaction.
-func (m *Module) record(list []outcome) error {
+// record stores attempts, ends their jobs, creates the next ones and updates the events, in
+// one transaction.
+func (m *Module) record(list []attemptResult) error {
 	ctx, cancel := context.WithTimeout(context.Background(), recordTimeout)
 	defer cancel()
-	ids := eventIDs(list, func(o outcome) string { return o.EventID })
-	list = slices.SortedFunc(slices.Values(list), func(a, b outcome) int { return a.ref().compare(b.ref()) }) // as all rows are locked
+	ids := eventIDs(list, func(o attemptResult) string { return o.EventID })
+	list = slices.SortedFunc(slices.Values(list), func(a, b attemptResult) int { return a.ref().compare(b.ref()) }) // the locking order
+	destinationIDs := eventIDs(list, func(o attemptResult) string { return *o.DestinationID })
+	_, _ = m.destinations.Get(ctx, destinationIDs) // retries use the latest configuration if possible, else the cached one
 	return m.db.InTx(ctx, func(tx *database.Tx) error {
 		states, err := m.events.LockStates(ctx, tx, ids)
 		if err != nil {
 			return err
 		}
-		forgetAnswers(states, list)
-		decisions, err := m.decide(ctx, tx, list)
+		known := ofKnown(states, list)
+		m.unknown(ctx, len(list)-len(known), "outcomes are of jobs")
+		forgetAnswers(states, known)
+		decisions, err := m.decide(ctx, tx, known)
 		if err != nil {
 			return err
 		}
 		if err := m.endJobs(ctx, tx, decisions); err != nil {
 			return err
 		}
-		if err := m.insertJobs(ctx, tx, nextJobs(decisions, m.cfg.Queues.Retry)); err != nil {
+		if err := m.insertJobs(ctx, tx, nextJobs(decisions)); err != nil {
 			return err
 		}
 		if err := m.insertDeadLetters(ctx, tx, decisions); err != nil {
@@ -104,8 +109,19 @@ func (m *Module) record(list []outcome) error {
 		if err := tx.Insert(ctx, "delivery_attempts", attemptRows(decisions, tx.Now)); err != nil {
 			return err
 		}
+		tx.AfterCommit(func() { m.countAttempts(decisions) })
 		return m.endReplays(ctx, tx, replayIDs(decisions))
 	})
+}
+
+// ofKnown returns the outcomes whose events exist. A database that lost its history cannot
+// store the others.
+func ofKnown(states []contract.EventState, list []attemptResult) []attemptResult {
+	stored := make(map[string]bool, len(states))
+	for _, s := range states {
+		stored[s.EventID] = true
+	}
+	return slices.DeleteFunc(slices.Clone(list), func(o attemptResult) bool { return !stored[o.EventID] })
 }
 
 const selectLastNumbersSQL = `
@@ -115,13 +131,13 @@ JOIN   v ON v.id = a.normalized_event_id
 GROUP  BY a.normalized_event_id, a.destination_id`
 
 // decide numbers the attempts and gives each job its verdict.
-func (m *Module) decide(ctx context.Context, tx *database.Tx, list []outcome) ([]decided, error) {
+func (m *Module) decide(ctx context.Context, tx *database.Tx, list []attemptResult) ([]decided, error) {
 	var numbers []struct {
 		EventID       string `db:"normalized_event_id"`
 		DestinationID string `db:"destination_id"`
 		Last          int    `db:"last"`
 	}
-	ids := eventIDs(list, func(o outcome) string { return o.EventID })
+	ids := eventIDs(list, func(o attemptResult) string { return o.EventID })
 	if err := tx.SelectRows(ctx, &numbers, database.IDs(ids), selectLastNumbersSQL); err != nil {
 		return nil, fmt.Errorf("number attempts: %w", err)
 	}
@@ -131,16 +147,16 @@ func (m *Module) decide(ctx context.Context, tx *database.Tx, list []outcome) ([
 	}
 	decisions := make([]decided, len(list))
 	for i, o := range list {
-		last[o.place()]++
-		d := decided{outcome: o, number: last[o.place()]}
-		d.fate, d.wait = verdict(m.policy(o.destination), d.number-o.BudgetStart, o.response, o.chance)
+		last[o.pair()]++
+		d := decided{attemptResult: o, number: last[o.pair()]}
+		d.outcome, d.wait = verdict(m.policy(o.destination), d.number-o.BudgetStart, o.response, o.chance)
 		decisions[i] = d
 	}
 	return decisions, nil
 }
 
 func attemptRows(list []decided, at time.Time) *database.Rows {
-	rows := database.NewRows("id uuid", "normalized_event_id uuid", "integration_id uuid", "destination_id uuid", "job_id uuid",
+	rows := database.NewRows("id uuid", "normalized_event_id uuid", "destination_id uuid", "job_id uuid",
 		"attempt_no bigint", "status text", "http_status bigint", "response_body text", "error_message text",
 		"error_kind text", "duration_ms bigint", "created_at timestamptz").Expect(len(list))
 	for _, d := range list {
@@ -156,31 +172,29 @@ func attemptRows(list []decided, at time.Time) *database.Rows {
 		if d.forgotten {
 			body = nil
 		}
-		rows.Add(id.New(), d.EventID, d.IntegrationID, d.DestinationID, d.ID, d.number, result, httpStatus, body,
+		rows.Add(id.New(), d.EventID, d.DestinationID, d.ID, d.number, result, httpStatus, body,
 			d.response.problem(), d.response.kind(), d.response.duration.Milliseconds(), at)
 	}
 	return rows
 }
 
-// nextJobs makes the retry of each job that this process ended and that may be
-// tried again.
-func nextJobs(list []decided, queue string) []newJob {
+// nextJobs returns the retries of the jobs that this process ended and that may be retried.
+func nextJobs(list []decided) []newJob {
 	var jobs []newJob
 	for i, d := range list {
-		if !d.owned || d.fate != retry {
+		if !d.owned || d.outcome != retry {
 			continue
 		}
-		next := newJob{id: id.New(), eventID: d.EventID, integrationID: d.IntegrationID, destinationID: d.DestinationID,
-			replayID: d.ReplayRequestID, queue: queue, trigger: contract.TriggerRetry, attemptNo: d.number + 1,
-			budgetStart: d.BudgetStart, correlationID: d.CorrelationID, delay: d.wait}
+		next := newJob{id: id.New(), eventID: d.EventID, destinationID: d.DestinationID, replayID: d.ReplayRequestID,
+			trigger: contract.TriggerRetry, attemptNo: d.number + 1, budgetStart: d.BudgetStart, delay: d.wait}
 		list[i].next = &next
 		jobs = append(jobs, next)
 	}
 	return jobs
 }
 
-// moveEvents sets the events' states from their jobs and what was just learnt, and
-// audits the steps.
+// moveEvents updates the events' states from their jobs and the new outcomes, and audits the
+// changes.
 func (m *Module) moveEvents(ctx context.Context, tx *database.Tx, states []contract.EventState, list []decided) error {
 	ids := make([]string, len(states))
 	byID := make(map[string]*contract.EventState, len(states))
@@ -219,11 +233,14 @@ func (m *Module) moveEvents(ctx context.Context, tx *database.Tx, states []contr
 	return m.auditor.Record(ctx, tx, entries)
 }
 
-// auditEntry says what the attempt meant for its event.
+// auditEntry describes the attempt's effect on its event.
 func (d decided) auditEntry(now contract.EventStatus, at time.Time) contract.AuditEntry {
-	action := "event.delivered" // to this destination, while others are not at their end
+	action := "event.delivered" // to this destination; others are still open
 	details := map[string]any{"destinationId": *d.DestinationID, "jobId": d.ID, "attemptNo": d.number,
-		"durationMs": d.response.duration.Milliseconds(), "correlationId": d.CorrelationID}
+		"durationMs": d.response.duration.Milliseconds()}
+	if id.Generated(d.event.CorrelationID) { // the trail outlives an erasure
+		details["correlationId"] = d.event.CorrelationID
+	}
 	if d.response.status != 0 {
 		details["httpStatus"] = d.response.status
 	}
@@ -243,7 +260,7 @@ func (d decided) auditEntry(now contract.EventStatus, at time.Time) contract.Aud
 		action = "event.processed"
 	case now == contract.EventFailed:
 		action = "event.failed"
-	case d.fate != delivered:
+	case d.outcome != delivered:
 		action = "event.delivery_failed"
 	}
 	return eventEntry(d.EventID, action, details)

@@ -18,11 +18,12 @@ const (
 	relayTimeout   = 30 * time.Second
 )
 
-// Relay moves what nothing else moves, in every process, until ctx ends: it publishes
-// what was stored, publishes what is due and was not, queues what ran past its lease,
-// brings back what was parked, and publishes again what the broker lost.
+// Relay runs in every process until ctx ends. It publishes new jobs and due jobs that were
+// not published, requeues jobs whose lease has expired, unparks jobs, and publishes jobs again
+// whose messages the broker lost. It also keeps the destination cache up to date.
 func (m *Module) Relay(ctx context.Context) error {
 	var loops errgroup.Group
+	loops.Go(func() error { m.destinations.Follow(ctx); return nil })
 	loops.Go(func() error { m.publisher.run(ctx); return nil })
 	loops.Go(func() error { every(ctx, markEvery, func() { m.publisher.mark(ctx, m.cfg.RelayGrace/2) }); return nil })
 	loops.Go(func() error { every(ctx, m.cfg.RelayEvery, func() { m.relayTick(ctx) }); return nil })
@@ -30,11 +31,11 @@ func (m *Module) Relay(ctx context.Context) error {
 		every(ctx, reconcileEvery, func() { m.step(ctx, "reconciling", m.reconcile) })
 		return nil
 	})
-	loops.Go(func() error { m.heedLosses(ctx); return nil })
+	loops.Go(func() error { m.handleLostQueues(ctx); return nil })
 	return loops.Wait()
 }
 
-// every runs do at once and then after each pause, until ctx ends.
+// every runs do now and then after each pause, until ctx ends.
 func every(ctx context.Context, pause time.Duration, do func()) {
 	tick := time.NewTicker(pause)
 	defer tick.Stop()
@@ -48,37 +49,48 @@ func every(ctx context.Context, pause time.Duration, do func()) {
 	}
 }
 
+// sweepRest is how many times as long as a sweep took the relay waits at least until the next: while
+// the broker is away, a sweep reads past all jobs that wait to be published.
+const sweepRest = 10
+
 func (m *Module) relayTick(ctx context.Context) {
-	m.step(ctx, "queueing jobs past their lease", m.sweep)
-	m.step(ctx, "bringing parked jobs back", m.unpark)
-	m.step(ctx, "publishing what is due", m.relay)
+	if began := m.now(); !began.Before(m.sweepAfter) {
+		m.step(ctx, "requeueing jobs whose lease has expired", m.sweep)
+		m.sweepAfter = m.now().Add(sweepRest * m.now.Since(began))
+	}
+	m.step(ctx, "unparking jobs", m.unpark)
+	m.step(ctx, "publishing due jobs", m.relay)
 }
 
 // step runs one of the relay's duties within its time and logs its failure; the next
 // tick tries again.
-func (m *Module) step(ctx context.Context, what string, do func(context.Context) error) {
+func (m *Module) step(ctx context.Context, what string, do func(context.Context) error) (done bool) {
 	bounded, cancel := context.WithTimeout(ctx, relayTimeout)
 	defer cancel()
-	if err := do(bounded); err != nil && ctx.Err() == nil {
+	err := do(bounded)
+	if err != nil && ctx.Err() == nil {
 		m.log.WarnContext(ctx, what+" failed", "error", err)
 	}
+	return err == nil
 }
 
-var takeDueSQL = `
-UPDATE processing_jobs SET published_at = $1, relay_at = NULL
-WHERE  (normalized_event_id, id) IN (
+const selectDueSQL = `
        SELECT normalized_event_id, id FROM processing_jobs
-       WHERE  status = 'queued' AND relay_at <= $1
-       ORDER  BY relay_at
-       LIMIT  $2%s)
+       WHERE  status = 'queued' AND wake_at <= $1
+       ORDER  BY wake_at
+       LIMIT  $2%s`
+
+const takeDueSQL = `
+UPDATE processing_jobs SET published_at = $1, wake_at = NULL
+WHERE  (normalized_event_id, id) IN (` + selectDueSQL + `)
 RETURNING ` + jobColumns
 
-// relay publishes jobs that are due and were not published. They are marked first,
-// in a transaction of their own, so that no lock waits for the broker and several
-// relays do not take the same ones; the mark of what failed is taken back.
+// relay publishes due jobs that were not published. It first marks them in a separate
+// transaction, so that no lock waits for the broker and relays do not take the same jobs. It
+// removes the marks of jobs whose publishing failed.
 func (m *Module) relay(ctx context.Context) error {
 	if m.broker.Ping(ctx) != nil {
-		return nil // it says so itself; marking would only be work
+		return nil // the broker reports that itself; marking would be pointless
 	}
 	for {
 		var jobs []job
@@ -96,7 +108,8 @@ func (m *Module) relay(ctx context.Context) error {
 		if err := m.relayAll(ctx, list); err != nil {
 			return err
 		}
-		m.log.InfoContext(ctx, "published jobs that were due and not published", "jobs", len(jobs))
+		m.metrics.Republished("unpublished", len(jobs))
+		m.log.InfoContext(ctx, "published due jobs that had no message", "jobs", len(jobs))
 		if len(jobs) < relayAtOnce {
 			return nil
 		}
@@ -121,17 +134,17 @@ func (m *Module) relayAll(ctx context.Context, list []announcement) error {
 	unmark, cancel := context.WithTimeout(context.WithoutCancel(ctx), claimTimeout)
 	defer cancel()
 	if unmarkErr := m.unpublished(unmark, back); unmarkErr != nil {
-		return fmt.Errorf("publish: %w; and to note it: %w", err, unmarkErr)
+		return fmt.Errorf("publish: %w; unmark the jobs: %w", err, unmarkErr)
 	}
 	return fmt.Errorf("publish: %w", err)
 }
 
 var unpublishedSQL = `
-UPDATE processing_jobs SET published_at = NULL, relay_at = $1
+UPDATE processing_jobs SET published_at = NULL, wake_at = $1
 FROM   v
-WHERE  normalized_event_id = v.event_id AND processing_jobs.id = v.id AND ` + queued.known() + ` AND NOT parked`
+WHERE  normalized_event_id = v.event_id AND processing_jobs.id = v.id AND ` + queued.isSQL() + ` AND NOT parked`
 
-// unpublished notes that no message stands for these jobs.
+// unpublished records that these jobs have no message.
 func (m *Module) unpublished(ctx context.Context, refs []ref) error {
 	return m.db.InTx(ctx, func(tx *database.Tx) error {
 		_, err := tx.ExecRows(ctx, refRows(refs), unpublishedSQL, tx.Now)
@@ -139,18 +152,26 @@ func (m *Module) unpublished(ctx context.Context, refs []ref) error {
 	})
 }
 
-// watermark is how far this process has seen the process queue claimed, in the time
-// at which messages entered it.
+// watermark is the time up to which this process has seen the process queue claimed, by the
+// time at which messages entered it.
 type watermark struct {
 	mu sync.Mutex
 	at time.Time
 }
 
-// raise notes a claimed job that was published, and due, at these times.
-func (w *watermark) raise(published, due time.Time) {
+// raise records a claimed job's times of publishing and due. The former is by the publisher's
+// clock, which may be ahead. It is zero for a job that came without a message, which says
+// nothing about the queue.
+func (w *watermark) raise(published, due, now time.Time) {
+	if published.IsZero() {
+		return
+	}
 	at := published
 	if due.After(at) {
 		at = due
+	}
+	if at.After(now) {
+		at = now
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -165,38 +186,17 @@ func (w *watermark) read() time.Time {
 	return w.at
 }
 
-// heedLosses publishes again when the broker has lost a queue.
-func (m *Module) heedLosses(ctx context.Context) {
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case queue := <-m.broker.Lost():
-			if queue == broker.Dead {
-				continue // its messages name no jobs
-			}
-			m.log.InfoContext(ctx, "a queue is new or came back empty; publishing again what may have been in it", "queue", queue)
-			m.step(ctx, "publishing again", func(ctx context.Context) error {
-				m.publisher.mark(ctx, 0) // what was published a moment ago is lost as well
-				return m.republish(ctx, queue, func(time.Time) bool { return true })
-			})
-			m.step(ctx, "publishing what is due", m.relay)
-		}
-	}
-}
-
 // lostAfter is how long a published job may wait beyond what the queue explains.
 const lostAfter = time.Minute
 
-// reconcile publishes again what the broker lost without saying so. The process queue
-// is first in, first out: a job that waits while one published a minute later has been
-// claimed is lost; so is one that has waited for half a minute while its queue is
-// empty. A backlog alone is no reason.
+// reconcile publishes jobs again that the broker lost silently. The process queue is first in,
+// first out: a job is lost if one published a minute later has been claimed, or if it has
+// waited for half a minute while its queue is empty. A backlog alone is no reason.
 func (m *Module) reconcile(ctx context.Context) error {
 	for _, queue := range []broker.Queue{broker.Process, broker.Replay} {
 		depth, err := m.broker.Depth(ctx, queue)
 		if err != nil {
-			return nil //nolint:nilerr // the broker is away; what it lost shows when it is back
+			return nil //nolint:nilerr // the broker is unavailable; losses show when it is back
 		}
 		bound := m.watermark.read().Add(-lostAfter)
 		if idle := m.now().Add(-lostAfter / 2); depth == 0 && idle.After(bound) {
@@ -210,29 +210,29 @@ func (m *Module) reconcile(ctx context.Context) error {
 }
 
 const selectWaitingSQL = `
-SELECT normalized_event_id, id, published_at, scheduled_at
+SELECT normalized_event_id, id, published_at, created_at, scheduled_at
 FROM   processing_jobs
-WHERE  status = 'queued' AND published_at IS NOT NULL AND scheduled_at <= $1 AND (destination_id IS NULL) = $2
+WHERE  published_at IS NOT NULL AND (scheduled_at IS NULL OR scheduled_at <= $1) AND %s
 ORDER  BY published_at
 LIMIT  5000`
 
-// republish notes as unpublished those published jobs of a queue of which lost is true, given the
-// time at which they entered the queue, at the latest; the relay publishes them.
+// republish marks the published jobs of a queue as unpublished for which lost returns true,
+// given the latest time at which they entered the queue. The relay publishes them.
 func (m *Module) republish(ctx context.Context, queue broker.Queue, lost func(entered time.Time) bool) error {
 	var waiting []struct {
 		EventID     string    `db:"normalized_event_id"`
 		ID          string    `db:"id"`
 		PublishedAt time.Time `db:"published_at"`
-		ScheduledAt time.Time `db:"scheduled_at"`
+		due
 	}
-	if err := m.db.Select(ctx, &waiting, selectWaitingSQL, m.now(), queue == broker.Replay); err != nil {
+	if err := m.db.Select(ctx, &waiting, fmt.Sprintf(selectWaitingSQL, inQueueSQL[queue]), m.now()); err != nil {
 		return fmt.Errorf("look up waiting jobs: %w", err)
 	}
 	var refs []ref
 	for _, w := range waiting {
 		entered := w.PublishedAt
-		if delay := w.ScheduledAt.Sub(w.PublishedAt); delay > 0 {
-			entered = w.ScheduledAt.Add(min(delay, time.Minute)) // the retry ladder's lateness
+		if delay := w.at().Sub(w.PublishedAt); delay > 0 {
+			entered = w.at().Add(min(delay, time.Minute)) // the latency of a delay queue
 		}
 		if lost(entered) {
 			refs = append(refs, newRef(w.EventID, w.ID))
@@ -240,11 +240,12 @@ func (m *Module) republish(ctx context.Context, queue broker.Queue, lost func(en
 	}
 	for _, part := range chunks(refs, relayAtOnce) {
 		if err := m.unpublished(ctx, part); err != nil {
-			return fmt.Errorf("note lost jobs: %w", err)
+			return fmt.Errorf("mark lost jobs: %w", err)
 		}
 	}
 	if len(refs) > 0 {
-		m.log.WarnContext(ctx, "jobs whose messages the broker lost are published again", "jobs", len(refs))
+		m.metrics.Republished("message_lost", len(refs))
+		m.log.WarnContext(ctx, "publishing jobs again whose messages the broker lost", "jobs", len(refs))
 	}
 	return nil
 }

@@ -5,19 +5,22 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 
+	"integration-gateway/modules/delivery/destination"
 	"integration-gateway/platform/contract"
 	"integration-gateway/platform/database"
 	"integration-gateway/platform/fault"
 	"integration-gateway/platform/id"
 )
 
-// Repair puts back what d says is wrong, if it still is, and audits it as
-// books.repaired; false when there was nothing to do any more. Whatever a crash or a
-// hand in the database did, what it leaves behind is an ordinary job that the relay moves.
+// Repair fixes the inconsistency d, if it still exists, and audits that as books.repaired. It
+// returns false if there is nothing left to do. The result is always an ordinary job that the
+// relay publishes.
 func (m *Module) Repair(ctx context.Context, d contract.Damage) (done bool, err error) {
-	repair := map[contract.DamageKind]func(context.Context, *database.Tx, contract.Damage) (bool, map[string]any, error){
+	repair := map[contract.DamageKind]func(context.Context, *database.Tx, contract.Damage, circumstances) (bool, map[string]any, error){
 		contract.DamageMissingJob: m.reopenDestination,
 		contract.DamageStatus:     m.deriveAgain,
 		contract.DamageLease:      m.requeueExpired,
@@ -27,9 +30,13 @@ func (m *Module) Repair(ctx context.Context, d contract.Damage) (done bool, err 
 	if repair == nil {
 		return false, fmt.Errorf("repair: there is no damage %q", d.Kind)
 	}
+	about, err := m.circumstancesOf(ctx, d)
+	if err != nil {
+		return false, fmt.Errorf("look into %s of event %s: %w", d.Kind, d.EventID, err)
+	}
 	err = m.db.InTx(ctx, func(tx *database.Tx) error {
 		var details map[string]any
-		if done, details, err = repair(ctx, tx, d); err != nil || !done {
+		if done, details, err = repair(ctx, tx, d, about); err != nil || !done {
 			return err
 		}
 		details["check"] = d.Kind
@@ -43,6 +50,42 @@ func (m *Module) Repair(ctx context.Context, d contract.Damage) (done bool, err 
 	return done, nil
 }
 
+// circumstances are what a repair goes by beside the jobs. They are read before its transaction,
+// which would hold one connection while it waited for another.
+type circumstances struct {
+	event       *contract.Deliverable    // nil where it is not stored any more
+	destination *destination.Destination // that misses a job; nil where there is none
+	wanted      bool                     // by that destination, or by any
+}
+
+func (m *Module) circumstancesOf(ctx context.Context, d contract.Damage) (about circumstances, err error) {
+	if d.Kind != contract.DamageMissingJob && d.Kind != contract.DamageStatus {
+		return about, nil
+	}
+	stored, err := m.events.Deliverables(ctx, []string{d.EventID})
+	if err != nil {
+		return about, err
+	}
+	if len(stored) > 0 {
+		about.event = &stored[0]
+	}
+	var list []*destination.Destination
+	switch {
+	case d.Kind == contract.DamageMissingJob:
+		var found map[string]*destination.Destination
+		found, err = m.destinations.Get(ctx, []string{d.DestinationID})
+		list, about.destination = slices.Collect(maps.Values(found)), found[d.DestinationID]
+	case about.event != nil:
+		list, err = m.destinations.Of(ctx, about.event.IntegrationID)
+	}
+	if err != nil {
+		return about, err
+	}
+	wanting, err := m.wanting(ctx, about.event, list)
+	about.wanted = len(wanting) > 0
+	return about, err
+}
+
 const selectLastJobSQL = `
 SELECT ` + jobColumns + `
 FROM   processing_jobs
@@ -50,34 +93,34 @@ WHERE  normalized_event_id = $1 AND destination_id = $2
 ORDER  BY CASE WHEN status IN ` + live + ` THEN 0 ELSE 1 END, id DESC
 LIMIT  1`
 
-// Reopen gives an event a live job for one of its destinations again, where the last job
-// there ended without success and nothing followed it. The job goes on in the budget, and
+// reopenDestination gives an event a live job for one of its destinations again, where the last
+// job there ended without success and nothing followed it. The job goes on in the budget, and
 // for the replay request, of the last one. false when there is a live job, or the event
 // was received.
-func (m *Module) Reopen(ctx context.Context, tx *database.Tx, eventID, destinationID string) (bool, error) {
-	states, err := m.events.LockStates(ctx, tx, []string{eventID})
+func (m *Module) reopenDestination(ctx context.Context, tx *database.Tx, d contract.Damage, about circumstances) (bool, map[string]any, error) {
+	states, err := m.events.LockStates(ctx, tx, []string{d.EventID})
 	if err != nil || len(states) == 0 || states[0].Erased {
-		return false, err
+		return false, nil, err
 	}
-	j, err := m.following(ctx, tx, eventID, destinationID)
+	j, err := m.following(ctx, tx, d, about)
 	if err != nil || j == nil {
-		return false, err
+		return false, nil, err
 	}
 	if err := m.insertJobs(ctx, tx, []newJob{*j}); err != nil {
-		return false, err
+		return false, nil, err
 	}
-	return true, m.deriveAndSave(ctx, tx, states)
+	return true, map[string]any{"destinationId": d.DestinationID}, m.deriveAndSave(ctx, tx, states)
 }
 
 // following is the job that should have followed a destination's last one; nil when
 // there is no need of one.
-func (m *Module) following(ctx context.Context, tx *database.Tx, eventID, destinationID string) (*newJob, error) {
+func (m *Module) following(ctx context.Context, tx *database.Tx, d contract.Damage, about circumstances) (*newJob, error) {
 	var last job
-	err := tx.Get(ctx, &last, selectLastJobSQL, eventID, destinationID)
+	err := tx.Get(ctx, &last, selectLastJobSQL, d.EventID, d.DestinationID)
 	first := errors.Is(err, sql.ErrNoRows)
 	switch {
 	case first:
-		last = job{} // sqlx has made its pointers before it found no row
+		last = job{} // sqlx sets pointers before it finds no row
 	case err != nil:
 		return nil, fmt.Errorf("look up the last job: %w", err)
 	default:
@@ -85,34 +128,23 @@ func (m *Module) following(ctx context.Context, tx *database.Tx, eventID, destin
 			return nil, err
 		}
 	}
-	number, err := lastNumber(ctx, tx, eventID, destinationID)
+	number, err := lastNumber(ctx, tx, d.EventID, d.DestinationID)
 	if err != nil {
 		return nil, err
 	}
-	destinations, err := m.directory.get(ctx, []string{destinationID})
-	if err != nil {
-		return nil, err
+	if about.destination == nil {
+		return nil, fault.NotFound.New("destination_not_found", "There is no destination %s.", d.DestinationID)
 	}
-	d, known := destinations[destinationID]
-	if !known {
-		return nil, fault.NotFound.New("destination_not_found", "There is no destination %s.", destinationID)
-	}
-	next := newJob{id: id.New(), eventID: eventID, integrationID: last.IntegrationID, destinationID: &destinationID,
-		replayID: last.ReplayRequestID, queue: m.cfg.Queues.Retry, trigger: contract.TriggerRetry, attemptNo: number + 1,
-		budgetStart: last.BudgetStart, correlationID: last.CorrelationID, parked: !d.flows()}
+	next := newJob{id: id.New(), eventID: d.EventID, destinationID: &d.DestinationID, replayID: last.ReplayRequestID,
+		trigger: contract.TriggerRetry, attemptNo: number + 1, budgetStart: last.BudgetStart, parked: !about.destination.Flows()}
 	if !first {
 		return &next, nil
 	}
-	if wanting, err := m.wanting(ctx, eventID, []destination{d}); err != nil || len(wanting) == 0 {
-		return nil, err
+	if !about.wanted || about.event == nil {
+		return nil, nil //nolint:nilnil // it needs none
 	}
-	stored, err := m.events.Deliverables(ctx, []string{eventID})
-	if err != nil || len(stored) == 0 {
-		return nil, err
-	}
-	next.integrationID, next.correlationID = stored[0].IntegrationID, stored[0].CorrelationID
 	if number == 0 {
-		next.queue, next.trigger = m.cfg.Queues.Process, contract.TriggerWebhook
+		next.trigger = contract.TriggerWebhook
 	}
 	return &next, nil
 }
@@ -120,8 +152,8 @@ func (m *Module) following(ctx context.Context, tx *database.Tx, eventID, destin
 const countDeadLettersSQL = `
 SELECT count(*) FROM dead_letters WHERE event_id = $1 AND job_id = $2`
 
-// endedForGood reports whether a job's failure was meant to be the end: it was given up
-// on, or cancelled.
+// endedForGood reports whether a job's failure is final: it became a dead letter, or was
+// cancelled.
 func endedForGood(ctx context.Context, tx *database.Tx, j job) (bool, error) {
 	if j.ErrorMessage != nil && strings.HasPrefix(*j.ErrorMessage, "cancelled by ") {
 		return true, nil
@@ -133,12 +165,9 @@ func endedForGood(ctx context.Context, tx *database.Tx, j job) (bool, error) {
 	return n > 0, nil
 }
 
-func (m *Module) reopenDestination(ctx context.Context, tx *database.Tx, d contract.Damage) (bool, map[string]any, error) {
-	done, err := m.Reopen(ctx, tx, d.EventID, d.DestinationID)
-	return done, map[string]any{"destinationId": d.DestinationID}, err
-}
-
-func (m *Module) deriveAgain(ctx context.Context, tx *database.Tx, d contract.Damage) (bool, map[string]any, error) {
+// deriveAgain sets an event's status by its jobs. One whose jobs are gone must not be taken for one
+// that is done.
+func (m *Module) deriveAgain(ctx context.Context, tx *database.Tx, d contract.Damage, about circumstances) (bool, map[string]any, error) {
 	states, err := m.events.LockStates(ctx, tx, []string{d.EventID})
 	if err != nil || len(states) == 0 {
 		return false, nil, err
@@ -151,39 +180,19 @@ func (m *Module) deriveAgain(ctx context.Context, tx *database.Tx, d contract.Da
 	if was == is {
 		return false, nil, nil
 	}
-	if len(jobs[d.EventID]) == 0 {
-		if err := m.nobodyWants(ctx, d.EventID); err != nil {
-			return false, nil, err
-		}
+	if len(jobs[d.EventID]) == 0 && about.wanted {
+		return false, nil, fault.Conflict.New("jobs_gone", "The event has destinations and no job; its status cannot be told from its jobs.")
 	}
 	states[0].Status, states[0].UpdatedAt = is, tx.Now
 	return true, map[string]any{"was": was, "is": is}, m.events.SaveStates(ctx, tx, states)
 }
 
-// nobodyWants is an error unless the event's integration has no destination that wants it:
-// an event whose jobs are gone must not be taken for one that is done.
-func (m *Module) nobodyWants(ctx context.Context, eventID string) error {
-	stored, err := m.events.Deliverables(ctx, []string{eventID})
-	if err != nil || len(stored) == 0 {
-		return err
-	}
-	destinations, err := m.directory.of(ctx, stored[0].IntegrationID)
-	if err != nil {
-		return err
-	}
-	destinations, err = m.wanting(ctx, eventID, destinations)
-	if err == nil && len(destinations) > 0 {
-		err = fault.Conflict.New("jobs_gone", "The event has destinations and no job; its status cannot be told from its jobs.")
-	}
-	return err
-}
-
 var requeueExpiredSQL = `
 UPDATE processing_jobs
-SET    ` + releaseStep.set() + `, claim_token = NULL, lease_until = NULL, started_at = NULL, published_at = NULL, relay_at = $1
-WHERE  normalized_event_id = $2 AND id = $3 AND ` + releaseStep.when() + ` AND (lease_until IS NULL OR lease_until < %s)`
+SET    ` + releaseStep.setSQL() + `, claim_token = NULL, lease_until = NULL, started_at = NULL, wake_at = $1
+WHERE  normalized_event_id = $2 AND id = $3 AND ` + releaseStep.whenSQL() + ` AND (lease_until IS NULL OR lease_until < %s)`
 
-func (m *Module) requeueExpired(ctx context.Context, tx *database.Tx, d contract.Damage) (bool, map[string]any, error) {
+func (m *Module) requeueExpired(ctx context.Context, tx *database.Tx, d contract.Damage, _ circumstances) (bool, map[string]any, error) {
 	states, err := m.events.LockStates(ctx, tx, []string{d.EventID})
 	if err != nil {
 		return false, nil, err
@@ -196,10 +205,10 @@ func (m *Module) requeueExpired(ctx context.Context, tx *database.Tx, d contract
 }
 
 var relayStrandedSQL = `
-UPDATE processing_jobs SET relay_at = CASE WHEN scheduled_at > $1 THEN scheduled_at ELSE $1 END
-WHERE  normalized_event_id = $2 AND id = $3 AND ` + queued.known() + ` AND NOT parked AND relay_at IS NULL AND published_at IS NULL`
+UPDATE processing_jobs SET wake_at = CASE WHEN scheduled_at > $1 THEN scheduled_at ELSE $1 END
+WHERE  normalized_event_id = $2 AND id = $3 AND ` + queued.isSQL() + ` AND NOT parked AND wake_at IS NULL AND published_at IS NULL`
 
-func (m *Module) relayStranded(ctx context.Context, tx *database.Tx, d contract.Damage) (bool, map[string]any, error) {
+func (m *Module) relayStranded(ctx context.Context, tx *database.Tx, d contract.Damage, _ circumstances) (bool, map[string]any, error) {
 	n, err := tx.Exec(ctx, relayStrandedSQL, tx.Now, d.EventID, d.JobID)
 	return n > 0, map[string]any{"jobId": d.JobID}, err
 }
@@ -211,7 +220,7 @@ WHERE  replay_request_id = $1`
 
 // endReplay gives a request its end: what its deliveries came to, or failed when it has
 // none, because the job that should have made them is gone.
-func (m *Module) endReplay(ctx context.Context, tx *database.Tx, d contract.Damage) (bool, map[string]any, error) {
+func (m *Module) endReplay(ctx context.Context, tx *database.Tx, d contract.Damage, _ circumstances) (bool, map[string]any, error) {
 	if _, err := m.events.LockStates(ctx, tx, []string{d.EventID}); err != nil {
 		return false, nil, err
 	}

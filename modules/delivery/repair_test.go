@@ -8,9 +8,12 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"integration-gateway/platform/clock"
 	"integration-gateway/platform/contract"
 	"integration-gateway/platform/database"
+	"integration-gateway/platform/fault"
 	"integration-gateway/platform/id"
+	"integration-gateway/platform/testkit"
 )
 
 // What was right by the time it came to the repair is left as it is: the system may run.
@@ -20,12 +23,12 @@ func TestARepairOfWhatIsRightDoesNothing(t *testing.T) {
 		waiting := h.accept()
 		_, jobs := h.history(waiting)
 		received, refused, cancelled := h.accept(), h.accept(), h.accept()
-		h.exec(`UPDATE processing_jobs SET status = 'succeeded' WHERE normalized_event_id = $1`, received)
-		h.exec(`UPDATE processing_jobs SET status = 'failed' WHERE normalized_event_id = $1`, refused)
+		h.exec(`UPDATE processing_jobs SET status = 'succeeded', wake_at = NULL, completed_at = created_at WHERE normalized_event_id = $1`, received)
+		h.exec(`UPDATE processing_jobs SET status = 'failed', wake_at = NULL, completed_at = created_at WHERE normalized_event_id = $1`, refused)
 		h.exec(`INSERT INTO dead_letters (id, kind, queue, event_id, destination_id, job_id, reason, attempts, status, created_at)
 			SELECT $1, 'refused', 'q', normalized_event_id, destination_id, id, 'gone', 1, 'open', $3 FROM processing_jobs WHERE normalized_event_id = $2`,
 			id.New(), refused, h.now())
-		h.exec(`UPDATE processing_jobs SET status = 'failed', error_message = 'cancelled by management-key' WHERE normalized_event_id = $1`, cancelled)
+		h.exec(`UPDATE processing_jobs SET status = 'failed', wake_at = NULL, completed_at = created_at, error_message = 'cancelled by management-key' WHERE normalized_event_id = $1`, cancelled)
 		for sentence, d := range map[string]contract.Damage{
 			"a live job is there":             {Kind: contract.DamageMissingJob, EventID: waiting, DestinationID: destinationID},
 			"it was received":                 {Kind: contract.DamageMissingJob, EventID: received, DestinationID: destinationID},
@@ -99,12 +102,10 @@ func TestAReopenedDeliveryToNobodyWaits(t *testing.T) {
 		eventID := h.accept()
 		h.exec(`DELETE FROM processing_jobs`)
 		h.exec(`UPDATE destinations SET is_active = false`)
-		h.directory.forget()
-		h.tx(func(ctx context.Context, tx *database.Tx) error {
-			done, err := h.Reopen(ctx, tx, eventID, destinationID)
-			require.True(t, done)
-			return err
-		})
+		h.destinations.Changed(h.integration)
+		done, err := h.Repair(context.Background(), contract.Damage{Kind: contract.DamageMissingJob, EventID: eventID, DestinationID: destinationID})
+		require.NoError(t, err)
+		require.True(t, done)
 		var parked bool
 		require.NoError(t, h.db.Get(context.Background(), &parked, `SELECT parked FROM processing_jobs`))
 		require.True(t, parked)
@@ -116,7 +117,7 @@ func TestAStrandedJobIsPublishedInItsTime(t *testing.T) {
 		h.destination(h.receiver.URL)
 		due, later := h.accept(), h.accept()
 		at := h.now().Add(time.Hour)
-		h.exec(`UPDATE processing_jobs SET relay_at = NULL, published_at = NULL`)
+		h.exec(`UPDATE processing_jobs SET wake_at = NULL, published_at = NULL`)
 		h.exec(`UPDATE processing_jobs SET scheduled_at = $2 WHERE normalized_event_id = $1`, later, at)
 		for eventID, soon := range map[string]bool{due: true, later: false} {
 			_, jobs := h.history(eventID)
@@ -124,8 +125,31 @@ func TestAStrandedJobIsPublishedInItsTime(t *testing.T) {
 			require.NoError(t, err)
 			require.True(t, done)
 			var relay time.Time
-			require.NoError(t, h.db.Get(context.Background(), &relay, `SELECT relay_at FROM processing_jobs WHERE normalized_event_id = $1`, eventID))
+			require.NoError(t, h.db.Get(context.Background(), &relay, `SELECT wake_at FROM processing_jobs WHERE normalized_event_id = $1`, eventID))
 			require.Equal(t, soon, relay.Before(at.Add(-time.Minute)))
 		}
 	})
+}
+
+// A repair read of the destination and the event while its transaction held the last connection.
+func TestARepairNeedsNoSecondConnection(t *testing.T) {
+	db, err := database.Open(database.Config{URL: testkit.Postgres(t), MaxConnections: 2}, clock.System) // one for transactions
+	require.NoError(t, err)
+	t.Cleanup(func() { _ = db.Close() })
+	h := newHarness(t, db, Config{})
+	h.Module.events = readingEvents{h.events}
+	url, filter := h.receiver.URL, "eventType != ''"
+	made := h.add(contract.DestinationConfig{URL: &url, Filter: &filter})
+	event := h.accept()
+	h.exec(`DELETE FROM processing_jobs`)
+	h.destinations.Changed(h.integration)
+	done, err := h.Repair(t.Context(), contract.Damage{Kind: contract.DamageMissingJob, EventID: event, DestinationID: made.ID})
+	require.NoError(t, err)
+	require.True(t, done)
+
+	h.exec(`DELETE FROM processing_jobs`)
+	h.exec(`UPDATE event_states SET status = 'failed'`)
+	h.destinations.Changed(h.integration)
+	_, err = h.Repair(t.Context(), contract.Damage{Kind: contract.DamageStatus, EventID: event})
+	require.True(t, fault.Is(err, fault.Conflict), "%v", err)
 }

@@ -12,32 +12,33 @@ import (
 	"strings"
 	"time"
 
-	"integration-gateway/modules/delivery/expression"
+	"integration-gateway/modules/delivery/destination"
+	"integration-gateway/modules/delivery/destination/expression"
 	"integration-gateway/platform/contract"
 	"integration-gateway/platform/secret"
 )
 
-// errNoOriginal is why a raw delivery, or a transformation that needs headers, cannot be
-// made any more: another event of the same webhook was of somebody who was erased.
+// errNoOriginal is returned for a raw delivery, or a transformation that needs headers, after
+// the webhook's original was erased together with another event of it.
 var errNoOriginal = errors.New("the webhook's own body and headers are gone with an erasure, and this destination needs them")
 
-// errRedacted is why a raw delivery can never be made.
-var errRedacted = errors.New("the webhook's body was redacted when it was stored, and this destination is sent the provider's own alone (mode raw)")
+// errRedacted is returned for a raw delivery of a redacted webhook.
+var errRedacted = errors.New("the webhook's body was redacted before it was stored, and this destination is in raw mode")
 
-// neverSendable reports whether trying again is of no use.
+// neverSendable reports whether a retry is useless.
 func neverSendable(err error) bool {
 	return errors.Is(err, errNoOriginal) || errors.Is(err, errRedacted)
 }
 
-// asksHeaders reports whether an expression may look at headers, which are stored with the
-// webhook and read for those alone that do.
+// asksHeaders reports whether an expression may use headers. They are stored with the webhook
+// and read only if needed.
 func asksHeaders(text string) bool { return strings.Contains(text, "headers") }
 
 // originals reads the webhooks of those jobs whose destination needs them, by event.
-func (m *Module) originals(ctx context.Context, jobs []claimed, destinations map[string]destination) (map[string]*contract.Original, error) {
+func (m *Module) originals(ctx context.Context, jobs []claimed, destinations map[string]*destination.Destination) (map[string]*contract.Original, error) {
 	var needing []claimed
 	for _, c := range jobs {
-		if d := destinations[*c.DestinationID]; d.Mode == contract.ModeRaw || asksHeaders(d.Transform) {
+		if d, known := destinations[*c.DestinationID]; known && (d.Mode == contract.ModeRaw || asksHeaders(d.Transform)) {
 			needing = append(needing, c)
 		}
 	}
@@ -55,12 +56,12 @@ func (m *Module) originals(ctx context.Context, jobs []claimed, destinations map
 	return found, nil
 }
 
-// fact is a stored event as expressions ask about it.
+// fact returns a stored event as the input of expressions.
 func fact(e contract.Deliverable, original *contract.Original) contract.NewEvent {
 	var canonical struct {
 		Subject *string `json:"subject"`
 	}
-	_ = json.Unmarshal(e.Payload, &canonical) // what is no text has no subject
+	_ = json.Unmarshal(e.Payload, &canonical) // invalid JSON has no subject
 	event := contract.NewEvent{EventID: e.EventID, IntegrationID: e.IntegrationID, CorrelationID: e.CorrelationID, Source: e.Source,
 		Provider: e.Provider, EventType: e.EventType, Subject: canonical.Subject, Payload: e.Payload}
 	if original != nil {
@@ -69,8 +70,9 @@ func fact(e contract.Deliverable, original *contract.Original) contract.NewEvent
 	return event
 }
 
-// body is what the destination is sent of the event.
-func (a attempt) body() ([]byte, error) {
+// body returns the request body for the destination. A transformation waits until its
+// source's CPU budget allows it.
+func (m *Module) body(ctx context.Context, a attempt) ([]byte, error) {
 	switch {
 	case a.destination.Mode == contract.ModeRaw && a.original == nil:
 		return nil, errNoOriginal
@@ -81,24 +83,35 @@ func (a attempt) body() ([]byte, error) {
 	case a.destination.Transform == "":
 		return a.event.Payload, nil
 	}
-	err := a.destination.transform.err
-	var body []byte
-	if err == nil {
-		body, err = a.destination.transform.Body(expression.NewFacts(fact(a.event, a.original)))
-	}
+	body, err := m.transformed(ctx, a)
 	if err != nil && a.original == nil && asksHeaders(a.destination.Transform) {
-		return nil, fmt.Errorf("%w: the transformation gave no body: %w", errNoOriginal, err)
+		return nil, fmt.Errorf("%w: the transformation failed: %w", errNoOriginal, err)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("the transformation gave no body: %w", err)
+		return nil, fmt.Errorf("the transformation failed: %w", err)
 	}
 	return body, nil
 }
 
-// request is an event on its way to a destination: its body, the headers of Standard
-// Webhooks over just that body, the gateway's own, and the destination's.
+// transformed applies the destination's transformation to the event.
+func (m *Module) transformed(ctx context.Context, a attempt) ([]byte, error) {
+	if err := a.destination.TransformError(); err != nil {
+		return nil, err
+	}
+	source := a.event.IntegrationID
+	if err := m.shares.wait(ctx, source, expression.TransformCost); err != nil {
+		return nil, errors.New(usedUp)
+	}
+	began, facts := m.shares.now(), expression.NewFacts(fact(a.event, a.original))
+	body, err := a.destination.Body(ctx, facts)
+	m.shares.settle(source, expression.TransformCost, m.shares.spent(facts.Cost(), began))
+	return body, err
+}
+
+// request builds the HTTP request for a destination: the body, its Standard Webhooks
+// signature, and the headers of the gateway and the destination.
 func (m *Module) request(ctx context.Context, a attempt, at time.Time) (*http.Request, error) {
-	body, err := a.body()
+	body, err := m.body(ctx, a)
 	if err != nil {
 		return nil, err
 	}
@@ -114,18 +127,23 @@ func (m *Module) request(ctx context.Context, a attempt, at time.Time) (*http.Re
 	req.Header.Set("X-Integration-Provider", a.event.Provider)
 	req.Header.Set("X-Event-Id", a.EventID)
 	req.Header.Set("X-Correlation-Id", a.event.CorrelationID)
+	req.Header.Set(contract.HopsHeader, strconv.Itoa(a.event.Hops+1))
+	req.Header.Del("X-Idempotency-Key") // the provider's own
+	if a.event.IdempotencyKey != "" {
+		req.Header.Set("X-Idempotency-Key", a.event.IdempotencyKey)
+	}
 	prefix := signaturePrefix(req.Header)
 	req.Header.Set(prefix+"Id", a.EventID)
 	req.Header.Set(prefix+"Timestamp", strconv.FormatInt(at.Unix(), 10))
-	req.Header.Set(prefix+"Signature", sign(a.destination.secrets, a.EventID, at, body))
-	for name, value := range a.destination.headers {
+	req.Header.Set(prefix+"Signature", sign(a.destination.Secrets(at), a.EventID, at, body))
+	for name, value := range a.destination.Headers() {
 		req.Header.Set(name, value)
 	}
 	return req, nil
 }
 
-// signaturePrefix starts the names of the gateway's own signature headers. A provider that
-// signs by Standard Webhooks itself keeps their names in a raw delivery.
+// signaturePrefix returns the prefix of the gateway's signature headers. It differs if a raw
+// delivery contains the provider's own Standard Webhooks headers.
 func signaturePrefix(h http.Header) string {
 	for _, name := range []string{"Webhook-Id", "Webhook-Timestamp", "Webhook-Signature"} {
 		if h.Get(name) != "" {
@@ -135,18 +153,18 @@ func signaturePrefix(h http.Header) string {
 	return "Webhook-"
 }
 
-// passing are headers of the connection and the way that a webhook came by. They mean
-// nothing, or something false, on the next one: a body is kept as it was signed, unpacked.
+// passing lists headers that describe the connection and the transfer. They are not
+// forwarded: they would be meaningless or wrong, since the body is stored uncompressed.
 var passing = []string{
 	"host", "content-length", "transfer-encoding", "connection", "keep-alive", "te", "trailer", "upgrade", "expect",
 	"accept-encoding", "content-encoding", "forwarded", "via", "x-real-ip", "idempotency-key",
 }
 
-// providerHeaders are a webhook's own headers as far as they are passed on. A credential
-// was never stored.
+// providerHeaders returns the webhook's own headers that are forwarded. Credentials were
+// never stored.
 func providerHeaders(stored []byte) http.Header {
 	var kept map[string][]string
-	_ = json.Unmarshal(stored, &kept) // written by whoever stored the event
+	_ = json.Unmarshal(stored, &kept) // valid JSON, written by ingestion
 	header := make(http.Header, len(kept))
 	for name, values := range kept {
 		if name = strings.ToLower(name); slices.Contains(passing, name) || strings.HasPrefix(name, "x-forwarded-") || strings.HasPrefix(name, "proxy-") {

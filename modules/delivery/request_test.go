@@ -13,6 +13,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"integration-gateway/modules/delivery/destination"
 	"integration-gateway/platform/clock"
 	"integration-gateway/platform/contract"
 	"integration-gateway/platform/secret"
@@ -73,7 +74,7 @@ func TestATransformationThatFailsIsAFailedAttempt(t *testing.T) {
 		event := h.accept()
 		state := h.becomes(event, contract.EventFailed)
 		require.Equal(t, 2, state.ProcessingAttempts)
-		require.Equal(t, "the transformation gave no body: no such key: missing", *state.LastError)
+		require.Equal(t, "the transformation failed: no such key: missing", *state.LastError)
 		attempts, _ := h.history(event)
 		require.Nil(t, attempts[0].HTTPStatus)
 		require.Zero(t, h.receiver.count())
@@ -136,7 +137,7 @@ func TestATransformationThatMissesTheHeadersOfAWebhookThatIsGoneFailsAtOnce(t *t
 		event := h.accept()
 		delete(h.events.originals, event)
 		h.run()
-		require.Contains(t, *h.becomes(event, contract.EventFailed).LastError, errNoOriginal.Error()+": the transformation gave no body")
+		require.Contains(t, *h.becomes(event, contract.EventFailed).LastError, errNoOriginal.Error()+": the transformation failed")
 		attempts, _ := h.history(event)
 		require.Len(t, attempts, 1)
 	})
@@ -206,7 +207,7 @@ func TestAnAccessTokenServesUntilItsEnd(t *testing.T) {
 		e := newTokenEndpoint(t)
 		h.withOAuth(t, e, "5000")
 		var later atomic.Int64
-		h.tokens.now = func() time.Time { return clock.System().Add(time.Duration(later.Load())) }
+		h.client = destination.NewClient(h.sender, func() time.Time { return clock.System().Add(time.Duration(later.Load())) })
 		h.run()
 		first, _ := h.receives(h.accept())
 		require.Equal(t, "Bearer t1", first.Header.Get("Authorization"))
@@ -217,10 +218,10 @@ func TestAnAccessTokenServesUntilItsEnd(t *testing.T) {
 		again, _ := h.receives(h.accept())
 		require.Equal(t, "Bearer t1", again.Header.Get("Authorization"))
 
-		later.Store(int64(time.Hour - tokenMargin - time.Minute))
+		later.Store(int64(time.Hour - destination.TokenMargin - time.Minute))
 		still, _ := h.receives(h.accept())
 		require.Equal(t, "Bearer t1", still.Header.Get("Authorization"))
-		later.Store(int64(time.Hour - tokenMargin + time.Second))
+		later.Store(int64(time.Hour - destination.TokenMargin + time.Second))
 		fresh, _ := h.receives(h.accept())
 		require.Equal(t, "Bearer t2", fresh.Header.Get("Authorization"))
 	})
@@ -256,11 +257,11 @@ func TestATokenThatCannotBeHadIsAFailedAttempt(t *testing.T) {
 		}, "no access token: the token endpoint answered HTTP 307"},
 		{"an answer without a token", func(e *tokenEndpoint) {
 			e.answers(func(_ int, w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, `{}`) })
-		}, "no access token: the token endpoint's answer holds none"},
+		}, "no access token: the token endpoint's answer has none"},
 		{"an answer that comes too late", func(e *tokenEndpoint) {
 			e.answers(func(_ int, _ http.ResponseWriter, r *http.Request) { <-r.Context().Done() })
 		}, "no access token: the token endpoint did not answer within the attempt's time"},
-		{"nobody there", func(e *tokenEndpoint) { e.Close() }, "no access token: the token endpoint: send: dial"},
+		{"nobody there", func(e *tokenEndpoint) { e.Close() }, "no access token: the token endpoint: connection refused"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			eachHarness(t, func(h *harness) {
@@ -306,10 +307,13 @@ func TestATokenEndpointMayNotBeJustAnywhere(t *testing.T) {
 	eachHarness(t, func(h *harness) {
 		e := newTokenEndpoint(t)
 		e.URL = "http://169.254.169.254"
+		h.sender.use(savesAll{h.sender.Sender})
 		d := h.withOAuth(t, e, "5000")
-		found, err := h.directory.get(context.Background(), []string{d})
+		found, err := h.destinations.Get(context.Background(), []string{d})
 		require.NoError(t, err)
-		_, err = h.tokens.get(t.Context(), found[d])
+		req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, h.receiver.URL, http.NoBody)
+		require.NoError(t, err)
+		_, err = h.client.Do(t.Context(), found[d], req)
 		require.ErrorContains(t, err, "metadata")
 	})
 }

@@ -1,84 +1,30 @@
 package delivery
 
 import (
-	"errors"
 	"fmt"
 
-	"integration-gateway/modules/delivery/expression"
+	"integration-gateway/modules/delivery/destination"
 	"integration-gateway/platform/contract"
 )
 
-// filter and transform are a destination's compiled expressions; err says why there is
-// none: it was stored by a program that understood it.
-type (
-	filter struct {
-		expression.Filter
-		err error
-	}
-	transform struct {
-		expression.Transform
-		err error
-	}
-)
+// changedMeanwhile is why a filter was not evaluated.
+const changedMeanwhile = "it was set while the event was being stored"
 
-// compile makes the destination's expressions ready, once for each text that they have.
-func (d *destination) compile(l expression.Language, before destination) {
-	if d.filter = before.filter; d.Filter != before.Filter {
-		compiled, err := l.Filter(d.Filter)
-		d.filter = filter{compiled, ofIt(err)}
-	}
-	if d.transform = before.transform; d.Transform != before.Transform {
-		compiled, err := l.Transform(d.Transform)
-		d.transform = transform{compiled, ofIt(err)}
-	}
-}
-
-// ofIt makes a sentence of an error that finishes one.
-func ofIt(err error) error {
-	if err == nil {
-		return nil
-	}
-	return fmt.Errorf("it %w", err)
-}
-
-// wants says whether a destination's filter lets an event through, and the reason where
-// that is not a plain yes. What the event does not have cannot be what is wanted; but a
-// filter that cannot be worked out keeps nothing away, since a delivery too many does less
-// harm than one too few.
-func (d destination) wants(facts *expression.Facts) (wanted bool, reason string) {
-	err := d.filter.err
-	if err == nil {
-		wanted, err = d.filter.Matches(facts)
-	}
-	switch {
-	case errors.Is(err, expression.ErrLacking):
-		return false, "its filter asks for what the event does not have: " + err.Error()
-	case err != nil:
-		return true, "its filter cannot be worked out: " + err.Error()
-	case !wanted:
-		return false, "its filter did not match"
-	}
-	return true, ""
-}
-
-// route gives those destinations that want an event, and notes what filters said but for a
-// plain yes. Without filters it looks at nothing.
-func route(destinations []destination, e contract.NewEvent) (wanting []destination, notes []contract.FilterNote) {
-	var facts *expression.Facts
+// route returns the destinations that want an event by their filters' answers, and notes every
+// answer except a plain match. A filter that changed since it was evaluated does not exclude
+// its destination.
+func route(destinations []*destination.Destination, answers []contract.FilterAnswer) (wanting []*destination.Destination, notes []contract.FilterNote) {
 	for i, d := range destinations {
 		wanted, reason := true, ""
 		if d.Filter != "" {
-			if facts == nil {
-				facts = expression.NewFacts(e)
-			}
-			wanted, reason = d.wants(facts)
+			wanted, reason = answerOf(d, answers)
 		}
 		if reason != "" {
 			notes = append(notes, contract.FilterNote{DestinationID: d.ID, Delivered: wanted, Reason: reason})
 		}
 		switch {
 		case !wanted && wanting == nil:
-			wanting = append(make([]destination, 0, len(destinations)), destinations[:i]...)
+			wanting = append(make([]*destination.Destination, 0, len(destinations)), destinations[:i]...)
 		case wanted && wanting != nil:
 			wanting = append(wanting, d)
 		}
@@ -89,7 +35,17 @@ func route(destinations []destination, e contract.NewEvent) (wanting []destinati
 	return wanting, notes
 }
 
-// nobody says why an event has no destination.
+// answerOf returns the answer of a destination's filter.
+func answerOf(d *destination.Destination, answers []contract.FilterAnswer) (wanted bool, reason string) {
+	for _, a := range answers {
+		if a.DestinationID == d.ID && a.Filter == d.Filter {
+			return a.Wanted, a.Reason
+		}
+	}
+	return true, destination.Unclear(changedMeanwhile)
+}
+
+// nobody returns why an event has no destination.
 func nobody(notes []contract.FilterNote) string {
 	switch len(notes) {
 	case 0:

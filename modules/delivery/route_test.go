@@ -5,13 +5,16 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"integration-gateway/modules/delivery/expression"
+	"integration-gateway/modules/delivery/destination"
+	"integration-gateway/modules/delivery/destination/expression"
+	"integration-gateway/platform/clock"
 	"integration-gateway/platform/contract"
 	"integration-gateway/platform/id"
 )
 
 func TestRoute(t *testing.T) {
 	language := expression.New()
+	m := &Module{shares: newShares(clock.System, 2)}
 	event := contract.NewEvent{EventType: "order.created", Payload: []byte(`{"data":{"amount":5}}`)}
 	type note struct {
 		delivered bool
@@ -33,22 +36,24 @@ func TestRoute(t *testing.T) {
 			"no destination wants it: 3 filters did not match"},
 		{"some of several", []string{`false`, "", `eventType == 'order.created'`, `false`}, []int{1, 2}, []note{{false, "its filter did not match"}, {false, "its filter did not match"}}, ""},
 		{"what the event does not have is not wanted", []string{`data.colour == 'red'`, ""}, []int{1},
-			[]note{{false, "its filter asks for what the event does not have: no such key: colour"}}, ""},
+			[]note{{false, "its filter uses a field that the event does not have: no such key: colour"}}, ""},
 		{"a filter that cannot be worked out keeps nothing away", []string{`data.amount > 'a'`}, []int{0},
-			[]note{{true, "its filter cannot be worked out: no such overload"}}, ""},
+			[]note{{true, "its filter could not be evaluated: no such overload"}}, ""},
 		{"nor does one that says neither yes nor no", []string{`data.amount`}, []int{0},
-			[]note{{true, "its filter cannot be worked out: it gave a int, neither true nor false"}}, ""},
+			[]note{{true, "its filter could not be evaluated: it gave a int, neither true nor false"}}, ""},
 		{"nor one that this program does not understand", []string{`soundsLike('a')`}, []int{0},
-			[]note{{true, "its filter cannot be worked out: it is no valid CEL expression: line 1, column 11: undeclared reference to 'soundsLike'"}}, ""},
+			[]note{{true, "its filter could not be evaluated: it is no valid CEL expression: line 1, column 11: undeclared reference to 'soundsLike'"}}, ""},
+		{"nor does one that costs more than it may", []string{costlyFilter}, []int{0},
+			[]note{{true, "its filter could not be evaluated: operation cancelled: actual cost limit exceeded"}}, ""},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			var all []destination
+			var all []*destination.Destination
 			for _, text := range c.filters {
-				d := destination{ID: id.New(), Filter: text}
-				d.compile(language, destination{})
+				d := &destination.Destination{ID: id.New(), Filter: text}
+				d.Compile(language, &destination.Destination{})
 				all = append(all, d)
 			}
-			wanting, notes := route(all, event)
+			wanting, notes := route(all, m.ask(t.Context(), all, event))
 			var got []note
 			for _, n := range notes {
 				got = append(got, note{n.Delivered, n.Reason})
@@ -65,11 +70,12 @@ func TestRoute(t *testing.T) {
 	}
 }
 
-// TestWithoutFiltersNothingIsRead: an event's JSON costs the commit nothing then.
+// TestWithoutFiltersNothingIsRead: an event's JSON costs nothing then.
 func TestWithoutFiltersNothingIsRead(t *testing.T) {
-	all := []destination{{ID: id.New()}, {ID: id.New()}}
+	all := []*destination.Destination{{ID: id.New()}, {ID: id.New()}}
 	event := contract.NewEvent{Payload: []byte(`{"data":{}}`)}
-	require.Zero(t, testing.AllocsPerRun(100, func() { route(all, event) }))
+	m := &Module{shares: newShares(clock.System, 2)}
+	require.Zero(t, testing.AllocsPerRun(100, func() { route(all, m.ask(t.Context(), all, event)) }))
 }
 
 func TestAnEventGoesWhereItIsWanted(t *testing.T) {

@@ -2,8 +2,10 @@ package delivery
 
 import (
 	"context"
+	"slices"
 	"time"
 
+	"integration-gateway/modules/delivery/destination"
 	"integration-gateway/platform/contract"
 	"integration-gateway/platform/database"
 	"integration-gateway/platform/fault"
@@ -15,14 +17,12 @@ const noDestination = "the integration has no destination"
 
 // newJob is a job to be inserted.
 type newJob struct {
-	id, eventID, integrationID string
-	destinationID, replayID    *string
-	queue                      string
-	trigger                    contract.Trigger
-	attemptNo, budgetStart     int
-	correlationID              string
-	parked                     bool
-	delay                      time.Duration
+	id, eventID             string
+	destinationID, replayID *string
+	trigger                 contract.Trigger
+	attemptNo, budgetStart  int
+	parked                  bool
+	delay                   time.Duration // 0: it is due now
 }
 
 func (j newJob) ref() ref {
@@ -33,27 +33,29 @@ func (j newJob) ref() ref {
 	return r
 }
 
-// Schedule makes the first job of each event for each destination of its
-// integration that wants it, and has them published after the commit. A job of a
-// destination that is not active waits, parked. An event that nobody wants gets none.
+// Schedule creates the first job of each event for each destination of its integration that
+// wants it by Route's answers, and publishes the jobs after the commit. Jobs of an inactive
+// destination are parked. An event that no destination wants gets no job. Schedule uses the
+// current destinations: a destination removed since Route gets nothing, and one whose filter
+// changed since gets the event. They come from memory, except those that this
+// process has changed since, and where memory has none.
 func (m *Module) Schedule(ctx context.Context, tx *database.Tx, events []contract.NewEvent) ([]contract.Scheduled, error) {
 	var jobs []newJob
 	scheduled := make([]contract.Scheduled, len(events))
+	all, err := m.destinationsOf(ctx, tx, events)
+	if err != nil {
+		return nil, err
+	}
 	for i, e := range events {
 		scheduled[i].EventID = e.EventID
-		all, err := m.directory.of(ctx, e.IntegrationID)
-		if err != nil {
-			return nil, err
-		}
-		destinations, notes := route(all, e)
+		destinations, notes := route(all[e.IntegrationID], e.Answers)
 		scheduled[i].Filters = notes
 		if len(destinations) == 0 {
 			scheduled[i].Reason = nobody(notes)
 		}
 		for _, d := range destinations {
-			j := newJob{id: id.New(), eventID: e.EventID, integrationID: e.IntegrationID, destinationID: &d.ID,
-				queue: m.cfg.Queues.Process, trigger: contract.TriggerWebhook, attemptNo: 1,
-				correlationID: e.CorrelationID, parked: !d.flows()}
+			j := newJob{id: id.New(), eventID: e.EventID, destinationID: &d.ID, trigger: contract.TriggerWebhook, attemptNo: 1,
+				parked: !d.Flows()}
 			jobs = append(jobs, j)
 			scheduled[i].Jobs = append(scheduled[i].Jobs, j.ref().JobRef)
 		}
@@ -61,45 +63,66 @@ func (m *Module) Schedule(ctx context.Context, tx *database.Tx, events []contrac
 	return scheduled, m.insertJobs(ctx, tx, jobs)
 }
 
-// Dispatch puts a replay request on the replay queue: a job row, published after
-// the commit. An unknown destination is a fault.Invalid.
-func (m *Module) Dispatch(ctx context.Context, tx *database.Tx, o contract.ReplayOrder, integrationID, correlationID string) error {
-	if o.DestinationID != nil {
-		known, err := m.directory.get(ctx, []string{*o.DestinationID})
-		if err != nil {
-			return err
-		}
-		if d := known[*o.DestinationID]; d.IntegrationID != integrationID || d.ArchivedAt != nil {
-			return fault.Invalid.New("unknown_destination", "destinationId must be a destination of the event's integration that was not removed.").At("destinationId")
+// destinationsOf returns the destinations of the events' integrations: from memory, and by one
+// query in tx those that it cannot be sure of. Memory alone never decides that an event has no
+// destination: another process may have created the first one a moment ago.
+func (m *Module) destinationsOf(ctx context.Context, tx *database.Tx, events []contract.NewEvent) (map[string][]*destination.Destination, error) {
+	found, unsure := map[string][]*destination.Destination{}, []string(nil)
+	for _, integrationID := range eventIDs(events, func(e contract.NewEvent) string { return e.IntegrationID }) {
+		list, sure := m.destinations.LastOf(integrationID)
+		found[integrationID] = list
+		if !sure {
+			unsure = append(unsure, integrationID)
 		}
 	}
-	return m.insertJobs(ctx, tx, []newJob{{id: id.New(), eventID: o.EventID, integrationID: integrationID,
-		replayID: &o.RequestID, queue: m.cfg.Queues.Replay, trigger: contract.TriggerReplay, attemptNo: 1,
-		correlationID: correlationID}})
+	if len(unsure) == 0 {
+		return found, nil
+	}
+	read, err := m.destinations.ReadOf(ctx, tx, unsure)
+	for _, integrationID := range unsure {
+		found[integrationID] = read[integrationID]
+	}
+	return found, err
 }
 
-// insertJobs stores jobs and has those that are not parked published after the
-// commit.
+// Dispatch puts a replay request on the replay queue: a job row, published after
+// the commit. An unknown destination is a fault.Invalid.
+func (m *Module) Dispatch(ctx context.Context, tx *database.Tx, o contract.ReplayOrder, integrationID string) error {
+	if o.DestinationID != nil {
+		if takes, err := m.takesNew(ctx, tx, integrationID, *o.DestinationID); err != nil {
+			return err
+		} else if !takes {
+			return fault.Invalid.New("unknown_destination", "destinationId must be a current destination of the event's integration.").At("destinationId")
+		}
+	}
+	return m.insertJobs(ctx, tx, []newJob{{id: id.New(), eventID: o.EventID, replayID: &o.RequestID, trigger: contract.TriggerReplay, attemptNo: 1}})
+}
+
+// takesNew reports whether the integration has this destination and it was not removed.
+func (m *Module) takesNew(ctx context.Context, tx *database.Tx, integrationID, destinationID string) (bool, error) {
+	if d, known := m.destinations.Known(destinationID); known && d != nil {
+		return d.IntegrationID == integrationID && d.ArchivedAt == nil, nil
+	}
+	all, err := m.destinations.ReadOf(ctx, tx, []string{integrationID})
+	return slices.ContainsFunc(all[integrationID], func(d *destination.Destination) bool { return d.ID == destinationID }), err
+}
+
+// insertJobs stores jobs and publishes those that are not parked after the commit.
 func (m *Module) insertJobs(ctx context.Context, tx *database.Tx, jobs []newJob) error {
-	rows := database.NewRows("id uuid", "normalized_event_id uuid", "integration_id uuid", "destination_id uuid",
-		"replay_request_id uuid", "queue_name text", "triggered_by text", "status text", "attempt_no bigint",
-		"budget_start bigint", "correlation_id text", "parked boolean", "relay_at timestamptz",
-		"scheduled_at timestamptz", "created_at timestamptz").Expect(len(jobs))
+	rows := database.NewRows("id uuid", "normalized_event_id uuid", "destination_id uuid", "replay_request_id uuid", "triggered_by text",
+		"status text", "attempt_no bigint", "budget_start bigint", "parked boolean", "wake_at timestamptz", "scheduled_at timestamptz",
+		"created_at timestamptz").Expect(len(jobs))
 	var announcements []announcement
 	for _, j := range jobs {
-		if j.trigger == contract.TriggerRetry {
-			known, err := m.directory.get(ctx, []string{*j.destinationID})
-			if err != nil {
-				return err
-			}
-			j.parked = j.parked || known[*j.destinationID].cancelled() // for the relay to end it
+		if j.trigger == contract.TriggerRetry { // the relay ends the jobs of a cancelled destination
+			j.parked = j.parked || m.destinations.Cached(*j.destinationID).Cancelled()
 		}
 		a := m.announcement(j.ref(), tx.Now, j.delay)
 		if !j.parked {
 			announcements = append(announcements, a)
 		}
-		rows.Add(j.id, j.eventID, j.integrationID, j.destinationID, j.replayID, j.queue, string(j.trigger), string(queued),
-			j.attemptNo, j.budgetStart, j.correlationID, j.parked, orNever(a.relayAt, j.parked), tx.Now.Add(j.delay), tx.Now)
+		rows.Add(j.id, j.eventID, j.destinationID, j.replayID, string(j.trigger), string(queued), j.attemptNo, j.budgetStart, j.parked,
+			orNull(a.wakeAt, j.parked), orNull(tx.Now.Add(j.delay), j.delay == 0), tx.Now)
 	}
 	if err := tx.Insert(ctx, "processing_jobs", rows); err != nil {
 		return err

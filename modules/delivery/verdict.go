@@ -4,6 +4,8 @@ import (
 	"net/http"
 	"strconv"
 	"time"
+
+	"integration-gateway/modules/delivery/destination"
 )
 
 // policy bounds the attempts of one budget.
@@ -12,13 +14,24 @@ type policy struct {
 	base, cap   time.Duration
 }
 
-// response is what became of one request: a status, or the error that kept it away.
+// policy is a destination's own, or the module's where it says nothing.
+func (m *Module) policy(d *destination.Destination) policy {
+	p := policy{maxAttempts: m.cfg.MaxAttempts}
+	if d.MaxAttempts != nil {
+		p.maxAttempts = *d.MaxAttempts
+	}
+	p.base, p.cap = d.Backoff(m.cfg.RetryBase, m.cfg.RetryCap)
+	return p
+}
+
+// response is the result of one request: a status, or the error that kept it away.
 type response struct {
 	status     int // 0 when there was no answer
 	retryAfter time.Duration
 	body       string
 	err        string // "" when there was an answer
 	failure    string // the kind of err, as it is stored
+	detail     string // of err, with addresses; for the log alone
 	unsent     bool   // the request could not be made, which says nothing about the destination
 	hopeless   bool   // and never can be
 	duration   time.Duration
@@ -42,20 +55,23 @@ func (r response) problem() *string {
 	return &text
 }
 
-// fate is what becomes of a job after an attempt.
-type fate int
+// outcome is the result of an attempt for its job.
+type outcome int
 
 const (
-	delivered fate = iota
-	retry          // after a wait
-	exhausted      // the budget is used up, or no use
-	refused        // the destination said that it is gone
+	delivered outcome = iota
+	retry             // after a wait
+	exhausted         // the budget is used up, or no use
+	refused           // the destination said that it is gone
 )
 
-// verdict decides the fate of a job after attempt number attempt of its budget,
+// String is the outcome's name in the metrics.
+func (o outcome) String() string { return [...]string{"delivered", "retry", "exhausted", "refused"}[o] }
+
+// verdict decides the outcome for a job after attempt number attempt of its budget,
 // counting from 1, and the wait before the next. It is pure: chance is in [0, 1)
 // and spreads the waits of events that failed together by up to a fifth.
-func verdict(p policy, attempt int, r response, chance float64) (fate, time.Duration) {
+func verdict(p policy, attempt int, r response, chance float64) (outcome, time.Duration) {
 	switch {
 	case r.received():
 		return delivered, 0

@@ -7,6 +7,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"integration-gateway/modules/delivery/destination"
 	"integration-gateway/platform/contract"
 	"integration-gateway/platform/secret"
 )
@@ -18,7 +19,7 @@ func TestVerdict(t *testing.T) {
 		attempt  int
 		response response
 		chance   float64
-		fate     fate
+		outcome  outcome
 		wait     time.Duration
 	}{
 		{"200 is delivered", 1, response{status: 200}, 0, delivered, 0},
@@ -40,8 +41,8 @@ func TestVerdict(t *testing.T) {
 		{"a huge attempt number does not overflow", 3, response{status: 500}, 0, retry, 3 * time.Second},
 	} {
 		t.Run(c.sentence, func(t *testing.T) {
-			fate, wait := verdict(p, c.attempt, c.response, c.chance)
-			require.Equal(t, c.fate, fate)
+			outcome, wait := verdict(p, c.attempt, c.response, c.chance)
+			require.Equal(t, c.outcome, outcome)
 			require.Equal(t, c.wait, wait)
 		})
 	}
@@ -76,7 +77,7 @@ func TestSignIsStandardWebhooks(t *testing.T) {
 	body := []byte(`{"test": 2432232314}`)
 	want := "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE="
 	require.Equal(t, want, sign([]secret.Value{secret.New(text)}, "msg_p5jXN8AQM9LWM0D4loKWxJek", at, body))
-	both := sign([]secret.Value{secret.New(newSigningSecret()), secret.New(text)}, "msg_p5jXN8AQM9LWM0D4loKWxJek", at, body)
+	both := sign([]secret.Value{secret.New("whsec_bmV3"), secret.New(text)}, "msg_p5jXN8AQM9LWM0D4loKWxJek", at, body)
 	require.Contains(t, both, " "+want, "while a secret is rotated, both sign")
 }
 
@@ -110,7 +111,7 @@ func TestStorableText(t *testing.T) {
 		{"but not inside a character", "123456789ü", "123456789"},
 	} {
 		t.Run(c.sentence, func(t *testing.T) {
-			got := storable([]byte(c.in), 10)
+			got := destination.Storable([]byte(c.in), 10)
 			require.Equal(t, c.want, got)
 		})
 	}

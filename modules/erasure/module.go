@@ -1,7 +1,7 @@
-// Package erasure removes what the records hold of a person, by the subject of their
-// events, and leaves the audit trail as it is. It owns no table: what belongs to an event is
-// removed by the modules that own it, in one transaction for a few events at a time, so
-// that one that was cut off is simply run again.
+// Package erasure removes a person's data from the records, by the subject of their events,
+// and leaves the audit trail unchanged. It owns no table: the modules that own an event's
+// records remove them, in one transaction per batch of events. An interrupted erasure is
+// simply run again.
 package erasure
 
 import (
@@ -17,29 +17,30 @@ import (
 	"integration-gateway/platform/id"
 )
 
-// Events is what erasure needs of whoever stores events.
+// Events is what erasure needs from the module that stores events.
 type Events interface {
-	// EventsOf walks the events from behind an id, "" for the first, for a while: those of
-	// the subject, the id that it came to, and whether that was the end.
+	// EventsOf scans a range of events after an id, "" for the first. It returns the
+	// subject's events, the last id scanned, and whether the scan is complete.
 	EventsOf(ctx context.Context, s contract.Subject, after string) (ids []string, upTo string, done bool, err error)
-	// OthersOf gives the events of others that came with these of the subject, in the same
-	// webhooks.
+	// OthersOf returns the events of other subjects that arrived in the same webhooks as
+	// these events.
 	OthersOf(ctx context.Context, s contract.Subject, eventIDs []string) (ids []string, err error)
-	// LockStates locks the events' states in id order and gives them.
+	// LockStates locks and returns the events' states, in id order.
 	LockStates(ctx context.Context, tx *database.Tx, eventIDs []string) ([]contract.EventState, error)
-	// Forget removes what locked events say, and their webhooks, of which it gives the number.
+	// Forget removes the content of locked events and of their webhooks. It returns the
+	// number of webhooks.
 	Forget(ctx context.Context, tx *database.Tx, eventIDs []string) (webhooks int, err error)
-	// RefusedOf gives the ids of refused requests that mention the subject.
+	// RefusedOf returns the ids of refused requests that mention the subject.
 	RefusedOf(ctx context.Context, s contract.Subject) (ids []string, err error)
-	// RemoveQuarantined drops a refused request; fault.NotFound when it is gone.
+	// RemoveQuarantined deletes a refused request; fault.NotFound if it no longer exists.
 	RemoveQuarantined(ctx context.Context, quarantineID string) error
 }
 
-// Deliveries is what erasure needs of whoever delivers.
+// Deliveries is what erasure needs from the module that delivers.
 type Deliveries interface {
-	// Forget ends the deliveries of events whose states tx has locked, and removes what
-	// destinations answered.
-	Forget(ctx context.Context, tx *database.Tx, states []contract.EventState) (contract.Forgotten, error)
+	// Forget ends the deliveries of events whose states tx has locked, and removes the
+	// destinations' responses.
+	Forget(ctx context.Context, tx *database.Tx, states []contract.EventState) (contract.ErasureCounts, error)
 }
 
 // Auditor writes audit entries with the rows of a transaction.
@@ -47,7 +48,7 @@ type Auditor interface {
 	Record(ctx context.Context, tx *database.Tx, entries []contract.AuditEntry) error
 }
 
-// Config says how much is done at once; New replaces a zero value with the default.
+// Config sets the batch size; New replaces a zero value with the default.
 type Config struct {
 	Batch int // events in one transaction; default 100
 }
@@ -61,7 +62,7 @@ type Deps struct {
 	Audit      Auditor
 }
 
-// Module erases.
+// Module erases records.
 type Module struct {
 	cfg Config
 	d   Deps
@@ -76,10 +77,11 @@ func New(cfg Config, d Deps) *Module {
 	return &Module{cfg: cfg, d: d}
 }
 
-// Count gives the events and refused requests that Erase would reach now, and the events of
-// others that would lose their original body; the rest of what it gives is not known before.
-func (m *Module) Count(ctx context.Context, s contract.Subject) (n contract.Forgotten, err error) {
-	err = m.each(ctx, s, func(ids, others []string) error {
+// Count returns the number of events and refused requests that Erase would remove now, and
+// the number of other subjects' events that would lose their original body. The other
+// counts are only known after an erasure.
+func (m *Module) Count(ctx context.Context, s contract.Subject) (n contract.ErasureCounts, err error) {
+	err = m.eachBatch(ctx, s, func(ids, others []string) error {
 		n.Events += len(ids)
 		n.Others += len(others)
 		return nil
@@ -92,10 +94,10 @@ func (m *Module) Count(ctx context.Context, s contract.Subject) (n contract.Forg
 	return n, err
 }
 
-// each gives the events of a subject, a piece of all events after another, and those of
-// others that came with them, once each.
-func (m *Module) each(ctx context.Context, s contract.Subject, do func(ids, others []string) error) error {
-	var before []string // others of the last piece, which may end within a webhook
+// eachBatch passes the subject's events to do, one range of events after another, together
+// with other subjects' events from the same webhooks, once each.
+func (m *Module) eachBatch(ctx context.Context, s contract.Subject, do func(ids, others []string) error) error {
+	var previous []string // others of the previous range, which may end within a webhook
 	for after, done := "", false; !done; {
 		var ids []string
 		var err error
@@ -106,21 +108,21 @@ func (m *Module) each(ctx context.Context, s contract.Subject, do func(ids, othe
 		if err != nil {
 			return err
 		}
-		fresh := slices.DeleteFunc(slices.Clone(others), func(eventID string) bool { return slices.Contains(before, eventID) })
+		fresh := slices.DeleteFunc(slices.Clone(others), func(eventID string) bool { return slices.Contains(previous, eventID) })
 		if err := do(ids, fresh); err != nil {
 			return err
 		}
-		before = others
+		previous = others
 	}
 	return nil
 }
 
-// details are what the audit trail says of an erasure. It says nothing of the person: the
-// trail stays.
+// details is the content of an audit entry about an erasure. It does not identify the
+// person, since the trail is never erased.
 type details struct {
 	ErasureID string `json:"erasureId"`
 	Source    string `json:"source,omitempty"`
-	*contract.Forgotten
+	*contract.ErasureCounts
 }
 
 func entry(entityType string, entityID *string, action, actor string, d details) contract.AuditEntry {
@@ -128,37 +130,38 @@ func entry(entityType string, entityID *string, action, actor string, d details)
 	return contract.AuditEntry{EntityType: entityType, EntityID: entityID, Action: action, Actor: actor, Details: text}
 }
 
-// Erase removes what there is of a subject, and says what it removed and under which id the
-// trail has it. Its error may come after some of it was done; that counts too. Whoever runs
-// it again goes on.
-func (m *Module) Erase(ctx context.Context, s contract.Subject, actor string) (erasureID string, gone contract.Forgotten, err error) {
+// Erase removes a subject's records. It returns what it removed and the erasure's id in the
+// audit trail. If it fails, the counts cover what was removed before the error; running it
+// again continues.
+func (m *Module) Erase(ctx context.Context, s contract.Subject, actor string) (erasureID string, removed contract.ErasureCounts, err error) {
 	erasureID = id.New()
-	if gone.Quarantined, err = m.eraseRefused(ctx, s); err != nil {
-		return erasureID, gone, fmt.Errorf("erase refused requests: %w", err)
+	if removed.Quarantined, err = m.eraseRefused(ctx, s); err != nil {
+		return erasureID, removed, fmt.Errorf("erase refused requests: %w", err)
 	}
-	err = m.each(ctx, s, func(ids, others []string) error {
-		gone.Others += len(others)
+	err = m.eachBatch(ctx, s, func(ids, others []string) error {
+		removed.Others += len(others)
 		for batch := range slices.Chunk(ids, m.cfg.Batch) {
 			some, err := m.eraseBatch(ctx, batch, erasureID, actor)
 			if err != nil {
 				return err
 			}
-			add(&gone, some)
-			m.d.Log.InfoContext(ctx, "erasing", "erasure_id", erasureID, "events", gone.Events)
+			add(&removed, some)
+			m.d.Log.InfoContext(ctx, "erasing events", "erasure_id", erasureID, "events", removed.Events)
 		}
 		return nil
 	})
 	if err != nil {
-		return erasureID, gone, fmt.Errorf("erase events: %w", err)
+		return erasureID, removed, fmt.Errorf("erase events: %w", err)
 	}
-	return erasureID, gone, m.d.DB.InTx(ctx, func(tx *database.Tx) error {
+	return erasureID, removed, m.d.DB.InTx(ctx, func(tx *database.Tx) error {
 		return m.d.Audit.Record(ctx, tx, []contract.AuditEntry{
-			entry(contract.EntityRecords, nil, "records.erased", actor, details{erasureID, s.Source, &gone}),
+			entry(contract.EntityRecords, nil, "records.erased", actor, details{erasureID, s.Source, &removed}),
 		})
 	})
 }
 
-// eraseRefused comes first: what is released meanwhile becomes an event, which is found then.
+// eraseRefused runs first: a request released meanwhile becomes an event, which is found
+// later.
 func (m *Module) eraseRefused(ctx context.Context, s contract.Subject) (n int, err error) {
 	refused, err := m.d.Events.RefusedOf(ctx, s)
 	if err != nil {
@@ -166,7 +169,7 @@ func (m *Module) eraseRefused(ctx context.Context, s contract.Subject) (n int, e
 	}
 	for _, quarantineID := range refused {
 		switch err := m.d.Events.RemoveQuarantined(ctx, quarantineID); {
-		case fault.Is(err, fault.NotFound): // gone in between
+		case fault.Is(err, fault.NotFound): // removed in the meantime
 		case err != nil:
 			return n, err
 		default:
@@ -176,37 +179,37 @@ func (m *Module) eraseRefused(ctx context.Context, s contract.Subject) (n int, e
 	return n, nil
 }
 
-// eraseBatch erases a few events, all or none.
-func (m *Module) eraseBatch(ctx context.Context, eventIDs []string, erasureID, actor string) (gone contract.Forgotten, err error) {
+// eraseBatch erases a batch of events in one transaction.
+func (m *Module) eraseBatch(ctx context.Context, eventIDs []string, erasureID, actor string) (removed contract.ErasureCounts, err error) {
 	err = m.d.DB.InTx(ctx, func(tx *database.Tx) error {
 		states, err := m.d.Events.LockStates(ctx, tx, eventIDs)
 		if err != nil {
 			return err
 		}
-		left := slices.Clone(eventIDs) // without what another erasure was faster with
+		remaining := slices.Clone(eventIDs) // without events that another erasure has already erased
 		for _, state := range states {
 			if state.Erased {
-				left = slices.DeleteFunc(left, func(eventID string) bool { return eventID == state.EventID })
+				remaining = slices.DeleteFunc(remaining, func(eventID string) bool { return eventID == state.EventID })
 			}
 		}
 		states = slices.DeleteFunc(states, func(state contract.EventState) bool { return state.Erased })
-		if gone, err = m.d.Deliveries.Forget(ctx, tx, states); err != nil {
+		if removed, err = m.d.Deliveries.Forget(ctx, tx, states); err != nil {
 			return err
 		}
-		if gone.Webhooks, err = m.d.Events.Forget(ctx, tx, left); err != nil {
+		if removed.Webhooks, err = m.d.Events.Forget(ctx, tx, remaining); err != nil {
 			return err
 		}
-		gone.Events = len(left)
-		entries := make([]contract.AuditEntry, len(left))
-		for i := range left {
-			entries[i] = entry(contract.EntityNormalizedEvent, &left[i], "event.erased", actor, details{ErasureID: erasureID})
+		removed.Events = len(remaining)
+		entries := make([]contract.AuditEntry, len(remaining))
+		for i := range remaining {
+			entries[i] = entry(contract.EntityNormalizedEvent, &remaining[i], "event.erased", actor, details{ErasureID: erasureID})
 		}
 		return m.d.Audit.Record(ctx, tx, entries)
 	})
-	return gone, err
+	return removed, err
 }
 
-func add(to *contract.Forgotten, n contract.Forgotten) {
+func add(to *contract.ErasureCounts, n contract.ErasureCounts) {
 	to.Events += n.Events
 	to.Webhooks += n.Webhooks
 	to.Deliveries += n.Deliveries

@@ -1,13 +1,18 @@
 package ingestion
 
 import (
+	"context"
 	"encoding/json"
+	"fmt"
 
 	"integration-gateway/platform/clock"
 	"integration-gateway/platform/contract"
+	"integration-gateway/platform/database"
+	"integration-gateway/platform/httpapi"
+	"integration-gateway/platform/id"
 )
 
-// received is what the audit entry of a webhook says.
+// received holds the details of a webhook's audit entry.
 type received struct {
 	Source          string   `json:"source"`
 	Provider        string   `json:"provider"`
@@ -16,55 +21,79 @@ type received struct {
 	SourceIP        string   `json:"sourceIp,omitempty"`
 	ExternalEventID *string  `json:"externalEventId"`
 	EventIDs        []string `json:"eventIds"`
-	CorrelationID   string   `json:"correlationId"`
+	CorrelationID   string   `json:"correlationId,omitempty"`
+	PossibleReplay  bool     `json:"possibleReplay,omitempty"`
 }
 
-// normalized is what the entry of an event says. It leaves out the subject: the trail stays
-// when a person is erased.
+// normalized holds the details of an event's entry. It omits the subject: the trail outlives
+// an erasure.
 type normalized struct {
 	WebhookEventID  string     `json:"webhookEventId"`
 	ExternalEventID *string    `json:"externalEventId"`
 	EventType       string     `json:"eventType"`
 	OccurredAt      clock.Time `json:"occurredAt"`
-	CorrelationID   string     `json:"correlationId"`
+	CorrelationID   string     `json:"correlationId,omitempty"`
 }
 
-// queued is what the entry of its first jobs says, or of there being none.
+// queued holds the details of the entry about an event's first jobs.
 type queued struct {
 	Jobs          int    `json:"jobs"`
 	Reason        string `json:"reason,omitempty"`
-	CorrelationID string `json:"correlationId"`
+	CorrelationID string `json:"correlationId,omitempty"`
 
-	// What destinations' filters said, but for a plain yes.
+	// The answers of destinations' filters, except a plain match.
 	Filters []contract.FilterNote `json:"filters,omitempty"`
 }
 
-// auditEntries tell the story of new webhooks: received, and each event normalized,
-// then queued, or processed when there is nobody to deliver to.
-func auditEntries(news []arrival, scheduled map[string]contract.Scheduled) []contract.AuditEntry {
+// auditEntries returns the entries of new webhooks: received, and for each event normalized,
+// then queued, or processed if it has no destination.
+func auditEntries(newWebhooks []verifiedWebhook, scheduled map[string]contract.Scheduled) []contract.AuditEntry {
 	var entries []contract.AuditEntry
-	for _, a := range news {
-		r := received{Source: a.source.name, Provider: a.source.spec.Name, IntegrationID: a.source.integrationID, SecretID: a.secretID,
-			SourceIP: a.sourceIP, ExternalEventID: a.events[0].ID, CorrelationID: a.correlationID}
-		for _, e := range a.events {
+	for _, w := range newWebhooks {
+		traced := erasureSafe(w.correlationID)
+		r := received{Source: w.source.Name, Provider: w.source.Spec.Name, IntegrationID: w.source.IntegrationID, SecretID: w.secretID,
+			SourceIP: w.sourceIP, ExternalEventID: w.events[0].ID, CorrelationID: traced, PossibleReplay: w.possibleReplay}
+		for _, e := range w.events {
 			r.EventIDs = append(r.EventIDs, e.id)
 		}
-		entries = append(entries, entry(contract.EntityWebhookEvent, a.webhookID, "webhook.received", r))
-		for _, e := range a.events {
-			action, q := "event.queued", queued{Jobs: len(scheduled[e.id].Jobs), CorrelationID: a.correlationID, Filters: scheduled[e.id].Filters}
+		entries = append(entries, entry(contract.EntityWebhookEvent, w.webhookID, "webhook.received", r))
+		if w.possibleReplay {
+			entries = append(entries, entry(contract.EntityWebhookEvent, w.webhookID, "webhook.possible_replay", r))
+		}
+		for _, e := range w.events {
+			action, q := "event.queued", queued{Jobs: len(scheduled[e.id].Jobs), CorrelationID: traced, Filters: scheduled[e.id].Filters}
 			if q.Jobs == 0 {
 				action, q.Reason = "event.processed", scheduled[e.id].Reason
 			}
 			entries = append(entries,
-				entry(contract.EntityNormalizedEvent, e.id, "event.normalized", normalized{WebhookEventID: a.webhookID, ExternalEventID: e.ID,
-					EventType: e.Type, OccurredAt: clock.At(e.OccurredAt), CorrelationID: a.correlationID}),
+				entry(contract.EntityNormalizedEvent, e.id, "event.normalized", normalized{WebhookEventID: w.webhookID, ExternalEventID: e.ID,
+					EventType: e.Type, OccurredAt: clock.At(e.OccurredAt), CorrelationID: traced}),
 				entry(contract.EntityNormalizedEvent, e.id, action, q))
 		}
 	}
 	return entries
 }
 
+// erasureSafe returns a correlation id that may outlive an erasure, or "": an id that a sender
+// chose may name a person.
+func erasureSafe(correlationID string) string {
+	if id.Generated(correlationID) {
+		return correlationID
+	}
+	return ""
+}
+
 func entry(entityType, entityID, action string, details any) contract.AuditEntry {
 	text, _ := json.Marshal(details) // strings always marshal
 	return contract.AuditEntry{EntityType: entityType, EntityID: &entityID, Action: action, Actor: contract.ActorGateway, Details: text}
+}
+
+// auditChange records an operator's change under the caller's credential.
+func (m *Module) auditChange(ctx context.Context, tx *database.Tx, entityType, entityID, action string, details any) error {
+	e := entry(entityType, entityID, action, details)
+	e.Actor = httpapi.Actor(ctx)
+	if err := m.d.Audit.Record(ctx, tx, []contract.AuditEntry{e}); err != nil {
+		return fmt.Errorf("audit %s: %w", action, err)
+	}
+	return nil
 }

@@ -8,9 +8,10 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"integration-gateway/modules/ingestion/provider"
 	"integration-gateway/platform/clock"
 	"integration-gateway/platform/id"
+	"integration-gateway/platform/metrics"
+	"integration-gateway/platform/provider"
 	"integration-gateway/platform/testkit"
 )
 
@@ -28,7 +29,7 @@ func BenchmarkStore(b *testing.B) {
 					b.ReportAllocs()
 					for b.Loop() {
 						b.StopTimer()
-						group := g.arrivals(b, size)
+						group := g.webhooks(b, size)
 						b.StartTimer()
 						for _, r := range g.module.commit(group) {
 							if r.Err != nil || r.Value.Duplicate {
@@ -43,19 +44,41 @@ func BenchmarkStore(b *testing.B) {
 	}
 }
 
-// arrivals are new webhooks, verified and normalized.
-func (g *gateway) arrivals(b *testing.B, n int) []arrival {
-	src, err := g.module.sources.find(b.Context(), "acme")
+// BenchmarkAccept is a webhook from the request to the answer, without metrics and with
+// them; an operation is a webhook.
+func BenchmarkAccept(b *testing.B) {
+	for _, c := range []struct {
+		name    string
+		metrics Metrics
+	}{{"metrics=off", nil}, {"metrics=on", metrics.New(metrics.Config{}, clock.System)}} {
+		b.Run(c.name, func(b *testing.B) {
+			g := setup(b, testkit.Open(b, testkit.SQLite(b)), func(cfg *Config, d *Deps) {
+				cfg.RateLimitPerMinute, d.Metrics = 0, c.metrics
+			})
+			b.ReportAllocs()
+			for b.Loop() {
+				if a := g.do(acmeRequest(acmeBody(id.New()))); a.Status != http.StatusAccepted {
+					b.Fatal(a)
+				}
+			}
+		})
+	}
+}
+
+// webhooks are new webhooks, verified and normalized.
+func (g *gateway) webhooks(b *testing.B, n int) []verifiedWebhook {
+	src, err := g.module.find(b.Context(), "acme")
 	require.NoError(b, err)
-	group := make([]arrival, n)
+	group := make([]verifiedWebhook, n)
 	for i := range group {
 		req := g.benchRequest()
-		events, err := src.spec.Normalize(req)
+		events, err := src.Spec.Normalize(req)
 		require.NoError(b, err)
-		group[i] = arrival{source: src, webhookID: id.New(), secretID: id.New(), correlationID: id.New(),
+		group[i] = verifiedWebhook{source: src, webhookID: id.New(), secretID: id.New(), correlationID: id.New(),
 			sourceIP: "127.0.0.1", receivedAt: req.ReceivedAt}
-		group[i].kept, err = src.kept(req, events)
+		group[i].storedPayload, err = src.payload(req, events)
 		require.NoError(b, err)
+		group[i].compact(nil)
 	}
 	return group
 }

@@ -1,46 +1,57 @@
 package ingestion
 
 import (
-	"compress/gzip"
 	"errors"
 	"mime"
 	"net/http"
 	"strings"
+	"time"
 
 	"github.com/labstack/echo/v4"
 
-	"integration-gateway/modules/ingestion/provider"
 	"integration-gateway/platform/fault"
 	"integration-gateway/platform/httpapi"
+	"integration-gateway/platform/provider"
 )
 
-// read takes the request as the verifier needs it: the exact bytes, within bounds. A
-// gzip body is unpacked first: no provider that is built in signs the packed bytes, and
-// a content-encoding belongs to the transfer of what was signed.
-func (m *Module) read(c echo.Context, src *source) (provider.Request, error) {
+// read reads the request for the verifier: the exact bytes, within bounds. It decompresses a
+// gzip body first: no built-in provider signs the compressed bytes, and the content-encoding
+// is part of the transfer, not of the signed message.
+//
+// charged is the number of decompressed bytes charged to a blocked client address.
+func (m *Module) read(c echo.Context, src *source) (req provider.Request, charged int64, err error) {
 	r, at := c.Request(), m.d.Now()
-	if !accepts(src.spec, r.Header.Get(echo.HeaderContentType)) {
-		return provider.Request{}, wrongType(src.spec)
+	if !accepts(src.Spec, r.Header.Get(echo.HeaderContentType)) {
+		return req, 0, wrongType(src.Spec)
 	}
-	limit := m.cfg.MaxBodyBytes
-	if src.maxBodyBytes != nil {
-		limit = *src.maxBodyBytes
+	limit := max(m.cfg.MaxBodyBytes, src.Spec.MaxBodyBytes)
+	if src.MaxBodyBytes != nil {
+		limit = *src.MaxBodyBytes
 	}
-	header, err := unpack(c, limit)
+	packed, err := isPacked(r.Header)
 	if err != nil {
-		return provider.Request{}, err
+		return req, 0, err
 	}
 	body, err := httpapi.ReadBody(c, limit)
 	if err != nil {
-		return provider.Request{}, err
+		return req, 0, err
+	}
+	header := r.Header
+	if packed {
+		if body, charged, err = m.unpack(c, body, limit); err != nil {
+			return req, 0, err
+		}
+		header = header.Clone()
+		header.Del(echo.HeaderContentEncoding)
+		header.Del(echo.HeaderContentLength)
 	}
 	return provider.Request{
-		Method: r.Method, URL: m.urlOf(r), Header: header, Body: body, ReceivedAt: at, Certificate: m.certificates.of(r.Context()),
-	}, nil
+		Method: r.Method, URL: m.urlOf(r), Header: header, Body: body, ReceivedAt: at, Certificate: m.certificates.forClient(r.Context(), httpapi.ClientIP(c)),
+	}, charged, nil
 }
 
-// accepts takes the types of bodies that the provider sends, whatever charset is said:
-// JSON is UTF-8, and a provider's parameter is no reason to lose an event.
+// accepts reports whether the provider sends bodies of this content type. It ignores the
+// charset: JSON is UTF-8, and an odd parameter is no reason to lose an event.
 func accepts(spec provider.Spec, contentType string) bool {
 	kind, _, err := mime.ParseMediaType(contentType)
 	if err != nil && !errors.Is(err, mime.ErrInvalidMediaParameter) {
@@ -56,37 +67,46 @@ func wrongType(spec provider.Spec) error {
 	return fault.UnsupportedMedia.New("wrong_content_type", "The content-type must be application/json or %s.", strings.Join(spec.ContentTypes, " or "))
 }
 
-// unpack makes the request's body what it was before it was packed, and gives its header
-// without the encoding. Neither the packed nor the unpacked body may be beyond limit.
-func unpack(c echo.Context, limit int64) (http.Header, error) {
-	r := c.Request()
-	switch encoding := strings.ToLower(strings.TrimSpace(strings.Join(r.Header.Values(echo.HeaderContentEncoding), ","))); encoding {
+// isPacked reports whether a body is gzip.
+func isPacked(h http.Header) (bool, error) {
+	switch strings.ToLower(strings.TrimSpace(strings.Join(h.Values(echo.HeaderContentEncoding), ","))) {
 	case "", "identity":
-		return r.Header, nil
+		return false, nil
 	case "gzip", "x-gzip":
-	default:
-		return nil, fault.UnsupportedMedia.New("wrong_encoding", "The content-encoding must be gzip, or none.")
+		return true, nil
 	}
-	packed := http.MaxBytesReader(nil, r.Body, limit)
-	unpacked, err := gzip.NewReader(packed)
-	if err != nil {
-		return nil, fault.Invalid.Wrap(err, "malformed_gzip", "The body is not the gzip that its content-encoding says.").At("body")
-	}
-	r.Body, r.ContentLength = gzipBody{unpacked, packed.Close}, -1
-	header := r.Header.Clone()
-	header.Del(echo.HeaderContentEncoding)
-	header.Del(echo.HeaderContentLength)
-	return header, nil
+	return false, fault.UnsupportedMedia.New("wrong_encoding", "The content-encoding must be gzip, or none.")
 }
 
-// gzipBody reads what is unpacked and closes what is packed.
-type gzipBody struct {
-	*gzip.Reader
-	close func() error
-}
+// The decompressed size that is free for a blocked address. It fits ordinary JSON, so that a
+// refused request costs little more than its bytes.
+const (
+	freeUnpacked = 64 << 10
+	freeRatio    = 16
+)
 
-// Close closes the request's own body.
-func (b gzipBody) Close() error { return b.close() }
+// unpack decompresses the body. A few kilobytes may expand to megabytes that have to be
+// hashed, so a blocked address has a budget per minute for bodies above the free size. The
+// charge is refunded if the request is then verified.
+func (m *Module) unpack(c echo.Context, packed []byte, limit int64) (body []byte, charged int64, err error) {
+	free := min(limit, max(freeUnpacked, freeRatio*int64(len(packed))))
+	address := httpapi.Network(httpapi.ClientIP(c))
+	var wait time.Duration
+	body, err = httpapi.Unpack(c, packed, func() int64 {
+		if wait = m.blocked.unpackWait(address, m.d.Now()); wait > 0 {
+			return free
+		}
+		return limit
+	}, func(produced int64, err error) {
+		if wait == 0 && produced > free && !fault.Is(err, fault.Unavailable) {
+			charged = m.blocked.charge(address, produced, m.d.Now())
+		}
+	})
+	if wait > 0 && free < limit && fault.Is(err, fault.TooLarge) {
+		return nil, 0, m.failureLimited(wait)
+	}
+	return body, charged, err
+}
 
 func (m *Module) urlOf(r *http.Request) string {
 	if m.cfg.PublicBaseURL != "" {

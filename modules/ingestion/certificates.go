@@ -4,87 +4,165 @@ import (
 	"context"
 	"crypto/x509"
 	"encoding/pem"
+	"errors"
 	"fmt"
 	"maps"
 	"net/http"
 	"sync"
 	"time"
 
-	"golang.org/x/sync/singleflight"
-
-	"integration-gateway/modules/ingestion/provider"
 	"integration-gateway/platform/clock"
 	"integration-gateway/platform/fault"
+	"integration-gateway/platform/httpapi"
+	"integration-gateway/platform/provider"
 )
 
 const (
-	certificateAge  = 24 * time.Hour // how long a certificate is kept
-	failureAge      = 10 * time.Second
-	fetchTimeout    = 5 * time.Second
-	maxCertificates = 64
+	certificateRefresh = 24 * time.Hour // after which a certificate is downloaded again
+	certificateMaxAge  = 48 * time.Hour // after which a certificate is no longer used
+	failureAge         = 10 * time.Second
+	fetchTimeout       = 5 * time.Second
+	maxCertificates    = 64
 )
 
-// Fetch gets a page of at most some kilobytes, and its status.
+// Fetch downloads a page of at most some kilobytes.
 type Fetch func(ctx context.Context, url string) (status int, body []byte, err error)
 
-// certificates fetches providers' certificates and keeps them. The addresses were
-// checked before; a failure is kept for a moment, so that a flood asks nobody.
+// certificates downloads and caches providers' certificates. It also caches failures, briefly.
+// Unverified requests name the addresses, so downloads are bounded. A known certificate is
+// refreshed in the background, outside these bounds.
 type certificates struct {
-	fetch  Fetch // nil: nothing can be fetched
-	now    clock.Now
-	flight singleflight.Group
+	fetch Fetch // nil: nothing can be fetched
+	now   clock.Now
 
-	mu   sync.Mutex
-	kept map[string]keptCertificate
+	mu       sync.Mutex
+	cached   map[string]cachedCertificate
+	fetching map[string]fetching // by address
+	bounds   fetchBounds
 }
 
-type keptCertificate struct {
-	certificate *x509.Certificate
-	err         error
-	until       time.Time
+// cachedCertificate is the last result of downloading an address.
+type cachedCertificate struct {
+	host        string
+	certificate *x509.Certificate // the last one downloaded, or nil
+	fetchedAt   time.Time
+	err         error     // of the last download
+	until       time.Time // when it is downloaded again
+}
+
+// usable reports whether the certificate may be used to verify requests.
+func (k cachedCertificate) usable(now time.Time) bool {
+	return k.certificate != nil && now.Sub(k.fetchedAt) < certificateMaxAge
+}
+
+func (k cachedCertificate) answer(now time.Time) (*x509.Certificate, error) {
+	if k.usable(now) {
+		return k.certificate, nil
+	}
+	return nil, k.err
+}
+
+// fetching is a running download, and the budget and network that it is charged to.
+type fetching struct {
+	answered        chan struct{} // closed when the result is cached
+	budget, network string        // "" for the refresh of a known certificate
 }
 
 func newCertificates(fetch Fetch, now clock.Now) *certificates {
-	return &certificates{fetch: fetch, now: now, kept: map[string]keptCertificate{}}
+	return &certificates{fetch: fetch, now: now, cached: map[string]cachedCertificate{}, fetching: map[string]fetching{}, bounds: newFetchBounds()}
 }
 
-// of gives what a request's verifier asks.
-func (c *certificates) of(ctx context.Context) func(url string) (*x509.Certificate, error) {
+// forClient returns the certificate lookup for a request from that client address.
+func (c *certificates) forClient(ctx context.Context, ip string) func(url string) (*x509.Certificate, error) {
 	if c.fetch == nil {
 		return nil
 	}
-	return func(url string) (*x509.Certificate, error) { return c.get(ctx, url) }
+	return func(url string) (*x509.Certificate, error) { return c.get(ctx, httpapi.ClientNetwork(ip), url) }
 }
 
-func (c *certificates) get(ctx context.Context, url string) (*x509.Certificate, error) {
-	if k, ok := c.lookUp(url); ok {
-		return k.certificate, k.err
+func (c *certificates) get(ctx context.Context, network, url string) (*x509.Certificate, error) {
+	now := c.now()
+	k, answered, err := c.lookUp(ctx, network, url, now)
+	switch {
+	case err != nil:
+		return nil, err
+	case answered == nil:
+		return k.answer(now)
 	}
-	answer := c.flight.DoChan(url, func() (any, error) {
-		own, cancel := context.WithTimeout(context.WithoutCancel(ctx), fetchTimeout)
-		defer cancel()
-		k := keptCertificate{until: c.now().Add(certificateAge)}
-		if k.certificate, k.err = c.ask(own, url); k.err != nil {
-			k.until = c.now().Add(failureAge)
-		}
-		c.keep(url, k)
-		return k, nil
-	})
+	defer c.leave(network)
 	select {
-	case r := <-answer:
-		k, _ := r.Val.(keptCertificate)
-		return k.certificate, k.err
+	case <-answered:
 	case <-ctx.Done():
 		return nil, callerGone(ctx.Err())
 	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if k, ok := c.cached[url]; ok {
+		return k.answer(now)
+	}
+	return nil, noCertificate(errors.New("it was evicted from the cache"))
 }
 
-// ask fetches one certificate in PEM. Not getting an answer is an outage, and not the
-// sender's mistake: the address is the provider's own. That there is none is a forgery.
-func (c *certificates) ask(ctx context.Context, url string) (*x509.Certificate, error) {
+// lookUp returns the cached result for url, or a channel that is closed when the download
+// ends. In that case the caller counts as waiting until it calls leave.
+func (c *certificates) lookUp(ctx context.Context, network, url string, now time.Time) (cachedCertificate, <-chan struct{}, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	k, f := c.cached[url], c.fetching[url]
+	switch due := !now.Before(k.until); {
+	case k.usable(now):
+		if due && f.answered == nil {
+			c.startFetch(ctx, url, fetching{})
+		}
+		return k, nil, nil
+	case !due:
+		return k, nil, nil
+	}
+	if !c.bounds.enter(network) {
+		return k, nil, certificatesBusy()
+	}
+	if f.answered == nil {
+		f = fetching{budget: c.budgetOf(url), network: network}
+		if !c.mayFetch(f, now) {
+			c.bounds.leave(network)
+			return k, nil, certificatesBusy()
+		}
+		f = c.startFetch(ctx, url, f)
+	}
+	return k, f.answered, nil
+}
+
+func certificatesBusy() error {
+	return fault.Unavailable.New("certificates_busy",
+		"The provider's certificate is not cached, and too many downloads are in progress.").After(failureAge)
+}
+
+func (c *certificates) leave(network string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.bounds.leave(network)
+}
+
+// startFetch downloads a certificate for all requests that wait for it.
+func (c *certificates) startFetch(ctx context.Context, url string, f fetching) fetching {
+	f.answered = make(chan struct{})
+	c.fetching[url] = f
+	go func() {
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), fetchTimeout)
+		defer cancel()
+		certificate, err := c.download(ctx, url)
+		c.store(url, certificate, err)
+		close(f.answered)
+	}()
+	return f
+}
+
+// download fetches one certificate in PEM. No answer is an outage and not the sender's fault:
+// the address is the provider's own. A 4xx answer means that the request was forged.
+func (c *certificates) download(ctx context.Context, url string) (*x509.Certificate, error) {
 	status, body, err := c.fetch(ctx, url)
 	switch {
-	case err == nil && status/100 == 4:
+	case err == nil && status/100 == 4 && status != http.StatusRequestTimeout && status != http.StatusTooManyRequests:
 		return nil, provider.NoCertificate()
 	case err == nil && status != http.StatusOK:
 		err = fmt.Errorf("the answer was %d", status)
@@ -94,7 +172,7 @@ func (c *certificates) ask(ctx context.Context, url string) (*x509.Certificate, 
 	}
 	block, _ := pem.Decode(body)
 	if block == nil || block.Type != "CERTIFICATE" {
-		return nil, noCertificate(fmt.Errorf("%d bytes that are no certificate", len(body)))
+		return nil, noCertificate(fmt.Errorf("the answer's %d bytes are not a certificate", len(body)))
 	}
 	certificate, err := x509.ParseCertificate(block.Bytes)
 	if err != nil {
@@ -104,25 +182,42 @@ func (c *certificates) ask(ctx context.Context, url string) (*x509.Certificate, 
 }
 
 func noCertificate(err error) error {
-	return fault.Unavailable.Wrap(err, "certificate_unavailable", "The provider's certificate cannot be fetched at the moment.").After(failureAge)
+	return fault.Unavailable.Wrap(err, "certificate_unavailable", "The provider's certificate cannot be downloaded at the moment.").After(failureAge)
 }
 
-func (c *certificates) lookUp(url string) (keptCertificate, bool) {
+// store caches the result of a download. After an outage the previous certificate stays in
+// use; it does not if the provider answers that there is none.
+func (c *certificates) store(url string, certificate *x509.Certificate, err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	k, ok := c.kept[url]
-	return k, ok && c.now().Before(k.until)
+	delete(c.fetching, url)
+	now := c.now()
+	k := cachedCertificate{host: hostOf(url), certificate: certificate, fetchedAt: now, until: now.Add(certificateRefresh)}
+	if err != nil {
+		before := c.cached[url]
+		k = cachedCertificate{host: k.host, err: err, until: now.Add(failureAge)}
+		if fault.Is(err, fault.Unavailable) {
+			k.certificate, k.fetchedAt = before.certificate, before.fetchedAt
+		}
+	}
+	if _, known := c.cached[url]; !known && len(c.cached) >= maxCertificates {
+		c.evict()
+	}
+	c.cached[url] = k
 }
 
-func (c *certificates) keep(url string, k keptCertificate) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if len(c.kept) >= maxCertificates {
-		// A flood of made-up addresses leaves the real certificates alone.
-		maps.DeleteFunc(c.kept, func(_ string, k keptCertificate) bool { return k.err != nil })
+// evict removes failures, or the oldest certificate if there are none, so that a flood of
+// made-up addresses does not push out real certificates.
+func (c *certificates) evict() {
+	maps.DeleteFunc(c.cached, func(_ string, k cachedCertificate) bool { return k.certificate == nil })
+	if len(c.cached) < maxCertificates {
+		return
 	}
-	if len(c.kept) >= maxCertificates {
-		clear(c.kept)
+	oldest := ""
+	for url, k := range c.cached {
+		if oldest == "" || k.fetchedAt.Before(c.cached[oldest].fetchedAt) {
+			oldest = url
+		}
 	}
-	c.kept[url] = k
+	delete(c.cached, oldest)
 }

@@ -15,70 +15,71 @@ import (
 const (
 	statusQueued    = "queued"
 	statusDuplicate = "duplicate"
+	statusEmpty     = "empty"
 
-	// commitTimeout bounds a group, and once more its falling back to single commits.
+	// commitTimeout bounds a group's commit, and again its fallback to single commits.
 	commitTimeout = 15 * time.Second
 )
 
-// known is where an event stands that a key belongs to.
-type known struct{ eventID, correlationID string }
+// keyOwner is the event that an idempotency key belongs to.
+type keyOwner struct{ eventID, correlationID string }
 
-// commit stores a group of arrivals in one transaction, and answers each. One
-// that cannot be stored does not fail the others.
-func (m *Module) commit(group []arrival) []batch.Result[receipt] {
+// commit stores a group of webhooks in one transaction and returns a result for each. A
+// webhook that cannot be stored does not fail the others.
+func (m *Module) commit(group []verifiedWebhook) []batch.Result[receipt] {
 	ctx, cancel := context.WithTimeout(context.Background(), commitTimeout)
 	defer cancel()
-	seen := m.look(ctx, group)
+	repeats, fresh := m.repeats(ctx, group)
 	results := make([]batch.Result[receipt], len(group))
-	var rest []int // what the cache did not answer
-	for i, a := range group {
-		if r, ok := a.answer(seen.at); ok {
+	var rest []int // webhooks with at least one new event
+	for i, w := range group {
+		if r, ok := w.answer(repeats); ok {
 			results[i].Value = r
-		} else {
+		} else if results[i].Err = m.refusesReplay(w); results[i].Err == nil {
 			rest = append(rest, i)
 		}
 	}
 	if len(rest) == 0 {
 		return results
 	}
-	arrivals := make([]arrival, len(rest))
+	webhooks := make([]verifiedWebhook, len(rest))
 	for n, i := range rest {
-		arrivals[n] = group[i]
+		webhooks[n] = group[i]
 	}
-	stored := m.commitAll(ctx, arrivals, seen.fresh)
+	stored := m.commitAll(ctx, webhooks, fresh)
 	for n, i := range rest {
 		results[i] = stored[n]
 	}
 	return results
 }
 
-// commitAll stores the arrivals together, or one by one when that fails. Keys that are taken
-// for fresh are not asked about first: one statement is the whole transaction.
-func (m *Module) commitAll(ctx context.Context, arrivals []arrival, fresh bool) []batch.Result[receipt] {
-	results, err := m.commitOnce(ctx, arrivals, fresh)
+// commitAll stores the webhooks together, or one by one if that fails. Keys assumed to be
+// fresh are not looked up first: one statement is the whole transaction.
+func (m *Module) commitAll(ctx context.Context, webhooks []verifiedWebhook, fresh bool) []batch.Result[receipt] {
+	results, err := m.commitOnce(ctx, webhooks, fresh)
 	if fresh && m.d.DB.Dialect.IsUnique(err) { // the cache forgot a key, or the first answer was lost
-		results, err = m.commitOnce(ctx, arrivals, false)
+		results, err = m.commitOnce(ctx, webhooks, false)
 	}
 	if err == nil {
 		return results
 	}
-	results = make([]batch.Result[receipt], len(arrivals))
-	if len(arrivals) == 1 {
+	results = make([]batch.Result[receipt], len(webhooks))
+	if len(webhooks) == 1 {
 		results[0].Err = err
 		return results
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), commitTimeout) // the first may have used up its time
 	defer cancel()
 	outages := 0
-	for i := range arrivals {
-		// A single row that is blocked looks like an outage; two of them are one, and
-		// nobody waits for it hundreds of times.
+	for i := range webhooks {
+		// One blocked row looks like an outage. Two are taken for one, so that a group does
+		// not wait for it hundreds of times.
 		if outages == 2 {
 			results[i].Err = err
 			continue
 		}
 		var one []batch.Result[receipt]
-		if one, err = m.commitOnce(ctx, arrivals[i:i+1], false); err == nil {
+		if one, err = m.commitOnce(ctx, webhooks[i:i+1], false); err == nil {
 			results[i] = one[0]
 			continue
 		}
@@ -90,70 +91,66 @@ func (m *Module) commitAll(ctx context.Context, arrivals []arrival, fresh bool) 
 	return results
 }
 
-// commitOnce stores all arrivals or none.
-func (m *Module) commitOnce(ctx context.Context, arrivals []arrival, fresh bool) ([]batch.Result[receipt], error) {
-	var at map[string]known
+// commitOnce stores all webhooks or none.
+func (m *Module) commitOnce(ctx context.Context, webhooks []verifiedWebhook, fresh bool) ([]batch.Result[receipt], error) {
+	var at map[string]keyOwner
+	began := m.d.Now()
 	err := m.d.DB.InTx(ctx, func(tx *database.Tx) (err error) {
-		at, err = m.storeNew(ctx, tx, arrivals, fresh)
+		at, err = m.storeNew(ctx, tx, webhooks, fresh)
 		failpoint.Hit(failpoint.BeforeCommit)
 		return err
 	})
 	if err != nil {
-		return nil, fmt.Errorf("store %d webhooks: %w", len(arrivals), err)
+		return nil, fmt.Errorf("store %d webhooks: %w", len(webhooks), err)
 	}
+	m.d.Metrics.Committed(len(webhooks), m.d.Now.Since(began))
 	failpoint.Hit(failpoint.AfterCommit)
-	m.mark(ctx, at)
-	results := make([]batch.Result[receipt], len(arrivals))
-	for i, a := range arrivals {
-		r, ok := a.answer(at)
+	results := make([]batch.Result[receipt], len(webhooks))
+	for i, w := range webhooks {
+		r, ok := w.answer(at)
 		if !ok {
-			return nil, fmt.Errorf("a stored webhook has no event: %s", a.events[0].key)
+			return nil, fmt.Errorf("a stored webhook has no event: %s", w.events[0].key)
 		}
 		results[i].Value = r
 	}
 	return results, nil
 }
 
-// storeNew stores the events whose keys are new, with everything that belongs to
-// them, and says where each key's event stands.
-func (m *Module) storeNew(ctx context.Context, tx *database.Tx, arrivals []arrival, fresh bool) (map[string]known, error) {
-	ring, err := claimKeys(ctx, tx, arrivals, fresh)
+// storeNew stores the events whose keys are new, with all their rows, and returns the owner
+// of each key.
+func (m *Module) storeNew(ctx context.Context, tx *database.Tx, webhooks []verifiedWebhook, fresh bool) (map[string]keyOwner, error) {
+	claims, err := claimKeys(ctx, tx, webhooks, fresh)
 	if err != nil {
 		return nil, err
 	}
-	news := ring.winners(arrivals)
-	if len(news) == 0 {
-		return ring.at, nil
+	newWebhooks := claims.newWebhooks(webhooks)
+	if len(newWebhooks) == 0 {
+		return claims.owner, nil
 	}
-	if err := insertWebhooks(ctx, tx, news); err != nil {
+	if err := insertWebhooks(ctx, tx, newWebhooks); err != nil {
 		return nil, err
 	}
-	if err := insertEvents(ctx, tx, news); err != nil {
+	if err := insertEvents(ctx, tx, newWebhooks); err != nil {
 		return nil, err
 	}
-	scheduled, err := m.schedule(ctx, tx, news)
+	scheduled, err := m.schedule(ctx, tx, newWebhooks)
 	if err != nil {
 		return nil, err
 	}
-	if err := insertStates(ctx, tx, news, scheduled); err != nil {
+	if err := insertStates(ctx, tx, newWebhooks, scheduled); err != nil {
 		return nil, err
 	}
-	if err := m.d.Audit.Record(ctx, tx, auditEntries(news, scheduled)); err != nil {
+	if err := m.d.Audit.Record(ctx, tx, auditEntries(newWebhooks, scheduled)); err != nil {
 		return nil, fmt.Errorf("audit: %w", err)
 	}
-	return ring.at, nil
+	return claims.owner, nil
 }
 
-// schedule asks for the jobs of all new events, by event.
-func (m *Module) schedule(ctx context.Context, tx *database.Tx, news []arrival) (map[string]contract.Scheduled, error) {
+// schedule creates the jobs of all new events and returns them by event.
+func (m *Module) schedule(ctx context.Context, tx *database.Tx, newWebhooks []verifiedWebhook) (map[string]contract.Scheduled, error) {
 	var events []contract.NewEvent
-	for _, a := range news {
-		for _, e := range a.events {
-			events = append(events, contract.NewEvent{
-				EventID: e.id, IntegrationID: a.source.integrationID, CorrelationID: a.correlationID, Source: a.source.name,
-				Provider: a.source.spec.Name, EventType: e.Type, Subject: e.Subject, Payload: e.Payload, Headers: a.headers,
-			})
-		}
+	for _, w := range newWebhooks {
+		events = append(events, w.newEvents()...)
 	}
 	answers, err := m.d.Scheduler.Schedule(ctx, tx, events)
 	if err != nil {
@@ -171,11 +168,24 @@ func (m *Module) schedule(ctx context.Context, tx *database.Tx, news []arrival) 
 	return scheduled, nil
 }
 
-// answer is a's receipt when every one of its keys stands in at. An event under the id
-// that was made for it is new: no other arrival has that id.
-func (a arrival) answer(at map[string]known) (receipt, bool) {
+// newEvents converts the webhook's events for the scheduler.
+func (w verifiedWebhook) newEvents() []contract.NewEvent {
+	events := make([]contract.NewEvent, len(w.events))
+	for i, e := range w.events {
+		events[i] = contract.NewEvent{
+			EventID: e.id, IntegrationID: w.source.IntegrationID, CorrelationID: w.correlationID, Source: w.source.Name,
+			Provider: w.source.Spec.Name, EventType: e.Type, Subject: e.Subject, Payload: e.Payload, Headers: w.headers,
+			Answers: e.answers,
+		}
+	}
+	return events
+}
+
+// answer returns the webhook's receipt if at holds all of its keys. An event whose key
+// belongs to its own id is new: no other webhook has that id.
+func (w verifiedWebhook) answer(at map[string]keyOwner) (receipt, bool) {
 	r := receipt{Status: statusDuplicate, Duplicate: true}
-	for i, e := range a.events {
+	for i, e := range w.events {
 		k, ok := at[e.key]
 		if !ok {
 			return receipt{}, false
@@ -183,7 +193,7 @@ func (a arrival) answer(at map[string]known) (receipt, bool) {
 		if i == 0 {
 			r.EventID, r.CorrelationID = k.eventID, k.correlationID
 		}
-		if len(a.events) > 1 {
+		if len(w.events) > 1 {
 			r.EventIDs = append(r.EventIDs, k.eventID)
 		}
 		if k.eventID == e.id {

@@ -12,17 +12,17 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"integration-gateway/modules/ingestion/provider"
 	"integration-gateway/platform/contract"
 	"integration-gateway/platform/database"
 	"integration-gateway/platform/fault"
 	"integration-gateway/platform/id"
+	"integration-gateway/platform/provider"
 	"integration-gateway/platform/testkit"
 )
 
-// arrival is a webhook of acme with one event for each of ids, all of the type given.
-func (g *gateway) arrival(eventType string, ids ...string) arrival {
-	src, err := g.module.sources.find(g.t.Context(), "acme")
+// verifiedWebhook is a webhook of acme with one event for each of ids, all of the type given.
+func (g *gateway) webhook(eventType string, ids ...string) verifiedWebhook {
+	src, err := g.module.find(g.t.Context(), "acme")
 	require.NoError(g.t, err)
 	var events []provider.Event
 	for _, i := range ids {
@@ -30,10 +30,20 @@ func (g *gateway) arrival(eventType string, ids ...string) arrival {
 			ID: &i, IDAsSent: []byte(i), Type: eventType, OccurredAt: time.Date(2026, 1, 31, 12, 0, 0, 0, time.UTC), Payload: []byte(`{}`),
 		})
 	}
-	return arrival{
+	w := verifiedWebhook{
 		source: src, webhookID: id.New(), correlationID: "of-" + ids[0], sourceIP: "192.0.2.1", receivedAt: g.module.d.Now(),
-		kept: kept{headers: []byte(`{}`), body: []byte(`{}`), events: drafts(src, events, nil)},
+		storedPayload: storedPayload{headers: []byte(`{}`), body: []byte(`{}`), events: drafts(src, events, nil)},
 	}
+	w.compact(nil)
+	return w
+}
+
+func TestAnEventIsNeverStoredWithoutItsPayload(t *testing.T) {
+	g := setup(t, testkit.Open(t, testkit.SQLite(t)))
+	w := g.webhook("t", "a")
+	w.events[0].compactPayload = nil
+	require.ErrorContains(t, g.module.commit([]verifiedWebhook{w})[0].Err, w.events[0].id)
+	require.Zero(t, g.count("normalized_events"), "an empty payload stands for an erased event")
 }
 
 func TestFiftyIdenticalWebhooksAtOnceMakeOneEvent(t *testing.T) {
@@ -42,7 +52,7 @@ func TestFiftyIdenticalWebhooksAtOnceMakeOneEvent(t *testing.T) {
 		"without the cache": func(_ *Config, d *Deps) { d.Cache = down{} },
 	} {
 		t.Run(name, func(t *testing.T) {
-			testkit.EachStore(t, func(t *testing.T, db *database.DB) {
+			eachStore(t, func(t *testing.T, db *database.DB) {
 				g := setup(t, db, change)
 				const n = 50
 				answers := make([]answer, n)
@@ -76,7 +86,7 @@ func TestFiftyIdenticalWebhooksAtOnceMakeOneEvent(t *testing.T) {
 
 // Two processes on one database share nothing but it.
 func TestTwoGatewaysStoreOneEvent(t *testing.T) {
-	testkit.EachStore(t, func(t *testing.T, db *database.DB) {
+	eachStore(t, func(t *testing.T, db *database.DB) {
 		one, two := setup(t, db), setup(t, db)
 		var all sync.WaitGroup
 		statuses := make([]int, 40)
@@ -96,11 +106,11 @@ func TestTwoGatewaysStoreOneEvent(t *testing.T) {
 }
 
 func TestAGroupWithTheSameEventTwiceStoresItOnce(t *testing.T) {
-	testkit.EachStore(t, func(t *testing.T, db *database.DB) {
+	eachStore(t, func(t *testing.T, db *database.DB) {
 		g := setup(t, db)
-		first, again, other := g.arrival("t", "a"), g.arrival("t", "a"), g.arrival("t", "b")
+		first, again, other := g.webhook("t", "a"), g.webhook("t", "a"), g.webhook("t", "b")
 		again.correlationID = "of-the-repeat"
-		results := g.module.commit([]arrival{first, again, other})
+		results := g.module.commit([]verifiedWebhook{first, again, other})
 		for _, r := range results {
 			require.NoError(t, r.Err)
 		}
@@ -112,33 +122,33 @@ func TestAGroupWithTheSameEventTwiceStoresItOnce(t *testing.T) {
 }
 
 func TestAWebhookWithSeveralEvents(t *testing.T) {
-	testkit.EachStore(t, func(t *testing.T, db *database.DB) {
+	eachStore(t, func(t *testing.T, db *database.DB) {
 		g := setup(t, db)
-		one := func(a arrival) receipt {
-			r := g.module.commit([]arrival{a})[0]
+		one := func(a verifiedWebhook) receipt {
+			r := g.module.commit([]verifiedWebhook{a})[0]
 			require.NoError(t, r.Err)
 			return r.Value
 		}
-		old := one(g.arrival("t", "a"))
-		mixed := g.arrival("t", "a", "b", "b", "c")
+		old := one(g.webhook("t", "a"))
+		mixed := g.webhook("t", "a", "b", "b", "c")
 		r := one(mixed)
 		require.Equal(t, receipt{
-			EventID: old.EventID, EventIDs: []string{old.EventID, mixed.events[1].id, mixed.events[1].id, mixed.events[3].id},
+			EventID: old.EventID, EventIDs: []string{old.EventID, mixed.events[1].id, mixed.events[2].id, mixed.events[3].id},
 			Status: "queued", CorrelationID: "of-a",
 		}, r, "new as soon as one of its events is")
-		repeat := one(g.arrival("t", "a", "b", "b", "c"))
+		repeat := one(g.webhook("t", "a", "b", "b", "c"))
 		require.Equal(t, r.EventIDs, repeat.EventIDs)
 		require.True(t, repeat.Duplicate)
-		require.Equal(t, 3, g.stored())
+		require.Equal(t, 4, g.stored(), "two items with one id are two events")
 		require.Equal(t, 2, g.count("webhook_events"))
 	})
 }
 
-func TestOnePoisonousWebhookDoesNotFailItsGroup(t *testing.T) {
-	testkit.EachStore(t, func(t *testing.T, db *database.DB) {
+func TestOneFailingWebhookDoesNotFailItsGroup(t *testing.T) {
+	eachStore(t, func(t *testing.T, db *database.DB) {
 		g := setup(t, db)
 		g.audit.poison = "venom"
-		group := []arrival{g.arrival("t", "a"), g.arrival("venom", "b"), g.arrival("t", "c"), g.arrival("t", "a")}
+		group := []verifiedWebhook{g.webhook("t", "a"), g.webhook("venom", "b"), g.webhook("t", "c"), g.webhook("t", "a")}
 		results := g.module.commit(group)
 		require.NoError(t, results[0].Err)
 		require.ErrorIs(t, results[1].Err, g.audit.failure)
@@ -148,7 +158,7 @@ func TestOnePoisonousWebhookDoesNotFailItsGroup(t *testing.T) {
 		require.Equal(t, 2, g.stored())
 
 		g.audit.poison = ""
-		retried := g.module.commit([]arrival{g.arrival("venom", "b")})
+		retried := g.module.commit([]verifiedWebhook{g.webhook("venom", "b")})
 		require.NoError(t, retried[0].Err)
 		require.False(t, retried[0].Value.Duplicate, "a webhook that failed is new when it comes again")
 	})
@@ -174,9 +184,9 @@ func (o *outage) Schedule(ctx context.Context, tx *database.Tx, events []contrac
 func TestAnOutageIsNotTriedForEveryItemOfAGroup(t *testing.T) {
 	o := &outage{}
 	g := setup(t, testkit.Open(t, testkit.SQLite(t)), func(_ *Config, d *Deps) { o.Scheduler, d.Scheduler = d.Scheduler, o })
-	var group []arrival
+	var group []verifiedWebhook
 	for i := range 100 {
-		group = append(group, g.arrival("t", fmt.Sprint(i)))
+		group = append(group, g.webhook("t", fmt.Sprint(i)))
 	}
 	for _, r := range g.module.commit(group) {
 		require.True(t, fault.Is(r.Err, fault.Unavailable))
@@ -191,8 +201,8 @@ func TestAnOutageIsNotTriedForEveryItemOfAGroup(t *testing.T) {
 	require.Equal(t, 99, g.stored())
 }
 
-func TestWhatFailsLeavesNothingBehind(t *testing.T) {
-	testkit.EachStore(t, func(t *testing.T, db *database.DB) {
+func TestAFailedCommitLeavesNothingBehind(t *testing.T) {
+	eachStore(t, func(t *testing.T, db *database.DB) {
 		g := setup(t, db)
 		for n, table := range []string{"webhook_events", "normalized_events", "event_states", "processing_jobs", "audit_entries"} {
 			t.Run(table, func(t *testing.T) {
@@ -213,12 +223,12 @@ func TestWhatFailsLeavesNothingBehind(t *testing.T) {
 
 // The answer to a commit may be lost though it took place; the fallback then finds the
 // event under its own id.
-func TestACommitWhoseAnswerWasLostIsNotTakenForARepeat(t *testing.T) {
-	testkit.EachStore(t, func(t *testing.T, db *database.DB) {
+func TestACommitWhoseAnswerWasLostIsNotADuplicate(t *testing.T) {
+	eachStore(t, func(t *testing.T, db *database.DB) {
 		g := setup(t, db)
-		a := g.arrival("t", "a")
+		a := g.webhook("t", "a")
 		for _, fresh := range []bool{true, true, false} {
-			results := g.module.commitAll(t.Context(), []arrival{a}, fresh)
+			results := g.module.commitAll(t.Context(), []verifiedWebhook{a}, fresh)
 			require.NoError(t, results[0].Err)
 			require.Equal(t, receipt{EventID: a.events[0].id, Status: "queued", CorrelationID: "of-a"}, results[0].Value)
 		}
@@ -238,20 +248,20 @@ func TestFreshWebhooksAreStoredByOneStatement(t *testing.T) {
 		require.NoError(t, db.Get(t.Context(), &n, `SELECT count(DISTINCT written) FROM (`+strings.Join(tables, " UNION ALL ")+`) AS rows`))
 		return n
 	}
-	require.NoError(t, g.module.commitAll(t.Context(), []arrival{g.arrival("t", "a"), g.arrival("t", "b")}, true)[1].Err)
+	require.NoError(t, g.module.commitAll(t.Context(), []verifiedWebhook{g.webhook("t", "a"), g.webhook("t", "b")}, true)[1].Err)
 	require.Equal(t, 1, statements())
-	require.NoError(t, g.module.commitAll(t.Context(), []arrival{g.arrival("t", "c")}, false)[0].Err)
+	require.NoError(t, g.module.commitAll(t.Context(), []verifiedWebhook{g.webhook("t", "c")}, false)[0].Err)
 	require.Equal(t, 3, statements(), "keys that are not known to be fresh are asked for first")
 }
 
 // A cache that lost its memory takes every key for fresh.
-func TestAKeyThatTheCacheForgotIsARepeatAllTheSame(t *testing.T) {
-	testkit.EachStore(t, func(t *testing.T, db *database.DB) {
+func TestAKeyThatTheCacheForgotIsStillADuplicate(t *testing.T) {
+	eachStore(t, func(t *testing.T, db *database.DB) {
 		g := setup(t, db)
-		first := g.arrival("t", "a")
-		require.NoError(t, g.module.commitAll(t.Context(), []arrival{first}, true)[0].Err)
-		repeat, other := g.arrival("t", "a"), g.arrival("t", "b")
-		results := g.module.commitAll(t.Context(), []arrival{repeat, other}, true)
+		first := g.webhook("t", "a")
+		require.NoError(t, g.module.commitAll(t.Context(), []verifiedWebhook{first}, true)[0].Err)
+		repeat, other := g.webhook("t", "a"), g.webhook("t", "b")
+		results := g.module.commitAll(t.Context(), []verifiedWebhook{repeat, other}, true)
 		require.NoError(t, results[0].Err)
 		require.NoError(t, results[1].Err)
 		require.Equal(t, receipt{EventID: first.events[0].id, Status: "duplicate", Duplicate: true, CorrelationID: "of-a"}, results[0].Value)
@@ -262,23 +272,23 @@ func TestAKeyThatTheCacheForgotIsARepeatAllTheSame(t *testing.T) {
 
 func TestASchedulerThatForgetsAnEventFailsTheCommit(t *testing.T) {
 	g := setup(t, testkit.Open(t, testkit.SQLite(t)), func(_ *Config, d *Deps) { d.Scheduler = forgetful{} })
-	r := g.module.commit([]arrival{g.arrival("t", "a")})[0]
+	r := g.module.commit([]verifiedWebhook{g.webhook("t", "a")})[0]
 	require.ErrorContains(t, r.Err, "no answer for event")
 	require.Zero(t, g.stored())
 }
 
-type forgetful struct{}
+type forgetful struct{ Scheduler }
 
 func (forgetful) Schedule(context.Context, *database.Tx, []contract.NewEvent) ([]contract.Scheduled, error) {
 	return nil, nil
 }
 
-func TestACallerWhoLeavesStillHasTheEventStored(t *testing.T) {
+func TestTheEventIsStoredIfTheCallerDisconnects(t *testing.T) {
 	entered, release := make(chan struct{}), make(chan struct{})
 	g := setup(t, testkit.Open(t, testkit.SQLite(t)), func(_ *Config, d *Deps) { d.Scheduler = gate{d.Scheduler, entered, release} })
 	ctx, cancel := context.WithCancel(t.Context())
 	left := make(chan error)
-	a := g.arrival("t", "a")
+	a := g.webhook("t", "a")
 	go func() {
 		_, err := g.module.store(ctx, a)
 		left <- err
@@ -315,7 +325,7 @@ func (s slow) Schedule(ctx context.Context, tx *database.Tx, events []contract.N
 	return s.Scheduler.Schedule(ctx, tx, events)
 }
 
-func TestAWebhookWaitsForItsCommitForALimitedTime(t *testing.T) {
+func TestTheWaitForACommitIsBounded(t *testing.T) {
 	testkit.EachStore(t, func(t *testing.T, db *database.DB) {
 		letGo := make(chan struct{})
 		g := setup(t, db, func(cfg *Config, d *Deps) {

@@ -12,7 +12,6 @@ import (
 
 	"integration-gateway/platform/cache"
 	"integration-gateway/platform/database"
-	"integration-gateway/platform/testkit"
 )
 
 // counting counts how often it is asked to count.
@@ -26,11 +25,11 @@ func (c *counting) Count(ctx context.Context, counts []cache.Count) ([]cache.Cou
 	return c.Cache.Count(ctx, counts)
 }
 
-// TestAFloodOfBadSignaturesCostsNobodyElse: beyond its limit an address is answered without
+// TestAFloodOfBadSignaturesDoesNotAffectOtherSenders: beyond its limit an address is answered without
 // the cache or the database, what is kept of it is bounded, and good requests of the same
 // address are accepted all along.
-func TestAFloodOfBadSignaturesCostsNobodyElse(t *testing.T) {
-	testkit.EachStore(t, func(t *testing.T, db *database.DB) {
+func TestAFloodOfBadSignaturesDoesNotAffectOtherSenders(t *testing.T) {
+	eachStore(t, func(t *testing.T, db *database.DB) {
 		const limit, flood = 100, 1000
 		now, asks := newFakeClock(), &counting{}
 		g := setup(t, db, func(c *Config, d *Deps) {
@@ -52,7 +51,9 @@ func TestAFloodOfBadSignaturesCostsNobodyElse(t *testing.T) {
 		require.Equal(t, map[int]int{http.StatusUnauthorized: limit, http.StatusTooManyRequests: flood - limit}, statuses)
 		require.EqualValues(t, limit+1, asks.asked.Load(), "beyond the limit nobody is asked")
 		require.Len(t, g.audit.take(), flood, "each is counted")
-		require.Len(t, g.kept(), maxPerMinute)
+		q := g.kept()
+		require.Len(t, q, 1, "the same again and again is counted")
+		require.EqualValues(t, flood-1, q[0].Repeats)
 		require.Equal(t, 10, g.stored())
 
 		now.pass(59 * time.Second)
@@ -67,15 +68,15 @@ func TestAFloodOfBadSignaturesCostsNobodyElse(t *testing.T) {
 	})
 }
 
-func TestAddressesBeyondTheirLimitAreRememberedWithinABound(t *testing.T) {
+func TestTheNumberOfBlockedClientsIsBounded(t *testing.T) {
 	now := newFakeClock()
-	var b beyond
-	for i := range maxBeyond + 1 {
+	var b blockedClients
+	for i := range maxBlocked + 1 {
 		b.add(fmt.Sprint(i), now.now(), time.Minute)
 	}
-	require.Equal(t, maxBeyond, len(b.until))
+	require.Equal(t, maxBlocked, len(b.until))
 	require.Equal(t, time.Minute, b.wait("0", now.now()))
-	require.Zero(t, b.wait(fmt.Sprint(maxBeyond), now.now()), "there is no room: it is counted each time")
+	require.Zero(t, b.wait(fmt.Sprint(maxBlocked), now.now()), "there is no room: it is counted each time")
 	now.pass(time.Minute)
 	b.add("new", now.now(), time.Minute)
 	require.Len(t, b.until, 1, "those whose minute is over make room")

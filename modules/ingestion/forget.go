@@ -8,23 +8,23 @@ import (
 	"slices"
 	"time"
 
-	"integration-gateway/modules/ingestion/provider"
 	"integration-gateway/platform/contract"
 	"integration-gateway/platform/database"
 	"integration-gateway/platform/fault"
 	"integration-gateway/platform/id"
+	"integration-gateway/platform/provider"
 )
 
-// maxSubject is how long a subject may be to be told apart in the column that is searched.
+// maxSubject is the longest subject that the searched column stores uncut.
 const maxSubject = provider.MaxText - 1
 
-// CheckSubject refuses, by fault.Invalid, a subject that no event can have or that would
-// mean others too.
+// CheckSubject returns fault.Invalid for a subject that no event can have, or that would also
+// match others.
 func CheckSubject(s contract.Subject) error {
 	switch {
 	case s.Text == "" || len([]rune(s.Text)) > maxSubject:
 		return fault.Invalid.New("wrong_subject", "It must have from 1 to %d characters.", maxSubject).At("subject")
-	case s.Source != "" && !validSource(s.Source):
+	case s.Source != "" && !provider.ValidSourceName(s.Source):
 		return fault.Invalid.New("wrong_source", "It must be the name of a source.").At("source")
 	}
 	return nil
@@ -32,8 +32,8 @@ func CheckSubject(s contract.Subject) error {
 
 const (
 	lastID        = "ffffffff-ffff-ffff-ffff-ffffffffffff"
-	subjectPiece  = 5000 // events in one statement: not every database has an index of subjects
-	refusedPiece  = 10   // whole bodies are read
+	subjectBatch  = 5000 // events in one statement: not every database has an index of subjects
+	refusedBatch  = 10   // whole bodies are read
 	firstEventID  = "00000000-0000-0000-0000-000000000000"
 	selectNextSQL = `
 SELECT id FROM normalized_events WHERE id > $1 ORDER BY id LIMIT 1 OFFSET $2`
@@ -44,13 +44,13 @@ WHERE  id > $1 AND id <= $2 AND subject = $3 AND ($4 = '' OR source = $4)
 ORDER  BY id`
 )
 
-// EventsOf walks the events from behind an id, "" for the first, for a while. It gives those
-// of a subject and the id that it came to; done says that it came to the end.
+// EventsOf scans one batch of events after an id, or from the start if it is "". It returns
+// the subject's events and the last id scanned; done reports the end of the table.
 func (m *Module) EventsOf(ctx context.Context, s contract.Subject, after string) (ids []string, upTo string, done bool, err error) {
 	if after == "" {
 		after = firstEventID
 	}
-	switch err = m.d.DB.Get(ctx, &upTo, selectNextSQL, after, subjectPiece-1); {
+	switch err = m.d.DB.Get(ctx, &upTo, selectNextSQL, after, subjectBatch-1); {
 	case errors.Is(err, sql.ErrNoRows):
 		upTo, done = lastID, true
 	case err != nil:
@@ -62,9 +62,9 @@ func (m *Module) EventsOf(ctx context.Context, s contract.Subject, after string)
 	return ids, upTo, done, nil
 }
 
-// together is how far apart the ids of one webhook's events are at most: they are made in one
-// go. By their webhook alone no index would find them.
-const together = time.Second
+// maxIDSpread bounds the time between the ids of one webhook's events. It limits the search,
+// since no index finds events by their webhook.
+const maxIDSpread = time.Second
 
 const selectOthersSQL = `
 SELECT s.id
@@ -74,27 +74,27 @@ AND    s.webhook_event_id IN (
        SELECT w.id FROM normalized_events e JOIN v ON v.id = e.id JOIN webhook_events w ON w.id = e.webhook_event_id
        WHERE  w.body_state <> 'erased')`
 
-// OthersOf gives the events that came with some of a subject, in the same webhooks, and are
-// not of it: once these are forgotten, the others have no original body any more.
+// OthersOf returns the events of other subjects in the same webhooks as these events. They
+// lose their original body when these are erased.
 func (m *Module) OthersOf(ctx context.Context, s contract.Subject, eventIDs []string) (ids []string, err error) {
 	if len(eventIDs) == 0 {
 		return nil, nil
 	}
-	from := id.Floor(id.Time(slices.Min(eventIDs)).Add(-together))
-	to := id.Floor(id.Time(slices.Max(eventIDs)).Add(together))
+	from := id.Floor(id.Time(slices.Min(eventIDs)).Add(-maxIDSpread))
+	to := id.Floor(id.Time(slices.Max(eventIDs)).Add(maxIDSpread))
 	if err := m.d.DB.SelectRows(ctx, &ids, database.IDs(eventIDs), selectOthersSQL, from, to, provider.Clean(s.Text)); err != nil {
 		return nil, fmt.Errorf("look for the events of others: %w", err)
 	}
 	return ids, nil
 }
 
-// A body may hold the events of others too; theirs stay, without it.
+// A body may hold the events of other subjects too. These events stay, without the body.
 const forgetWebhooksSQL = `
-UPDATE webhook_events SET raw_body = $1, request_headers = '{}', body_state = 'erased'
+UPDATE webhook_events SET raw_body = $1, request_headers = $2, header_set_id = NULL, body_state = 'erased'
 WHERE  id IN (SELECT e.webhook_event_id FROM normalized_events e JOIN v ON v.id = e.id) AND body_state <> 'erased'`
 
 const forgetEventsSQL = `
-UPDATE normalized_events SET subject = NULL, normalized_payload = $1
+UPDATE normalized_events SET subject = NULL, normalized_payload = $1, correlation_id = CAST(normalized_events.id AS text)
 FROM   v
 WHERE  normalized_events.id = v.id`
 
@@ -103,15 +103,18 @@ UPDATE event_states SET erased_at = $1, updated_at = $1
 FROM   v
 WHERE  event_states.event_id = v.id`
 
-// Forget removes what events say of anybody, and the webhooks that they came with, of which
-// it gives the number. Their states are locked in tx. What stays is that there was such an
-// event: a sender's repeat is known by its key still.
+// Forget erases the contents of events and of their webhooks, and returns the number of
+// webhooks. The caller has locked the events' states in tx. The rows and keys stay, so that a
+// sender's retry is still recognised.
 func (m *Module) Forget(ctx context.Context, tx *database.Tx, eventIDs []string) (webhooks int, err error) {
 	if len(eventIDs) == 0 {
 		return 0, nil
 	}
 	ids, nothing := database.IDs(eventIDs), []byte{}
-	n, err := tx.ExecRows(ctx, ids, forgetWebhooksSQL, nothing)
+	if err := m.detachOthers(ctx, tx, eventIDs); err != nil {
+		return 0, err
+	}
+	n, err := tx.ExecRows(ctx, ids, forgetWebhooksSQL, nothing, []byte("{}"))
 	if err != nil {
 		return 0, fmt.Errorf("forget webhooks: %w", err)
 	}
@@ -125,22 +128,25 @@ func (m *Module) Forget(ctx context.Context, tx *database.Tx, eventIDs []string)
 }
 
 const selectRefusedSQL = `
-SELECT ` + quarantineColumns + `, method, url, request_headers, header_digests, raw_body
+SELECT ` + quarantineColumns + `, method, url, request_headers, header_digests, raw_body, packed
 FROM   quarantine
 WHERE  id > $1 AND ($2 = '' OR source = $2)
 ORDER  BY id
 LIMIT  $3`
 
-// RefusedOf gives the ids of the requests in quarantine that mention a subject: a text,
-// number or name in the body, or a header, that is just it, or a body that is no JSON and holds it.
+// RefusedOf returns the ids of the requests in quarantine that mention a subject: as a text,
+// number or name in the body, as a header, or anywhere in a body that is not JSON.
 func (m *Module) RefusedOf(ctx context.Context, s contract.Subject) (ids []string, err error) {
 	after := firstEventID
 	for {
 		var rows []quarantined
-		if err := m.d.DB.Select(ctx, &rows, selectRefusedSQL, after, s.Source, refusedPiece); err != nil {
+		if err := m.d.DB.Select(ctx, &rows, selectRefusedSQL, after, s.Source, refusedBatch); err != nil {
 			return nil, fmt.Errorf("look for a subject in quarantine: %w", err)
 		}
 		for _, q := range rows {
+			if err := q.unpack(); err != nil {
+				return nil, err
+			}
 			mentioned, err := q.mentions(s.Text)
 			if err != nil {
 				return nil, err
@@ -149,7 +155,7 @@ func (m *Module) RefusedOf(ctx context.Context, s contract.Subject) (ids []strin
 				ids = append(ids, q.ID)
 			}
 		}
-		if len(rows) < refusedPiece {
+		if len(rows) < refusedBatch {
 			return ids, nil
 		}
 		after = rows[len(rows)-1].ID
@@ -157,7 +163,7 @@ func (m *Module) RefusedOf(ctx context.Context, s contract.Subject) (ids []strin
 }
 
 func (q quarantined) mentions(subject string) (bool, error) {
-	req, err := q.request(&source{}, func(string, string) bool { return false })
+	req, err := q.request(&source{Source: &provider.Source{}}, func(string, string) bool { return false })
 	if err != nil {
 		return false, err
 	}

@@ -7,9 +7,12 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
+	"integration-gateway/platform/cache"
+	"integration-gateway/platform/clock"
 	"integration-gateway/platform/contract"
 	"integration-gateway/platform/database"
 	"integration-gateway/platform/fault"
@@ -51,7 +54,7 @@ func (g *gateway) forget(eventIDs ...string) (webhooks int) {
 }
 
 func TestEventsAreFoundByTheirWholeSubject(t *testing.T) {
-	testkit.EachStore(t, func(t *testing.T, db *database.DB) {
+	eachStore(t, func(t *testing.T, db *database.DB) {
 		g := setup(t, db)
 		first := g.ofSubject("1", person)
 		g.ofSubject("2", "x"+person)
@@ -67,8 +70,8 @@ func TestEventsAreFoundByTheirWholeSubject(t *testing.T) {
 	})
 }
 
-func TestWhatIsForgottenOfAnEvent(t *testing.T) {
-	testkit.EachStore(t, func(t *testing.T, db *database.DB) {
+func TestForgettingAnEvent(t *testing.T) {
+	eachStore(t, func(t *testing.T, db *database.DB) {
 		g := setup(t, db)
 		event, other := g.ofSubject("1", person), g.ofSubject("2", "grace@example.com")
 		require.Equal(t, 1, g.forget(event))
@@ -102,9 +105,9 @@ func TestWhatIsForgottenOfAnEvent(t *testing.T) {
 		require.NoError(t, err)
 		require.Len(t, originals, 1)
 		require.NoError(t, db.InTx(t.Context(), func(tx *database.Tx) error {
-			_, _, err := g.module.Integration(t.Context(), tx, event)
+			_, err := g.module.Integration(t.Context(), tx, event)
 			require.True(t, fault.Is(err, fault.Conflict), "%v", err)
-			_, _, err = g.module.Integration(t.Context(), tx, other)
+			_, err = g.module.Integration(t.Context(), tx, other)
 			require.NoError(t, err)
 			states, err := g.module.LockStates(t.Context(), tx, []string{event, other})
 			require.Equal(t, []bool{true, false}, []bool{states[0].Erased, states[1].Erased})
@@ -113,8 +116,30 @@ func TestWhatIsForgottenOfAnEvent(t *testing.T) {
 	})
 }
 
-func TestABodyWithTheEventsOfOthersIsForgottenAndTheyStay(t *testing.T) {
-	testkit.EachStore(t, func(t *testing.T, db *database.DB) {
+// A correlation id that a sender chose may name a person: it is found nowhere afterwards, and
+// a repeat is answered with the event's.
+func TestCorrelationIDsThatSendersChooseAreForgotten(t *testing.T) {
+	eachStore(t, func(t *testing.T, db *database.DB) {
+		memory := cache.NewMemory(0, clock.System)
+		g := setup(t, db, func(_ *Config, d *Deps) { d.Cache = memory })
+		const chosen, made = "ada.lovelace", "4bf92f3577b34da6a3ce929d0e0e4736"
+		first := g.do(acmeRequest(acmeBody("c1"), "X-Correlation-Id", chosen)).receipt(t)
+		require.Equal(t, chosen, first.CorrelationID)
+		require.Equal(t, chosen, g.do(acmeRequest(acmeBody("c1"))).receipt(t).CorrelationID, "a repeat is told it")
+		claimed, err := memory.Claim(t.Context(), []cache.Claim{{Key: markerKey("acme:c1"), TTL: time.Minute}})
+		require.NoError(t, err)
+		require.NotContains(t, claimed[0].Value, chosen)
+		require.False(t, g.do(acmeRequest(acmeBody("c2"), "X-Correlation-Id", made)).receipt(t).Duplicate)
+		require.Equal(t, 1, g.forget(first.EventID))
+		require.NotContains(t, g.dump(), chosen)
+		require.Equal(t, first.EventID, g.do(acmeRequest(acmeBody("c1"))).receipt(t).CorrelationID)
+		require.Equal(t, made, g.do(acmeRequest(acmeBody("c2"))).receipt(t).CorrelationID)
+		require.Contains(t, g.dump(), `"correlationId":"`+made+`"`, "one that programs make stays in the trail")
+	})
+}
+
+func TestForgettingASharedBodyKeepsTheEventsOfOthers(t *testing.T) {
+	eachStore(t, func(t *testing.T, db *database.DB) {
 		g := setup(t, db)
 		a := g.manage(http.MethodPost, "/integrations", `{"source":"many","provider":"generic","secrets":["first-secret"],"options":{"generic":{"scheme":"token",
 			"signature":{"header":"X-Token"},"event":{"type":"text:t","id":"$.id","subject":"$.who","items":true}}}}`)
@@ -141,7 +166,7 @@ func TestABodyWithTheEventsOfOthersIsForgottenAndTheyStay(t *testing.T) {
 }
 
 func TestRefusedRequestsThatMentionASubject(t *testing.T) {
-	testkit.EachStore(t, func(t *testing.T, db *database.DB) {
+	eachStore(t, func(t *testing.T, db *database.DB) {
 		g := setup(t, db)
 		refused := func(source, body string, headers ...string) {
 			r := request(source, body)
@@ -172,7 +197,7 @@ func TestRefusedRequestsThatMentionASubject(t *testing.T) {
 	})
 }
 
-func TestSubjectsThatMeanNobody(t *testing.T) {
+func TestInvalidSubjects(t *testing.T) {
 	for _, c := range []struct {
 		subject contract.Subject
 		field   string // "" for one that is good

@@ -8,31 +8,31 @@ import (
 
 	"github.com/labstack/echo/v4"
 
-	"integration-gateway/modules/ingestion/provider"
 	"integration-gateway/platform/contract"
 	"integration-gateway/platform/database"
 	"integration-gateway/platform/fault"
 	"integration-gateway/platform/httpapi"
+	"integration-gateway/platform/provider"
 )
 
-// getWebhook answers the GET by which some providers try an address. Where the source's
-// provider has none, there is no such route.
+// getWebhook answers the GET with which some providers check an address. For other providers
+// only POST is allowed.
 func (m *Module) getWebhook(c echo.Context) error {
 	r := c.Request()
-	src, err := m.sources.find(r.Context(), c.Param("source"))
+	src, err := m.sourceOf(c)
 	if err != nil {
-		return m.refused(c, unknown, err)
+		return m.refused(c, unknownSource, err)
 	}
-	if src.spec.Challenge == nil {
-		return m.refused(c, src.name, unknownSource())
+	if src.Spec.Challenge == nil {
+		return m.refused(c, src.Name, wrongMethod(c, src))
 	}
 	req := provider.Request{Method: r.Method, URL: m.urlOf(r), Header: r.Header, ReceivedAt: m.d.Now()}
-	reply, err := src.spec.Challenge(req, src.secretsAt(req.ReceivedAt))
+	reply, err := src.Spec.Challenge(req, src.SecretsAt(req.ReceivedAt))
 	if err != nil {
-		return m.refused(c, src.name, err)
+		return m.refused(c, src.Name, err)
 	}
 	if err := m.limitVerified(r.Context(), src, httpapi.ClientIP(c)); err != nil {
-		return m.refused(c, src.name, err)
+		return m.refused(c, src.Name, err)
 	}
 	if err := m.auditHandshake(r.Context(), src, reply, httpapi.ClientIP(c)); err != nil {
 		return err
@@ -40,22 +40,36 @@ func (m *Module) getWebhook(c echo.Context) error {
 	return sendReply(c, reply)
 }
 
-// headWebhook answers the HEAD by which some providers try an address. It proves
-// nothing and tells only that the source is there, which its operator wants it to.
+// headWebhook answers the HEAD with which some providers check an address. It proves nothing
+// and reveals only that the source exists.
 func (m *Module) headWebhook(c echo.Context) error {
-	src, err := m.sources.find(c.Request().Context(), c.Param("source"))
-	if err == nil && !src.spec.Probes {
-		err = unknownSource()
-	}
-	if err != nil {
-		return m.refused(c, unknown, err)
+	src, err := m.sourceOf(c)
+	switch {
+	case err != nil:
+		return m.refused(c, unknownSource, err)
+	case !src.Spec.Probes:
+		return m.refused(c, src.Name, wrongMethod(c, src))
 	}
 	return c.NoContent(http.StatusOK)
 }
 
-// shake completes a handshake: it opens the page that the integration lets it open, and
-// writes down what an operator may have to do.
-func (m *Module) shake(ctx context.Context, src *source, reply *provider.Reply, ip string) error {
+// wrongMethod refuses a method that the source's provider does not use, such as a browser's
+// GET.
+func wrongMethod(c echo.Context, src *source) error {
+	allow := http.MethodPost
+	if src.Spec.Challenge != nil {
+		allow += ", " + http.MethodGet
+	}
+	if src.Spec.Probes {
+		allow += ", " + http.MethodHead
+	}
+	c.Response().Header().Set(echo.HeaderAllow, allow)
+	return fault.MethodNotAllowed.New("wrong_method", "The source %s is active and accepts webhooks by POST, not by %s.", src.Name, c.Request().Method)
+}
+
+// completeHandshake opens the confirmation page, if the integration allows it, and audits the
+// handshake with what is left for an operator to do.
+func (m *Module) completeHandshake(ctx context.Context, src *source, reply *provider.Reply, ip string) error {
 	if reply.Visit {
 		if err := m.visit(ctx, reply.Open); err != nil {
 			return err
@@ -64,7 +78,22 @@ func (m *Module) shake(ctx context.Context, src *source, reply *provider.Reply, 
 	return m.auditHandshake(ctx, src, reply, ip)
 }
 
-// visit opens a provider's page. The provider tries again when it cannot be opened now.
+// acceptance is the answer to a webhook that is accepted: its receipt, or for a batch without
+// events, which the provider has done nothing wrong to send, one that names none.
+type acceptance struct {
+	EventID       *string  `json:"eventId"`
+	EventIDs      []string `json:"eventIds,omitzero"` // set if there are several, or none
+	Status        string   `json:"status" api:"enum=queued|empty"`
+	Duplicate     bool     `json:"duplicate"`
+	CorrelationID string   `json:"correlationId"`
+}
+
+// emptyBatch audits a batch without events.
+func (m *Module) emptyBatch(ctx context.Context, src *source, ip string) (receipt, error) {
+	return receipt{Status: statusEmpty, CorrelationID: correlation(ctx)}, m.auditHandshake(ctx, src, &provider.Reply{What: "empty_batch"}, ip)
+}
+
+// visit opens a provider's page. If that fails, the provider retries the handshake.
 func (m *Module) visit(ctx context.Context, page string) error {
 	if m.d.Fetch == nil {
 		return fault.Unavailable.New("cannot_visit", "The provider's page cannot be opened here.")
@@ -86,16 +115,16 @@ type handshakeDetails struct {
 	Provider      string `json:"provider"`
 	IntegrationID string `json:"integrationId"`
 	Handshake     string `json:"handshake"`
-	Open          string `json:"open,omitempty"` // what an operator opens to complete it
+	Open          string `json:"open,omitempty"` // the page that an operator must open to complete it
 	Completed     bool   `json:"completed"`
 	SourceIP      string `json:"sourceIp,omitempty"`
-	CorrelationID string `json:"correlationId"`
+	CorrelationID string `json:"correlationId,omitempty"`
 }
 
 func (m *Module) auditHandshake(ctx context.Context, src *source, reply *provider.Reply, ip string) error {
 	d := handshakeDetails{
-		Source: src.name, Provider: src.spec.Name, IntegrationID: src.integrationID, Handshake: reply.What,
-		Completed: reply.Open == "" || reply.Visit, SourceIP: ip, CorrelationID: correlation(ctx),
+		Source: src.Name, Provider: src.Spec.Name, IntegrationID: src.IntegrationID, Handshake: reply.What,
+		Completed: reply.Open == "" || reply.Visit, SourceIP: ip, CorrelationID: erasureSafe(correlation(ctx)),
 	}
 	if !d.Completed {
 		d.Open = reply.Open
@@ -107,15 +136,17 @@ func (m *Module) auditHandshake(ctx context.Context, src *source, reply *provide
 	})
 }
 
-// Headers that tell a sender of an event whose provider wants an answer of its own.
+// Headers that describe the stored event if the provider requires its own answer.
 const (
 	headerEventID     = "X-Event-Id"
 	headerEventStatus = "X-Event-Status"
 )
 
-// acknowledge answers a stored webhook: as its provider wants it, else with the receipt.
+// acknowledge answers a stored webhook: as its provider requires, or with the receipt.
 func acknowledge(c echo.Context, r receipt, reply *provider.Reply) error {
 	switch {
+	case r.Status == statusEmpty:
+		return httpapi.Data(c, http.StatusAccepted, acceptance{EventIDs: []string{}, Status: r.Status, CorrelationID: r.CorrelationID})
 	case reply != nil:
 		c.Response().Header().Set(headerEventID, r.EventID)
 		c.Response().Header().Set(headerEventStatus, r.Status)

@@ -14,9 +14,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/labstack/echo/v4"
 	"github.com/stretchr/testify/require"
 
-	"integration-gateway/modules/ingestion/provider"
 	"integration-gateway/platform/cache"
 	"integration-gateway/platform/clock"
 	"integration-gateway/platform/contract"
@@ -24,7 +24,9 @@ import (
 	"integration-gateway/platform/fault"
 	"integration-gateway/platform/httpapi"
 	"integration-gateway/platform/id"
+	"integration-gateway/platform/provider"
 	"integration-gateway/platform/secret"
+	"integration-gateway/platform/testkit"
 )
 
 const (
@@ -67,19 +69,18 @@ func (a *auditor) take() []contract.Refusal {
 	return taken
 }
 
-// deliveries makes one job an event, but none for integrations in idle, and tells of one
-// destination.
+// deliveries makes one job an event, but none for integrations in idle.
 type deliveries struct {
 	idle     map[string]bool
 	attempts []contract.Attempt
 	jobs     []contract.Job
-	closed   []string // what was said of open jobs
-	failure  error    // of making destinations and closing integrations
 }
 
+func (d *deliveries) Route(context.Context, []contract.NewEvent) {}
+
 func (d *deliveries) Schedule(ctx context.Context, tx *database.Tx, events []contract.NewEvent) ([]contract.Scheduled, error) {
-	rows := database.NewRows("id uuid", "normalized_event_id uuid", "integration_id uuid", "queue_name text", "triggered_by text", "status text",
-		"attempt_no bigint", "budget_start bigint", "correlation_id text", "parked boolean", "scheduled_at timestamptz", "created_at timestamptz")
+	rows := database.NewRows("id uuid", "normalized_event_id uuid", "triggered_by text", "status text",
+		"attempt_no bigint", "budget_start bigint", "parked boolean", "wake_at timestamptz", "created_at timestamptz")
 	var scheduled []contract.Scheduled
 	for _, e := range events {
 		if d.idle[e.IntegrationID] {
@@ -87,23 +88,10 @@ func (d *deliveries) Schedule(ctx context.Context, tx *database.Tx, events []con
 			continue
 		}
 		job := id.New()
-		rows.Add(job, e.EventID, e.IntegrationID, "process", "webhook", "queued", 1, 0, e.CorrelationID, false, tx.Now, tx.Now)
+		rows.Add(job, e.EventID, "webhook", "queued", 1, 0, false, tx.Now, tx.Now)
 		scheduled = append(scheduled, contract.Scheduled{EventID: e.EventID, Jobs: []contract.JobRef{{EventID: e.EventID, JobID: job}}})
 	}
 	return scheduled, tx.Insert(ctx, "processing_jobs", rows)
-}
-
-func (d *deliveries) Destinations(_ context.Context, integrationIDs []string) ([]contract.Destination, error) {
-	at := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
-	var all []contract.Destination
-	for _, i := range integrationIDs {
-		if !d.idle[i] {
-			all = append(all,
-				contract.Destination{ID: i, IntegrationID: i, URL: "https://user:hunter2@example.com/in", IsActive: true, CreatedAt: at, UpdatedAt: at},
-				contract.Destination{ID: i, IntegrationID: i, URL: "https://example.com/second", CreatedAt: at, UpdatedAt: at})
-		}
-	}
-	return all, nil
 }
 
 func (d *deliveries) History(context.Context, string) ([]contract.Attempt, []contract.Job, error) {
@@ -112,18 +100,8 @@ func (d *deliveries) History(context.Context, string) ([]contract.Attempt, []con
 
 func (d *deliveries) Jobs(context.Context, string) ([]contract.Job, error) { return d.jobs, nil }
 
-// rot13 stands for the real encryption: what is stored is not the secret.
+// rot13 stands for the real hash.
 type rot13 struct{}
-
-func (rot13) Seal(v secret.Value) (string, error) { return "sealed:" + turn(v.Reveal()), nil }
-
-func (rot13) Open(stored string) (secret.Value, error) {
-	text, ok := strings.CutPrefix(stored, "sealed:")
-	if !ok {
-		return secret.Value{}, errors.New("not sealed")
-	}
-	return secret.New(turn(text)), nil
-}
 
 func (rot13) Digest(text string) string { return "digest:" + turn(text) }
 
@@ -166,22 +144,29 @@ type gateway struct {
 	db      *database.DB
 	module  *Module
 	handler http.Handler
+	router  *echo.Echo
 	audit   *auditor
 	to      *deliveries
+	sources *configured
 	acme    string // the integrations' ids
 	globex  string
-	euID    string
+}
+
+// eachStore runs test beside others, on databases of its own: it mostly waits for them.
+func eachStore(t *testing.T, test func(t *testing.T, db *database.DB)) {
+	t.Parallel()
+	testkit.EachStore(t, test)
 }
 
 // setup makes a gateway with the sources acme and globex. change may adjust what it
 // is made of.
 func setup(t testing.TB, db *database.DB, change ...func(*Config, *Deps)) *gateway {
-	g := &gateway{t: t, db: db, audit: &auditor{failure: errors.New("poison")}, to: &deliveries{idle: map[string]bool{}}}
-	cfg := Config{MaxBodyBytes: 64 << 10, RateLimitPerMinute: 6000, FailureLimitPerMinute: 1000, IdempotencyTTL: time.Hour, MaxSourceBodyBytes: 32 << 20,
-		Quarantine: Quarantine{Retention: time.Hour, PerSource: 1000, BytesPerSource: 1 << 20}}
+	g := &gateway{t: t, db: db, audit: &auditor{failure: errors.New("poison")}, to: &deliveries{idle: map[string]bool{}}, sources: newConfigured()}
+	cfg := Config{MaxBodyBytes: 64 << 10, RateLimitPerMinute: 6000, FailureLimitPerMinute: 1000, IdempotencyTTL: time.Hour,
+		Quarantine: Quarantine{Retention: time.Hour, PerSource: 1000, BytesPerSource: 1 << 20, BytesPerMinute: 1 << 20}}
 	d := Deps{
-		DB: db, Log: slog.New(slog.DiscardHandler), Cache: cache.NewMemory(0, clock.System), Now: clock.System, Providers: provider.Builtin(),
-		Audit: g.audit, Scheduler: g.to, Deliveries: g.to, Destinations: g.to, Sealer: rot13{},
+		DB: db, Log: slog.New(slog.DiscardHandler), Cache: cache.NewMemory(0, clock.System), Now: clock.System, Sources: g.sources,
+		Audit: g.audit, Scheduler: g.to, Deliveries: g.to, Digester: rot13{},
 	}
 	for _, c := range change {
 		c(&cfg, &d)
@@ -191,18 +176,11 @@ func setup(t testing.TB, db *database.DB, change ...func(*Config, *Deps)) *gatew
 	log := slog.New(slog.NewTextHandler(io.Discard, nil))
 	server := httpapi.New(httpapi.Config{ManagementKey: secret.New(managementKey)}, httpapi.Deps{Log: log, Now: clock.System})
 	g.module.Routes(server.Routes())
-	g.handler = server.Handler()
-	g.acme = g.add(NewIntegration{Source: "acme", Provider: "acme", Name: "Acme", Secrets: []secret.Value{secret.New(acmeSecret)}})
-	g.globex = g.add(NewIntegration{Source: "globex", Provider: "globex", Name: "Globex", Secrets: []secret.Value{secret.New(globexSecret)}})
+	g.router, _ = server.Handler().(*echo.Echo)
+	g.handler = testkit.Checked(t, g.router)
+	g.acme = g.sources.add("acme", "acme", acmeSecret)
+	g.globex = g.sources.add("globex", "globex", globexSecret)
 	return g
-}
-
-func (g *gateway) add(n NewIntegration) (integrationID string) {
-	require.NoError(g.t, g.db.InTx(g.t.Context(), func(tx *database.Tx) (err error) {
-		integrationID, _, err = g.module.AddIntegration(g.t.Context(), tx, n)
-		return err
-	}))
-	return integrationID
 }
 
 func (g *gateway) exec(query string, args ...any) {
@@ -265,10 +243,7 @@ func request(source, body string) *http.Request {
 	return r
 }
 
-func sign(body string) string {
-	spec, _ := provider.Builtin().Spec("acme")
-	return spec.Verify.(provider.HMAC).Sign(secret.New(acmeSecret), []byte(body))
-}
+func sign(body string) string { return signWith(acmeSecret, body) }
 
 // acmeRequest is a signed webhook of acme; headers come in pairs.
 func acmeRequest(body string, headers ...string) *http.Request {
@@ -288,12 +263,52 @@ func (g *gateway) get(path string) answer { return g.manage(http.MethodGet, path
 
 // manage sends a management request.
 func (g *gateway) manage(method, path, body string) answer {
+	if rest, ok := strings.CutPrefix(path, "/integrations"); ok {
+		return g.sources.manage(g.t, method, rest, body)
+	}
 	r := httptest.NewRequest(method, "/api/v1"+path, strings.NewReader(body))
 	r.Header.Set(httpapi.HeaderManagementKey, managementKey)
 	if body != "" {
 		r.Header.Set("Content-Type", "application/json")
 	}
 	return g.do(r)
+}
+
+// create makes a source of acme and gives its integration's id.
+func (g *gateway) create(source string, secrets ...string) string {
+	return g.sources.add(source, "acme", secrets...)
+}
+
+// actions are what the audit trail says of an entity, in order.
+func (g *gateway) actions(entityID string) []string {
+	g.t.Helper()
+	var actions []string
+	require.NoError(g.t, g.db.Select(g.t.Context(), &actions, `SELECT action FROM audit_entries WHERE entity_id = $1 ORDER BY id`, entityID))
+	return actions
+}
+
+// sentTo is the status of a webhook of acme signed with a secret.
+func (g *gateway) sentTo(source, secretText, eventID string) int {
+	body := acmeBody(eventID)
+	r := request(source, body)
+	r.Header.Set("X-Acme-Signature", signWith(secretText, body))
+	return g.do(r).Status
+}
+
+func signWith(secretText, body string) string {
+	spec, _ := provider.Builtin().Spec("acme")
+	return spec.Verify.(provider.HMAC).Sign(secret.New(secretText), []byte(body))
+}
+
+// requireFields compares mistakes with "field: part of the message".
+func requireFields(t *testing.T, want []string, got []fault.Field) {
+	t.Helper()
+	require.Len(t, got, len(want), "%v", got)
+	for i, w := range want {
+		field, part, _ := strings.Cut(w, ": ")
+		require.Equal(t, field, got[i].Field)
+		require.Contains(t, got[i].Message, part)
+	}
 }
 
 // fakeClock is a clock that tests move. It starts at the beginning of a minute.

@@ -6,30 +6,21 @@ import (
 	"slices"
 	"strings"
 
-	"integration-gateway/modules/ingestion/provider"
+	"integration-gateway/platform/provider"
 	"integration-gateway/platform/secret"
 )
 
-// telling are parts of header names under which credentials travel.
-var telling = []string{
-	"authorization", "cookie", "api-key", "apikey", "token", "secret", "password", "credential", "access-key", "session",
-}
-
-// innocent are header names that look like it and are not: providers' own ids.
-var innocent = []string{"i-twilio-idempotency-token"}
-
-// shortestSecret is how long a secret must be for its appearance within a longer
-// value to be no accident.
+// shortestSecret is the length from which a secret inside a longer value is no coincidence.
 const shortestSecret = 8
 
-// storedHeaders gives the headers as the JSON object that is kept: names in lower case,
-// all values, and secret.Redacted in place of whatever is or holds a credential.
+// storedHeaders returns the headers as the JSON object that is stored: lower-case names, all
+// values, and secret.Redacted in place of values that are or hold a credential.
 func storedHeaders(h http.Header, src *source) []byte {
 	return headersWithout(h, src, func(string) bool { return false })
 }
 
-// redactedHeaders leaves out, too, what holds a text that was redacted in the body; every
-// value where these are too many to look for.
+// redactedHeaders also redacts values that hold a text redacted in the body, or every value
+// if these texts are too many to search for.
 func redactedHeaders(h http.Header, src *source, clean provider.Redacted) []byte {
 	return headersWithout(h, src, func(value string) bool {
 		return clean.Overflow || slices.ContainsFunc(clean.Hidden, func(text string) bool { return holds(value, text) })
@@ -40,9 +31,8 @@ func headersWithout(h http.Header, src *source, hidden func(value string) bool) 
 	kept := make(map[string][]string, len(h))
 	for name, values := range h {
 		name = strings.ToLower(name)
-		whole := carriesCredential(name, src)
 		for _, v := range values {
-			if whole || holdsSecret(v, src) || hidden(v) {
+			if carriesCredential(name, v, src) || holdsSecret(v, src) || hidden(v) {
 				v = secret.Redacted
 			}
 			kept[name] = append(kept[name], v)
@@ -52,16 +42,14 @@ func headersWithout(h http.Header, src *source, hidden func(value string) bool) 
 	return text
 }
 
-// headerDigests gives, as a JSON object, what digest makes of the values that storedHeaders
-// leaves out, by header and in order: enough to find out later whether one is a secret
-// that is known then.
+// headerDigests returns, as a JSON object, the digests of the values that storedHeaders
+// redacts, by header and in order. They show later whether a value is a known secret.
 func headerDigests(h http.Header, src *source, digest func(string) string) []byte {
 	kept := map[string][]string{}
 	for name, values := range h {
 		name = strings.ToLower(name)
-		whole := carriesCredential(name, src)
 		for _, v := range values {
-			if whole || holdsSecret(v, src) {
+			if carriesCredential(name, v, src) || holdsSecret(v, src) {
 				kept[name] = append(kept[name], digest(v))
 			}
 		}
@@ -70,19 +58,25 @@ func headerDigests(h http.Header, src *source, digest func(string) string) []byt
 	return text
 }
 
-func carriesCredential(name string, src *source) bool {
-	if slices.ContainsFunc(src.spec.Sensitive, func(s string) bool { return strings.EqualFold(s, name) }) {
+// carriesCredential reports whether a header is named like a credential or has a value that
+// looks like one. name is in lower case. Headers that the provider is known to send, such as
+// signatures and ids, are no credentials.
+func carriesCredential(name, value string, src *source) bool {
+	same := func(s string) bool { return strings.EqualFold(s, name) }
+	switch {
+	case slices.ContainsFunc(src.Spec.Sensitive, same) || alwaysCredential[name]:
 		return true
+	case slices.ContainsFunc(src.SafeHeaders, same):
+		return false
 	}
-	return !slices.Contains(innocent, name) &&
-		slices.ContainsFunc(telling, func(part string) bool { return strings.Contains(name, part) })
+	return credentialName(name) || !plainName(name) && looksLikeToken(value)
 }
 
 func holdsSecret(value string, src *source) bool {
-	if slices.ContainsFunc(src.own, func(own secret.Value) bool { return holds(value, own.Reveal()) }) {
+	if slices.ContainsFunc(src.ownSecrets, func(own secret.Value) bool { return holds(value, own.Reveal()) }) {
 		return true
 	}
-	return !src.spec.Public && slices.ContainsFunc(src.secrets, func(s provider.Secret) bool { return holds(value, s.Value.Reveal()) })
+	return !src.Spec.Public && slices.ContainsFunc(src.Secrets, func(s provider.Secret) bool { return holds(value, s.Value.Reveal()) })
 }
 
 func holds(value, text string) bool {

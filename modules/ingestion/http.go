@@ -4,21 +4,19 @@ import (
 	"context"
 	"net/http"
 	"slices"
-	"strings"
 
 	"github.com/labstack/echo/v4"
 
-	"integration-gateway/modules/ingestion/provider"
 	"integration-gateway/platform/contract"
 	"integration-gateway/platform/database"
-	"integration-gateway/platform/fault"
 	"integration-gateway/platform/httpapi"
 	"integration-gateway/platform/id"
+	"integration-gateway/platform/provider"
 )
 
 func (m *Module) getEvents(c echo.Context) error {
 	ctx := c.Request().Context()
-	l, f, paging, err := m.eventsAsked(ctx, httpapi.QueryOf(c))
+	l, f, paging, err := m.eventQuery(ctx, httpapi.QueryOf(c))
 	if err != nil {
 		return err
 	}
@@ -26,18 +24,20 @@ func (m *Module) getEvents(c echo.Context) error {
 	if err != nil {
 		return err
 	}
+	for i := range list.Items {
+		if err := list.Items[i].open(); err != nil {
+			return err
+		}
+	}
 	return httpapi.Paged(c, paging, list, eventRow.shown)
 }
 
-// eventsAsked is what a request for GET /events asks for, within the caller's scope.
-func (m *Module) eventsAsked(ctx context.Context, q *httpapi.Query) (l database.Listing[eventRow], f *database.Filter, paging httpapi.Paging, err error) {
+// eventQuery parses the query of GET /events, within the caller's scope.
+func (m *Module) eventQuery(ctx context.Context, q *httpapi.Query) (l database.Listing[eventRow], f *database.Filter, paging httpapi.Paging, err error) {
 	order, named := eventOrderOf(q), q.Text("provider")
-	l, f, paging = order.listing(), m.eventFilter(q, order.received), q.Paging(order.cursorName())
-	if err := q.Err(); err != nil {
-		return l, f, paging, err
-	}
+	l, f, paging = order.listing(), m.eventFilter(q, order.received), q.Paging()
 	if named != "" {
-		sources, err := m.sourcesOfProvider(ctx, provider.Clean(named))
+		sources, err := m.d.Sources.SourcesOfProvider(ctx, provider.Clean(named))
 		if err != nil {
 			return l, f, paging, err
 		}
@@ -47,10 +47,10 @@ func (m *Module) eventsAsked(ctx context.Context, q *httpapi.Query) (l database.
 		f.Among("e.source", scope.Sources)
 	}
 	switch {
-	case q.Text("status") == "":
-		l.CountFrom = eventsAlone
+	case q.Enum("status") == "":
+		l.CountFrom = eventsOnly
 	case f.Only("s."):
-		l.CountFrom = statesAlone
+		l.CountFrom = statesOnly
 	}
 	return l, f, paging, nil
 }
@@ -59,10 +59,10 @@ func (m *Module) eventsAsked(ctx context.Context, q *httpapi.Query) (l database.
 type exact struct{ parameter, column string }
 
 var exactly = []exact{
-	{"source", "e.source"}, {"eventType", "e.event_type"}, {"externalEventId", "e.external_event_id"}, {"correlationId", "e.correlation_id"},
+	{"source", "e.source"}, {"eventType", "e.event_type"}, {"externalEventId", "e.external_event_id"},
 }
 
-// eventFilter reads the conditions of GET /events, but for the provider; received is the
+// eventFilter reads the conditions of GET /events, except the provider. received is the
 // column of receivedAt.
 func (m *Module) eventFilter(q *httpapi.Query, received string) *database.Filter {
 	f := &database.Filter{}
@@ -71,7 +71,10 @@ func (m *Module) eventFilter(q *httpapi.Query, received string) *database.Filter
 			f.Add(exact.column+" = ?", provider.Clean(v)) // as the columns have it
 		}
 	}
-	if v := q.Enum("status", "", "pending", "processing", "processed", "retrying", "failed"); v != "" {
+	if v := q.Text("correlationId"); v != "" {
+		addCorrelation(f, provider.Clean(v))
+	}
+	if v := q.Enum("status"); v != "" {
 		f.Add("s.status = ?", v)
 	}
 	if v := q.Text("subject"); v != "" {
@@ -88,39 +91,38 @@ func (m *Module) eventFilter(q *httpapi.Query, received string) *database.Filter
 	return f
 }
 
-func (m *Module) getEvent(c echo.Context) error {
-	eventID, err := idParam(c)
-	if err != nil {
-		return err
+// addCorrelation appends the condition that an event has this correlation id, which most store
+// as their own id.
+func addCorrelation(f *database.Filter, correlationID string) {
+	eventID := id.EventOf(correlationID)
+	if eventID == "" {
+		f.Add("e.correlation_id = ?", correlationID)
+		return
 	}
+	f.Add("(e.correlation_id = ? OR e.id = ? AND e.correlation_id IS NULL)", correlationID, eventID)
+}
+
+func (m *Module) getEvent(c echo.Context) error {
+	eventID := httpapi.ID(c)
 	ctx := c.Request().Context()
 	event, err := m.event(ctx, eventID)
 	if err != nil {
 		return err
 	}
-	webhook, err := m.webhook(ctx, event.WebhookEventID)
+	webhook, err := m.webhook(ctx, event)
 	if err != nil {
 		return err
 	}
-	webhook.takeID(event)
 	attempts, jobs, err := m.d.Deliveries.History(ctx, eventID)
 	if err != nil {
 		return err
 	}
 	event.Status = statusNow(event.Status, jobs)
-	return httpapi.Data(c, http.StatusOK, struct {
-		Event            eventRow           `json:"event"`
-		Webhook          *webhookView       `json:"webhook"`
-		DeliveryAttempts []contract.Attempt `json:"deliveryAttempts"`
-		ProcessingJobs   []contract.Job     `json:"processingJobs"`
-	}{event.shown(), webhook, orEmpty(attempts), orEmpty(jobs)})
+	return httpapi.Data(c, http.StatusOK, eventDetails{event.shown(), webhook, httpapi.OrEmpty(attempts), httpapi.OrEmpty(jobs)})
 }
 
 func (m *Module) getStatus(c echo.Context) error {
-	eventID, err := idParam(c)
-	if err != nil {
-		return err
-	}
+	eventID := httpapi.ID(c)
 	ctx := c.Request().Context()
 	if httpapi.ScopeOf(ctx) != nil {
 		if _, err := m.event(ctx, eventID); err != nil {
@@ -135,24 +137,15 @@ func (m *Module) getStatus(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	status.Jobs, status.Status = orEmpty(jobs), statusNow(status.Status, jobs)
+	status.Jobs, status.Status = httpapi.OrEmpty(jobs), statusNow(status.Status, jobs)
 	return httpapi.Data(c, http.StatusOK, status)
 }
 
-// statusNow is an event's status beside its jobs. One that an attempt began with a moment
-// ago is not stored yet.
+// statusNow returns an event's current status: while one of its deliveries runs, the stored
+// status is not updated yet.
 func statusNow(stored string, jobs []contract.Job) string {
 	if slices.ContainsFunc(jobs, func(j contract.Job) bool { return j.Status == "running" && j.DestinationID != nil }) {
 		return string(contract.EventProcessing)
 	}
 	return stored
-}
-
-// idParam reads the id in the path, in lower case as ids are stored.
-func idParam(c echo.Context) (string, error) {
-	v := c.Param("id")
-	if !id.Valid(v) {
-		return "", httpapi.Invalid([]fault.Field{{Field: "id", Message: "must be a UUID"}})
-	}
-	return strings.ToLower(v), nil
 }

@@ -13,84 +13,138 @@ import (
 
 const (
 	limitWindow = time.Minute
-	// limitPatience is how long a request waits for the count; then it is let through.
-	limitPatience = 250 * time.Millisecond
+	// limitTimeout bounds the wait for the count; then the request passes.
+	limitTimeout = 250 * time.Millisecond
 )
 
-// limitVerified counts a verified request of this source and client address. Only
-// verified ones count, so that nobody else can use up a provider's limit.
+// limitVerified counts a verified request of this source and client address. Only verified
+// requests count, so that nobody else can use up a provider's limit.
 func (m *Module) limitVerified(ctx context.Context, src *source, ip string) error {
 	limit := m.cfg.RateLimitPerMinute
-	if src.rateLimit != nil {
-		limit = *src.rateLimit
+	if src.RateLimit != nil {
+		limit = *src.RateLimit
 	}
-	return m.limit(ctx, "webhooks:"+src.name+":"+ip, limit,
+	return m.limit(ctx, "webhooks:"+src.Name+":"+ip, limit,
 		"rate_limited", "This source takes no more than %d webhooks a minute from one address.")
 }
 
-// limitRefused counts a refused request of this client address; an IPv6 network of 64
-// bits is one address. Beyond the limit a flood costs the cache nothing: the address is
-// remembered until its minute is over.
+// limitRefused counts a refused request of this client address; an IPv6 /64 network is one
+// address. Once over the limit, the address is blocked until its minute ends, so that a
+// flood does not load the cache.
 func (m *Module) limitRefused(ctx context.Context, ip string) error {
-	const reason, message = "failure_limited", "More than %d requests of this address were refused within a minute."
 	address, now := httpapi.Network(ip), m.d.Now()
-	if wait := m.beyond.wait(address, now); wait > 0 {
-		return fault.RateLimited.New(reason, message, m.cfg.FailureLimitPerMinute).After(wait)
+	if wait := m.blocked.wait(address, now); wait > 0 {
+		return m.failureLimited(wait)
 	}
-	err := m.limit(ctx, "refused:"+address, m.cfg.FailureLimitPerMinute, reason, message)
+	err := m.limit(ctx, "refused:"+address, m.cfg.FailureLimitPerMinute, failureLimitReason, failureLimitText)
 	if f := fault.As(err); f != nil {
-		m.beyond.add(address, now, f.RetryAfter)
+		m.blocked.add(address, now, f.RetryAfter)
 	}
 	return err
 }
 
-// limit counts one more of key and answers fault.RateLimited beyond limit. Without the
-// cache nothing is limited: losing an event is worse.
+const (
+	failureLimitReason = "failure_limited"
+	failureLimitText   = "More than %d requests from this address were refused within a minute."
+)
+
+func (m *Module) failureLimited(wait time.Duration) error {
+	return fault.RateLimited.New(failureLimitReason, failureLimitText, m.cfg.FailureLimitPerMinute).After(wait)
+}
+
+// limit increments key and returns fault.RateLimited over the limit. Without the cache
+// nothing is limited: losing an event is worse.
 func (m *Module) limit(ctx context.Context, key string, limit int, reason, message string) error {
 	if limit <= 0 {
 		return nil
 	}
-	ctx, cancel := context.WithTimeout(ctx, limitPatience)
+	ctx, cancel := context.WithTimeout(ctx, limitTimeout)
 	defer cancel()
 	counted, err := m.d.Cache.Count(ctx, []cache.Count{{Key: key, Window: limitWindow}})
 	if err != nil || len(counted) != 1 || counted[0].N <= int64(limit) {
-		return nil //nolint:nilerr // a limit that cannot be counted is no limit
+		return nil //nolint:nilerr // without a count nothing is limited
 	}
 	return fault.RateLimited.New(reason, message, limit).After(counted[0].Reset)
 }
 
-// maxBeyond bounds the addresses that are remembered; others are counted each time.
-const maxBeyond = 10_000
+// maxBlocked bounds the remembered addresses; others are counted in the cache each time.
+const maxBlocked = 10_000
 
-// beyond remembers which client addresses have used up their refusals, and until when.
-type beyond struct {
+// maxUnpacked is how many bytes of large bodies are decompressed per minute for a blocked
+// address. Bodies of verified requests do not count.
+const maxUnpacked = 16 << 20
+
+// blockedClients remembers the client addresses with too many refused requests, until when
+// they are blocked, and how many bytes were decompressed for them since.
+type blockedClients struct {
 	mu    sync.Mutex
-	until map[string]time.Time
-	swept time.Time // when it was last looked for those whose time is over
+	until map[string]blockedClient
+	swept time.Time // when expired entries were last removed
 }
 
-// wait is how long the address has to wait, 0 when nothing is known of it.
-func (b *beyond) wait(address string, now time.Time) time.Duration {
+type blockedClient struct {
+	until    time.Time
+	unpacked int64
+}
+
+// wait returns how long the address is blocked; 0 if it is not.
+func (b *blockedClients) wait(address string, now time.Time) time.Duration {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	until, known := b.until[address]
-	if known && !until.After(now) {
+	u, known := b.until[address]
+	if known && !u.until.After(now) {
 		delete(b.until, address)
 	}
-	return max(until.Sub(now), 0)
+	return max(u.until.Sub(now), 0)
 }
 
-func (b *beyond) add(address string, now time.Time, wait time.Duration) {
+// unpackWait returns how long no further body is decompressed for the address.
+func (b *blockedClients) unpackWait(address string, now time.Time) time.Duration {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if len(b.until) >= maxBeyond && now.Sub(b.swept) >= time.Second {
+	if u := b.until[address]; u.unpacked >= maxUnpacked {
+		return max(u.until.Sub(now), 0)
+	}
+	return 0
+}
+
+// charge adds decompressed bytes to a blocked address and returns the charge.
+func (b *blockedClients) charge(address string, bytes int64, now time.Time) (charged int64) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	u, known := b.until[address]
+	if !known || !u.until.After(now) {
+		return 0
+	}
+	u.unpacked += bytes
+	b.until[address] = u
+	return bytes
+}
+
+// refund reverses a charge: the request was verified.
+func (b *blockedClients) refund(address string, charged int64) {
+	if charged == 0 {
+		return
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if u, known := b.until[address]; known {
+		u.unpacked = max(u.unpacked-charged, 0)
+		b.until[address] = u
+	}
+}
+
+func (b *blockedClients) add(address string, now time.Time, wait time.Duration) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if len(b.until) >= maxBlocked && now.Sub(b.swept) >= time.Second {
 		b.swept = now
-		maps.DeleteFunc(b.until, func(_ string, until time.Time) bool { return !until.After(now) })
+		maps.DeleteFunc(b.until, func(_ string, u blockedClient) bool { return !u.until.After(now) })
 	}
 	if b.until == nil {
-		b.until = map[string]time.Time{}
+		b.until = map[string]blockedClient{}
 	}
-	if len(b.until) < maxBeyond {
-		b.until[address] = now.Add(wait)
+	if len(b.until) < maxBlocked {
+		b.until[address] = blockedClient{until: now.Add(wait)}
 	}
 }

@@ -1,6 +1,7 @@
 package ingestion
 
 import (
+	"context"
 	"testing"
 	"time"
 
@@ -8,61 +9,99 @@ import (
 
 	"integration-gateway/platform/cache"
 	"integration-gateway/platform/clock"
+	"integration-gateway/platform/database"
+	"integration-gateway/platform/fault"
 	"integration-gateway/platform/id"
 	"integration-gateway/platform/testkit"
 )
 
-func TestTheMarkerAnswersOnlyWhatIsCommitted(t *testing.T) {
-	memory := cache.NewMemory(0, clock.System)
-	g := setup(t, testkit.Open(t, testkit.SQLite(t)), func(_ *Config, d *Deps) { d.Cache = memory })
-	marker := func(key string) string {
-		claimed, err := memory.Claim(t.Context(), []cache.Claim{{Key: markerKey(key), TTL: time.Minute}})
-		require.NoError(t, err)
-		return claimed[0].Value
-	}
-	g.audit.poison = "venom"
-	require.Error(t, g.module.commit([]arrival{g.arrival("venom", "b")})[0].Err)
-	require.Empty(t, marker("acme:b"), "nothing was committed")
-	g.audit.poison = ""
+// After a failover to a standby that lagged, or the restore of a backup, the cache
+// remembers events that the database does not have.
+func TestAMarkDoesNotOutliveItsEvent(t *testing.T) {
+	eachStore(t, func(t *testing.T, db *database.DB) {
+		memory := cache.NewMemory(0, clock.System)
+		g := setup(t, db, func(_ *Config, d *Deps) { d.Cache = memory })
+		lost := g.module.commit([]verifiedWebhook{g.webhook("t", "lost"), g.webhook("t", "kept")})
+		require.NoError(t, lost[0].Err)
+		g.rewind(t, lost[0].Value.EventID)
 
-	stored := g.module.commit([]arrival{g.arrival("venom", "b")})[0]
-	require.NoError(t, stored.Err)
-	require.False(t, stored.Value.Duplicate, "an empty marker decides nothing")
-	require.Equal(t, stored.Value.EventID+" of-b", marker("acme:b"))
-
-	again := g.arrival("t", "b")
-	require.NoError(t, g.db.Close())
-	repeat := g.module.commit([]arrival{again})[0]
-	require.NoError(t, repeat.Err, "a repeat needs no database")
-	require.Equal(t, receipt{EventID: stored.Value.EventID, Status: "duplicate", Duplicate: true, CorrelationID: "of-b"}, repeat.Value)
+		results := g.module.commit([]verifiedWebhook{g.webhook("t", "lost"), g.webhook("t", "kept"), g.webhook("t", "new")})
+		for _, r := range results {
+			require.NoError(t, r.Err)
+		}
+		require.False(t, results[0].Value.Duplicate, "the database does not have it")
+		require.NotEqual(t, lost[0].Value.EventID, results[0].Value.EventID)
+		require.True(t, results[1].Value.Duplicate)
+		require.Equal(t, lost[1].Value.EventID, results[1].Value.EventID)
+		require.False(t, results[2].Value.Duplicate)
+	})
 }
 
-func TestMarkersThatAreNoneDecideNothing(t *testing.T) {
-	for _, value := range []string{"", "x", "x y", id.New(), id.New() + " "} {
-		_, ok := parseMarker(value)
-		require.False(t, ok, "%q", value)
-	}
-	k := known{id.New(), "trace:1"}
-	parsed, ok := parseMarker(k.marker())
-	require.True(t, ok)
-	require.Equal(t, k, parsed)
+// rewind takes away what the database has of an event, as a backup from before it would.
+func (g *gateway) rewind(t *testing.T, eventID string) {
+	t.Helper()
+	require.NoError(t, g.db.InTx(t.Context(), func(tx *database.Tx) error {
+		for _, statement := range []string{
+			`DELETE FROM idempotency_keys WHERE event_id = $1`,
+			`DELETE FROM webhook_events WHERE id = (SELECT webhook_event_id FROM normalized_events WHERE id = $1)`,
+			`DELETE FROM event_states WHERE event_id = $1`,
+			`DELETE FROM normalized_events WHERE id = $1`,
+		} {
+			if n, err := tx.Exec(context.Background(), statement, eventID); err != nil || n != 1 {
+				t.Errorf("%s: %d rows, %v", statement, n, err)
+			}
+		}
+		return nil
+	}))
 }
 
-func TestARepeatIsMarkedAgainWhenTheCacheForgot(t *testing.T) {
-	g := setup(t, testkit.Open(t, testkit.SQLite(t)), func(_ *Config, d *Deps) { d.Cache = down{} })
-	first := g.module.commit([]arrival{g.arrival("t", "a")})[0].Value
-	g.module.d.Cache = cache.NewMemory(0, g.module.d.Now)
-	repeat := g.arrival("t", "a")
-	require.Equal(t, first.EventID, g.module.commit([]arrival{repeat})[0].Value.EventID)
-	seen := g.module.look(t.Context(), []arrival{repeat})
-	require.Equal(t, sighting{at: map[string]known{"acme:a": {first.EventID, "of-a"}}, fresh: true}, seen)
-}
-
-func TestKeysAreFreshWhenTheCacheKnowsNoneOfThemThatIsNotCommitted(t *testing.T) {
+func TestADuplicateIsNotAnsweredWithoutTheDatabase(t *testing.T) {
 	g := setup(t, testkit.Open(t, testkit.SQLite(t)))
-	a := g.arrival("t", "a")
-	require.True(t, g.module.look(t.Context(), []arrival{a}).fresh)
-	require.False(t, g.module.look(t.Context(), []arrival{a, g.arrival("t", "b")}).fresh, "somebody may be about to commit a")
+	require.NoError(t, g.module.commit([]verifiedWebhook{g.webhook("t", "a")})[0].Err)
+	again := g.webhook("t", "a")
+	require.NoError(t, g.db.Close())
+	repeat := g.module.commit([]verifiedWebhook{again})[0]
+	require.Error(t, repeat.Err)
+	require.False(t, fault.Is(repeat.Err, fault.Invalid), "an outage is ours")
+}
+
+func TestAFailedCommitLeavesNoDuplicate(t *testing.T) {
+	g := setup(t, testkit.Open(t, testkit.SQLite(t)))
+	g.audit.poison = "venom"
+	require.Error(t, g.module.commit([]verifiedWebhook{g.webhook("venom", "b")})[0].Err)
+	g.audit.poison = ""
+	stored := g.module.commit([]verifiedWebhook{g.webhook("venom", "b")})[0]
+	require.NoError(t, stored.Err)
+	require.False(t, stored.Value.Duplicate, "a mark decides nothing")
+}
+
+func TestADuplicateIsMarkedAgainAfterTheCacheForgotIt(t *testing.T) {
+	g := setup(t, testkit.Open(t, testkit.SQLite(t)), func(_ *Config, d *Deps) { d.Cache = down{} })
+	original := g.webhook("t", "a")
+	original.correlationID = id.New()
+	first := g.module.commit([]verifiedWebhook{original})[0].Value
+	g.module.d.Cache = cache.NewMemory(0, g.module.d.Now)
+	repeat := g.webhook("t", "a")
+	require.Equal(t, first.EventID, g.module.commit([]verifiedWebhook{repeat})[0].Value.EventID)
+	at, fresh := g.module.repeats(t.Context(), []verifiedWebhook{repeat})
+	require.Equal(t, map[string]keyOwner{"acme:a": {first.EventID, original.correlationID}}, at)
+	require.True(t, fresh)
+}
+
+func TestKeysAreFreshIfEveryMarkedKeyIsCommitted(t *testing.T) {
+	g := setup(t, testkit.Open(t, testkit.SQLite(t)))
+	fresh := func(group ...verifiedWebhook) bool {
+		_, fresh := g.module.repeats(t.Context(), group)
+		return fresh
+	}
+	a := g.webhook("t", "a")
+	require.True(t, fresh(a, g.webhook("t", "a")), "nobody showed it before this group")
+	require.False(t, fresh(a, g.webhook("t", "b")), "somebody may be about to commit a")
 	g.module.d.Cache = down{}
-	require.False(t, g.module.look(t.Context(), []arrival{g.arrival("t", "c")}).fresh, "nobody knows")
+	require.False(t, fresh(g.webhook("t", "c")), "nobody knows")
+}
+
+// memoryAt is a cache whose time is what now holds.
+func memoryAt(now *time.Time) cache.Cache {
+	return cache.NewMemory(0, func() time.Time { return *now })
 }

@@ -1,112 +1,130 @@
-// Package ingestion takes webhooks in. It verifies who sent them, maps them to the
-// canonical event and stores them once, together with the jobs that will deliver
-// them; a 2xx answer promises that commit.
+// Package ingestion receives webhooks. It verifies each one, maps it to canonical events
+// and stores them once, in the same transaction as the jobs that will deliver them. A 2xx
+// answer promises that commit.
 //
-// It owns integrations, integration_secrets, webhook_events, idempotency_keys,
-// normalized_events, event_states and quarantine, and their SQL. It refuses to know where
-// events go and how: it asks for jobs and for their history through Deps.
+// It owns webhook_events, header_sets, idempotency_keys, normalized_events, event_states, quarantine and
+// quarantine_drops, and their SQL. It does not know how sources are configured, nor where
+// events are delivered: it asks for sources, jobs and their history through Deps.
 package ingestion
 
 import (
 	"context"
-	"errors"
 	"log/slog"
 	"time"
 
-	"integration-gateway/modules/ingestion/provider"
 	"integration-gateway/platform/batch"
 	"integration-gateway/platform/cache"
 	"integration-gateway/platform/clock"
 	"integration-gateway/platform/contract"
 	"integration-gateway/platform/database"
 	"integration-gateway/platform/httpapi"
+	"integration-gateway/platform/provider"
 	"integration-gateway/platform/secret"
 )
 
-// Config is what can be chosen about taking webhooks in.
+// Config holds the settings of ingestion.
 type Config struct {
-	MaxBodyBytes          int64         // of sources that set none of their own
+	MaxBodyBytes          int64         // for sources that do not set their own
 	RateLimitPerMinute    int           // verified requests per source and client address; 0 turns it off
 	FailureLimitPerMinute int           // refused requests per client address; 0 turns it off
-	IdempotencyTTL        time.Duration // how long the cache answers repeats; the database always does
-	PublicBaseURL         string        // the gateway as senders see it, without a final slash; "" to take it from the request
+	IdempotencyTTL        time.Duration // how long the cache remembers keys; the database always does
+	PublicBaseURL         string        // the gateway's URL as senders see it, without a final slash; "" takes it from the request
 
-	MaxSourceBodyBytes int64          // what a source may set as its own
-	RefusedSecrets     []secret.Value // secrets that no integration may be given: those that everybody knows
-	OwnSecrets         []secret.Value // the gateway's own: headers that hold one are stored without it
-	// StoreTimeout bounds the wait of one webhook for its commit, those before it included;
-	// default 8 s. Its group may still commit: the sender's next try is then a repeat.
+	OwnSecrets []secret.Value // the gateway's own secrets: stored headers that hold one are redacted
+	// StoreTimeout bounds how long a webhook waits for its commit, including the commits
+	// ahead of it; default 8 s. Its group may still commit afterwards: the sender's retry is
+	// then a duplicate.
 	StoreTimeout time.Duration
-	FlushEvery   time.Duration // how often what is kept in memory is written; default 2 s
+	FlushEvery   time.Duration // how often buffered data is written; default 2 s
 	Quarantine   Quarantine
+
+	PossibleReplays PossibleReplays
 }
 
-// Auditor writes down what happened.
+// Sources gives the configured sources.
+type Sources interface {
+	// Source returns the active source of that name from memory. It waits for the database
+	// only until the first load. Its errors are fault.NotFound and fault.Unavailable.
+	Source(ctx context.Context, name string) (*provider.Source, error)
+	// SourceNow reads the source from the database. A fault.Conflict says why it accepts no
+	// webhooks.
+	SourceNow(ctx context.Context, name string) (*provider.Source, error)
+	// Matched counts a webhook that a secret verified. It does not block.
+	Matched(secretID string, at time.Time)
+	// ActiveIntegrations returns the active ones among ids.
+	ActiveIntegrations(ctx context.Context, ids []string) (map[string]bool, error)
+	// SourcesOfProvider names the sources that use a provider, inactive ones included.
+	SourcesOfProvider(ctx context.Context, name string) ([]string, error)
+}
+
+// Auditor writes the audit trail.
 type Auditor interface {
 	// Record writes entries in the caller's transaction.
 	Record(ctx context.Context, tx *database.Tx, entries []contract.AuditEntry) error
-	// Refused counts a request that was turned away. It never blocks.
+	// Refused counts a refused request. It never blocks.
 	Refused(r contract.Refusal)
 }
 
-// Scheduler makes the jobs that deliver events.
+// Scheduler creates the jobs that deliver events.
 type Scheduler interface {
-	// Schedule makes a job for each active destination of each event, in the caller's
-	// transaction, and answers for every event.
+	// Route evaluates the destinations' filters and stores the answers in the events. It may
+	// be slow, so it runs before the transaction.
+	Route(ctx context.Context, events []contract.NewEvent)
+	// Schedule creates a job for each event and destination whose filter matched, in the
+	// caller's transaction. It returns a result for every event.
 	Schedule(ctx context.Context, tx *database.Tx, events []contract.NewEvent) ([]contract.Scheduled, error)
 }
 
-// Deliveries tells where events go and what became of them.
+// Deliveries gives the delivery history of events.
 type Deliveries interface {
-	Destinations(ctx context.Context, integrationIDs []string) ([]contract.Destination, error)
 	History(ctx context.Context, eventID string) ([]contract.Attempt, []contract.Job, error)
 	Jobs(ctx context.Context, eventID string) ([]contract.Job, error)
 }
 
-// Destinations sets up where events go. Errors are fault.Invalid, with the fields of
-// the destination that are wrong, or fault.NotFound.
-type Destinations interface {
-	// CheckDestination finds what is wrong with a new destination, without making it.
-	CheckDestination(c contract.DestinationConfig) error
-	AddDestination(ctx context.Context, tx *database.Tx, integrationID string, c contract.DestinationConfig) (contract.NewDestination, error)
-	ChangeDestination(ctx context.Context, tx *database.Tx, integrationID, destinationID string, c contract.DestinationConfig) error
-	RemoveDestination(ctx context.Context, tx *database.Tx, integrationID, destinationID string, jobs contract.OpenJobs) error
-	// DestinationChanges names the fields that ChangeDestination with c would change.
-	DestinationChanges(ctx context.Context, tx *database.Tx, integrationID, destinationID string, c contract.DestinationConfig) ([]string, error)
-	// RawDestinations gives the ids of those that are sent the provider's own body.
-	RawDestinations(ctx context.Context, tx *database.Tx, integrationID string) ([]string, error)
-	// RotateSigningSecret gives the new secret, which is not shown again.
-	RotateSigningSecret(ctx context.Context, tx *database.Tx, integrationID, destinationID string) (string, error)
-	// CloseIntegration ends what waits for an integration's destinations, or leaves it to
-	// be finished.
-	CloseIntegration(ctx context.Context, tx *database.Tx, integrationID string, jobs contract.OpenJobs) error
+// Metrics counts webhooks. Its methods never block.
+type Metrics interface {
+	// Received counts an answered webhook by its outcome: accepted, duplicate, handshake,
+	// refused or failed.
+	Received(source, outcome string, began time.Time, took time.Duration)
+	Refused(source, reason string)
+	// SecretMatched records that the source's newest secret, or an older one, verified.
+	SecretMatched(source string, newest bool, at time.Time)
+	Committed(webhooks int, took time.Duration)
+	// Dropped counts refused requests that are not put into quarantine.
+	Dropped(source string, requests int64)
 }
 
-// Sealer encrypts secrets for the database.
-type Sealer interface {
-	Seal(value secret.Value) (string, error)
-	Open(stored string) (secret.Value, error)
-	// Digest is a keyed hash.
+// noMetrics counts nothing.
+type noMetrics struct{}
+
+func (noMetrics) Received(string, string, time.Time, time.Duration) {}
+func (noMetrics) Refused(string, string)                            {}
+func (noMetrics) SecretMatched(string, bool, time.Time)             {}
+func (noMetrics) Committed(int, time.Duration)                      {}
+func (noMetrics) Dropped(string, int64)                             {}
+
+// Digester makes keyed hashes.
+type Digester interface {
 	Digest(text string) string
-	// Matches reports, in constant time, whether a digest was made of text, under this key
-	// or one before it.
+	// Matches reports, in constant time, whether digest is text's, under the current key or
+	// an earlier one.
 	Matches(text, digest string) bool
 }
 
 // Deps is everything ingestion needs from the outside.
 type Deps struct {
-	DB           *database.DB
-	Log          *slog.Logger
-	Cache        cache.Cache
-	Now          clock.Now
-	Providers    provider.Registry
-	Audit        Auditor
-	Scheduler    Scheduler
-	Deliveries   Deliveries
-	Destinations Destinations
-	Sealer       Sealer
-	// Fetch gets providers' certificates and opens the pages of their handshakes, by way
-	// of the egress client; nil: such providers are answered that it is our outage.
+	DB         *database.DB
+	Log        *slog.Logger
+	Cache      cache.Cache
+	Now        clock.Now
+	Sources    Sources
+	Audit      Auditor
+	Scheduler  Scheduler
+	Deliveries Deliveries
+	Digester   Digester
+	Metrics    Metrics // nil for none
+	// Fetch downloads providers' certificates and opens handshake pages through the egress
+	// client. If it is nil, requests that need it end in fault.Unavailable.
 	Fetch Fetch
 }
 
@@ -114,20 +132,20 @@ type Deps struct {
 type Module struct {
 	cfg     Config
 	d       Deps
-	sources *sources
-	commits *batch.Group[arrival, receipt]
-	matches *matches
-	cell    *cell
-	beyond  beyond
+	commits *batch.Group[verifiedWebhook, receipt]
+	blocked blockedClients
+
+	quarantine *quarantineBuffer
+	headerSets *headerSets
 
 	certificates *certificates
 }
 
-// The bounds of one commit. A second one runs beside it when so many wait: what a few
-// share costs the database much less than one each.
+// The bounds of one commit. A second commit starts only when spawnThreshold webhooks wait:
+// one shared commit costs the database much less than several small ones.
 const (
 	committers     = 2
-	crowd          = 32
+	spawnThreshold = 32
 	maxCommitItems = 256
 	maxCommitBytes = 8 << 20
 )
@@ -140,50 +158,31 @@ func New(cfg Config, d Deps) *Module {
 	if cfg.FlushEvery == 0 {
 		cfg.FlushEvery = 2 * time.Second
 	}
-	m := &Module{cfg: cfg, d: d, matches: newMatches(), cell: newCell(cfg.Quarantine), certificates: newCertificates(d.Fetch, d.Now)}
-	m.sources = newSources(m.loadSource, d.Now)
-	m.commits = batch.NewGroup(batch.Config[arrival]{
-		Runners: committers, Crowd: crowd, MaxItems: maxCommitItems, MaxBytes: maxCommitBytes, Size: arrival.size,
+	if d.Metrics == nil {
+		d.Metrics = noMetrics{}
+	}
+	m := &Module{cfg: cfg, d: d, quarantine: newQuarantineBuffer(cfg.Quarantine), headerSets: newHeaderSets(), certificates: newCertificates(d.Fetch, d.Now)}
+	m.quarantine.dropped = d.Metrics.Dropped
+	m.commits = batch.NewGroup(batch.Config[verifiedWebhook]{
+		Runners: committers, SpawnThreshold: spawnThreshold, MaxItems: maxCommitItems, MaxBytes: maxCommitBytes, Size: verifiedWebhook.size,
 	}, m.commit)
 	return m
 }
 
 // Routes registers the module's routes.
 func (m *Module) Routes(r httpapi.Routes) {
-	r.Public.POST("/webhooks/:source", m.postWebhook)
-	r.Public.GET("/webhooks/:source", m.getWebhook)
-	r.Public.HEAD("/webhooks/:source", m.headWebhook)
-	r.Viewer.Scoped().GET("/providers", m.getProviders)
-	m.integrationRoutes(r)
+	r.Public.POST("/webhooks/:source", m.postWebhook, webhookSpec)
+	r.Public.GET("/webhooks/:source", m.getWebhook, challengeSpec)
+	r.Public.HEAD("/webhooks/:source", m.headWebhook, probeSpec)
 	m.quarantineRoutes(r)
-	r.Viewer.Scoped().GET("/events", m.getEvents)
-	r.Viewer.Scoped().GET("/events/:id", m.getEvent)
-	r.Viewer.Scoped().GET("/events/:id/status", m.getStatus)
-	r.Viewer.Scoped().GET("/processing-status/:id", m.getStatus)
+	r.Viewer.Scoped().GET("/events", m.getEvents, eventsSpec)
+	r.Viewer.Scoped().GET("/events/:id", m.getEvent, eventSpec)
+	r.Viewer.Scoped().GET("/events/:id/status", m.getStatus, statusSpec)
+	r.Viewer.Scoped().GET("/processing-status/:id", m.getStatus, statusSpec)
 }
 
-func (m *Module) integrationRoutes(r httpapi.Routes) {
-	r.Viewer.Scoped().GET("/integrations", m.getIntegrations)
-	r.Admin.POST("/integrations", m.postIntegration)
-	r.Viewer.Scoped().GET("/integrations/:id", m.getIntegration)
-	r.Admin.Scoped().PATCH("/integrations/:id", m.patchIntegration)
-	r.Admin.Scoped().DELETE("/integrations/:id", m.deleteIntegration)
-	r.Viewer.Scoped().GET("/integrations/:id/secrets", m.getSecrets)
-	r.Admin.Scoped().POST("/integrations/:id/secrets", m.postSecret)
-	r.Admin.Scoped().PATCH("/integrations/:id/secrets/:secretId", m.patchSecret)
-	r.Admin.Scoped().DELETE("/integrations/:id/secrets/:secretId", m.deleteSecret)
-	r.Admin.Scoped().POST("/integrations/:id/destinations", m.postDestination)
-	r.Admin.Scoped().PATCH("/integrations/:id/destinations/:destinationId", m.patchDestination)
-	r.Admin.Scoped().DELETE("/integrations/:id/destinations/:destinationId", m.deleteDestination)
-	r.Admin.Scoped().POST("/integrations/:id/destinations/:destinationId/rotate-secret", m.rotateSigningSecret)
-}
-
-// Invalidate makes the next webhook of a source see its integration and secrets as
-// they are now. Other processes see a change within a second.
-func (m *Module) Invalidate(source string) { m.sources.invalidate(source) }
-
-// Run writes what is kept in memory off the hot path, and removes what has been in
-// quarantine for long enough, until ctx ends; then it closes the module.
+// Run flushes the quarantine buffer, purges expired requests and stores header sets until ctx ends. Then it
+// closes the module and logs what could not be written.
 func (m *Module) Run(ctx context.Context) error {
 	tick := time.NewTicker(m.cfg.FlushEvery)
 	defer tick.Stop()
@@ -191,25 +190,27 @@ func (m *Module) Run(ctx context.Context) error {
 	for {
 		select {
 		case <-ctx.Done():
-			return m.Close()
+			if err := m.Close(); err != nil { // no event is lost, so it does not fail the shutdown
+				log.ErrorContext(ctx, "could not write the quarantine buffer; its refused requests are lost", "error", err)
+			}
+			return nil
 		case <-tick.C:
 		}
-		if err := m.flushMatches(ctx); err != nil {
-			log.WarnContext(ctx, "matches of secrets are kept in memory until they can be written", "error", err)
-		}
 		if err := m.flushQuarantine(ctx); err != nil {
-			log.WarnContext(ctx, "refused requests are kept in memory until they can be written", "error", err)
+			log.WarnContext(ctx, "could not write refused requests; they stay in memory for the next try", "error", err)
 		}
-		if n := m.cell.lost(); n > 0 {
-			log.WarnContext(ctx, "refused requests did not fit into quarantine", "requests", n)
+		if err := m.flushHeaderSets(ctx); err != nil {
+			log.WarnContext(ctx, "could not store a set of headers; webhooks are stored with their headers in full", "error", err)
+		}
+		if n := m.quarantine.takeDropCount(); n > 0 {
+			log.WarnContext(ctx, "refused requests were dropped; GET /quarantine/summary lists sources and causes", "requests", n)
 		}
 	}
 }
 
-// Close refuses new webhooks, waits for the commits under way, and writes what is still
-// in memory. Its error says that this could not be.
+// Close refuses new webhooks, waits for running commits and flushes the quarantine buffer.
+// It returns an error if the flush fails.
 func (m *Module) Close() error {
 	m.commits.Close()
-	ctx := context.Background()
-	return errors.Join(m.flushMatches(ctx), m.flushQuarantine(ctx))
+	return m.flushQuarantine(context.Background())
 }

@@ -1,12 +1,9 @@
 package ingestion
 
 import (
-	"net/http"
-	"net/http/httptest"
 	"net/url"
 	"testing"
 
-	"github.com/labstack/echo/v4"
 	"github.com/stretchr/testify/require"
 
 	"integration-gateway/platform/httpapi"
@@ -23,9 +20,9 @@ WITH n AS (
 ), events AS (
     INSERT INTO normalized_events (id, webhook_event_id, integration_id, source, provider, external_event_id, event_type, subject,
            occurred_at, normalized_payload, correlation_id, received_at, created_at)
-    SELECT n.id, n.id, i.id, i.source, i.provider, 'external-' || n.i, CASE WHEN rare THEN 'order.lost' ELSE 'order.paid' END,
+    SELECT n.id, n.id, i.id, i.source, i.source, 'external-' || n.i, CASE WHEN rare THEN 'order.lost' ELSE 'order.paid' END,
            CASE WHEN rare THEN 'Ada''s parcel ' ELSE 'parcel ' END || n.i, at, '{}', 'correlation-' || n.i, at, at
-    FROM   n JOIN integrations i ON i.source = CASE WHEN rare THEN 'globex' ELSE 'acme' END
+    FROM   n JOIN (VALUES ($1::uuid, 'acme'), ($2::uuid, 'globex')) AS i (id, source) ON i.source = CASE WHEN rare THEN 'globex' ELSE 'acme' END
 )
 INSERT INTO event_states (event_id, status, processing_attempts, received_at, updated_at)
 SELECT id, CASE WHEN rare THEN 'failed' ELSE 'processed' END, 1, at, at FROM n`
@@ -35,7 +32,7 @@ SELECT id, CASE WHEN rare THEN 'failed' ELSE 'processed' END, 1, at, at FROM n`
 func TestListsOfEventsReadLittle(t *testing.T) {
 	db := testkit.Open(t, testkit.Postgres(t))
 	g := setup(t, db)
-	g.exec(manyEventsSQL)
+	g.exec(manyEventsSQL, g.acme, g.globex)
 	for _, table := range []string{"normalized_events", "event_states"} {
 		g.exec("ANALYZE " + table)
 	}
@@ -51,8 +48,9 @@ func TestListsOfEventsReadLittle(t *testing.T) {
 	} {
 		values, err := url.ParseQuery(query)
 		require.NoError(t, err)
-		r := httptest.NewRequest(http.MethodGet, "/?"+values.Encode(), nil)
-		l, f, paging, err := g.module.eventsAsked(t.Context(), httpapi.QueryOf(echo.New().NewContext(r, nil)))
+		q, err := httpapi.ParseQuery(values.Encode(), eventsSpec)
+		require.NoError(t, err)
+		l, f, paging, err := g.module.eventQuery(t.Context(), q)
 		require.NoError(t, err, query)
 		statement, args, err := l.Statement(f, paging.Page)
 		require.NoError(t, err)

@@ -6,17 +6,16 @@ import (
 	"integration-gateway/platform/fault"
 )
 
-// ReleasedAll is the sum of a release of several.
+// ReleasedAll is the result of a bulk release.
 type ReleasedAll struct {
 	Matched    int            `json:"matched"`
 	Released   int            `json:"released"`   // new events
-	Duplicates int            `json:"duplicates"` // known already; they left the quarantine too
-	Refused    map[string]int `json:"refused"`    // refused still, by reason
+	Duplicates int            `json:"duplicates"` // already known; removed from quarantine too
+	Refused    map[string]int `json:"refused"`    // still refused, by reason
 }
 
-// ReleaseAll releases the requests that f means, of which the source must be one, oldest
-// first and at most limit of them. It ends at the first error that is no refusal, with
-// what was done until then.
+// ReleaseAll releases at most limit requests that match f, oldest first; f must name a
+// source. It stops at the first error other than a refusal and returns the counts so far.
 func (m *Module) ReleaseAll(ctx context.Context, f QuarantineFilter, limit int) (ReleasedAll, error) {
 	all := ReleasedAll{Refused: map[string]int{}}
 	ids, err := m.oldestQuarantined(ctx, f, limit)
@@ -29,7 +28,7 @@ func (m *Module) ReleaseAll(ctx context.Context, f QuarantineFilter, limit int) 
 		switch {
 		case fault.Is(err, fault.Conflict):
 			all.Refused[fault.As(err).Reason]++
-		case fault.Is(err, fault.NotFound): // gone in between
+		case fault.Is(err, fault.NotFound): // removed meanwhile
 		case err != nil:
 			return all, err
 		case r.Duplicate:

@@ -8,15 +8,14 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"integration-gateway/modules/ingestion/provider"
 	"integration-gateway/platform/database"
+	"integration-gateway/platform/provider"
 	"integration-gateway/platform/secret"
-	"integration-gateway/platform/testkit"
 )
 
 // What each provider's verification needs is kept, also where it is a token that is not.
 func TestEveryProvidersRequestCanBeReleased(t *testing.T) {
-	testkit.EachStore(t, func(t *testing.T, db *database.DB) {
+	eachStore(t, func(t *testing.T, db *database.DB) {
 		g := setup(t, db, atThen)
 		for _, s := range provider.Builtin().Specs() {
 			if !s.Signable() || len(s.Samples) == 0 || s.Name == "generic" {
@@ -28,14 +27,14 @@ func TestEveryProvidersRequestCanBeReleased(t *testing.T) {
 				require.NoError(t, err)
 				other, err := s.SecretFor(secret.New("whsec_b3RoZXItc2VjcmV0LW9mLXRoZS10ZXN0cw=="))
 				require.NoError(t, err)
-				releaseOnceMended(t, g, s, `{"source":"q-`+s.Name+`","provider":"`+s.Name+`"`, key, held, other)
+				releaseOnceFixed(t, g, s, `{"source":"q-`+s.Name+`","provider":"`+s.Name+`"`, key, held, other)
 			})
 		}
 	})
 }
 
-func TestTokensOfProvidersOfOnesOwnCanBeReleased(t *testing.T) {
-	testkit.EachStore(t, func(t *testing.T, db *database.DB) {
+func TestTokensOfGenericProvidersCanBeReleased(t *testing.T) {
+	eachStore(t, func(t *testing.T, db *database.DB) {
 		g := setup(t, db, atThen)
 		for i, c := range []struct{ name, definition string }{
 			{"a token behind a word", `{"scheme":"token","signature":{"header":"Authorization","prefix":"Bearer "},"event":{"type":"$.type","id":"$.id"}}`},
@@ -49,19 +48,19 @@ func TestTokensOfProvidersOfOnesOwnCanBeReleased(t *testing.T) {
 				require.NoError(t, err)
 				s.Samples = []provider.Sample{{Type: "t", Body: `{"id":"$ID","type":"t"}`}}
 				key := secret.New("user:a-good-password")
-				releaseOnceMended(t, g, s, fmt.Sprintf(`{"source":"own-%d","provider":"generic","options":%s`, i, options), key, key, secret.New("user:another-password"))
+				releaseOnceFixed(t, g, s, fmt.Sprintf(`{"source":"own-%d","provider":"generic","options":%s`, i, options), key, key, secret.New("user:another-password"))
 			})
 		}
 	})
 }
 
-// releaseOnceMended refuses a request while the integration that start begins to describe
+// releaseOnceFixed refuses a request while the integration that start begins to describe
 // has other alone, and releases it once it has held.
-func releaseOnceMended(t *testing.T, g *gateway, s provider.Spec, start string, key, held, other secret.Value) {
+func releaseOnceFixed(t *testing.T, g *gateway, s provider.Spec, start string, key, held, other secret.Value) {
 	text, _ := json.Marshal(other.Reveal())
 	a := g.manage(http.MethodPost, "/integrations", start+`,"secrets":[`+string(text)+`]}`)
 	require.Equal(t, http.StatusCreated, a.Status, "%+v", a.Error)
-	var made Integration
+	var made settings
 	require.NoError(t, json.Unmarshal(a.Data, &made))
 	req, err := s.SampleRequest(s.Samples[0], key, then, "http://example.com/api/v1/webhooks/"+made.Source, "quarantined")
 	require.NoError(t, err)

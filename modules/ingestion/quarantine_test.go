@@ -4,6 +4,8 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"net/http/httptest"
+	"net/url"
 	"strings"
 	"testing"
 	"time"
@@ -35,8 +37,8 @@ func globexRequest(body, token string) *http.Request {
 	return r
 }
 
-func TestWhatIsKeptInQuarantine(t *testing.T) {
-	testkit.EachStore(t, func(t *testing.T, db *database.DB) {
+func TestWhatIsStoredInQuarantine(t *testing.T) {
+	eachStore(t, func(t *testing.T, db *database.DB) {
 		for _, c := range []struct {
 			name   string
 			send   *http.Request
@@ -73,8 +75,8 @@ func TestWhatIsKeptInQuarantine(t *testing.T) {
 	})
 }
 
-func TestReleaseAfterTheSecretIsMended(t *testing.T) {
-	testkit.EachStore(t, func(t *testing.T, db *database.DB) {
+func TestReleaseAfterTheSecretIsFixed(t *testing.T) {
+	eachStore(t, func(t *testing.T, db *database.DB) {
 		g := setup(t, db)
 		for _, c := range []struct {
 			name, integration string
@@ -90,7 +92,7 @@ func TestReleaseAfterTheSecretIsMended(t *testing.T) {
 				release := "/quarantine/" + q.ID + "/release"
 				a := g.manage(http.MethodPost, release, "")
 				require.Equal(t, http.StatusConflict, a.Status, "nothing was mended")
-				require.Contains(t, a.Error.Message, "It is refused still: none of 1 secrets matched.")
+				require.Contains(t, a.Error.Message, "Still refused: none of 1 secrets matched.")
 				requireFields(t, []string{"reason: no_match"}, a.Error.Details)
 
 				require.Equal(t, http.StatusCreated, g.manage(http.MethodPost, "/integrations/"+c.integration+"/secrets", `{"value":"the-new-secret"}`).Status)
@@ -109,13 +111,13 @@ func TestReleaseAfterTheSecretIsMended(t *testing.T) {
 			})
 		}
 		var everything []string
-		require.NoError(t, db.Select(t.Context(), &everything, `SELECT request_headers || details FROM webhook_events, audit_entries`))
-		require.NotContains(t, strings.Join(everything, ""), "the-new-secret")
+		require.NoError(t, db.Select(t.Context(), &everything, `SELECT details FROM audit_entries`))
+		require.NotContains(t, strings.Join(append(everything, g.storedHeaders()...), ""), "the-new-secret")
 	})
 }
 
-func TestAReleasedRequestIsARepeatWhenItsEventIsKnown(t *testing.T) {
-	testkit.EachStore(t, func(t *testing.T, db *database.DB) {
+func TestAReleasedRequestIsADuplicateIfItsEventIsKnown(t *testing.T) {
+	eachStore(t, func(t *testing.T, db *database.DB) {
 		g := setup(t, db)
 		require.Equal(t, 401, g.sentTo("acme", "the-new-secret", "e1"))
 		q := g.kept()[0]
@@ -131,13 +133,13 @@ func TestAReleasedRequestIsARepeatWhenItsEventIsKnown(t *testing.T) {
 
 // The signed time is held against the time of receipt: a release a day later changes
 // nothing about it, and an option that allows more does.
-func TestTheToleranceIsJudgedAtTheTimeOfReceipt(t *testing.T) {
-	testkit.EachStore(t, func(t *testing.T, db *database.DB) {
+func TestTheToleranceIsCheckedAtTheTimeOfReceipt(t *testing.T) {
+	eachStore(t, func(t *testing.T, db *database.DB) {
 		at := newFakeClock()
 		g := setup(t, db, func(_ *Config, d *Deps) { d.Now = at.now })
 		a := g.manage(http.MethodPost, "/integrations", `{"source":"stripe","provider":"stripe","secrets":["whsec_the-first"]}`)
 		require.Equal(t, http.StatusCreated, a.Status, "%+v", a.Error)
-		var made Integration
+		var made settings
 		require.NoError(t, json.Unmarshal(a.Data, &made))
 		send := func(eventID, secretText string, signedAgo time.Duration) {
 			body := `{"id":"` + eventID + `","type":"charge.succeeded","created":1700000000,"data":{"object":{"id":"ch_1"}}}`
@@ -162,7 +164,7 @@ func TestTheToleranceIsJudgedAtTheTimeOfReceipt(t *testing.T) {
 	})
 }
 
-func TestReleaseNeedsASourceThatTakesWebhooks(t *testing.T) {
+func TestReleaseNeedsAnActiveSource(t *testing.T) {
 	g := setup(t, testkit.Open(t, testkit.SQLite(t)))
 	require.Equal(t, 401, g.sentTo("acme", "the-new-secret", "e1"))
 	q := g.kept()[0]
@@ -170,17 +172,17 @@ func TestReleaseNeedsASourceThatTakesWebhooks(t *testing.T) {
 	g.manage(http.MethodPatch, "/integrations/"+g.acme, `{"isActive":false}`)
 	a := g.manage(http.MethodPost, release, "")
 	require.Equal(t, http.StatusConflict, a.Status)
-	require.Contains(t, a.Error.Message, "takes no webhooks")
+	require.Contains(t, a.Error.Message, "accepts no webhooks")
 	g.manage(http.MethodPatch, "/integrations/"+g.acme, `{"isActive":true}`)
-	g.exec(`UPDATE integrations SET provider = 'initech' WHERE source = 'acme'`)
+	g.sources.change("acme", func(s *settings) { s.Provider = "initech" })
 	a = g.manage(http.MethodPost, release, "")
 	require.Equal(t, http.StatusConflict, a.Status)
-	require.Contains(t, a.Error.Message, "cannot be used until its settings are mended")
+	require.Contains(t, a.Error.Message, "cannot be used until its settings are fixed")
 	require.Equal(t, http.StatusNotFound, g.manage(http.MethodPost, "/quarantine/"+id.New()+"/release", "").Status)
 }
 
 func TestReleaseOfASource(t *testing.T) {
-	testkit.EachStore(t, func(t *testing.T, db *database.DB) {
+	eachStore(t, func(t *testing.T, db *database.DB) {
 		g := setup(t, db)
 		for i := range 3 {
 			require.Equal(t, 401, g.sentTo("acme", "the-new-secret", fmt.Sprint("e", i)))
@@ -188,7 +190,7 @@ func TestReleaseOfASource(t *testing.T) {
 		require.Equal(t, 401, g.sentTo("acme", "nobodys-secret", "e9"))
 		require.Equal(t, 401, g.sentTo("acme", "the-new-secret", "e0"), "the same again")
 		require.Equal(t, 401, g.do(globexRequest(globexBody("1"), "wrong-token")).Status)
-		require.Len(t, g.kept(), 6)
+		require.Len(t, g.kept(), 5, "what came twice is one")
 		g.manage(http.MethodPost, "/integrations/"+g.acme+"/secrets", `{"value":"the-new-secret"}`)
 
 		requireFields(t, []string{"source: must name", "limit: from 1 to 1000"}, g.manage(http.MethodPost, "/quarantine/release", `{"limit":0}`).Error.Details)
@@ -197,7 +199,7 @@ func TestReleaseOfASource(t *testing.T) {
 		for _, c := range []struct{ body, want string }{
 			{`{"source":"acme","limit":1}`, `{"matched":1,"released":1,"duplicates":0,"refused":{}}`},
 			{`{"source":"acme","reason":"outside_tolerance"}`, `{"matched":0,"released":0,"duplicates":0,"refused":{}}`},
-			{`{"source":"acme"}`, `{"matched":4,"released":2,"duplicates":1,"refused":{"no_match":1}}`},
+			{`{"source":"acme"}`, `{"matched":3,"released":2,"duplicates":0,"refused":{"no_match":1}}`},
 			{`{"source":"acme"}`, `{"matched":1,"released":0,"duplicates":0,"refused":{"no_match":1}}`},
 		} {
 			a := g.manage(http.MethodPost, "/quarantine/release", c.body)
@@ -209,7 +211,7 @@ func TestReleaseOfASource(t *testing.T) {
 }
 
 func TestQuarantineIsListedShownAndDeleted(t *testing.T) {
-	testkit.EachStore(t, func(t *testing.T, db *database.DB) {
+	eachStore(t, func(t *testing.T, db *database.DB) {
 		g := setup(t, db)
 		g.sentTo("acme", "nobodys-secret", "e1")
 		g.do(globexRequest(globexBody("1"), "wrong-token"))
@@ -232,7 +234,7 @@ func TestQuarantineIsListedShownAndDeleted(t *testing.T) {
 		require.Equal(t, "[redacted]", o["requestHeaders"].(map[string]any)["x-globex-token"])
 		require.NotContains(t, string(shown.Data), "wrong-token")
 		require.NotContains(t, string(shown.Data), "digest:")
-		require.ElementsMatch(t, []string{"id", "source", "integrationId", "provider", "reason", "detail", "sourceIp", "correlationId", "size", "redacted", "receivedAt",
+		require.ElementsMatch(t, []string{"id", "source", "integrationId", "provider", "reason", "detail", "externalEventId", "sourceIp", "correlationId", "size", "redacted", "receivedAt", "repeats", "lastReceivedAt",
 			"method", "url", "requestHeaders", "rawPayload", "rawBody"}, keys(o))
 
 		require.Equal(t, http.StatusOK, g.manage(http.MethodDelete, "/quarantine/"+list[0].ID, "").Status)
@@ -250,7 +252,7 @@ func mustBody(t *testing.T, o map[string]any) (body []byte) {
 }
 
 func TestQuarantineIsBounded(t *testing.T) {
-	testkit.EachStore(t, func(t *testing.T, db *database.DB) {
+	eachStore(t, func(t *testing.T, db *database.DB) {
 		at := newFakeClock()
 		fill := func(g *gateway, n int, pause time.Duration) {
 			for i := range n {
@@ -261,44 +263,169 @@ func TestQuarantineIsBounded(t *testing.T) {
 		fresh := func(q Quarantine) *gateway {
 			g := setup(t, db, func(c *Config, d *Deps) { c.Quarantine, d.Now = q, at.now })
 			g.exec(`DELETE FROM quarantine`)
+			g.exec(`DELETE FROM quarantine_drops`)
 			return g
 		}
-		size := int64(len(acmeBody("e0")))
+		summary := func(g *gateway) (all []QuarantineSummary) {
+			require.NoError(t, json.Unmarshal(g.get("/quarantine/summary?source=acme").Data, &all))
+			return all
+		}
+		const plenty = 1 << 20
 
-		g := fresh(Quarantine{Retention: time.Hour, PerSource: 3, BytesPerSource: 1 << 20})
+		g := fresh(Quarantine{Retention: time.Hour, PerSource: 3, BytesPerSource: plenty, BytesPerMinute: plenty})
 		g.do(globexRequest(globexBody("1"), "wrong-token"))
 		fill(g, 5, time.Second)
 		list := g.kept()
 		require.Len(t, list, 4, "three of acme, the oldest went first, and another source's")
 		require.True(t, list[0].ReceivedAt.After(list[2].ReceivedAt.Time))
 		require.Equal(t, "globex", list[3].Source)
+		sum := summary(g)[0]
+		require.EqualValues(t, 3, sum.Requests)
+		require.Equal(t, map[string]int64{dropSource: 2}, sum.Dropped.Causes)
+		one := sum.Bytes / 3
 
-		g = fresh(Quarantine{Retention: time.Hour, PerSource: 1000, BytesPerSource: 2 * size})
+		g = fresh(Quarantine{Retention: time.Hour, PerSource: 1000, BytesPerSource: 2*one + one/2, BytesPerMinute: plenty})
 		fill(g, 5, time.Second)
-		require.Len(t, g.kept(), 2, "in bytes")
-		g = fresh(Quarantine{Retention: time.Hour, PerSource: 1000, BytesPerSource: size - 1})
+		require.Len(t, g.kept(), 2, "in bytes, as they are stored")
+		g = fresh(Quarantine{Retention: time.Hour, PerSource: 1000, BytesPerSource: one / 2, BytesPerMinute: plenty})
 		fill(g, 1, 0)
 		require.Empty(t, g.kept(), "one that alone is too large")
-		require.Equal(t, 1, g.module.cell.lost())
+		require.EqualValues(t, 1, g.module.quarantine.takeDropCount())
+		require.NoError(t, g.module.flushQuarantine(t.Context()))
+		require.Equal(t, map[string]int64{dropTooBig: 1}, summary(g)[0].Dropped.Causes)
 
-		g = fresh(Quarantine{Retention: time.Hour, PerSource: 1000, BytesPerSource: 1 << 20})
+		g = fresh(Quarantine{Retention: time.Hour, PerSource: 1000, BytesPerSource: plenty, BytesPerMinute: 11*one + one/2})
 		at.pass(time.Minute)
-		fill(g, maxPerMinute+5, 0)
-		require.Len(t, g.kept(), maxPerMinute, "a flood fills no table")
-		require.Equal(t, 5, g.module.cell.lost())
+		spread := func(n int) {
+			for i := range n {
+				require.Equal(t, 401, g.refusedFrom(fmt.Sprintf("10.0.%d.1", i), fmt.Sprint("e", i)))
+			}
+		}
+		spread(15)
+		require.Len(t, g.kept(), 10, "a flood fills no table")
+		spread(7)
+		require.Len(t, g.kept(), 10, "and once the minute's bytes are spent nothing is looked at")
+		require.NoError(t, g.module.flushQuarantine(t.Context()))
+		dropped := summary(g)[0].Dropped
+		require.EqualValues(t, 12, dropped.Requests)
+		require.EqualValues(t, 15+7-10, dropped.Causes[dropMinute])
+		require.NotZero(t, dropped.Bytes)
+		require.NotNil(t, dropped.LastHour)
 		at.pass(time.Minute)
 		fill(g, 1, 0)
-		require.Len(t, g.kept(), maxPerMinute+1, "and the next minute is another")
+		require.NoError(t, g.module.flushQuarantine(t.Context()))
+		require.EqualValues(t, 1, summary(g)[0].Repeats, "the next minute is another, and what is kept is not kept twice")
+		at.pass(3 * time.Hour)
+		require.Empty(t, g.kept())
+		require.Empty(t, summary(g), "counts are kept as long as requests")
 
 		g = fresh(Quarantine{})
 		fill(g, 1, 0)
 		require.Empty(t, g.kept(), "it is off")
-		require.Zero(t, g.module.cell.lost())
+		require.Zero(t, g.module.quarantine.takeDropCount())
 	})
 }
 
-func TestWhatIsOldLeavesTheQuarantine(t *testing.T) {
-	testkit.EachStore(t, func(t *testing.T, db *database.DB) {
+// refusedFrom sends a webhook that acme did not sign, from another address.
+func (g *gateway) refusedFrom(ip, eventID string) int {
+	body := acmeBody(eventID)
+	r := acmeRequest(body, "X-Acme-Signature", signWith("nobodys-secret", body))
+	r.RemoteAddr = ip + ":1"
+	return g.do(r).Status
+}
+
+// networksOf counts what is in quarantine by the first three numbers of the address.
+func (g *gateway) networksOf() map[string]int {
+	counts := map[string]int{}
+	for _, q := range g.kept() {
+		counts[q.SourceIP[:strings.LastIndexByte(q.SourceIP, '.')]]++
+	}
+	return counts
+}
+
+// One stranger spent all that could be kept of a source in a minute, and the genuine requests
+// of a secret that was rotated at the provider alone were not kept.
+func TestOneNetworkCannotFillTheQuarantine(t *testing.T) {
+	eachStore(t, func(t *testing.T, db *database.DB) {
+		at := newFakeClock()
+		fresh := func(q Quarantine) *gateway {
+			g := setup(t, db, func(c *Config, d *Deps) { c.Quarantine, c.FailureLimitPerMinute, d.Now = q, 0, at.now })
+			g.exec(`DELETE FROM quarantine`)
+			g.exec(`DELETE FROM quarantine_drops`)
+			return g
+		}
+		summary := func(g *gateway) QuarantineSummary {
+			var all []QuarantineSummary
+			require.NoError(t, json.Unmarshal(g.get("/quarantine/summary?source=acme").Data, &all))
+			return all[0]
+		}
+		const plenty = 1 << 20
+		g := fresh(Quarantine{Retention: time.Hour, PerSource: 1000, BytesPerSource: plenty, BytesPerMinute: plenty})
+		require.Equal(t, 401, g.refusedFrom("10.0.10.1", "e10"))
+		require.Len(t, g.kept(), 1)
+		one := summary(g).Bytes
+		send := func(g *gateway, network string, n int) {
+			for i := range n {
+				require.Equal(t, 401, g.refusedFrom(fmt.Sprintf("10.0.%s.%d", network, i%3+1), fmt.Sprintf("e%s%02d", network, i)))
+			}
+		}
+
+		g = fresh(Quarantine{Retention: time.Hour, PerSource: 1000, BytesPerSource: plenty, BytesPerMinute: 21*one + one/2})
+		at.pass(time.Minute)
+		send(g, "1", 30)
+		require.Equal(t, map[string]int{"10.0.1": 10}, g.networksOf(), "half of the minute, from whichever of its addresses")
+		send(g, "2", 30)
+		send(g, "3", 3)
+		require.Equal(t, map[string]int{"10.0.1": 10, "10.0.2": 5, "10.0.3": 3}, g.networksOf(), "and then a quarter at most")
+		send(g, "1", 40)
+		require.Equal(t, map[string]int{"10.0.1": 10, "10.0.2": 5, "10.0.3": 3}, g.networksOf())
+		require.NoError(t, g.module.flushQuarantine(t.Context()))
+		sum := summary(g)
+		require.EqualValues(t, 18, sum.Requests)
+		require.Equal(t, map[string]int64{dropMinute: 20 + 25 + 40}, sum.Dropped.Causes, "what is dropped is counted")
+		at.pass(time.Minute)
+		require.Equal(t, 401, g.refusedFrom("10.0.1.1", "new"))
+		require.Equal(t, 11, g.networksOf()["10.0.1"], "a new minute")
+
+		g = fresh(Quarantine{Retention: time.Hour, PerSource: 12, BytesPerSource: plenty, BytesPerMinute: plenty})
+		send(g, "2", 4)
+		at.pass(time.Second)
+		for range 3 {
+			send(g, "1", 30)
+			at.pass(time.Minute)
+			require.Equal(t, map[string]int{"10.0.1": 8, "10.0.2": 4}, g.networksOf(), "of the network with the most the oldest go first")
+		}
+	})
+}
+
+func TestRequestsThatExceedASourcesBounds(t *testing.T) {
+	row := func(id, ip string, stored int64) storedRequest {
+		return storedRequest{ID: id, SourceIP: ip, Stored: stored}
+	}
+	const a, a2, b, c, v6, v6too = "192.0.2.1", "192.0.2.2", "198.51.100.1", "203.0.113.1", "2001:db8:1::1", "2001:db8:1:ffff::1"
+	for _, w := range []struct {
+		name   string
+		number int
+		bytes  int64
+		rows   []storedRequest // the newest first
+		want   []string
+	}{
+		{"what is within both bounds", 3, 30, []storedRequest{row("3", a, 10), row("2", a, 10), row("1", a, 10)}, nil},
+		{"the oldest of one network", 2, 30, []storedRequest{row("3", a, 10), row("2", a, 10), row("1", a, 10)}, []string{"1"}},
+		{"in bytes", 3, 29, []storedRequest{row("3", a, 10), row("2", a, 10), row("1", a, 10)}, []string{"1"}},
+		{"nothing of the one that has less, though it is older", 3, 100, []storedRequest{row("4", a, 10), row("3", a2, 10), row("2", a, 10), row("1", b, 10)}, []string{"2"}},
+		{"an equal share each, with which most go", 4, 100, []storedRequest{row("7", a, 10), row("6", a, 10), row("5", a, 10), row("4", b, 10), row("3", b, 10), row("2", b, 10), row("1", c, 10)}, []string{"2", "3", "5"}},
+		{"a network of 48 bits is one", 2, 100, []storedRequest{row("3", v6, 10), row("2", v6too, 10), row("1", a, 10)}, []string{"2"}},
+		{"the large ones of a network go before many small ones of another", 10, 60, []storedRequest{row("4", a, 40), row("3", b, 10), row("2", b, 10), row("1", b, 10)}, []string{"4"}},
+	} {
+		t.Run(w.name, func(t *testing.T) {
+			require.Equal(t, w.want, Quarantine{PerSource: w.number, BytesPerSource: w.bytes}.excess(w.rows))
+		})
+	}
+}
+
+func TestExpiredRequestsLeaveTheQuarantine(t *testing.T) {
+	eachStore(t, func(t *testing.T, db *database.DB) {
 		at := newFakeClock()
 		g := setup(t, db, func(_ *Config, d *Deps) { d.Now = at.now })
 		require.Equal(t, 401, g.sentTo("acme", "nobodys-secret", "e1"))
@@ -310,22 +437,183 @@ func TestWhatIsOldLeavesTheQuarantine(t *testing.T) {
 	})
 }
 
-func TestWhatWaitsForQuarantineIsBoundedAndKeptWhileTheDatabaseIsAway(t *testing.T) {
-	c := newCell(Quarantine{Retention: time.Hour, BytesPerSource: maxWaitingBytes})
+func TestTheQuarantineBufferIsBoundedAndSurvivesAnOutage(t *testing.T) {
+	b := newQuarantineBuffer(Quarantine{Retention: time.Hour, BytesPerSource: 2 * maxWaitingBytes, BytesPerMinute: 2 * maxWaitingBytes})
 	now := time.Now()
-	require.True(t, c.admits("a", 1, now))
-	c.add(quarantined{Body: make([]byte, maxWaitingBytes-1)})
-	require.True(t, c.admits("a", 1, now), "the last byte")
-	require.False(t, c.admits("a", 2, now), "and one more")
-	taken := c.take()
-	for range maxWaiting {
-		c.add(quarantined{})
+	next := uint64(0)
+	key := func() uint64 { next++; return next }
+	here := holder{"a", "here"}
+	from := func(i int) quarantined {
+		return quarantined{Quarantined: Quarantined{SourceIP: fmt.Sprintf("10.%d.%d.1", i>>8, i&255)}}
 	}
-	require.False(t, c.admits("b", 0, now))
-	require.Equal(t, 2, c.lost())
-	c.giveBack(taken)
-	require.Equal(t, 1, c.lost(), "what came since has its place")
-	require.Len(t, c.take(), maxWaiting)
-	c.giveBack(taken)
-	require.Equal(t, taken, c.take())
+	require.True(t, b.admits(key(), here, 1, now))
+	large := from(0)
+	large.Body = make([]byte, maxWaitingBytes/2)
+	b.add(key(), large)
+	require.True(t, b.admits(key(), here, maxWaitingBytes/4, now), "the last byte of a quarter")
+	require.False(t, b.admits(key(), here, maxWaitingBytes/4+1, now), "and one more")
+	taken, drops := b.take()
+	require.Len(t, drops, 1)
+	for range maxWaiting {
+		b.add(key(), from(0))
+	}
+	require.Len(t, b.waiting, maxWaiting/2, "one network leaves the others their share")
+	require.EqualValues(t, 1+maxWaiting/2, b.takeDropCount())
+	require.False(t, b.admits(key(), holder{"a", "10.0.0.0/24"}, 0, now))
+	require.True(t, b.admits(key(), holder{"a", "10.0.1.0/24"}, 0, now))
+	for i := range maxWaiting {
+		b.add(key(), from(1+i))
+	}
+	require.Len(t, b.waiting, maxWaiting)
+	require.False(t, b.admits(key(), holder{"b", "there"}, 0, now))
+	require.EqualValues(t, 2+maxWaiting/2, b.takeDropCount())
+	b.putBack(taken, drops)
+	require.EqualValues(t, 1, b.takeDropCount(), "what came since has its place")
+	since, drops := b.take()
+	require.Len(t, since, maxWaiting)
+	require.Len(t, drops, 3)
+	b.putBack(taken, nil)
+	again, _ := b.take()
+	require.Equal(t, taken, again)
+}
+
+func TestRepeatsAreCountedAndAGenuineRequestIsNoRepeatOfAForgery(t *testing.T) {
+	eachStore(t, func(t *testing.T, db *database.DB) {
+		here, there := setup(t, db), setup(t, db)
+		body := acmeBody("q1")
+		forged := acmeRequest(body, "X-Acme-Signature", strings.Repeat("0", 64))
+		genuine := func() *http.Request {
+			return acmeRequest(body, "X-Acme-Signature", signWith("the-new-secret", body))
+		}
+		require.Equal(t, 401, here.do(forged).Status)
+		for range 3 {
+			require.Equal(t, 401, here.do(genuine()).Status)
+		}
+		require.Len(t, here.kept(), 2)
+		for range 2 {
+			require.Equal(t, 401, there.do(genuine()).Status)
+		}
+		list := there.kept()
+		require.Len(t, list, 2, "also when it came by way of another process, and later")
+		require.EqualValues(t, 4, list[0].Repeats)
+		require.NotNil(t, list[0].LastReceivedAt)
+		require.True(t, list[0].LastReceivedAt.After(list[0].ReceivedAt.Time))
+		require.Zero(t, list[1].Repeats)
+		require.Nil(t, list[1].LastReceivedAt)
+		here.manage(http.MethodPost, "/integrations/"+here.acme+"/secrets", `{"value":"the-new-secret"}`)
+		require.Equal(t, 409, here.manage(http.MethodPost, "/quarantine/"+list[1].ID+"/release", "").Status)
+		require.Equal(t, 202, here.manage(http.MethodPost, "/quarantine/"+list[0].ID+"/release", "").Status)
+	})
+}
+
+// Bodies of 5 kB that unpack to 5 MB, 1.6 MB in all, made 150 MB of write-ahead log. Here all
+// is a sixteenth of that.
+func TestStoredRefusedRequestsAreBoundedByBytes(t *testing.T) {
+	eachStore(t, func(t *testing.T, db *database.DB) {
+		const perMinute, size = 256 << 10, 320 << 10
+		at := newFakeClock()
+		g := setup(t, db, func(c *Config, d *Deps) {
+			c.MaxBodyBytes, c.FailureLimitPerMinute, d.Now = size, 0, at.now
+			c.Quarantine = Quarantine{Retention: time.Hour, PerSource: 50_000, BytesPerSource: 256 << 20, BytesPerMinute: perMinute}
+		})
+		g.exec(`DELETE FROM quarantine`)
+		sent := 0
+		for i := range 60 {
+			body := []byte(fmt.Sprintf(`{"n":%d,"x":"%s"}`, i, strings.Repeat("x", size-40)))
+			wire := packed(t, body)
+			sent += len(wire)
+			r := request("acme", string(wire))
+			r.Header.Set("Content-Encoding", "gzip")
+			r.Header.Set("X-Acme-Signature", strings.Repeat("0", 64))
+			require.Equal(t, http.StatusUnauthorized, g.do(r).Status)
+			if i%5 == 4 {
+				require.NoError(t, g.module.flushQuarantine(t.Context()))
+			}
+		}
+		require.NoError(t, g.module.flushQuarantine(t.Context()))
+		var bytes int
+		require.NoError(t, db.Get(t.Context(), &bytes, `SELECT COALESCE(sum(length(raw_body) + length(request_headers)), 0) FROM quarantine`))
+		t.Logf("%d bytes were sent, %d of bodies, %d are stored in %d rows", sent, 60*size, bytes, g.count("quarantine"))
+		require.Less(t, bytes, perMinute)
+		var all []QuarantineSummary
+		require.NoError(t, json.Unmarshal(g.get("/quarantine/summary").Data, &all))
+		require.EqualValues(t, 60, all[0].Requests+all[0].Dropped.Requests, "what is not kept is counted")
+	})
+}
+
+// An hour of a rotated secret at ten webhooks a second is kept whole by the defaults: of six
+// minutes nothing is dropped, and ten times as much is within the bounds of a source.
+func TestTheQuarantineHoldsAnHourOfARotatedSecret(t *testing.T) {
+	const perSecond, seconds, perSource, bytesPerSource = 10, 360, 50_000, 256 << 20
+	db := testkit.Open(t, testkit.SQLite(t))
+	at := newFakeClock()
+	g := setup(t, db, func(c *Config, d *Deps) {
+		c.FailureLimitPerMinute, d.Now = 0, at.now
+		c.Quarantine = Quarantine{Retention: 168 * time.Hour, PerSource: perSource, BytesPerSource: bytesPerSource, BytesPerMinute: 4 << 20}
+	})
+	filler := strings.Repeat(`{"name":"a line of an order","quantity":2,"price":"9.90"},`, 20)
+	for second := range seconds {
+		for i := range perSecond {
+			body := fmt.Sprintf(`{"eventId":"evt_%d_%d","eventType":"order.created","occurredAt":"2026-01-31T12:00:00Z","data":{"id":"d1","lines":[%s{}]}}`, second, i, filler)
+			r := acmeRequest(body, "X-Acme-Signature", signWith("the-new-secret", body))
+			if status := g.do(r).Status; status != http.StatusUnauthorized {
+				require.Equal(t, http.StatusUnauthorized, status)
+			}
+		}
+		at.pass(time.Second)
+		if second%60 == 59 {
+			require.NoError(t, g.module.flushQuarantine(t.Context()))
+		}
+	}
+	require.Equal(t, perSecond*seconds, g.count("quarantine"))
+	require.Zero(t, g.count("quarantine_drops"))
+	var all []QuarantineSummary
+	require.NoError(t, json.Unmarshal(g.get("/quarantine/summary").Data, &all))
+	require.LessOrEqual(t, 10*all[0].Requests, int64(perSource))
+	require.LessOrEqual(t, 10*all[0].Bytes, int64(bytesPerSource))
+}
+
+// Equal bodies are different events where a header says so: one of three was kept.
+func TestRequestsThatDifferInTheirIDAreNoRepeats(t *testing.T) {
+	g := setup(t, testkit.Open(t, testkit.SQLite(t)))
+	made := g.manage(http.MethodPost, "/integrations", `{"source":"ticks","provider":"generic","secrets":["the-old-secret"],
+		"options":{"generic":{"scheme":"token","signature":{"header":"X-Token"},"event":{"id":"header:X-Event-Id","type":"$.type"}}}}`)
+	require.Equal(t, 201, made.Status, made.Error.Message)
+	for _, id := range []string{"1", "2", "3", "3"} {
+		r := httptest.NewRequest(http.MethodPost, "/api/v1/webhooks/ticks", strings.NewReader(`{"type":"tick"}`))
+		r.Header.Set("Content-Type", "application/json")
+		r.Header.Set("X-Token", "the-new-secret")
+		r.Header.Set("X-Event-Id", id)
+		require.Equal(t, 401, g.do(r).Status)
+	}
+	require.Len(t, g.kept(), 3)
+}
+
+func TestARefusedRequestIsFoundByTheIDThatItClaims(t *testing.T) {
+	eachStore(t, func(t *testing.T, db *database.DB) {
+		g := setup(t, db)
+		forged := strings.Repeat("0", 64)
+		large := strings.Replace(acmeBody("big"), "{", `{"x":"`+strings.Repeat("x", maxIdentified)+`",`, 1)
+		require.Greater(t, len(large), maxIdentified)
+		g.module.cfg.MaxBodyBytes = 1 << 20
+		for _, body := range []string{acmeBody("1"), acmeBody("2"), large, `{"eventId":`} {
+			require.GreaterOrEqual(t, g.do(acmeRequest(body, "X-Acme-Signature", forged)).Status, 400)
+		}
+		require.Len(t, g.kept(), 4)
+		var found []Quarantined
+		claimed := g.kept()
+		ids := 0
+		for _, q := range claimed {
+			if q.ExternalEventID == nil {
+				continue
+			}
+			ids++
+			a := g.get("/quarantine?externalEventId=" + url.QueryEscape(*q.ExternalEventID))
+			require.NoError(t, json.Unmarshal(a.Data, &found))
+			require.Len(t, found, 1)
+			require.Equal(t, q.ID, found[0].ID)
+		}
+		require.Equal(t, 2, ids, "neither of the large one, nor of what is no JSON")
+		require.Equal(t, "[]", string(g.get("/quarantine?externalEventId=nobody").Data))
+	})
 }

@@ -7,156 +7,243 @@ import (
 
 	"github.com/labstack/echo/v4"
 
-	"integration-gateway/modules/ingestion/provider"
 	"integration-gateway/platform/batch"
 	"integration-gateway/platform/contract"
 	"integration-gateway/platform/fault"
 	"integration-gateway/platform/httpapi"
 	"integration-gateway/platform/id"
+	"integration-gateway/platform/provider"
 	"integration-gateway/platform/telemetry"
 )
 
-// arrival is a verified webhook on its way into the database.
-type arrival struct {
+// verifiedWebhook is a webhook that passed verification and is about to be stored.
+type verifiedWebhook struct {
 	source        *source
 	webhookID     string
-	secretID      string // which secret it was verified with
+	secretID      string // of the secret that verified it
 	correlationID string
 	sourceIP      string
 	receivedAt    time.Time
-	kept
+	signature     string // see signatureOf
+	released      bool   // from quarantine
+	storedPayload
+
+	compactBody    []byte // what is stored of the body and the headers
+	compactHeaders []byte
+	headerSet      *int // what compactHeaders differ from; nil if they are complete
+
+	possibleReplay bool // its signature was seen before with other ids
 }
 
-// draft is an event that is new unless its key is known.
+// draft is an event that is stored unless its key is known.
 type draft struct {
-	id  string
-	key string
+	id      string
+	key     string
+	answers []contract.FilterAnswer // from the destinations' filters
+
+	compactPayload []byte // what is stored of the payload
+
 	provider.Event
 }
 
-// rowBytes is what an event costs a commit besides its bytes: it bounds the rows of a
-// group whose bodies hold many small events.
+// rowBytes is an event's overhead in a commit: it bounds the rows of a group whose bodies
+// hold many small events.
 const rowBytes = 2 << 10
 
-// size is what the arrival brings into a commit.
-func (a arrival) size() int {
-	n := len(a.headers) + len(a.body)
-	for _, e := range a.events {
+// size is the number of bytes that the webhook adds to a commit.
+func (w verifiedWebhook) size() int {
+	n := len(w.headers) + len(w.body)
+	for _, e := range w.events {
 		n += rowBytes + len(e.Payload)
 	}
 	return n
 }
 
-// receipt is what the sender is told. A repeat is told the ids of the first.
+// receipt is the answer to the sender. A duplicate gets the ids of the original.
 type receipt struct {
 	EventID       string   `json:"eventId"`
-	EventIDs      []string `json:"eventIds,omitempty"` // all of them, when there are several
-	Status        string   `json:"status"`
+	EventIDs      []string `json:"eventIds,omitempty"` // set if there are several
+	Status        string   `json:"status" api:"enum=queued|duplicate"`
 	Duplicate     bool     `json:"duplicate"`
 	CorrelationID string   `json:"correlationId"`
 }
 
-// unknown stands in the audit where a stranger asked for a source that is not there.
-const unknown = "(unknown)"
+// unknownSource stands in the audit trail for a source that does not exist.
+const unknownSource = "(unknown)"
 
-// postWebhook takes one webhook in and answers it, or counts it as refused.
+// postWebhook receives and answers one webhook, or counts it as refused.
 func (m *Module) postWebhook(c echo.Context) error {
-	src, err := m.sources.find(c.Request().Context(), c.Param("source"))
+	began := m.d.Now()
+	source, outcome, err := m.answerWebhook(c)
+	m.d.Metrics.Received(source, outcome, began, m.d.Now.Since(began))
+	return err
+}
+
+// answerWebhook returns the source's name and the outcome for the metrics.
+func (m *Module) answerWebhook(c echo.Context) (source, outcome string, err error) {
+	src, err := m.sourceOf(c)
 	if err != nil {
-		return m.refused(c, unknown, err)
+		return unknownSource, outcomeOf(err), m.refused(c, unknownSource, err)
 	}
 	r, reply, err := m.receive(c, src)
 	switch {
 	case err != nil:
-		return m.refused(c, src.name, err)
+		return src.Name, outcomeOf(err), m.refused(c, src.Name, err)
+	case r.Status == statusEmpty:
+		return src.Name, "handshake", acknowledge(c, r, nil)
 	case r.EventID == "":
-		return sendReply(c, reply)
+		return src.Name, "handshake", sendReply(c, reply)
 	}
-	return acknowledge(c, r, reply)
+	httpapi.Note(c, telemetry.EventField, r.EventID)
+	outcome = "accepted"
+	if r.Duplicate {
+		outcome = "duplicate"
+	}
+	return src.Name, outcome, acknowledge(c, r, reply)
+}
+
+// outcomeOf distinguishes the sender's fault from ours.
+func outcomeOf(err error) string {
+	if f := fault.As(err); f == nil || f.Kind == fault.Internal || f.Kind == fault.Unavailable {
+		return "failed"
+	}
+	return "refused"
+}
+
+// sourceOf finds the source that a request names. The request's log line has the name even
+// if no such source exists, provided that it is a valid name.
+func (m *Module) sourceOf(c echo.Context) (*source, error) {
+	name := c.Param("source")
+	if provider.ValidSourceName(name) {
+		httpapi.Note(c, "source", name)
+	}
+	return m.find(c.Request().Context(), name)
 }
 
 // receive reads, verifies and stores one webhook, or completes a handshake: then the
-// receipt is empty. When it returns no error, the event is committed with its jobs, or
-// was before. The reply is nil where the provider wants none of its own.
+// receipt is empty. If it returns no error, the event and its jobs are committed, now or
+// earlier. The reply is nil unless the provider requires one of its own.
 func (m *Module) receive(c echo.Context, src *source) (receipt, *provider.Reply, error) {
 	ctx, ip := c.Request().Context(), httpapi.ClientIP(c)
-	req, err := m.read(c, src)
+	if _, err := hopsOf(c.Request().Header); err != nil {
+		return receipt{}, nil, err
+	}
+	req, charged, err := m.read(c, src)
 	if err != nil {
 		return receipt{}, nil, err
 	}
-	match, err := src.spec.Authenticate(req, src.secretsAt(req.ReceivedAt))
+	match, err := src.Spec.Authenticate(req, src.SecretsAt(req.ReceivedAt))
 	if err != nil {
-		return receipt{}, nil, m.keep(ctx, src, req, ip, err)
+		return receipt{}, nil, m.quarantineRequest(ctx, src, req, ip, err)
 	}
-	if err := m.once(ctx, src, match, req.Body); err != nil {
+	m.blocked.refund(httpapi.Network(ip), charged)
+	if err := m.checkSingleUse(ctx, src, match, req.Body); err != nil {
 		return receipt{}, nil, err
 	}
-	m.matches.add(match.SecretID, req.ReceivedAt)
+	m.d.Sources.Matched(match.SecretID, req.ReceivedAt)
+	m.d.Metrics.SecretMatched(src.Name, src.Newest(match.SecretID), req.ReceivedAt)
 	if err := m.limitVerified(ctx, src, ip); err != nil {
 		return receipt{}, nil, err
 	}
-	if reply := src.spec.Shakes(req); reply != nil {
-		return receipt{}, reply, m.shake(ctx, src, reply, ip)
+	if reply := src.Spec.HandshakeReply(req); reply != nil {
+		return receipt{}, reply, m.completeHandshake(ctx, src, reply, ip)
 	}
-	events, err := src.spec.Normalize(req)
+	req.SignedID = match.SignedID
+	events, err := src.Spec.Normalize(req)
 	if err != nil {
-		return receipt{}, nil, m.keep(ctx, src, req, ip, err)
+		return receipt{}, nil, m.quarantineRequest(ctx, src, req, ip, err)
 	}
-	kept, err := src.kept(req, events)
+	if len(events) == 0 {
+		r, err := m.emptyBatch(ctx, src, ip)
+		return r, nil, err
+	}
+	payload, err := src.payload(req, events)
 	if err != nil {
-		return receipt{}, nil, m.keep(ctx, src, req, ip, err)
+		return receipt{}, nil, m.quarantineRequest(ctx, src, req, ip, err)
 	}
-	r, err := m.store(ctx, arrival{
-		source: src, webhookID: id.New(), secretID: match.SecretID, correlationID: correlation(ctx), sourceIP: ip,
-		receivedAt: req.ReceivedAt, kept: kept,
+	r, err := m.store(ctx, verifiedWebhook{
+		source: src, webhookID: id.New(), secretID: match.SecretID, correlationID: payload.correlate(ctx), sourceIP: ip,
+		receivedAt: req.ReceivedAt, signature: signatureOf(src.Spec, match), storedPayload: payload,
 	})
-	return r, src.spec.Acknowledges(req), err
+	return r, src.Spec.AcknowledgeReply(req), m.quarantineRequest(ctx, src, req, ip, err)
 }
 
-// correlation is the request's id, which the event keeps for good.
+// correlation returns the request's correlation id, which the event keeps.
 func correlation(ctx context.Context) string {
 	if c := telemetry.Correlation(ctx); c != "" {
 		return c
 	}
-	return id.New()
+	return id.NewCorrelation()
 }
 
+// correlate returns the request's correlation id. If the gateway has generated it, the first
+// event gets the id that belongs to it, so that it takes no room of its own; unless the
+// request took so long that the event's id would name a time long before its commit.
+func (p storedPayload) correlate(ctx context.Context) string {
+	generated := telemetry.GeneratedCorrelation(ctx)
+	eventID := id.EventOf(generated)
+	if eventID == "" || id.Time(p.events[0].id).Sub(id.Time(eventID)) > maxRequestAge {
+		return correlation(ctx)
+	}
+	p.events[0].id = eventID
+	return generated
+}
+
+// maxRequestAge is well below maxIDSpread.
+const maxRequestAge = 500 * time.Millisecond
+
 func drafts(src *source, events []provider.Event, body []byte) []draft {
-	keys := idempotencyKeys(src.name, events, body)
+	keys := idempotencyKeys(src.Name, src.Spec.Deduplication, events, body)
 	made := make([]draft, len(events))
 	for i, e := range events {
-		made[i] = draft{id: id.New(), key: keys[i], Event: e}
+		made[i] = draft{id: id.NewEvent(), key: keys[i], Event: e}
 	}
 	return made
 }
 
-// store waits for the commit that the arrival is part of.
-func (m *Module) store(ctx context.Context, a arrival) (receipt, error) {
-	patient, cancel := context.WithTimeout(ctx, m.cfg.StoreTimeout)
+// route evaluates the destinations' filters for the webhook's events. It runs before the
+// commit, so that a slow filter delays this request alone and not the whole group.
+func (m *Module) route(ctx context.Context, w verifiedWebhook) {
+	events := w.newEvents()
+	m.d.Scheduler.Route(ctx, events)
+	for i := range events {
+		w.events[i].answers = events[i].Answers
+	}
+}
+
+// store adds the webhook to the next commit and waits for it.
+func (m *Module) store(ctx context.Context, w verifiedWebhook) (receipt, error) {
+	if err := m.inWindow(ctx, w); err != nil {
+		return receipt{}, err
+	}
+	m.route(ctx, w)
+	w.compact(m.headerSets.observe(w.source.Name, w.headers))
+	waitCtx, cancel := context.WithTimeout(ctx, m.cfg.StoreTimeout)
 	defer cancel()
-	r, err := m.commits.Do(patient, a)
+	r, err := m.commits.Do(waitCtx, w)
 	switch {
 	case errors.Is(err, batch.ErrClosed):
 		return receipt{}, fault.Unavailable.Wrap(err, "shutting_down", "The gateway is shutting down.").After(time.Second)
 	case err != nil && ctx.Err() != nil:
 		return receipt{}, callerGone(err)
-	case err != nil && patient.Err() != nil:
-		return receipt{}, fault.Unavailable.Wrap(err, "store_slow", "The database takes too long.").After(sourceTimeout)
+	case err != nil && waitCtx.Err() != nil:
+		return receipt{}, fault.Unavailable.Wrap(err, "store_slow", "The database did not answer in time.").After(5 * time.Second)
 	}
 	return r, err
 }
 
 func callerGone(err error) error {
-	return fault.Unavailable.Wrap(err, "caller_gone", "The caller went away before the answer.").After(time.Second)
+	return fault.Unavailable.Wrap(err, "caller_gone", "The caller closed the connection before the answer.").After(time.Second)
 }
 
-// refused audits err when it is the sender's mistake. A sender who makes too many of
-// them is told to wait instead; good requests never are because of bad ones.
+// refused audits err if it is the sender's fault. A client with too many refused requests
+// is told to wait instead. Refused requests never limit verified ones.
 func (m *Module) refused(c echo.Context, name string, err error) error {
-	f := fault.As(err)
-	if f == nil || f.Kind == fault.Internal || f.Kind == fault.Unavailable {
+	if outcomeOf(err) == "failed" {
 		return err
 	}
+	f := fault.As(err)
+	m.d.Metrics.Refused(name, f.Reason)
 	m.d.Audit.Refused(contract.Refusal{
 		Action: "webhook.rejected", EntityType: contract.EntityWebhookEvent, Source: name, Reason: f.Reason,
 	})

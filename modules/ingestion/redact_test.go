@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 
@@ -29,17 +30,15 @@ func (g *gateway) redacting(source string, paths ...string) string {
 // dump is all that the tables of webhooks, events and audit entries hold.
 func (g *gateway) dump() string {
 	g.t.Helper()
-	columns := `CAST(raw_body AS text) || request_headers || source_ip || COALESCE(external_event_id, '')`
-	events := `CAST(normalized_payload AS text) || COALESCE(subject, '')`
+	quarantined := `CAST(raw_body AS text) || request_headers || source_ip || url || detail`
 	if g.db.Dialect.Name == "postgres" {
-		columns = strings.Replace(columns, "CAST(raw_body AS text)", "encode(raw_body, 'escape')", 1)
-		events = strings.Replace(events, "CAST(normalized_payload AS text)", "encode(normalized_payload, 'escape')", 1)
+		quarantined = strings.Replace(quarantined, "CAST(raw_body AS text)", "encode(raw_body, 'escape')", 1)
 	}
-	var all []string
+	all := slices.Concat(g.storedHeaders(), g.storedBodies(), g.storedPayloads())
 	for _, query := range []string{
-		`SELECT ` + columns + ` FROM webhook_events`, `SELECT ` + events + ` FROM normalized_events`, `SELECT details FROM audit_entries`,
-		`SELECT idempotency_key FROM idempotency_keys`, `SELECT COALESCE(last_error, '') FROM event_states`,
-		strings.Replace(`SELECT `+columns+` || url || detail FROM quarantine`, ` || COALESCE(external_event_id, '')`, "", 1),
+		`SELECT source_ip || COALESCE(external_event_id, '') FROM webhook_events`, `SELECT COALESCE(subject, '') FROM normalized_events`,
+		`SELECT details FROM audit_entries`, `SELECT idempotency_key FROM idempotency_keys`, `SELECT COALESCE(last_error, '') FROM event_states`,
+		`SELECT ` + quarantined + ` FROM quarantine`,
 	} {
 		var rows []string
 		require.NoError(g.t, g.db.Select(g.t.Context(), &rows, query), query)
@@ -48,8 +47,8 @@ func (g *gateway) dump() string {
 	return strings.Join(all, "\n")
 }
 
-func TestWhatAnIntegrationRedactsIsStoredNowhere(t *testing.T) {
-	testkit.EachStore(t, func(t *testing.T, db *database.DB) {
+func TestRedactedValuesAreStoredNowhere(t *testing.T) {
+	eachStore(t, func(t *testing.T, db *database.DB) {
 		g := setup(t, db)
 		integrationID := g.redacting("made", "$.data.email", "$.data['id']", "$..card")
 		body := `{"eventId":"e1","eventType":"order.created","occurredAt":"2026-01-31T12:00:00Z","data":{"email":"x","id":"` + person +
@@ -87,7 +86,7 @@ func TestWhatAnIntegrationRedactsIsStoredNowhere(t *testing.T) {
 		require.Contains(t, string(shown.Data), `"n":12345678901234567891,"n":2`, "in the canonical event too")
 		for _, place := range []string{g.dump(), string(shown.Data), string(g.get("/audit-entries").Data)} {
 			require.NotContains(t, place, person)
-			require.NotContains(t, place, "4111")
+			require.NotContains(t, place, "4111 1111")
 		}
 		require.Contains(t, string(g.get("/integrations/"+integrationID).Data), `"redact":["$.data.email","$.data['id']","$..card"]`)
 
@@ -98,7 +97,7 @@ func TestWhatAnIntegrationRedactsIsStoredNowhere(t *testing.T) {
 }
 
 func TestABodyInWhichNothingIsRedactedStaysByteForByte(t *testing.T) {
-	testkit.EachStore(t, func(t *testing.T, db *database.DB) {
+	eachStore(t, func(t *testing.T, db *database.DB) {
 		g := setup(t, db)
 		g.redacting("made", "$.data.email")
 		require.Equal(t, http.StatusAccepted, g.sentTo("made", acmeSecret, "e1"))
@@ -109,8 +108,8 @@ func TestABodyInWhichNothingIsRedactedStaysByteForByte(t *testing.T) {
 	})
 }
 
-func TestBodiesThatDifferInWhatIsRedactedAloneAreTwoEvents(t *testing.T) {
-	testkit.EachStore(t, func(t *testing.T, db *database.DB) {
+func TestBodiesThatDifferOnlyInRedactedFieldsAreTwoEvents(t *testing.T) {
+	eachStore(t, func(t *testing.T, db *database.DB) {
 		g := setup(t, db)
 		a := g.manage(http.MethodPost, "/integrations", `{"source":"own","provider":"generic","secrets":["first-secret"],"redact":["$.who"],
 			"options":{"generic":{"scheme":"token","signature":{"header":"X-Token"},"event":{"type":"text:t"}}}}`)
@@ -131,12 +130,11 @@ func TestBodiesThatDifferInWhatIsRedactedAloneAreTwoEvents(t *testing.T) {
 	})
 }
 
-func TestAWebhookThatABrokenRedactionKeepsOutIsSeenInQuarantine(t *testing.T) {
-	testkit.EachStore(t, func(t *testing.T, db *database.DB) {
+func TestAWebhookRefusedByABrokenRedactionIsQuarantined(t *testing.T) {
+	eachStore(t, func(t *testing.T, db *database.DB) {
 		g := setup(t, db)
 		made := g.create("made", acmeSecret)
-		g.exec(`UPDATE integrations SET redact = '["$.eventId"]' WHERE id = $1`, made)
-		g.module.Invalidate("made")
+		g.sources.change(made, func(s *settings) { s.Redact = []string{"$.eventId"} })
 		require.Equal(t, http.StatusServiceUnavailable, g.sentTo("made", acmeSecret, "the-event-id"))
 		list := g.kept()
 		require.Len(t, list, 1)
@@ -147,8 +145,8 @@ func TestAWebhookThatABrokenRedactionKeepsOutIsSeenInQuarantine(t *testing.T) {
 	})
 }
 
-func TestWhereTooMuchIsRedactedNoHeaderIsKept(t *testing.T) {
-	testkit.EachStore(t, func(t *testing.T, db *database.DB) {
+func TestNoHeaderValueIsStoredIfTooMuchIsRedacted(t *testing.T) {
+	eachStore(t, func(t *testing.T, db *database.DB) {
 		g := setup(t, db)
 		g.redacting("made", "$.data.list")
 		body := strings.Replace(acmeBody("e1"), `"d1"`, `"d1","list":[`+strings.Repeat(`1,`, 1000)+`"`+person+`"]`, 1)
@@ -161,13 +159,12 @@ func TestWhereTooMuchIsRedactedNoHeaderIsKept(t *testing.T) {
 	})
 }
 
-func TestARedactionThatReachesWhatNamesAnEventStoresNothing(t *testing.T) {
+func TestARedactionOfAnEventsIdentityStoresNothing(t *testing.T) {
 	g := setup(t, testkit.Open(t, testkit.SQLite(t)))
 	made := g.create("made", acmeSecret)
-	for _, column := range []string{`["$.eventId"]`, `["$.eventType"]`, `["$.data"]`, `["nonsense"]`, `{`} {
-		g.exec(`UPDATE integrations SET redact = $1 WHERE id = $2`, column, made)
-		g.module.Invalidate("made")
-		require.Equal(t, http.StatusServiceUnavailable, g.sentTo("made", acmeSecret, "e1"), column)
+	for _, path := range []string{"$.eventId", "$.eventType", "$.data", "nonsense"} {
+		g.sources.change(made, func(s *settings) { s.Redact = []string{path} })
+		require.Equal(t, http.StatusServiceUnavailable, g.sentTo("made", acmeSecret, "e1"), path)
 		require.Zero(t, g.count("webhook_events")+g.count("normalized_events")+g.count("idempotency_keys"))
 	}
 	require.Equal(t, http.StatusAccepted, g.sentTo("acme", acmeSecret, "e1"), "others go on")
@@ -175,8 +172,8 @@ func TestARedactionThatReachesWhatNamesAnEventStoresNothing(t *testing.T) {
 	require.Equal(t, http.StatusAccepted, g.sentTo("made", acmeSecret, "e1"), "once it is mended")
 }
 
-func TestTheQuarantineOfARedactingIntegrationKeepsNoBody(t *testing.T) {
-	testkit.EachStore(t, func(t *testing.T, db *database.DB) {
+func TestTheQuarantineOfARedactingIntegrationStoresNoBody(t *testing.T) {
+	eachStore(t, func(t *testing.T, db *database.DB) {
 		for name, body := range map[string]string{
 			"signed by nobody": `{"eventId":"e1","data":{"email":"` + person + `"}}`,
 			"signed, no event": `{"data":{"email":"` + person + `"}}`,
@@ -185,9 +182,6 @@ func TestTheQuarantineOfARedactingIntegrationKeepsNoBody(t *testing.T) {
 			t.Run(name, func(t *testing.T) {
 				g := setup(t, db)
 				g.exec(`DELETE FROM quarantine`)
-				g.exec(`DELETE FROM integration_secrets`)
-				g.exec(`DELETE FROM integrations`)
-				g = setup(t, db)
 				g.redacting("made", "$.data.email")
 				r := request("made", body)
 				r.Header.Set("X-Acme-Signature", sign(body))
@@ -203,15 +197,15 @@ func TestTheQuarantineOfARedactingIntegrationKeepsNoBody(t *testing.T) {
 				require.NotContains(t, g.dump(), person)
 				a := g.manage(http.MethodPost, "/quarantine/"+list[0].ID+"/release", "")
 				require.Equal(t, http.StatusConflict, a.Status)
-				require.Contains(t, a.Error.Message, "have the provider send it once more")
+				require.Contains(t, a.Error.Message, "Have the provider send it again")
 				require.Len(t, g.kept(), 1, "it stays to be seen")
 			})
 		}
 	})
 }
 
-func TestAWebhookFromBeforeTheRedactionIsReleasedWithoutWhatItRedacts(t *testing.T) {
-	testkit.EachStore(t, func(t *testing.T, db *database.DB) {
+func TestAWebhookQuarantinedBeforeTheRedactionIsReleasedRedacted(t *testing.T) {
+	eachStore(t, func(t *testing.T, db *database.DB) {
 		g := setup(t, db)
 		body := strings.Replace(acmeBody("e1"), `"d1"`, `"d1","email":"`+person+`"`, 1)
 		r := request("acme", body)
@@ -226,63 +220,19 @@ func TestAWebhookFromBeforeTheRedactionIsReleasedWithoutWhatItRedacts(t *testing
 	})
 }
 
-func TestRedactionsThatAreRefused(t *testing.T) {
-	testkit.EachStore(t, func(t *testing.T, db *database.DB) {
-		g := setup(t, db)
-		create := func(rest string) answer {
-			return g.manage(http.MethodPost, "/integrations", `{"source":"made","provider":"acme","secrets":["first-secret"],`+rest+`}`)
-		}
-		a := create(`"redact":["$.data.email","data.email","$.eventId","$.data[-1]"],"destinations":[{"url":"https://a.example"},{"url":"https://b.example","mode":"raw"}]`)
-		require.Equal(t, http.StatusBadRequest, a.Status)
-		requireFields(t, []string{"redact[1]: is no JSON path", "redact[2]: reaches the event's id", "redact[3]: not -1",
-			"destinations[1].mode: cannot be raw"}, a.Error.Details)
-		a = create(`"redact":[` + strings.TrimSuffix(strings.Repeat(`"$.a",`, 51), ",") + `]`)
-		requireFields(t, []string{"redact: at most 50 paths"}, a.Error.Details)
-		require.Equal(t, 2, g.count("integrations"))
-
-		raw := `{"url":"https://a.example","mode":"raw"}`
-		a = create(`"destinations":[` + raw + `]`)
-		require.Equal(t, http.StatusCreated, a.Status, "%+v", a.Error)
-		var made struct {
-			ID             string
-			SigningSecrets []struct{ ID string }
-		}
-		require.NoError(t, json.Unmarshal(a.Data, &made))
-		path := "/integrations/" + made.ID
-		a = g.manage(http.MethodPatch, path, `{"redact":["$.data.email"]}`)
-		require.Equal(t, http.StatusBadRequest, a.Status)
-		requireFields(t, []string{"redact: change its mode to canonical first"}, a.Error.Details)
-		require.Equal(t, http.StatusOK, g.manage(http.MethodPatch, path, `{"redact":[]}`).Status, "none is none")
-
-		require.Equal(t, http.StatusOK, g.manage(http.MethodDelete, path+"/destinations/"+made.SigningSecrets[0].ID, "").Status)
-		require.Equal(t, http.StatusOK, g.manage(http.MethodPatch, path, `{"redact":["$.data.email"]}`).Status)
-		require.Equal(t, []string{"integration.created", "secret.added", "integration.updated"}, g.actions(made.ID))
-		a = g.manage(http.MethodPost, path+"/destinations", raw)
-		requireFields(t, []string{"mode: take the paths in redact away"}, a.Error.Details)
-		a = g.manage(http.MethodPost, path+"/destinations", `{"url":"https://a.example"}`)
-		require.Equal(t, http.StatusCreated, a.Status)
-		var destination struct{ ID string }
-		require.NoError(t, json.Unmarshal(a.Data, &destination))
-		a = g.manage(http.MethodPatch, path+"/destinations/"+destination.ID, `{"mode":"raw"}`)
-		requireFields(t, []string{"mode: take the paths in redact away"}, a.Error.Details)
-		a = g.manage(http.MethodPatch, path, `{"options":{"publicUrl":"https://hooks.example.com/x"}}`)
-		require.Contains(t, string(a.Data), `"redact":["$.data.email"]`, "another change leaves it as it is")
-	})
-}
-
-func BenchmarkKept(b *testing.B) {
+func BenchmarkStoredPayload(b *testing.B) {
 	g := setup(b, testkit.Open(b, testkit.SQLite(b)))
 	g.redacting("made", "$.data.note")
 	for _, source := range []string{"acme", "made"} {
 		b.Run(fmt.Sprintf("source=%s", source), func(b *testing.B) {
-			src, err := g.module.sources.find(b.Context(), source)
+			src, err := g.module.find(b.Context(), source)
 			require.NoError(b, err)
 			req := g.benchRequest()
-			events, err := src.spec.Normalize(req)
+			events, err := src.Spec.Normalize(req)
 			require.NoError(b, err)
 			b.ReportAllocs()
 			for b.Loop() {
-				if _, err := src.kept(req, events); err != nil {
+				if _, err := src.payload(req, events); err != nil {
 					b.Fatal(err)
 				}
 			}

@@ -6,13 +6,12 @@ import (
 	"slices"
 )
 
-// stableJSON gives one spelling for bodies that differ only in the order of members
-// and in insignificant space. Numbers and strings stay as they were written: RFC 8785
-// would fold 12345678901234567890 and …891 into one, and an event would be lost.
-// Members of the same name keep their order, since the last one counts. What is not
-// JSON is returned as it is.
+// stableJSON returns the same bytes for bodies that differ only in the order of members and
+// in insignificant space. Numbers and strings stay as written: RFC 8785 would make
+// 12345678901234567890 and …891 equal, and an event would be lost. Members of the same name
+// keep their order, since the last one counts. A body that is not JSON is returned unchanged.
 //
-// Work and memory grow with the body's length, not with its depth times its length.
+// Time and memory are linear in the body's length, whatever its depth.
 func stableJSON(body []byte) []byte {
 	var compact bytes.Buffer
 	if err := json.Compact(&compact, body); err != nil {
@@ -28,7 +27,7 @@ func stableJSON(body []byte) []byte {
 // stable rewrites compact, valid JSON.
 type stable struct {
 	in   []byte
-	ends []int32 // for each bracket that opens, by its place: where it closes
+	ends []int32 // for each opening bracket, by position: where it closes
 	out  []byte
 }
 
@@ -59,7 +58,7 @@ func (s *stable) endOfString(i int) int {
 	return i
 }
 
-// skip gives the place behind the value that starts at i.
+// skip returns the position after the value that starts at i.
 func (s *stable) skip(i int) int {
 	switch s.in[i] {
 	case '{', '[':
@@ -84,7 +83,7 @@ func (s *stable) value(start, end int) {
 	}
 }
 
-// array and object recurse; json.Compact has refused what nests deeper than 10,000.
+// array and object recurse; json.Compact has refused nesting deeper than 10,000.
 func (s *stable) array(start int) {
 	s.out = append(s.out, '[')
 	for i := start + 1; i < int(s.ends[start]); i++ {

@@ -6,7 +6,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"integration-gateway/modules/ingestion/provider"
+	"integration-gateway/platform/provider"
 )
 
 func TestStableJSON(t *testing.T) {
@@ -43,7 +43,9 @@ func TestStableJSONOfDeepNesting(t *testing.T) {
 
 func TestIdempotencyKeys(t *testing.T) {
 	event := func(id string) provider.Event { return provider.Event{IDAsSent: []byte(id)} }
-	key := func(id string) string { return idempotencyKeys("shop", []provider.Event{event(id)}, nil)[0] }
+	key := func(id string) string {
+		return idempotencyKeys("shop", provider.Deduplication{}, []provider.Event{event(id)}, nil)[0]
+	}
 	hashed := func(id string) string { return "shop:sha256:" + hash([]byte(id)) }
 	cases := []struct{ name, id, want string }{
 		{"a plain id stands as it is", "evt_1:a/B c~", "shop:evt_1:a/B c~"},
@@ -56,6 +58,7 @@ func TestIdempotencyKeys(t *testing.T) {
 		{"DEL is hashed", "\x7f", hashed("\x7f")},
 		{"what looks like a hash is hashed", "sha256:00", hashed("sha256:00")},
 		{"what looks like a payload's hash is hashed", "payload:00", hashed("payload:00")},
+		{"what looks like an item's key is hashed", "item:2:a", hashed("item:2:a")},
 	}
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) { require.Equal(t, c.want, key(c.id)) })
@@ -65,7 +68,7 @@ func TestIdempotencyKeys(t *testing.T) {
 
 	fallback := func(bodies ...string) (keys []string) {
 		for _, body := range bodies {
-			keys = append(keys, idempotencyKeys("shop", []provider.Event{{}}, []byte(body))[0])
+			keys = append(keys, idempotencyKeys("shop", provider.Deduplication{}, []provider.Event{{}}, []byte(body))[0])
 		}
 		return keys
 	}
@@ -75,7 +78,9 @@ func TestIdempotencyKeys(t *testing.T) {
 	require.Equal(t, same[0], same[2])
 	big := fallback(`{"n":12345678901234567890}`, `{"n":12345678901234567891}`)
 	require.NotEqual(t, big[0], big[1], "big numbers differ")
-	several := idempotencyKeys("shop", []provider.Event{{}, event("x"), {}}, []byte(`[1,2,3]`))
+	several := idempotencyKeys("shop", provider.Deduplication{}, []provider.Event{{}, event("x"), {}}, []byte(`[1,2,3]`))
 	require.NotEqual(t, several[0], several[2], "two events of one body without ids are two")
 	require.Equal(t, "shop:x", several[1])
+	alike := idempotencyKeys("shop", provider.Deduplication{}, []provider.Event{event("x"), event("ü"), event("x"), event("y"), event("x"), event("ü")}, nil)
+	require.Equal(t, []string{"shop:x", hashed("ü"), "shop:item:2:x", "shop:y", "shop:item:3:x", "shop:item:2:sha256:" + hash([]byte("ü"))}, alike)
 }

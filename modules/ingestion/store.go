@@ -9,205 +9,176 @@ import (
 	"integration-gateway/platform/database"
 	"integration-gateway/platform/fault"
 	"integration-gateway/platform/id"
-	"integration-gateway/platform/secret"
 )
 
-// On SQLite an INSERT … SELECT with ON CONFLICT needs a WHERE to be parsed, and v may
-// have rows of NULL.
+// SQLite parses INSERT … SELECT with ON CONFLICT only with a WHERE, and v may have rows of
+// NULL.
 const insertKeysSQL = `
-INSERT INTO idempotency_keys (idempotency_key, event_id, correlation_id, created_at)
-SELECT idempotency_key, event_id, correlation_id, created_at FROM v WHERE idempotency_key IS NOT NULL
+INSERT INTO idempotency_keys (idempotency_key, event_id)
+SELECT idempotency_key, event_id FROM v WHERE idempotency_key IS NOT NULL
 ON CONFLICT (idempotency_key) DO NOTHING
 RETURNING idempotency_key`
 
+// The event's row has the correlation id. Where retention is about to remove the key of an
+// event that is gone, the event's id stands in for it.
 const selectKeysSQL = `
-SELECT k.idempotency_key, k.event_id, k.correlation_id
+SELECT k.idempotency_key, k.event_id, COALESCE(` + id.CorrelationSQL + `, CAST(k.event_id AS text)) AS correlation_id
 FROM   idempotency_keys k
-JOIN   v ON v.idempotency_key = k.idempotency_key`
+JOIN   v ON v.idempotency_key = k.idempotency_key
+LEFT   JOIN normalized_events e ON e.id = k.event_id`
 
-// keyring says for each key of a group which event it belongs to, and which keys were
-// free until now.
-type keyring struct {
-	at  map[string]known
-	won map[string]bool
+type keyRow struct {
+	Key           string `db:"idempotency_key"`
+	EventID       string `db:"event_id"`
+	CorrelationID string `db:"correlation_id"`
 }
 
-// claimKeys makes each new key belong to the first draft that has it. A key that
-// another transaction is about to commit is waited for, so that nobody is told of an
-// event that then vanishes. Of keys that are taken for fresh, one that is not fails the
-// transaction.
-func claimKeys(ctx context.Context, tx *database.Tx, arrivals []arrival, fresh bool) (keyring, error) {
-	ring := keyring{at: map[string]known{}, won: map[string]bool{}}
+// keyClaims holds the owner of each idempotency key in a group, and which keys are new.
+type keyClaims struct {
+	owner map[string]keyOwner
+	won   map[string]bool
+}
+
+// claimKeys assigns each new key to the first draft that has it. It waits for keys that
+// another transaction is about to commit, so that no answer names an event that is then
+// rolled back. If fresh is set, an existing key fails the transaction.
+func claimKeys(ctx context.Context, tx *database.Tx, webhooks []verifiedWebhook, fresh bool) (keyClaims, error) {
+	claims := keyClaims{owner: map[string]keyOwner{}, won: map[string]bool{}}
 	var keys []string
-	for _, a := range arrivals {
-		for _, e := range a.events {
-			if _, ok := ring.at[e.key]; !ok {
-				ring.at[e.key] = known{e.id, a.correlationID}
+	for _, w := range webhooks {
+		for _, e := range w.events {
+			if _, ok := claims.owner[e.key]; !ok {
+				claims.owner[e.key] = keyOwner{e.id, w.correlationID}
 				keys = append(keys, e.key)
 			}
 		}
 	}
-	slices.Sort(keys) // two groups that lock the same keys in two orders would deadlock
-	rows := database.NewRows("idempotency_key text", "event_id uuid", "correlation_id text", "created_at timestamptz").Expect(len(keys))
+	slices.Sort(keys) // locking the same keys in different orders would deadlock
+	rows := database.NewRows("idempotency_key text", "event_id uuid").Expect(len(keys))
 	for _, key := range keys {
-		rows.Add(key, ring.at[key].eventID, ring.at[key].correlationID, tx.Now)
+		rows.Add(key, claims.owner[key].eventID)
 	}
 	var won []string
 	if fresh {
 		if err := tx.Insert(ctx, "idempotency_keys", rows); err != nil {
-			return ring, err
+			return claims, err
 		}
 		won = keys
 	} else if err := tx.SelectRows(ctx, &won, rows, insertKeysSQL); err != nil {
-		return ring, fmt.Errorf("claim idempotency keys: %w", err)
+		return claims, fmt.Errorf("claim idempotency keys: %w", err)
 	}
 	for _, key := range won {
-		ring.won[key] = true
+		claims.won[key] = true
 	}
-	return ring, ring.lookUp(ctx, tx, keys)
+	return claims, claims.lookUp(ctx, tx, keys)
 }
 
-// lookUp finds the events of the keys that were not won.
-func (r keyring) lookUp(ctx context.Context, tx *database.Tx, keys []string) error {
+// lookUp finds the owners of the keys that were not won.
+func (c keyClaims) lookUp(ctx context.Context, tx *database.Tx, keys []string) error {
 	lost := database.NewRows("idempotency_key text")
 	for _, key := range keys {
-		if !r.won[key] {
+		if !c.won[key] {
 			lost.Add(key)
 		}
 	}
 	if lost.Len() == 0 {
 		return nil
 	}
-	var first []struct {
-		Key           string `db:"idempotency_key"`
-		EventID       string `db:"event_id"`
-		CorrelationID string `db:"correlation_id"`
-	}
+	var first []keyRow
 	if err := tx.SelectRows(ctx, &first, lost, selectKeysSQL); err != nil {
 		return fmt.Errorf("look up idempotency keys: %w", err)
 	}
-	if len(first) != lost.Len() { // deleted in between by retention; the sender's next try finds it free
-		return fault.Unavailable.New("key_vanished", "The event was removed at this very moment.")
+	if len(first) != lost.Len() { // deleted by retention meanwhile; the sender's retry claims it
+		return fault.Unavailable.New("key_vanished", "The event was removed while its duplicate was received.")
 	}
 	for _, f := range first {
-		r.at[f.Key] = known{f.EventID, f.CorrelationID}
+		c.owner[f.Key] = keyOwner{f.EventID, f.CorrelationID}
 	}
 	return nil
 }
 
-// winners are the arrivals with new events, with those alone.
-func (r keyring) winners(arrivals []arrival) []arrival {
-	var news []arrival
-	for _, a := range arrivals {
-		a.events = slices.DeleteFunc(slices.Clone(a.events), func(d draft) bool {
-			return !r.won[d.key] || r.at[d.key].eventID != d.id
+// newWebhooks returns the webhooks with new events, without their known events.
+func (c keyClaims) newWebhooks(webhooks []verifiedWebhook) []verifiedWebhook {
+	var newWebhooks []verifiedWebhook
+	for _, w := range webhooks {
+		w.events = slices.DeleteFunc(slices.Clone(w.events), func(d draft) bool {
+			return !c.won[d.key] || c.owner[d.key].eventID != d.id
 		})
-		if len(a.events) > 0 {
-			news = append(news, a)
+		if len(w.events) > 0 {
+			newWebhooks = append(newWebhooks, w)
 		}
 	}
-	return news
+	return newWebhooks
 }
 
-func insertWebhooks(ctx context.Context, tx *database.Tx, news []arrival) error {
-	rows := database.NewRows("id uuid", "integration_id uuid", "source text", "provider text", "external_event_id text",
-		"idempotency_key text", "signature_valid boolean", "request_headers text", "raw_body bytea", "body_state text", "source_ip text",
-		"correlation_id text", "received_at timestamptz").Expect(len(news))
-	for _, a := range news {
-		first := a.events[0]
-		rows.Add(a.webhookID, a.source.integrationID, a.source.name, a.source.spec.Name, first.ID,
-			first.key, true, string(a.headers), a.body, a.bodyState(), a.sourceIP, a.correlationID, a.receivedAt)
+func insertWebhooks(ctx context.Context, tx *database.Tx, newWebhooks []verifiedWebhook) error {
+	rows := database.NewRows("id uuid", "external_event_id text", "idempotency_key text", "header_set_id bigint", "request_headers bytea",
+		"raw_body bytea", "body_state text", "possible_replay boolean", "source_ip text").Expect(len(newWebhooks))
+	for _, w := range newWebhooks {
+		externalID, key := w.ownKey()
+		rows.Add(w.webhookID, externalID, key, w.headerSet, w.compactHeaders, w.compactBody, w.bodyState(), w.possibleReplay, w.sourceIP)
 	}
 	return tx.Insert(ctx, "webhook_events", rows)
 }
 
-// insertEvents stores the events. One is created when its id says, so that lists in that
+// ownKey returns the id and key of the first event as the webhook's row stores them: neither,
+// where the row of its only event yields both (see webhookRow.complete).
+func (w verifiedWebhook) ownKey() (externalID, key *string) {
+	first := w.events[0]
+	if len(w.events) == 1 && ownDigest(w.source.Name, first.ID, first.key) == nil {
+		return nil, nil
+	}
+	return first.ID, &first.key
+}
+
+// ownCorrelation returns the correlation id as an event's row stores it: none, where the
+// event's id was made from it.
+func ownCorrelation(eventID, correlationID string) *string {
+	if correlationID == id.OfEvent(eventID) {
+		return nil
+	}
+	return &correlationID
+}
+
+// ownHops returns the number of gateways as an event's row stores it.
+func ownHops(hops int) *int {
+	if hops == 0 {
+		return nil
+	}
+	return &hops
+}
+
+// insertEvents stores the events. created_at is the time in the id, so that lists in that
 // order need no index of their own.
-func insertEvents(ctx context.Context, tx *database.Tx, news []arrival) error {
+func insertEvents(ctx context.Context, tx *database.Tx, newWebhooks []verifiedWebhook) error {
 	rows := database.NewRows("id uuid", "webhook_event_id uuid", "integration_id uuid", "source text", "provider text",
-		"external_event_id text", "event_type text", "subject text", "occurred_at timestamptz", "normalized_payload bytea",
-		"correlation_id text", "received_at timestamptz", "created_at timestamptz").Expect(len(news))
-	for _, a := range news {
-		for _, e := range a.events {
-			rows.Add(e.id, a.webhookID, a.source.integrationID, a.source.name, a.source.spec.Name,
-				e.ID, e.Type, e.Subject, e.OccurredAt, e.Payload, a.correlationID, a.receivedAt, id.Time(e.id))
+		"external_event_id text", "key_digest text", "event_type text", "subject text", "occurred_at timestamptz", "normalized_payload bytea",
+		"correlation_id text", "hops bigint", "received_at timestamptz", "created_at timestamptz").Expect(len(newWebhooks))
+	for _, w := range newWebhooks {
+		for _, e := range w.events {
+			if len(e.compactPayload) == 0 { // it would pass for an erased event
+				return fmt.Errorf("store event %s: it has no payload", e.id)
+			}
+			rows.Add(e.id, w.webhookID, w.source.IntegrationID, w.source.Name, w.source.Spec.Name,
+				e.ID, ownDigest(w.source.Name, e.ID, e.key), e.Type, e.Subject, e.OccurredAt, e.compactPayload, ownCorrelation(e.id, w.correlationID), ownHops(w.hops), w.receivedAt, id.Time(e.id))
 		}
 	}
 	return tx.Insert(ctx, "normalized_events", rows)
 }
 
-// insertStates lets events wait for their jobs; those that have none are done, and say why.
-func insertStates(ctx context.Context, tx *database.Tx, news []arrival, scheduled map[string]contract.Scheduled) error {
+// insertStates stores the events' states: pending, or processed with a reason if there are no
+// jobs.
+func insertStates(ctx context.Context, tx *database.Tx, newWebhooks []verifiedWebhook, scheduled map[string]contract.Scheduled) error {
 	rows := database.NewRows("event_id uuid", "status text", "processing_attempts bigint", "last_error text", "last_processed_at timestamptz",
-		"received_at timestamptz", "updated_at timestamptz").Expect(len(news))
-	for _, a := range news {
-		for _, e := range a.events {
+		"received_at timestamptz", "updated_at timestamptz").Expect(len(newWebhooks))
+	for _, w := range newWebhooks {
+		for _, e := range w.events {
 			if to := scheduled[e.id]; len(to.Jobs) == 0 {
-				rows.Add(e.id, string(contract.EventProcessed), 0, &to.Reason, tx.Now, a.receivedAt, tx.Now)
+				rows.Add(e.id, string(contract.EventProcessed), 0, &to.Reason, tx.Now, w.receivedAt, tx.Now)
 			} else {
-				rows.Add(e.id, string(contract.EventPending), 0, nil, nil, a.receivedAt, tx.Now)
+				rows.Add(e.id, string(contract.EventPending), 0, nil, nil, w.receivedAt, tx.Now)
 			}
 		}
 	}
 	return tx.Insert(ctx, "event_states", rows)
-}
-
-// NewIntegration is a source to be set up.
-type NewIntegration struct {
-	Source   string
-	Provider string
-	Name     string
-	Secrets  []secret.Value
-}
-
-const insertIntegrationSQL = `
-INSERT INTO integrations (id, source, provider, name, is_active, created_at, updated_at)
-VALUES ($1, $2, $3, $4, $5, $6, $6)
-ON CONFLICT (source) DO NOTHING`
-
-const selectIntegrationIDSQL = `
-SELECT id FROM integrations WHERE source = $1`
-
-// AddIntegration sets up a source with its secrets, unless it exists: then it and
-// its secrets stay as they are. It gives the source's integration and whether it is new.
-func (m *Module) AddIntegration(ctx context.Context, tx *database.Tx, n NewIntegration) (integrationID string, created bool, err error) {
-	if !validSource(n.Source) {
-		return "", false, fault.Invalid.New("bad_source", "A source is named with lower-case letters, digits, - and _, at most %d.", maxSourceName).At("source")
-	}
-	if _, ok := m.d.Providers.Spec(n.Provider); !ok {
-		return "", false, fault.Invalid.New("unknown_provider", "There is no provider %s.", n.Provider).At("provider")
-	}
-	integrationID = id.New()
-	inserted, err := tx.Exec(ctx, insertIntegrationSQL, integrationID, n.Source, n.Provider, n.Name, true, tx.Now)
-	if err != nil {
-		return "", false, fmt.Errorf("insert integration: %w", err)
-	}
-	if inserted == 0 {
-		if err := tx.Get(ctx, &integrationID, selectIntegrationIDSQL, n.Source); err != nil {
-			return "", false, fmt.Errorf("find integration: %w", err)
-		}
-		return integrationID, false, nil
-	}
-	tx.AfterCommit(func() { m.sources.invalidate(n.Source) }) // it may be remembered as unknown
-	rows := database.NewRows("id uuid", "integration_id uuid", "secret text", "is_active boolean", "created_at timestamptz")
-	for _, s := range n.Secrets {
-		sealed, err := m.d.Sealer.Seal(s)
-		if err != nil {
-			return "", false, fmt.Errorf("seal a secret: %w", err)
-		}
-		rows.Add(id.New(), integrationID, sealed, true, tx.Now)
-	}
-	return integrationID, true, tx.Insert(ctx, "integration_secrets", rows)
-}
-
-const countIntegrationsSQL = `
-SELECT count(*) FROM integrations`
-
-// CountIntegrations is the number of integrations, inactive ones included.
-func (m *Module) CountIntegrations(ctx context.Context) (int, error) {
-	var n int
-	if err := m.d.DB.Get(ctx, &n, countIntegrationsSQL); err != nil {
-		return 0, fmt.Errorf("count integrations: %w", err)
-	}
-	return n, nil
 }

@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"integration-gateway/platform/clock"
@@ -12,17 +13,18 @@ import (
 	"integration-gateway/platform/database"
 	"integration-gateway/platform/fault"
 	"integration-gateway/platform/httpapi"
+	"integration-gateway/platform/id"
 )
 
 const selectDeliverablesSQL = `
-SELECT e.id, e.integration_id, e.source, e.provider, e.event_type, e.correlation_id, e.normalized_payload,
-       COALESCE(i.is_active, false) AS active
+SELECT e.id, e.integration_id, e.source, e.provider, e.event_type, ` + id.CorrelationSQL + ` AS correlation_id, COALESCE(e.hops, 0) AS hops, e.normalized_payload,
+       e.external_event_id, e.key_digest, w.raw_body
 FROM   normalized_events e
 JOIN   v ON v.id = e.id
-LEFT   JOIN integrations i ON i.id = e.integration_id`
+LEFT   JOIN webhook_events w ON w.id = e.webhook_event_id`
 
-// Deliverables gives what is sent of these events, in no particular order. Events that are
-// unknown or were erased are left out.
+// Deliverables returns the deliverable content of these events, in no particular order. It
+// omits unknown and erased events.
 func (m *Module) Deliverables(ctx context.Context, eventIDs []string) ([]contract.Deliverable, error) {
 	if len(eventIDs) == 0 {
 		return nil, nil
@@ -34,34 +36,54 @@ func (m *Module) Deliverables(ctx context.Context, eventIDs []string) ([]contrac
 		Provider      string `db:"provider"`
 		EventType     string `db:"event_type"`
 		CorrelationID string `db:"correlation_id"`
+		Hops          int    `db:"hops"`
 		Payload       []byte `db:"normalized_payload"`
-		Active        bool   `db:"active"`
+		Body          []byte `db:"raw_body"`
+
+		ExternalEventID *string `db:"external_event_id"`
+		KeyDigest       *string `db:"key_digest"`
 	}
 	if err := m.d.DB.SelectRows(ctx, &rows, database.IDs(eventIDs), selectDeliverablesSQL); err != nil {
 		return nil, fmt.Errorf("read deliverables: %w", err)
+	}
+	var integrations []string
+	for _, r := range rows {
+		if !slices.Contains(integrations, r.IntegrationID) { // few
+			integrations = append(integrations, r.IntegrationID)
+		}
+	}
+	active, err := m.d.Sources.ActiveIntegrations(ctx, integrations)
+	if err != nil {
+		return nil, err
 	}
 	found := make([]contract.Deliverable, 0, len(rows))
 	for _, r := range rows {
 		if len(r.Payload) == 0 { // erased
 			continue
 		}
+		payload, err := openPayload(r.ID, r.Payload, r.Body)
+		if err != nil {
+			return nil, err
+		}
 		found = append(found, contract.Deliverable{
 			EventID: r.ID, IntegrationID: r.IntegrationID, Source: r.Source, Provider: r.Provider, EventType: r.EventType,
-			CorrelationID: r.CorrelationID, Payload: r.Payload, Active: r.Active,
+			CorrelationID: r.CorrelationID, Hops: r.Hops, Payload: payload, Active: active[r.IntegrationID],
+			IdempotencyKey: keyDigest(r.Source, r.ExternalEventID, r.KeyDigest),
 		})
 	}
 	return found, nil
 }
 
 const selectOriginalsSQL = `
-SELECT e.id, w.request_headers, w.raw_body, w.body_state
+SELECT e.id, w.request_headers, w.raw_body, w.body_state, h.headers AS header_set
 FROM   normalized_events e
 JOIN   v ON v.id = e.id
 JOIN   webhook_events w ON w.id = e.webhook_event_id
+LEFT   JOIN header_sets h ON h.id = w.header_set_id
 WHERE  w.body_state <> 'erased'`
 
-// Originals gives the webhook that each of these events came with, in no particular order.
-// Events whose webhook is no longer kept are left out.
+// Originals returns the original webhook of each of these events, in no particular order. It
+// omits events whose webhook is no longer stored.
 func (m *Module) Originals(ctx context.Context, eventIDs []string) ([]contract.Original, error) {
 	if len(eventIDs) == 0 {
 		return nil, nil
@@ -69,6 +91,7 @@ func (m *Module) Originals(ctx context.Context, eventIDs []string) ([]contract.O
 	var rows []struct {
 		ID      string `db:"id"`
 		Headers []byte `db:"request_headers"`
+		Set     []byte `db:"header_set"`
 		Body    []byte `db:"raw_body"`
 		State   string `db:"body_state"`
 	}
@@ -77,7 +100,15 @@ func (m *Module) Originals(ctx context.Context, eventIDs []string) ([]contract.O
 	}
 	found := make([]contract.Original, len(rows))
 	for i, r := range rows {
-		found[i] = contract.Original{EventID: r.ID, Headers: r.Headers, Body: r.Body, Redacted: r.State == bodyRedacted}
+		headers, err := openHeaders("event", r.ID, r.Headers, r.Set)
+		if err != nil {
+			return nil, err
+		}
+		body, err := openBody("event", r.ID, r.Body)
+		if err != nil {
+			return nil, err
+		}
+		found[i] = contract.Original{EventID: r.ID, Headers: headers, Body: body, Redacted: r.State == bodyRedacted}
 	}
 	return found, nil
 }
@@ -98,8 +129,8 @@ FROM   event_states s
 WHERE  s.event_id IN (SELECT id FROM v)
 ORDER  BY s.event_id`
 
-// LockStates reads these events' states and locks them until the transaction ends, in
-// the order of their ids. Unknown events are left out.
+// LockStates reads these events' states and locks them until the transaction ends, in the
+// order of their ids. It omits unknown events.
 func (m *Module) LockStates(ctx context.Context, tx *database.Tx, eventIDs []string) ([]contract.EventState, error) {
 	if len(eventIDs) == 0 {
 		return nil, nil
@@ -149,34 +180,32 @@ func (m *Module) SaveStates(ctx context.Context, tx *database.Tx, states []contr
 }
 
 const selectIntegrationOfSQL = `
-SELECT e.integration_id, e.correlation_id, e.source, s.erased_at IS NOT NULL AS erased
+SELECT e.integration_id, e.source, s.erased_at IS NOT NULL AS erased
 FROM   normalized_events e
 LEFT   JOIN event_states s ON s.event_id = e.id
 WHERE  e.id = $1`
 
-// Integration gives the integration that an event belongs to and the event's
-// correlation id; fault.NotFound when there is no such event, or none in the caller's scope,
-// and fault.Conflict when it was erased.
-func (m *Module) Integration(ctx context.Context, tx *database.Tx, eventID string) (integrationID, correlationID string, err error) {
+// Integration returns an event's integration. It returns fault.NotFound
+// if the event does not exist in the caller's scope, and fault.Conflict if it was erased.
+func (m *Module) Integration(ctx context.Context, tx *database.Tx, eventID string) (integrationID string, err error) {
 	var row struct {
 		IntegrationID string `db:"integration_id"`
-		CorrelationID string `db:"correlation_id"`
 		Source        string `db:"source"`
 		Erased        bool   `db:"erased"`
 	}
 	switch err := tx.Get(ctx, &row, selectIntegrationOfSQL, eventID); {
 	case errors.Is(err, sql.ErrNoRows):
-		return "", "", noEvent(eventID)
+		return "", noEvent(eventID)
 	case err != nil:
-		return "", "", fmt.Errorf("find the integration of event %s: %w", eventID, err)
+		return "", fmt.Errorf("find the integration of event %s: %w", eventID, err)
 	case !httpapi.SeesSource(ctx, row.Source):
-		return "", "", noEvent(eventID)
+		return "", noEvent(eventID)
 	case row.Erased:
-		return "", "", fault.Conflict.New("event_erased", "The event %s was erased, so there is nothing left to send.", eventID)
+		return "", fault.Conflict.New("event_erased", "The event %s was erased, so there is nothing left to send.", eventID)
 	}
-	return row.IntegrationID, row.CorrelationID, nil
+	return row.IntegrationID, nil
 }
 
-func noEvent(id string) error {
-	return fault.NotFound.New("event_not_found", "There is no event %s.", id)
+func noEvent(eventID string) error {
+	return fault.NotFound.New("event_not_found", "There is no event %s.", eventID)
 }

@@ -10,20 +10,22 @@ import (
 
 	"integration-gateway/platform/database"
 	"integration-gateway/platform/httpapi"
+	"integration-gateway/platform/id"
 )
 
 const (
 	eventColumns = `e.id, e.webhook_event_id, e.integration_id, e.source, e.provider, e.external_event_id, e.event_type,
-	e.subject, e.occurred_at, e.normalized_payload, s.status, s.processing_attempts, s.last_error, s.last_processed_at,
-	s.erased_at, e.correlation_id, e.received_at, e.created_at, s.updated_at`
-	eventsAlone = `normalized_events e` // each of them has a state
-	statesAlone = `event_states s`      // and the other way round
+	e.subject, e.occurred_at, e.normalized_payload, (SELECT w.raw_body FROM webhook_events w WHERE w.id = e.webhook_event_id) AS raw_body,
+	s.status, s.processing_attempts, s.last_error, s.last_processed_at,
+	s.erased_at, ` + id.CorrelationSQL + ` AS correlation_id, e.received_at, e.created_at, s.updated_at`
+	eventsOnly  = `normalized_events e` // each of them has a state
+	statesOnly  = `event_states s`      // and the other way round
 	eventTables = `normalized_events e JOIN event_states s ON s.event_id = e.id`
 )
 
-// eventOrder is an order of GET /events. Those by a time have cursors.
+// eventOrder is a sort order of GET /events. Orders by time have cursors.
 type eventOrder struct {
-	name     string // as sortBy has it
+	name     string // the value of sortBy
 	received string // the column of receivedAt
 	columns  []string
 	at       func(eventRow) time.Time // nil: no cursors
@@ -34,31 +36,31 @@ func eventOrderOf(q *httpapi.Query) eventOrder {
 	received := receivedColumn(q)
 	orders := []eventOrder{
 		{name: "receivedAt", columns: []string{received}, at: func(e eventRow) time.Time { return e.ReceivedAt.Time }},
-		{name: "createdAt", at: func(e eventRow) time.Time { return e.CreatedAt.Time }}, // an id says when it was made
+		{name: "createdAt", at: func(e eventRow) time.Time { return e.CreatedAt.Time }}, // ids contain the time of creation
 		{name: "occurredAt", columns: []string{"e.occurred_at"}, at: func(e eventRow) time.Time { return e.OccurredAt.Time }},
 		{name: "status", columns: []string{"s.status", "s.received_at"}},
 	}
-	by, desc := q.Enum("sortBy", "receivedAt", "createdAt", "occurredAt", "status", "receivedAt"), q.Enum("sortOrder", "desc", "asc", "desc") == "desc"
+	by, desc := q.Enum("sortBy"), q.Enum("sortOrder") == "desc"
 	for _, o := range orders {
 		if o.name == by {
 			o.desc, o.received = desc, received
 			return o
 		}
 	}
-	return orders[0] // q has noted the mistake
+	return orders[0] // q holds the error
 }
 
-// receivedColumn is the column of receivedAt: both tables have it. Those of a status lie in its
-// order in an index, and so do those of a source or a type in one of the other table.
+// receivedColumn is the column of receivedAt, which both tables have: the one in the table
+// whose index fits the query's conditions.
 func receivedColumn(q *httpapi.Query) string {
-	others := slices.ContainsFunc(exactly, func(e exact) bool { return q.Text(e.parameter) != "" })
-	if q.Text("status") == "" || others || q.Text("provider") != "" {
+	others := q.Text("correlationId") != "" || slices.ContainsFunc(exactly, func(e exact) bool { return q.Text(e.parameter) != "" })
+	if q.Enum("status") == "" || others || q.Text("provider") != "" {
 		return "e.received_at"
 	}
 	return "s.received_at"
 }
 
-// cursorName is what this order's cursors are marked with, "" when it has none.
+// cursorName names this order in its cursors; "" if it has none.
 func (o eventOrder) cursorName() string {
 	switch {
 	case o.at == nil:
@@ -84,7 +86,7 @@ SELECT ` + eventColumns + `
 FROM   ` + eventTables + `
 WHERE  e.id = $1`
 
-// event gives an event; those outside the caller's scope are not there.
+// event returns an event. Events outside the caller's scope are not found.
 func (m *Module) event(ctx context.Context, eventID string) (eventRow, error) {
 	var e eventRow
 	switch err := m.d.DB.Get(ctx, &e, selectEventSQL, eventID); {
@@ -95,24 +97,29 @@ func (m *Module) event(ctx context.Context, eventID string) (eventRow, error) {
 	case !httpapi.SeesSource(ctx, e.Source):
 		return e, noEvent(eventID)
 	}
-	return e, nil
+	return e, e.open()
 }
 
 const selectWebhookSQL = `
-SELECT id, provider, external_event_id, idempotency_key, signature_valid, request_headers, raw_body, body_state, source_ip, received_at
-FROM   webhook_events
-WHERE  id = $1`
+SELECT w.id, w.external_event_id, w.idempotency_key, w.request_headers, h.headers AS header_set,
+       w.raw_body, w.body_state, w.possible_replay, w.source_ip
+FROM   webhook_events w
+LEFT   JOIN header_sets h ON h.id = w.header_set_id
+WHERE  w.id = $1`
 
-// webhook gives the request that an event came with; nil when it is no longer kept.
-func (m *Module) webhook(ctx context.Context, webhookID string) (*webhookView, error) {
+// webhook returns the request that contained an event, or nil if retention has deleted it.
+func (m *Module) webhook(ctx context.Context, e eventRow) (*webhookView, error) {
 	var w webhookRow
-	switch err := m.d.DB.Get(ctx, &w, selectWebhookSQL, webhookID); {
+	switch err := m.d.DB.Get(ctx, &w, selectWebhookSQL, e.WebhookEventID); {
 	case errors.Is(err, sql.ErrNoRows):
 		return nil, nil //nolint:nilnil // absent values are null
 	case err != nil:
-		return nil, fmt.Errorf("read webhook %s: %w", webhookID, err)
+		return nil, fmt.Errorf("read webhook %s: %w", e.WebhookEventID, err)
 	}
-	v := w.view()
+	if err := w.open(); err != nil {
+		return nil, err
+	}
+	v := w.view(e)
 	return &v, nil
 }
 

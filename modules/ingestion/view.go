@@ -6,12 +6,13 @@ import (
 	"strings"
 	"unicode/utf8"
 
-	"integration-gateway/modules/ingestion/provider"
 	"integration-gateway/platform/clock"
 	"integration-gateway/platform/contract"
+	"integration-gateway/platform/httpapi"
+	"integration-gateway/platform/provider"
 )
 
-// eventRow is an event with its state, as it is read and, but for the payload, shown.
+// eventRow is an event with its state, as it is read and shown.
 type eventRow struct {
 	ID                 string          `db:"id" json:"id"`
 	WebhookEventID     string          `db:"webhook_event_id" json:"webhookEventId"`
@@ -23,7 +24,8 @@ type eventRow struct {
 	Subject            *string         `db:"subject" json:"subject"`
 	OccurredAt         clock.Time      `db:"occurred_at" json:"occurredAt"`
 	NormalizedPayload  json.RawMessage `db:"normalized_payload" json:"normalizedPayload"`
-	Status             string          `db:"status" json:"status"`
+	RawBody            []byte          `db:"raw_body" json:"-"` // as stored: open needs it
+	Status             string          `db:"status" json:"status" api:"enum=pending|processing|processed|retrying|failed"`
 	ProcessingAttempts int             `db:"processing_attempts" json:"processingAttempts"`
 	LastError          *string         `db:"last_error" json:"lastError"`
 	LastProcessedAt    *clock.Time     `db:"last_processed_at" json:"lastProcessedAt"`
@@ -34,8 +36,16 @@ type eventRow struct {
 	UpdatedAt          clock.Time      `db:"updated_at" json:"updatedAt"`
 }
 
-// shown makes the payload fit for an answer, which is UTF-8, and gives texts at their
-// full length that the columns had to cut.
+// open replaces the stored payload by the payload.
+func (e *eventRow) open() (err error) {
+	if e.ErasedAt == nil {
+		e.NormalizedPayload, err = openPayload(e.ID, e.NormalizedPayload, e.RawBody)
+	}
+	e.RawBody = nil
+	return err
+}
+
+// shown makes the payload valid UTF-8 and restores texts that the columns had to cut.
 func (e eventRow) shown() eventRow {
 	if e.ErasedAt != nil {
 		e.NormalizedPayload = nil
@@ -62,16 +72,15 @@ func cut(text *string) bool {
 }
 
 type webhookRow struct {
-	ID              string     `db:"id"`
-	Provider        string     `db:"provider"`
-	ExternalEventID *string    `db:"external_event_id"`
-	IdempotencyKey  string     `db:"idempotency_key"`
-	SignatureValid  bool       `db:"signature_valid"`
-	RequestHeaders  string     `db:"request_headers"`
-	RawBody         []byte     `db:"raw_body"`
-	BodyState       string     `db:"body_state"`
-	SourceIP        string     `db:"source_ip"`
-	ReceivedAt      clock.Time `db:"received_at"`
+	ID              string  `db:"id"`
+	ExternalEventID *string `db:"external_event_id"`
+	IdempotencyKey  *string `db:"idempotency_key"`
+	RequestHeaders  []byte  `db:"request_headers"`
+	HeaderSet       []byte  `db:"header_set"`
+	RawBody         []byte  `db:"raw_body"`
+	BodyState       string  `db:"body_state"`
+	PossibleReplay  bool    `db:"possible_replay"`
+	SourceIP        string  `db:"source_ip"`
 }
 
 type webhookView struct {
@@ -81,35 +90,62 @@ type webhookView struct {
 	IdempotencyKey  string            `json:"idempotencyKey"`
 	SignatureValid  bool              `json:"signatureValid"`
 	RequestHeaders  map[string]string `json:"requestHeaders"`
-	RawPayload      json.RawMessage   `json:"rawPayload"` // the body as JSON, or as a string when it is none
-	RawBody         []byte            `json:"rawBody"`    // what is kept of its bytes, in base64
-	BodyState       string            `json:"bodyState"`  // exact, redacted or erased
+	RawPayload      json.RawMessage   `json:"rawPayload"`                                 // the body as JSON, or as a string if it is not JSON
+	RawBody         []byte            `json:"rawBody"`                                    // the stored bytes, in base64
+	BodyState       string            `json:"bodyState" api:"enum=exact|redacted|erased"` // exact, redacted or erased
+	PossibleReplay  bool              `json:"possibleReplay"`                             // the same signed message was received before under another id
 	SourceIP        *string           `json:"sourceIp"`
 	ReceivedAt      clock.Time        `json:"receivedAt"`
 }
 
-func (w webhookRow) view() webhookView {
-	v := webhookView{
-		ID: w.ID, Provider: w.Provider, ExternalEventID: w.ExternalEventID, IdempotencyKey: w.IdempotencyKey,
-		SignatureValid: w.SignatureValid, RequestHeaders: joinedHeaders(w.RequestHeaders),
-		RawPayload: rawPayload(w.RawBody), RawBody: orEmpty(w.RawBody), BodyState: w.BodyState, ReceivedAt: w.ReceivedAt,
+// open replaces the stored headers and body by the headers and the body.
+func (w *webhookRow) open() (err error) {
+	if w.RequestHeaders, err = openHeaders("webhook", w.ID, w.RequestHeaders, w.HeaderSet); err == nil {
+		w.RawBody, err = openBody("webhook", w.ID, w.RawBody)
 	}
+	return err
+}
+
+// complete restores the id and key that the row of e, the webhook's only event, yields.
+func (w webhookRow) complete(e eventRow) webhookRow {
+	if w.IdempotencyKey == nil && e.ExternalEventID != nil {
+		key := e.Source + ":" + *e.ExternalEventID
+		w.IdempotencyKey, w.ExternalEventID = &key, e.ExternalEventID
+	}
+	return w
+}
+
+// view returns the webhook as one of its events shows it. Only verified webhooks are stored.
+func (w webhookRow) view(e eventRow) webhookView {
+	w = w.complete(e)
+	v := webhookView{
+		ID: w.ID, Provider: e.Provider, ExternalEventID: w.ExternalEventID, IdempotencyKey: valueOf(w.IdempotencyKey),
+		SignatureValid: true, RequestHeaders: joinedHeaders(string(w.RequestHeaders)),
+		RawPayload: rawPayload(w.RawBody), RawBody: httpapi.OrEmpty(w.RawBody), BodyState: w.BodyState, PossibleReplay: w.PossibleReplay, ReceivedAt: e.ReceivedAt,
+	}
+	v.takeID(e)
 	if w.SourceIP != "" {
 		v.SourceIP = &w.SourceIP
 	}
 	return v
 }
 
-// takeID gives the webhook's external id as e has it, where it is e's.
+func valueOf(text *string) string {
+	if text == nil {
+		return ""
+	}
+	return *text
+}
+
+// takeID restores the webhook's external id from e, if it is e's.
 func (v *webhookView) takeID(e eventRow) {
-	if v != nil && cut(v.ExternalEventID) && e.ExternalEventID != nil && *v.ExternalEventID == *e.ExternalEventID {
+	if cut(v.ExternalEventID) && e.ExternalEventID != nil && *v.ExternalEventID == *e.ExternalEventID {
 		v.ExternalEventID = e.shown().ExternalEventID
 	}
 }
 
-// joinedHeaders shows each header as one text, as clients of the described service
-// know them; a header given several times means the same with a comma (RFC 9110
-// section 5.3).
+// joinedHeaders joins the values of each header with commas, which RFC 9110 section 5.3
+// defines as equivalent.
 func joinedHeaders(stored string) map[string]string {
 	var headers map[string][]string
 	_ = json.Unmarshal([]byte(stored), &headers) // written by storedHeaders
@@ -131,17 +167,9 @@ func rawPayload(body []byte) json.RawMessage {
 
 type statusView struct {
 	EventID            string         `json:"eventId" db:"event_id"`
-	Status             string         `json:"status" db:"status"`
+	Status             string         `json:"status" db:"status" api:"enum=pending|processing|processed|retrying|failed"`
 	ProcessingAttempts int            `json:"processingAttempts" db:"processing_attempts"`
 	LastError          *string        `json:"lastError" db:"last_error"`
 	LastProcessedAt    *clock.Time    `json:"lastProcessedAt" db:"last_processed_at"`
 	Jobs               []contract.Job `json:"jobs"`
-}
-
-// orEmpty makes an empty list of none, since answers hold arrays.
-func orEmpty[T any](items []T) []T {
-	if items == nil {
-		return []T{}
-	}
-	return items
 }

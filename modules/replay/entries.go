@@ -16,14 +16,14 @@ func requestedEntry(r request) contract.AuditEntry {
 	}{r.ID, r.RequestedBy, r.Reason, r.DestinationID, r.OnlyFailed})
 }
 
-func progressEntry(s step) contract.AuditEntry {
+func progressEntry(s transition) contract.AuditEntry {
 	return entry(s.request, string(s.to), contract.ActorGateway, struct {
 		RequestID string  `json:"replayRequestId"`
 		Error     *string `json:"error,omitempty"`
 	}{s.ID, s.err})
 }
 
-// entry says under the event's id what happened to its replay.
+// entry records what happened to a replay, under the event's id.
 func entry(r request, what, actor string, details any) contract.AuditEntry {
 	text, _ := json.Marshal(details) // strings and booleans always marshal
 	return contract.AuditEntry{

@@ -14,15 +14,15 @@ import (
 	"integration-gateway/platform/id"
 )
 
-// bodyLimit is far more than the longest body that is accepted needs, in bytes.
+// bodyLimit is far above the longest valid body, in bytes.
 const bodyLimit = 16 << 10
 
-// defaultRequestedBy stands for those who do not say who they are.
+// defaultRequestedBy is used when a request does not name a requester.
 const defaultRequestedBy = "api-user"
 
 type body struct {
-	RequestedBy   *string `json:"requestedBy"`
-	Reason        *string `json:"reason"`
+	RequestedBy   *string `json:"requestedBy" api:"chars=2-120"`
+	Reason        *string `json:"reason" api:"required,chars=5-500"`
 	DestinationID *string `json:"destinationId"`
 	OnlyFailed    *bool   `json:"onlyFailed"`
 }
@@ -32,19 +32,38 @@ type accepted struct {
 	EventID         string `json:"eventId"`
 }
 
+var (
+	postSpec = httpapi.Spec{
+		Summary: "Sends an event again.",
+		Body:    body{}, BodyName: "ReplayOrder", BodyLimit: bodyLimit, Example: `{"reason":"receiver was down"}`,
+		Answers: []httpapi.Answer{httpapi.Returns(http.StatusAccepted, "ReplayAccepted", accepted{})},
+		Errors:  []fault.Kind{fault.Conflict},
+	}
+	listSpec = httpapi.Spec{
+		Summary: "Replay requests, newest first.",
+		Query: httpapi.PagedQuery(append([]httpapi.Param{
+			httpapi.UUIDParam("eventId", "those of this event"),
+			httpapi.EnumParam("status", "those with this status", string(queued), string(dispatched), string(completed), string(failed)),
+			httpapi.SourceParam(),
+			httpapi.UUIDParam("destinationId", "those of this destination alone"),
+		}, httpapi.Between("created")...)...),
+		Answers: []httpapi.Answer{httpapi.ReturnsPage("ReplayRequest", view{})},
+	}
+	getSpec = httpapi.Spec{
+		Summary: "One replay request.",
+		Answers: []httpapi.Answer{httpapi.Returns(http.StatusOK, "ReplayRequest", view{})},
+	}
+)
+
+// Mistakes returns every invalid field.
+func (b body) Mistakes() []fault.Field {
+	_, faults := b.order()
+	return faults
+}
+
 func (m *Module) post(c echo.Context) error {
-	eventID, err := pathID(c)
-	if err != nil {
-		return err
-	}
-	var b body
-	if err := httpapi.DecodeJSON(c, bodyLimit, &b); err != nil {
-		return err
-	}
-	o, err := b.order()
-	if err != nil {
-		return err
-	}
+	eventID := httpapi.ID(c)
+	o, _ := httpapi.BodyOf[body](c).order() // it has no mistakes
 	ctx := c.Request().Context()
 	o.eventID, o.actor = eventID, httpapi.Actor(ctx)
 	requestID, err := m.request(ctx, o)
@@ -54,10 +73,9 @@ func (m *Module) post(c echo.Context) error {
 	return httpapi.Data(c, http.StatusAccepted, accepted{requestID, eventID})
 }
 
-// order checks the body and names every field that is wrong.
-func (b body) order() (order, error) {
-	var faults []fault.Field
-	o := order{requestedBy: defaultRequestedBy, onlyFailed: b.OnlyFailed != nil && *b.OnlyFailed}
+// order returns what the body orders, and every invalid field.
+func (b body) order() (o order, faults []fault.Field) {
+	o = order{requestedBy: defaultRequestedBy, onlyFailed: b.OnlyFailed != nil && *b.OnlyFailed}
 	if b.RequestedBy != nil {
 		o.requestedBy = text("requestedBy", *b.RequestedBy, 2, 120, &faults)
 	}
@@ -73,13 +91,10 @@ func (b body) order() (order, error) {
 		}
 		o.destinationID = &destination
 	}
-	if len(faults) > 0 {
-		return order{}, httpapi.Invalid(faults)
-	}
-	return o, nil
+	return o, faults
 }
 
-// text trims value and checks that it has from low to high characters.
+// text trims value and checks that it has low to high characters.
 func text(field, value string, low, high int, faults *[]fault.Field) string {
 	value = strings.TrimSpace(value)
 	if n := utf8.RuneCountInString(value); n < low || n > high || strings.ContainsRune(value, 0) {
@@ -89,17 +104,8 @@ func text(field, value string, low, high int, faults *[]fault.Field) string {
 	return value
 }
 
-// pathID is the id in the path, in the lower case that ids are stored in.
-func pathID(c echo.Context) (string, error) {
-	value := strings.ToLower(c.Param("id"))
-	if !id.Valid(value) {
-		return "", httpapi.Invalid([]fault.Field{{Field: "id", Message: "must be a UUID"}})
-	}
-	return value, nil
-}
-
-// view is a request as it is shown. The event's id stands under both names: as
-// attempts and jobs call it, and as the filter does.
+// view is a request as the API shows it. The event's id appears under both names: as in
+// attempts and jobs, and as in the filter.
 type view struct {
 	ID                string      `json:"id"`
 	NormalizedEventID string      `json:"normalizedEventId"`
@@ -109,7 +115,7 @@ type view struct {
 	RequestedBy       string      `json:"requestedBy"`
 	Reason            string      `json:"reason"`
 	Actor             string      `json:"actor"`
-	Status            status      `json:"status"`
+	Status            status      `json:"status" api:"enum=queued|dispatched|completed|failed"`
 	ErrorMessage      *string     `json:"errorMessage"`
 	CreatedAt         clock.Time  `json:"createdAt"`
 	DispatchedAt      *clock.Time `json:"dispatchedAt"`
@@ -125,12 +131,8 @@ func viewOf(r request) view {
 	}
 }
 
-func (m *Module) one(c echo.Context) error {
-	requestID, err := pathID(c)
-	if err != nil {
-		return err
-	}
-	r, err := readRequest(c.Request().Context(), m.db, requestID)
+func (m *Module) get(c echo.Context) error {
+	r, err := readRequest(c.Request().Context(), m.db, httpapi.ID(c))
 	if err != nil {
 		return err
 	}
@@ -139,13 +141,10 @@ func (m *Module) one(c echo.Context) error {
 
 func (m *Module) list(c echo.Context) error {
 	q := httpapi.QueryOf(c)
-	paging := q.Paging("newest")
-	eventID := strings.ToLower(q.UUID("eventId"))
-	wanted := q.Enum("status", "", string(queued), string(dispatched), string(completed), string(failed))
-	if err := q.Err(); err != nil {
-		return err
-	}
-	list, err := readRequests(c.Request().Context(), m.db, eventID, wanted, paging.Page)
+	paging := q.Paging()
+	from, to := q.Between("created")
+	want := filter{q.UUID("eventId"), q.Enum("status"), q.UUID("destinationId"), from, to}
+	list, err := readRequests(c.Request().Context(), m.db, want, paging.Page)
 	if err != nil {
 		return err
 	}

@@ -19,51 +19,51 @@ import (
 	"integration-gateway/platform/testkit"
 )
 
-func TestARequestIsStoredDispatchedAndAuditedAtOnce(t *testing.T) {
+func TestARequestIsStoredDispatchedAndAuditedTogether(t *testing.T) {
 	testkit.EachStore(t, func(t *testing.T, db *database.DB) {
-		w := setup(db)
+		f := setup(t, db)
 		destination := id.New()
-		status, a := w.call(t, http.MethodPost, "/events/"+strings.ToUpper(w.eventID)+"/replay",
+		status, a := f.call(t, http.MethodPost, "/events/"+strings.ToUpper(f.eventID)+"/replay",
 			`{"requestedBy":" ada ","reason":"  the consumer was down\n","destinationId":"`+strings.ToUpper(destination)+`","onlyFailed":true}`)
 		require.Equal(t, http.StatusAccepted, status)
 		data := a.object(t)
 		requestID := data["replayRequestId"].(string)
-		require.Equal(t, map[string]any{"replayRequestId": requestID, "eventId": w.eventID}, data)
+		require.Equal(t, map[string]any{"replayRequestId": requestID, "eventId": f.eventID}, data)
 		require.True(t, id.Valid(requestID))
 
-		require.Equal(t, []contract.ReplayOrder{{RequestID: requestID, EventID: w.eventID, DestinationID: &destination, OnlyFailed: true}}, w.dispatched)
+		require.Equal(t, []contract.ReplayOrder{{RequestID: requestID, EventID: f.eventID, DestinationID: &destination, OnlyFailed: true}}, f.dispatched)
 
-		require.Len(t, w.entries, 1)
-		entry := w.entries[0]
+		require.Len(t, f.entries, 1)
+		entry := f.entries[0]
 		require.Equal(t, "replay.requested", entry.Action)
 		require.Equal(t, "normalized_event", entry.EntityType)
-		require.Equal(t, &w.eventID, entry.EntityID)
-		require.Equal(t, "management-key", entry.Actor, "the actor is the credential, not what the caller says")
+		require.Equal(t, &f.eventID, entry.EntityID)
+		require.Equal(t, "management-key", entry.Actor, "the actor is the credential, not requestedBy")
 		require.JSONEq(t, `{"replayRequestId":"`+requestID+`","requestedBy":"ada","reason":"the consumer was down","destinationId":"`+destination+`","onlyFailed":true}`,
 			string(entry.Details))
 
-		shown := w.show(t, requestID)
+		shown := f.show(t, requestID)
 		created := shown["createdAt"]
 		delete(shown, "createdAt")
 		require.Regexp(t, `^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3,6}Z$`, created)
 		require.Equal(t, map[string]any{
-			"id": requestID, "normalizedEventId": w.eventID, "eventId": w.eventID, "destinationId": destination, "onlyFailed": true,
+			"id": requestID, "normalizedEventId": f.eventID, "eventId": f.eventID, "destinationId": destination, "onlyFailed": true,
 			"requestedBy": "ada", "reason": "the consumer was down", "actor": "management-key", "status": "queued",
 			"errorMessage": nil, "dispatchedAt": nil, "completedAt": nil,
 		}, shown)
 	})
 }
 
-func TestWhatIsNotSaidTakesItsDefault(t *testing.T) {
-	w := setup(testkit.Open(t, testkit.SQLite(t)))
+func TestOmittedFieldsTakeTheirDefaults(t *testing.T) {
+	f := setup(t, testkit.Open(t, testkit.SQLite(t)))
 	for _, body := range []string{`{"reason":"because"}`, `{"reason":"because","requestedBy":null,"destinationId":null,"onlyFailed":null}`} {
-		status, a := w.call(t, http.MethodPost, "/events/"+w.eventID+"/replay", body)
+		status, a := f.call(t, http.MethodPost, "/events/"+f.eventID+"/replay", body)
 		require.Equal(t, http.StatusAccepted, status)
-		shown := w.show(t, a.object(t)["replayRequestId"].(string))
+		shown := f.show(t, a.object(t)["replayRequestId"].(string))
 		require.Equal(t, "api-user", shown["requestedBy"])
 		require.Nil(t, shown["destinationId"])
 		require.Equal(t, false, shown["onlyFailed"])
-		require.JSONEq(t, `null`, string(detail(t, w.entries[len(w.entries)-1], "destinationId")))
+		require.JSONEq(t, `null`, string(detail(t, f.entries[len(f.entries)-1], "destinationId")))
 	}
 }
 
@@ -75,8 +75,8 @@ func detail(t *testing.T, e contract.AuditEntry, name string) json.RawMessage {
 	return details[name]
 }
 
-func TestMistakesAreNamedByField(t *testing.T) {
-	w := setup(testkit.Open(t, testkit.SQLite(t)))
+func TestInvalidFieldsAreReportedByName(t *testing.T) {
+	f := setup(t, testkit.Open(t, testkit.SQLite(t)))
 	by := func(n int) string { return `{"reason":"because","requestedBy":"` + strings.Repeat("ü", n) + `"}` }
 	why := func(n int) string { return `{"reason":"` + strings.Repeat("ü", n) + `"}` }
 	const unprocessed = ""
@@ -104,39 +104,39 @@ func TestMistakesAreNamedByField(t *testing.T) {
 		{"a lone surrogate is replaced", `{"reason":"because \ud800"}`, 202, ""},
 		{"a destination is a UUID", `{"reason":"because","destinationId":"7"}`, 400, "destinationId"},
 		{"a word is no boolean", `{"reason":"because","onlyFailed":"yes"}`, 400, "onlyFailed"},
-		{"all mistakes are named at once", `{"requestedBy":"a","reason":"b","destinationId":"c"}`, 400, "requestedBy reason destinationId"},
+		{"all invalid fields are reported together", `{"requestedBy":"a","reason":"b","destinationId":"c"}`, 400, "requestedBy reason destinationId"},
 		{"an empty body", ``, 400, unprocessed},
 		{"half a body", `{"reason":`, 400, unprocessed},
 		{"an array", `[]`, 400, unprocessed},
-		{"a body without bound", `{"reason":"` + strings.Repeat(" ", 20_000) + `"}`, 413, unprocessed},
+		{"an oversized body", `{"reason":"` + strings.Repeat(" ", 20_000) + `"}`, 413, unprocessed},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			w.dispatched, w.entries = nil, nil
-			status, a := w.call(t, http.MethodPost, "/events/"+w.eventID+"/replay", test.body)
+			f.dispatched, f.entries = nil, nil
+			status, a := f.call(t, http.MethodPost, "/events/"+f.eventID+"/replay", test.body)
 			require.Equal(t, test.status, status, a.Error)
 			require.Equal(t, test.fields, strings.Join(a.fields(), " "))
-			require.Equal(t, status == 202, len(w.dispatched) == 1)
-			require.Equal(t, status == 202, len(w.entries) == 1)
+			require.Equal(t, status == 202, len(f.dispatched) == 1)
+			require.Equal(t, status == 202, len(f.entries) == 1)
 		})
 	}
 }
 
 func TestTheEventMustExist(t *testing.T) {
 	testkit.EachStore(t, func(t *testing.T, db *database.DB) {
-		w := setup(db)
-		status, a := w.call(t, http.MethodPost, "/events/"+id.New()+"/replay", `{"reason":"because"}`)
+		f := setup(t, db)
+		status, a := f.call(t, http.MethodPost, "/events/"+id.New()+"/replay", `{"reason":"because"}`)
 		require.Equal(t, http.StatusNotFound, status)
 		require.Equal(t, "NOT_FOUND", a.Error.Code)
-		status, a = w.call(t, http.MethodPost, "/events/7/replay", `{"reason":"because"}`)
+		status, a = f.call(t, http.MethodPost, "/events/7/replay", `{"reason":"because"}`)
 		require.Equal(t, http.StatusBadRequest, status)
 		require.Equal(t, []string{"id"}, a.fields())
-		require.Empty(t, w.dispatched)
-		_, a = w.call(t, http.MethodGet, "/replay-requests", "")
+		require.Empty(t, f.dispatched)
+		_, a = f.call(t, http.MethodGet, "/replay-requests", "")
 		require.Zero(t, a.Meta.Total)
 	})
 }
 
-func TestAReplayThatFailsLeavesNothing(t *testing.T) {
+func TestAFailedReplayStoresNothing(t *testing.T) {
 	foreign := fault.Invalid.New("unknown_destination", "The destination is not one of the integration's.").At("destinationId")
 	tests := []struct {
 		name     string
@@ -145,16 +145,16 @@ func TestAReplayThatFailsLeavesNothing(t *testing.T) {
 		status   int
 		fields   []string
 	}{
-		{"another integration's destination is the caller's mistake", foreign, nil, 400, []string{"destinationId"}},
-		{"jobs that cannot be stored are ours", errors.New("no such table: processing_jobs"), nil, 500, []string{}},
-		{"an audit that fails is ours", nil, errors.New("no such table: audit_entries"), 500, []string{}},
+		{"another integration's destination is a client error", foreign, nil, 400, []string{"destinationId"}},
+		{"a failure to store jobs is a server error", errors.New("no such table: processing_jobs"), nil, 500, []string{}},
+		{"a failing audit is a server error", nil, errors.New("no such table: audit_entries"), 500, []string{}},
 	}
 	testkit.EachStore(t, func(t *testing.T, db *database.DB) {
 		for _, test := range tests {
 			t.Run(test.name, func(t *testing.T) {
-				w := setup(db)
-				w.dispatchErr, w.auditErr = test.dispatch, test.audit
-				status, a := w.call(t, http.MethodPost, "/events/"+w.eventID+"/replay", `{"reason":"because"}`)
+				f := setup(t, db)
+				f.dispatchErr, f.auditErr = test.dispatch, test.audit
+				status, a := f.call(t, http.MethodPost, "/events/"+f.eventID+"/replay", `{"reason":"because"}`)
 				require.Equal(t, test.status, status)
 				require.Equal(t, test.fields, a.fields())
 				require.NotContains(t, a.Error.Message, "table")
@@ -166,15 +166,15 @@ func TestAReplayThatFailsLeavesNothing(t *testing.T) {
 	})
 }
 
-func TestRequestsAreListedTheNewestFirst(t *testing.T) {
+func TestRequestsAreListedNewestFirst(t *testing.T) {
 	testkit.EachStore(t, func(t *testing.T, db *database.DB) {
-		w := setup(db)
-		first, second := w.request(t), w.request(t)
-		firstEvent := w.eventID
-		w.eventID = id.New()
-		third := w.request(t)
-		w.inTx(t, func(ctx context.Context, tx *database.Tx) error {
-			return w.Ended(ctx, tx, []contract.ReplayEnd{{RequestID: second, EventID: firstEvent}})
+		f := setup(t, db)
+		first, second := f.request(t), f.request(t)
+		firstEvent := f.eventID
+		f.eventID = id.New()
+		third := f.request(t)
+		f.inTx(t, func(ctx context.Context, tx *database.Tx) error {
+			return f.Ended(ctx, tx, []contract.ReplayEnd{{RequestID: second, EventID: firstEvent}})
 		})
 		for _, test := range []struct {
 			name, query string
@@ -182,82 +182,82 @@ func TestRequestsAreListedTheNewestFirst(t *testing.T) {
 		}{
 			{"all", "", []string{third, second, first}},
 			{"of an event", "?eventId=" + firstEvent, []string{second, first}},
-			{"an id may be in upper case", "?eventId=" + strings.ToUpper(w.eventID), []string{third}},
+			{"an id may be in upper case", "?eventId=" + strings.ToUpper(f.eventID), []string{third}},
 			{"in a status", "?status=queued", []string{third, first}},
 			{"of an event and in a status", "?status=completed&eventId=" + firstEvent, []string{second}},
 			{"none", "?status=failed", []string{}},
 			{"the second page", "?page=2&pageSize=2", []string{first}},
 		} {
 			t.Run(test.name, func(t *testing.T) {
-				status, a := w.call(t, http.MethodGet, "/replay-requests"+test.query, "")
+				status, a := f.call(t, http.MethodGet, "/replay-requests"+test.query, "")
 				require.Equal(t, 200, status)
 				require.Equal(t, test.want, a.ids(t))
 			})
 		}
-		_, a := w.call(t, http.MethodGet, "/replay-requests?pageSize=2", "")
+		_, a := f.call(t, http.MethodGet, "/replay-requests?pageSize=2", "")
 		require.Equal(t, 3, a.Meta.Total)
 		require.NotNil(t, a.Meta.NextCursor)
-		_, rest := w.call(t, http.MethodGet, "/replay-requests?pageSize=2&cursor="+*a.Meta.NextCursor, "")
+		_, rest := f.call(t, http.MethodGet, "/replay-requests?pageSize=2&cursor="+*a.Meta.NextCursor, "")
 		require.Equal(t, []string{first}, rest.ids(t))
 		require.Nil(t, rest.Meta.NextCursor)
 	})
 }
 
-func TestWrongQuestionsAreNamed(t *testing.T) {
-	w := setup(testkit.Open(t, testkit.SQLite(t)))
+func TestInvalidQueriesAreRejectedByParameter(t *testing.T) {
+	f := setup(t, testkit.Open(t, testkit.SQLite(t)))
 	for query, field := range map[string]string{
 		"?status=done": "status", "?eventId=7": "eventId", "?page=0": "page", "?pageSize=101": "pageSize", "?cursor=x": "cursor",
 	} {
-		status, a := w.call(t, http.MethodGet, "/replay-requests"+query, "")
+		status, a := f.call(t, http.MethodGet, "/replay-requests"+query, "")
 		require.Equal(t, 400, status)
 		require.Equal(t, []string{field}, a.fields())
 	}
-	status, a := w.call(t, http.MethodGet, "/replay-requests/7", "")
+	status, a := f.call(t, http.MethodGet, "/replay-requests/7", "")
 	require.Equal(t, 400, status)
 	require.Equal(t, []string{"id"}, a.fields())
-	status, a = w.call(t, http.MethodGet, "/replay-requests/"+id.New(), "")
+	status, a = f.call(t, http.MethodGet, "/replay-requests/"+id.New(), "")
 	require.Equal(t, 404, status)
 	require.Equal(t, "NOT_FOUND", a.Error.Code)
 }
 
 func TestEveryRouteNeedsTheManagementKey(t *testing.T) {
-	w := setup(testkit.Open(t, testkit.SQLite(t)))
-	requestID := w.request(t)
+	f := setup(t, testkit.Open(t, testkit.SQLite(t)))
+	requestID := f.request(t)
 	for _, route := range []struct{ method, path, body string }{
-		{http.MethodPost, "/events/" + w.eventID + "/replay", `{"reason":"because"}`},
+		{http.MethodPost, "/events/" + f.eventID + "/replay", `{"reason":"because"}`},
 		{http.MethodGet, "/replay-requests", ""},
 		{http.MethodGet, "/replay-requests/" + requestID, ""},
 	} {
 		for _, key := range []string{"", "another-key-altogether"} {
-			status, a := w.callAs(t, key, route.method, route.path, route.body)
+			status, a := f.callAs(t, key, route.method, route.path, route.body)
 			require.Equal(t, 401, status)
 			require.Nil(t, a.Data)
 		}
 	}
-	require.Len(t, w.dispatched, 1)
+	require.Len(t, f.dispatched, 1)
 }
 
-func TestADatabaseThatIsAwayIsNotTheCallersMistake(t *testing.T) {
+func TestADatabaseOutageIsNotAClientError(t *testing.T) {
 	db, err := database.Open(database.Config{URL: "postgres://gateway@127.0.0.1:1/gateway?sslmode=disable"}, clock.System)
 	require.NoError(t, err)
 	defer func() { _ = db.Close() }()
-	w := setup(db)
+	f := setup(t, db)
 	for _, route := range []struct{ method, path, body string }{
-		{http.MethodPost, "/events/" + w.eventID + "/replay", `{"reason":"because"}`},
+		{http.MethodPost, "/events/" + f.eventID + "/replay", `{"reason":"because"}`},
 		{http.MethodGet, "/replay-requests", ""},
 		{http.MethodGet, "/replay-requests/" + id.New(), ""},
 	} {
-		status, a := w.call(t, route.method, route.path, route.body)
+		status, a := f.call(t, route.method, route.path, route.body)
 		require.Equal(t, 503, status)
 		require.Equal(t, "DEPENDENCY_UNAVAILABLE", a.Error.Code)
 	}
 }
 
 func TestIdsGrowWithTime(t *testing.T) {
-	w := setup(testkit.Open(t, testkit.SQLite(t)))
+	f := setup(t, testkit.Open(t, testkit.SQLite(t)))
 	var ids []string
 	for range 20 {
-		ids = append(ids, w.request(t))
+		ids = append(ids, f.request(t))
 	}
 	require.True(t, slices.IsSorted(ids))
 }

@@ -1,7 +1,6 @@
-// Package replay lets an operator send an event again. It owns replay_requests:
-// who asked, why, and what became of it. It refuses requests without a reason, and
-// it does not deliver: delivery dispatches what is ordered here and says when it
-// has ended.
+// Package replay lets an operator send an event again. It owns replay_requests: who asked,
+// why, and the outcome. It refuses requests without a reason. It does not deliver: the
+// delivery module dispatches the requests and reports when they have ended.
 package replay
 
 import (
@@ -12,21 +11,21 @@ import (
 	"integration-gateway/platform/httpapi"
 )
 
-// Events is what replay needs from whoever stores events.
+// Events is what replay needs from the module that stores events.
 type Events interface {
-	// Integration gives the integration and the correlation id of an event;
-	// fault.NotFound when there is no such event.
-	Integration(ctx context.Context, tx *database.Tx, eventID string) (integrationID, correlationID string, err error)
+	// Integration returns the integration and the correlation id of an event;
+	// fault.NotFound if there is no such event.
+	Integration(ctx context.Context, tx *database.Tx, eventID string) (integrationID string, err error)
 }
 
-// Scheduler is what replay needs from whoever delivers.
+// Scheduler is what replay needs from the module that delivers.
 type Scheduler interface {
-	// Dispatch puts a request on the replay queue: a row of tx, published after the
-	// commit. fault.Invalid when the destination is not one of the integration's.
-	Dispatch(ctx context.Context, tx *database.Tx, o contract.ReplayOrder, integrationID, correlationID string) error
+	// Dispatch puts a request on the replay queue: a row written by tx, published after the
+	// commit. fault.Invalid if the destination does not belong to the integration.
+	Dispatch(ctx context.Context, tx *database.Tx, o contract.ReplayOrder, integrationID string) error
 }
 
-// Auditor keeps what happened, in the transaction in which it happened.
+// Auditor records audit entries in the transaction of the change that they describe.
 type Auditor interface {
 	Record(ctx context.Context, tx *database.Tx, entries []contract.AuditEntry) error
 }
@@ -39,7 +38,7 @@ type Deps struct {
 	Audit     Auditor
 }
 
-// Module is the replay of events.
+// Module replays events.
 type Module struct {
 	db        *database.DB
 	events    Events
@@ -54,7 +53,7 @@ func New(d Deps) *Module {
 
 // Routes registers the module's routes.
 func (m *Module) Routes(r httpapi.Routes) {
-	r.Operator.Scoped().POST("/events/:id/replay", m.post)
-	r.Viewer.Scoped().GET("/replay-requests", m.list)
-	r.Viewer.Scoped().GET("/replay-requests/:id", m.one)
+	r.Operator.Scoped().POST("/events/:id/replay", m.post, postSpec)
+	r.Viewer.Scoped().GET("/replay-requests", m.list, listSpec)
+	r.Viewer.Scoped().GET("/replay-requests/:id", m.get, getSpec)
 }

@@ -9,7 +9,7 @@ import (
 	"integration-gateway/platform/database"
 )
 
-// status is where a request stands.
+// status is the state of a request.
 type status string
 
 const (
@@ -19,23 +19,23 @@ const (
 	failed     status = "failed"
 )
 
-// leaves says for each status which ones it may follow. Nothing follows completed
-// or failed, so that a late report cannot undo an end.
-var leaves = map[status][]status{
+// allowedFrom lists for each status the statuses it may follow. Nothing follows completed
+// or failed, so a late report cannot undo a final status.
+var allowedFrom = map[status][]status{
 	dispatched: {queued},
 	completed:  {queued, dispatched},
 	failed:     {queued, dispatched},
 }
 
-// change is a status that a request should come to.
+// change is a requested change of status.
 type change struct {
 	requestID string
 	to        status
 	err       *string
 }
 
-// Orders gives those of the requests that are still queued, and locks them until
-// tx ends, in the order of their ids.
+// Orders returns those of the requests that are still queued, and locks them until tx ends,
+// in id order.
 func (m *Module) Orders(ctx context.Context, tx *database.Tx, requestIDs []string) ([]contract.ReplayOrder, error) {
 	locked, err := lockRequests(ctx, tx, requestIDs)
 	if err != nil {
@@ -50,8 +50,8 @@ func (m *Module) Orders(ctx context.Context, tx *database.Tx, requestIDs []strin
 	return orders, nil
 }
 
-// Dispatched notes that the orders' jobs exist. Requests that are not queued any
-// more stay as they are.
+// Dispatched records that the orders' jobs exist. Requests that are no longer queued are
+// left unchanged.
 func (m *Module) Dispatched(ctx context.Context, tx *database.Tx, orders []contract.ReplayOrder) error {
 	changes := make([]change, len(orders))
 	for i, o := range orders {
@@ -60,19 +60,19 @@ func (m *Module) Dispatched(ctx context.Context, tx *database.Tx, orders []contr
 	return m.apply(ctx, tx, changes)
 }
 
-// Ended notes what the requests came to. One that ended before keeps its end.
+// Ended records the outcome of the requests. A request that ended before keeps its outcome.
 func (m *Module) Ended(ctx context.Context, tx *database.Tx, ends []contract.ReplayEnd) error {
 	changes := make([]change, len(ends))
 	for i, e := range ends {
 		changes[i] = change{requestID: e.RequestID, to: completed}
 		if e.Failed {
-			changes[i].to, changes[i].err = failed, storable(e.Error)
+			changes[i].to, changes[i].err = failed, sanitize(e.Error)
 		}
 	}
 	return m.apply(ctx, tx, changes)
 }
 
-// apply makes those changes that the table allows and audits each.
+// apply makes the changes that allowedFrom permits and audits each.
 func (m *Module) apply(ctx context.Context, tx *database.Tx, changes []change) error {
 	ids := make([]string, len(changes))
 	for i, c := range changes {
@@ -82,7 +82,7 @@ func (m *Module) apply(ctx context.Context, tx *database.Tx, changes []change) e
 	if err != nil {
 		return err
 	}
-	allowed := allowedChanges(locked, changes)
+	allowed := allowedTransitions(locked, changes)
 	if len(allowed) == 0 {
 		return nil
 	}
@@ -96,30 +96,30 @@ func (m *Module) apply(ctx context.Context, tx *database.Tx, changes []change) e
 	return m.audit.Record(ctx, tx, entries)
 }
 
-// step is a change that is allowed, with the request as it was.
-type step struct {
+// transition is an allowed change, with the request before it.
+type transition struct {
 	request
 	change
 }
 
-// allowedChanges gives, in the order of the ids, the first change of each request
-// that may follow the status it has.
-func allowedChanges(requests []request, changes []change) []step {
-	var steps []step
+// allowedTransitions returns, in id order, the first change of each request that its status
+// permits.
+func allowedTransitions(requests []request, changes []change) []transition {
+	var transitions []transition
 	for _, r := range requests {
 		for _, c := range changes {
-			if c.requestID == r.ID && slices.Contains(leaves[c.to], r.Status) {
-				steps = append(steps, step{r, c})
+			if c.requestID == r.ID && slices.Contains(allowedFrom[c.to], r.Status) {
+				transitions = append(transitions, transition{r, c})
 				break
 			}
 		}
 	}
-	return steps
+	return transitions
 }
 
-// storable is text as both databases take it: an error may quote what an endpoint
-// answered.
-func storable(text *string) *string {
+// sanitize returns text that both databases accept: an error may quote an endpoint's
+// response.
+func sanitize(text *string) *string {
 	if text == nil {
 		return nil
 	}

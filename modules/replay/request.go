@@ -10,7 +10,7 @@ import (
 	"integration-gateway/platform/id"
 )
 
-// order is what an operator asks for, checked.
+// order is a validated replay request from an operator.
 type order struct {
 	eventID       string
 	requestedBy   string
@@ -20,25 +20,25 @@ type order struct {
 	actor         string // the credential that was used
 }
 
-// request stores the order, puts it on the replay queue and audits it, all in one
-// transaction, and gives the request's id.
+// request stores the order, puts it on the replay queue and audits it in one transaction.
+// It returns the request's id.
 func (m *Module) request(ctx context.Context, o order) (string, error) {
 	requestID := id.New()
 	err := m.db.InTx(ctx, func(tx *database.Tx) error { return m.requestIn(ctx, tx, requestID, o) })
 	return requestID, err
 }
 
-// Request stores a request for one destination in the caller's transaction, just as an
-// operator's own would be, and gives its id. fault.NotFound when there is no such event,
-// fault.Invalid when the destination is not one of its integration's.
-func (m *Module) Request(ctx context.Context, tx *database.Tx, a contract.ReplayAsk) (string, error) {
+// Request stores a request for one destination in the caller's transaction, like an
+// operator's request, and returns its id. fault.NotFound if there is no such event;
+// fault.Invalid if the destination does not belong to the event's integration.
+func (m *Module) Request(ctx context.Context, tx *database.Tx, a contract.ReplayRequest) (string, error) {
 	requestID := id.New()
 	return requestID, m.requestIn(ctx, tx, requestID, order{eventID: a.EventID, destinationID: &a.DestinationID,
 		requestedBy: a.RequestedBy, reason: a.Reason, actor: a.Actor})
 }
 
 func (m *Module) requestIn(ctx context.Context, tx *database.Tx, requestID string, o order) error {
-	integrationID, correlationID, err := m.events.Integration(ctx, tx, o.eventID)
+	integrationID, err := m.events.Integration(ctx, tx, o.eventID)
 	if err != nil {
 		return err
 	}
@@ -46,7 +46,7 @@ func (m *Module) requestIn(ctx context.Context, tx *database.Tx, requestID strin
 	if err := insertRequest(ctx, tx, r); err != nil {
 		return err
 	}
-	if err := m.scheduler.Dispatch(ctx, tx, r.order(), integrationID, correlationID); err != nil {
+	if err := m.scheduler.Dispatch(ctx, tx, r.order(), integrationID); err != nil {
 		return fmt.Errorf("dispatch the replay: %w", err)
 	}
 	return m.audit.Record(ctx, tx, []contract.AuditEntry{requestedEntry(r)})

@@ -19,13 +19,14 @@ import (
 	"integration-gateway/platform/httpapi"
 	"integration-gateway/platform/id"
 	"integration-gateway/platform/secret"
+	"integration-gateway/platform/testkit"
 )
 
 const managementKey = "a-management-key"
 
-// world is the module and what stands around it: one event, and neighbours that
-// remember what they were told.
-type world struct {
+// fixture is the module and its environment: one event, and neighbours that record their
+// calls.
+type fixture struct {
 	*replay.Module
 	db      *database.DB
 	handler http.Handler
@@ -37,63 +38,63 @@ type world struct {
 	auditErr               error
 }
 
-func setup(db *database.DB) *world {
-	w := &world{db: db, eventID: id.New(), integrationID: id.New()}
-	w.Module = replay.New(replay.Deps{DB: db, Events: w, Scheduler: w, Audit: w})
+func setup(t testing.TB, db *database.DB) *fixture {
+	f := &fixture{db: db, eventID: id.New(), integrationID: id.New()}
+	f.Module = replay.New(replay.Deps{DB: db, Events: f, Scheduler: f, Audit: f})
 	server := httpapi.New(httpapi.Config{ManagementKey: secret.New(managementKey)},
 		httpapi.Deps{Log: slog.New(slog.DiscardHandler), Now: clock.System})
-	w.Routes(server.Routes())
-	w.handler = server.Handler()
-	return w
+	f.Routes(server.Routes())
+	f.handler = testkit.Checked(t, server.Handler())
+	return f
 }
 
-func (w *world) Integration(_ context.Context, _ *database.Tx, eventID string) (string, string, error) {
-	if eventID != w.eventID {
-		return "", "", fault.NotFound.New("event_not_found", "There is no event %s.", eventID)
+func (f *fixture) Integration(_ context.Context, _ *database.Tx, eventID string) (string, error) {
+	if eventID != f.eventID {
+		return "", fault.NotFound.New("event_not_found", "There is no event %s.", eventID)
 	}
-	return w.integrationID, "a-correlation", nil
+	return f.integrationID, nil
 }
 
-func (w *world) Dispatch(_ context.Context, _ *database.Tx, o contract.ReplayOrder, integrationID, correlationID string) error {
-	if integrationID != w.integrationID || correlationID != "a-correlation" {
-		return fault.Internal.New("test", "dispatched for another event: %s, %s", integrationID, correlationID)
+func (f *fixture) Dispatch(_ context.Context, _ *database.Tx, o contract.ReplayOrder, integrationID string) error {
+	if integrationID != f.integrationID {
+		return fault.Internal.New("test", "dispatched for another event: %s", integrationID)
 	}
-	w.dispatched = append(w.dispatched, o)
-	return w.dispatchErr
+	f.dispatched = append(f.dispatched, o)
+	return f.dispatchErr
 }
 
-func (w *world) Record(_ context.Context, _ *database.Tx, entries []contract.AuditEntry) error {
-	w.entries = append(w.entries, entries...)
-	return w.auditErr
+func (f *fixture) Record(_ context.Context, _ *database.Tx, entries []contract.AuditEntry) error {
+	f.entries = append(f.entries, entries...)
+	return f.auditErr
 }
 
-// actions gives what was audited since the last call.
-func (w *world) actions() []string {
+// actions returns the actions audited since the last call.
+func (f *fixture) actions() []string {
 	actions := []string{}
-	for _, e := range w.entries {
+	for _, e := range f.entries {
 		actions = append(actions, e.Action)
 	}
-	w.entries = nil
+	f.entries = nil
 	return actions
 }
 
-func (w *world) inTx(t *testing.T, fn func(ctx context.Context, tx *database.Tx) error) {
+func (f *fixture) inTx(t *testing.T, fn func(ctx context.Context, tx *database.Tx) error) {
 	t.Helper()
 	ctx := context.Background()
-	require.NoError(t, w.db.InTx(ctx, func(tx *database.Tx) error { return fn(ctx, tx) }))
+	require.NoError(t, f.db.InTx(ctx, func(tx *database.Tx) error { return fn(ctx, tx) }))
 }
 
-// request asks for a replay of the event through the API and gives the request's id.
-func (w *world) request(t *testing.T) string {
+// request requests a replay of the event through the API and returns the request's id.
+func (f *fixture) request(t *testing.T) string {
 	t.Helper()
-	status, a := w.call(t, http.MethodPost, "/events/"+w.eventID+"/replay", `{"reason":"because"}`)
+	status, a := f.call(t, http.MethodPost, "/events/"+f.eventID+"/replay", `{"reason":"because"}`)
 	require.Equal(t, http.StatusAccepted, status, a)
 	return a.object(t)["replayRequestId"].(string)
 }
 
-func (w *world) show(t *testing.T, requestID string) map[string]any {
+func (f *fixture) show(t *testing.T, requestID string) map[string]any {
 	t.Helper()
-	status, a := w.call(t, http.MethodGet, "/replay-requests/"+requestID, "")
+	status, a := f.call(t, http.MethodGet, "/replay-requests/"+requestID, "")
 	require.Equal(t, http.StatusOK, status)
 	return a.object(t)
 }
@@ -121,7 +122,7 @@ func (a answer) object(t *testing.T) map[string]any {
 	return o
 }
 
-// ids gives the ids of a list.
+// ids returns the ids of a list.
 func (a answer) ids(t *testing.T) []string {
 	t.Helper()
 	var items []struct {
@@ -135,7 +136,7 @@ func (a answer) ids(t *testing.T) []string {
 	return ids
 }
 
-// fields gives the names of the fields that are wrong.
+// fields returns the names of the invalid fields.
 func (a answer) fields() []string {
 	fields := []string{}
 	for _, f := range a.Error.Details {
@@ -144,12 +145,12 @@ func (a answer) fields() []string {
 	return fields
 }
 
-func (w *world) call(t *testing.T, method, path, body string) (int, answer) {
+func (f *fixture) call(t *testing.T, method, path, body string) (int, answer) {
 	t.Helper()
-	return w.callAs(t, managementKey, method, path, body)
+	return f.callAs(t, managementKey, method, path, body)
 }
 
-func (w *world) callAs(t *testing.T, key, method, path, body string) (int, answer) {
+func (f *fixture) callAs(t *testing.T, key, method, path, body string) (int, answer) {
 	t.Helper()
 	r := httptest.NewRequest(method, httpapi.Base+path, bytes.NewBufferString(body))
 	r.Header.Set("content-type", "application/json")
@@ -157,7 +158,7 @@ func (w *world) callAs(t *testing.T, key, method, path, body string) (int, answe
 		r.Header.Set(httpapi.HeaderManagementKey, key)
 	}
 	recorder := httptest.NewRecorder()
-	w.handler.ServeHTTP(recorder, r)
+	f.handler.ServeHTTP(recorder, r)
 	var a answer
 	require.NoError(t, json.Unmarshal(recorder.Body.Bytes(), &a), recorder.Body.String())
 	return recorder.Code, a

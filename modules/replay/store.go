@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"time"
 
 	"integration-gateway/platform/clock"
 	"integration-gateway/platform/database"
@@ -52,8 +53,8 @@ FROM   replay_requests
 WHERE  id IN (SELECT id FROM v)
 ORDER  BY id`
 
-// lockRequests gives the requests in the order of their ids, and keeps them from
-// changing until tx ends. Unknown ids are left out.
+// lockRequests returns the requests in id order, locked until tx ends. Unknown ids are left
+// out.
 func lockRequests(ctx context.Context, tx *database.Tx, ids []string) ([]request, error) {
 	if len(ids) == 0 {
 		return nil, nil
@@ -68,26 +69,26 @@ func lockRequests(ctx context.Context, tx *database.Tx, ids []string) ([]request
 
 const updateStatusesSQL = `
 UPDATE replay_requests AS r
-SET    status        = v.becomes,
+SET    status        = v.new_status,
        error_message = v.error_message,
-       dispatched_at = CASE v.becomes WHEN 'dispatched' THEN $1 ELSE r.dispatched_at END,
-       completed_at  = CASE v.becomes WHEN 'dispatched' THEN r.completed_at ELSE $1 END
+       dispatched_at = CASE v.new_status WHEN 'dispatched' THEN $1 ELSE r.dispatched_at END,
+       completed_at  = CASE v.new_status WHEN 'dispatched' THEN r.completed_at ELSE $1 END
 FROM   v
-WHERE  r.id = v.id AND r.status = v.leaves`
+WHERE  r.id = v.id AND r.status = v.old_status`
 
-// updateStatuses makes steps whose requests are locked, each on the condition that
-// the request still has the status that it leaves.
-func updateStatuses(ctx context.Context, tx *database.Tx, steps []step) error {
-	rows := database.NewRows("id uuid", "leaves text", "becomes text", "error_message text")
-	for _, s := range steps {
+// updateStatuses applies transitions of locked requests, each on the condition that the
+// request still has its old status.
+func updateStatuses(ctx context.Context, tx *database.Tx, transitions []transition) error {
+	rows := database.NewRows("id uuid", "old_status text", "new_status text", "error_message text")
+	for _, s := range transitions {
 		rows.Add(s.ID, string(s.Status), string(s.to), s.err)
 	}
 	n, err := tx.ExecRows(ctx, rows, updateStatusesSQL, tx.Now)
 	if err != nil {
 		return fmt.Errorf("update the replay requests: %w", err)
 	}
-	if int(n) != len(steps) {
-		return fmt.Errorf("update the replay requests: %d of %d locked rows changed", n, len(steps))
+	if int(n) != len(transitions) {
+		return fmt.Errorf("update the replay requests: %d of %d locked rows changed", n, len(transitions))
 	}
 	return nil
 }
@@ -97,8 +98,8 @@ SELECT ` + requestColumns + `
 FROM   replay_requests
 WHERE  id = $1`
 
-// readRequest gives one request; of a source that the credential of ctx may not see there
-// is none.
+// readRequest returns one request. Requests of sources that ctx's credential may not see
+// are not found.
 func readRequest(ctx context.Context, db *database.DB, id string) (request, error) {
 	var r request
 	err := db.Get(ctx, &r, selectRequestSQL, id)
@@ -112,8 +113,8 @@ func readRequest(ctx context.Context, db *database.DB, id string) (request, erro
 	return r, nil
 }
 
-// newest lists requests by id, which sorts by the time they were made.
-var newest = database.Listing[request]{
+// newestFirst lists requests by id, which sorts by creation time.
+var newestFirst = database.Listing[request]{
 	Columns: requestColumns,
 	From:    "replay_requests",
 	ID:      "id",
@@ -121,18 +122,26 @@ var newest = database.Listing[request]{
 	Key:     func(r request) database.Position { return database.Position{ID: r.ID} },
 }
 
-// readRequests lists the requests of an event and in a status; "" means any. It gives
-// those alone that the credential of ctx may see.
-func readRequests(ctx context.Context, db *database.DB, eventID, status string, page database.Page) (database.List[request], error) {
+// filter selects requests; empty fields match any.
+type filter struct {
+	eventID, status, destinationID string
+	from, to                       *time.Time // of createdAt, both included
+}
+
+// readRequests lists the requests that match want. It lists only those that ctx's credential
+// may see.
+func readRequests(ctx context.Context, db *database.DB, want filter, page database.Page) (database.List[request], error) {
 	var f database.Filter
-	if eventID != "" {
-		f.Add("normalized_event_id = ?", eventID)
+	for _, exact := range []struct{ column, value string }{
+		{"normalized_event_id", want.eventID}, {"status", want.status}, {"destination_id", want.destinationID},
+	} {
+		if exact.value != "" {
+			f.Add(exact.column+" = ?", exact.value)
+		}
 	}
-	if status != "" {
-		f.Add("status = ?", status)
-	}
+	f.CreatedBetween("id", "created_at", want.from, want.to)
 	if scope := httpapi.ScopeOf(ctx); scope != nil {
 		f.Among("integration_id", scope.Integrations)
 	}
-	return database.ReadList(ctx, db, newest, &f, page)
+	return database.ReadList(ctx, db, newestFirst, &f, page)
 }

@@ -1,10 +1,10 @@
-// Package retention keeps the records within bounds: it makes the partitions that rows to
-// come will need, and removes what is older than it must be kept. It owns no table and
-// removes from all that grow, which no other module may; it never removes an event that
-// is not at its end, nor what belongs to one.
+// Package retention limits the size of the records: it creates partitions in advance, and
+// removes records past their retention. It owns no table, and as the only module may delete
+// from all growing tables. It never removes an unfinished event or its rows.
 //
-// On PostgreSQL whole partitions go, without anybody waiting; on SQLite, and in the
-// partition of what is older than all others, rows in small transactions.
+// On PostgreSQL it drops whole partitions without blocking anyone. On SQLite, and in the
+// partition that holds everything older than the others, it deletes rows in small
+// transactions.
 package retention
 
 import (
@@ -24,15 +24,15 @@ type Auditor interface {
 	Record(ctx context.Context, tx *database.Tx, entries []contract.AuditEntry) error
 }
 
-// Config says how long records are kept; 0 keeps them for ever. New replaces the other
-// zero values with the defaults.
+// Config says how long records are kept; 0 keeps them for ever. New replaces the other zero
+// values with the defaults.
 type Config struct {
-	Events time.Duration // and all that belongs to them; at least as long as repeats are known
+	Events time.Duration // events and their rows; at least as long as duplicates are detected
 	Audit  time.Duration
 
-	Every time.Duration // default an hour
-	Again time.Duration // after a failure; default a minute
-	Batch int           // rows removed in one transaction; default 200
+	Every      time.Duration // default an hour
+	RetryAfter time.Duration // after a failure; default a minute
+	Batch      int           // rows removed in one transaction; default 200
 }
 
 // Deps is everything retention needs from the outside.
@@ -41,6 +41,8 @@ type Deps struct {
 	Log   *slog.Logger
 	Now   clock.Now
 	Audit Auditor
+	// Succeeded is told when a round is complete. Nil is allowed.
+	Succeeded func(at time.Time)
 }
 
 // Module maintains the records.
@@ -54,48 +56,50 @@ func New(cfg Config, d Deps) *Module {
 	if cfg.Every == 0 {
 		cfg.Every = time.Hour
 	}
-	if cfg.Again == 0 {
-		cfg.Again = time.Minute
+	if cfg.RetryAfter == 0 {
+		cfg.RetryAfter = time.Minute
 	}
 	if cfg.Batch == 0 {
 		cfg.Batch = 200
+	}
+	if d.Succeeded == nil {
+		d.Succeeded = func(time.Time) {}
 	}
 	d.Log = d.Log.With("module", "retention")
 	return &Module{cfg: cfg, d: d}
 }
 
-// Run maintains the records at once and then from time to time, until ctx ends. Of
-// several processes one does it.
+// Run maintains the records immediately and then periodically, until ctx ends. Of several
+// processes, one does the work.
 func (m *Module) Run(ctx context.Context) error {
 	for {
 		pause := m.cfg.Every
-		if err := m.Tend(ctx); err != nil && ctx.Err() == nil {
-			m.d.Log.ErrorContext(ctx, "maintaining the records failed", "error", err, "retry_in", m.cfg.Again.String())
-			pause = m.cfg.Again
+		if err := m.RunOnce(ctx); err != nil && ctx.Err() == nil {
+			m.d.Log.ErrorContext(ctx, "maintaining the records failed", "error", err, "retry_in", m.cfg.RetryAfter.String())
+			pause = m.cfg.RetryAfter
 		}
-		timer := time.NewTimer(pause)
-		select {
-		case <-ctx.Done():
-			timer.Stop()
+		if !clock.Sleep(ctx, pause) {
 			return nil
-		case <-timer.C:
 		}
 	}
 }
 
-// Tend makes the partitions that are missing and removes what is too old, once. Where
-// another process is at it, it leaves the removing to that one.
-func (m *Module) Tend(ctx context.Context) error {
-	made, err := m.d.DB.MakePartitions(ctx)
+// RunOnce creates missing partitions and removes old records, once. If another process is
+// removing records, it leaves that to it.
+func (m *Module) RunOnce(ctx context.Context) error {
+	made, err := m.d.DB.CreatePartitions(ctx)
 	if len(made) > 0 {
-		m.d.Log.InfoContext(ctx, "made partitions", "partitions", made)
+		m.d.Log.InfoContext(ctx, "created partitions", "partitions", made)
 	}
-	_, removing := m.d.DB.Maintain(ctx, func(k *database.Maintenance) error {
-		r := &removal{Module: m, keep: k, rows: map[string]int64{}}
-		return errors.Join(r.run(ctx), r.note(ctx))
+	ran, removing := m.d.DB.Maintain(ctx, func(k *database.Maintenance) error {
+		r := &removal{Module: m, maintenance: k, rows: map[string]int64{}}
+		return errors.Join(r.run(ctx), r.record(ctx))
 	})
 	if removing != nil {
-		removing = fmt.Errorf("remove what is too old: %w", removing)
+		removing = fmt.Errorf("remove old records: %w", removing)
+	}
+	if ran && err == nil && removing == nil {
+		m.d.Succeeded(m.d.Now())
 	}
 	return errors.Join(err, removing)
 }

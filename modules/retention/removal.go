@@ -12,16 +12,16 @@ import (
 	"integration-gateway/platform/id"
 )
 
-// removal is one round of removing, and what it removed.
+// removal is one round of removing records, with its counts.
 type removal struct {
 	*Module
-	keep       *database.Maintenance
-	rows       map[string]int64 // by table; of partitions the planner's estimate
-	partitions []string
+	maintenance *database.Maintenance
+	rows        map[string]int64 // by table; for partitions the planner's estimate
+	partitions  []string
 }
 
 func (r *removal) run(ctx context.Context) error {
-	if err := r.keep.DropCondemned(ctx); err != nil {
+	if err := r.maintenance.DropMarked(ctx); err != nil {
 		return err
 	}
 	have, err := r.d.DB.Partitions(ctx)
@@ -40,32 +40,37 @@ func (r *removal) run(ctx context.Context) error {
 	return nil
 }
 
-// events removes events that were made before a time, and all that belongs to them.
+// events removes events created before a time, with their rows.
 func (r *removal) events(ctx context.Context, have []database.Partition, before time.Time) error {
-	for _, s := range due(have, eventTables(), id.Floor(before)) {
-		if err := r.dropSpan(ctx, s); err != nil {
+	for _, rng := range due(have, eventTables(), id.Floor(before)) {
+		if err := r.dropRange(ctx, rng); err != nil {
 			return err
 		}
 	}
-	if err := r.deleteEvents(ctx, bound(have, "normalized_events", before)); err != nil {
+	if err := r.deleteEvents(ctx, cutoffID(have, "normalized_events", before)); err != nil {
 		return err
 	}
-	return r.deleteAlone(ctx, before)
+	return r.deleteOrphans(ctx, before)
 }
 
-// audit removes audit entries that were made before a time.
+// audit removes audit entries created before a time.
 func (r *removal) audit(ctx context.Context, have []database.Partition, before time.Time) error {
-	for _, s := range due(have, []string{auditTable}, id.Floor(before)) {
-		if err := r.drop(ctx, s.parts[auditTable]); err != nil {
-			return err
+	for _, rng := range due(have, auditTables(), id.Floor(before)) {
+		for _, table := range auditTables() {
+			if err := r.drop(ctx, rng.parts[table]); err != nil {
+				return err
+			}
 		}
 	}
-	return r.deleteBatches(ctx, auditTable, deleteAuditSQL, bound(have, auditTable, before))
+	if err := r.deleteBatches(ctx, auditTable, deleteAuditSQL, cutoffID(have, auditTable, before)); err != nil {
+		return err
+	}
+	return r.deleteBatches(ctx, groupsTable, deleteGroupsSQL, cutoffID(have, groupsTable, before))
 }
 
-// bound is before as an id, and on PostgreSQL no more than the end of the partition of
-// what is older: from there on whole partitions go.
-func bound(have []database.Partition, table string, before time.Time) string {
+// cutoffID is the id of before. On PostgreSQL it is at most the end of the partition
+// without a lower bound: later rows are removed by dropping whole partitions.
+func cutoffID(have []database.Partition, table string, before time.Time) string {
 	to := id.Floor(before)
 	for _, p := range have {
 		if p.Table == table && p.From == "" {
@@ -75,12 +80,12 @@ func bound(have []database.Partition, table string, before time.Time) string {
 	return to
 }
 
-// drop removes a partition, if it is there.
+// drop removes a partition, if it exists.
 func (r *removal) drop(ctx context.Context, p database.Partition) error {
 	if p.Name == "" {
 		return nil
 	}
-	if err := r.keep.Drop(ctx, p); err != nil {
+	if err := r.maintenance.Drop(ctx, p); err != nil {
 		return err
 	}
 	r.rows[p.Table] += p.Rows
@@ -88,8 +93,8 @@ func (r *removal) drop(ctx context.Context, p database.Partition) error {
 	return nil
 }
 
-// note logs and audits, in sum, what was removed, also when the round ended early.
-func (r *removal) note(ctx context.Context) error {
+// record logs and audits the totals of what was removed, also if the round ended early.
+func (r *removal) record(ctx context.Context) error {
 	removed := map[string]int64{}
 	for table, n := range r.rows {
 		if n > 0 {
@@ -99,11 +104,11 @@ func (r *removal) note(ctx context.Context) error {
 	if len(removed) == 0 && len(r.partitions) == 0 {
 		return nil
 	}
-	r.d.Log.InfoContext(ctx, "removed what was older than its retention", "rows", removed, "partitions", r.partitions)
+	r.d.Log.InfoContext(ctx, "removed records past their retention", "rows", removed, "partitions", r.partitions)
 	details, err := json.Marshal(map[string]any{"rows": removed, "partitions": append([]string{}, r.partitions...),
-		"retention": map[string]string{"events": forever(r.cfg.Events), "audit": forever(r.cfg.Audit)}})
+		"retention": map[string]string{"events": formatRetention(r.cfg.Events), "audit": formatRetention(r.cfg.Audit)}})
 	if err != nil {
-		return fmt.Errorf("the audit entry of a removal: %w", err)
+		return fmt.Errorf("marshal the audit entry of a removal: %w", err)
 	}
 	return r.d.DB.InTx(context.WithoutCancel(ctx), func(tx *database.Tx) error {
 		return r.d.Audit.Record(ctx, tx, []contract.AuditEntry{{EntityType: contract.EntityRecords,
@@ -111,11 +116,11 @@ func (r *removal) note(ctx context.Context) error {
 	})
 }
 
-// ForEver is the retention of what is never removed.
+// ForEver is the retention of records that are never removed.
 const ForEver = "for ever"
 
-// forever writes a retention as settings have it.
-func forever(d time.Duration) string {
+// formatRetention formats a retention as the settings do.
+func formatRetention(d time.Duration) string {
 	if d == 0 {
 		return ForEver
 	}

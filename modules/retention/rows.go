@@ -12,17 +12,20 @@ import (
 const deleteAuditSQL = `
 DELETE FROM audit_entries WHERE id IN (SELECT id FROM audit_entries WHERE id < $1 ORDER BY id LIMIT $2)`
 
-// Messages that nobody could read belong to no event.
+const deleteGroupsSQL = `
+DELETE FROM audit_groups WHERE id IN (SELECT id FROM audit_groups WHERE id < $1 ORDER BY id LIMIT $2)`
+
+// deleteUnreadableSQL removes unreadable messages, which belong to no event.
 const deleteUnreadableSQL = `
 DELETE FROM dead_letters WHERE id IN (SELECT id FROM dead_letters WHERE id < $1 AND event_id IS NULL ORDER BY id LIMIT $2)`
 
-// deleteAlone removes old rows that belong to no event.
-func (r *removal) deleteAlone(ctx context.Context, before time.Time) error {
+// deleteOrphans removes old rows that belong to no event.
+func (r *removal) deleteOrphans(ctx context.Context, before time.Time) error {
 	return r.deleteBatches(ctx, "dead_letters", deleteUnreadableSQL, id.Floor(before))
 }
 
-// deleteBatches runs a statement that removes at most $n rows, its last argument, in a
-// transaction at a time until nothing is left.
+// deleteBatches runs a statement that deletes at most $n rows (its last argument), once per
+// transaction, until nothing is left.
 func (r *removal) deleteBatches(ctx context.Context, table, query string, args ...any) error {
 	for {
 		var n int64
@@ -39,8 +42,7 @@ func (r *removal) deleteBatches(ctx context.Context, table, query string, args .
 	}
 }
 
-// The range is said of both tables: PostgreSQL does not see that one of the first is one
-// of the second too.
+// The range is given for both tables: PostgreSQL does not infer it from the join.
 const selectOldEventsSQL = `
 SELECT e.id,
        COALESCE(s.status, 'pending') IN ('pending', 'processing', 'retrying')
@@ -56,8 +58,7 @@ type oldEvent struct {
 	Unfinished bool   `db:"unfinished"`
 }
 
-// deleteEvents removes events below an id with all that belongs to them, but for those
-// that are not at their end, a few at a time.
+// deleteEvents removes finished events below an id with all their rows, in batches.
 func (r *removal) deleteEvents(ctx context.Context, before string) error {
 	after := id.Floor(time.UnixMilli(0))
 	var any bool
@@ -118,28 +119,28 @@ func (r *removal) deleteFinished(ctx context.Context, tx *database.Tx, old []old
 const selectOldWebhooksSQL = `
 SELECT id FROM webhook_events WHERE id > $1 AND id < $2 ORDER BY id LIMIT $3`
 
-const selectWantedSQL = `
+const selectReferencedSQL = `
 SELECT webhook_event_id FROM normalized_events WHERE id >= $1 AND id < $2`
 
-// together is how long after its webhook an event may be made.
-const together = time.Minute
+// maxEventDelay is how long before or after its webhook's an event's id may be made.
+const maxEventDelay = time.Minute
 
-// deleteWebhooks removes webhooks below an id that no event is left of.
+// deleteWebhooks removes webhooks below an id that have no events left.
 func (r *removal) deleteWebhooks(ctx context.Context, before string) error {
 	after := id.Floor(time.UnixMilli(0))
 	for {
-		var old, wanted []string
+		var old, referenced []string
 		err := r.d.DB.InTx(ctx, func(tx *database.Tx) error {
-			old, wanted = nil, nil
+			old, referenced = nil, nil
 			err := tx.Select(ctx, &old, selectOldWebhooksSQL, after, before, r.cfg.Batch)
 			if err != nil || len(old) == 0 {
 				return err
 			}
-			first, last := id.Time(old[0]), id.Time(old[len(old)-1]).Add(together)
-			if err := tx.Select(ctx, &wanted, selectWantedSQL, id.Floor(first), id.Floor(last)); err != nil {
+			first, last := id.Time(old[0]).Add(-maxEventDelay), id.Time(old[len(old)-1]).Add(maxEventDelay)
+			if err := tx.Select(ctx, &referenced, selectReferencedSQL, id.Floor(first), id.Floor(last)); err != nil {
 				return err
 			}
-			return r.deleteUnwanted(ctx, tx, old, wanted)
+			return r.deleteUnreferenced(ctx, tx, old, referenced)
 		})
 		if err != nil {
 			return fmt.Errorf("delete webhooks: %w", err)
@@ -151,9 +152,9 @@ func (r *removal) deleteWebhooks(ctx context.Context, before string) error {
 	}
 }
 
-func (r *removal) deleteUnwanted(ctx context.Context, tx *database.Tx, old, wanted []string) error {
+func (r *removal) deleteUnreferenced(ctx context.Context, tx *database.Tx, old, referenced []string) error {
 	keep := map[string]bool{}
-	for _, w := range wanted {
+	for _, w := range referenced {
 		keep[w] = true
 	}
 	ids := database.NewRows("id uuid")

@@ -1,6 +1,6 @@
-// Package secrets looks after what the database keeps under SECRETS_KEY: it says which
-// keys are needed, refuses a start without one of them, and rotates to another. It owns
-// retired_keys. The sealed texts belong to other modules, which give and replace them.
+// Package secrets manages what the database stores under SECRETS_KEY: it says which keys
+// are needed, refuses to start without one of them, and rotates to another. It owns
+// retired_keys. The sealed texts belong to other modules, which read and replace them.
 package secrets
 
 import (
@@ -12,26 +12,26 @@ import (
 	"integration-gateway/platform/keyring"
 )
 
-// Store is a kind of sealed rows that a module owns.
+// Store gives access to one kind of sealed rows, which a module owns.
 type Store interface {
-	// SealedRows gives rows whose ids follow one, in the order of their ids.
+	// SealedRows returns rows with ids after the given one, in id order.
 	SealedRows(ctx context.Context, after string, limit int) ([]contract.SealedRow, error)
-	// ReplaceSealed replaces what is still as it was, and gives how many rows that were.
+	// ReplaceSealed replaces the rows that are unchanged, and returns their number.
 	ReplaceSealed(ctx context.Context, tx *database.Tx, rows []contract.Resealed) (int64, error)
 }
 
-// Marks is a kind of rows that were made under a key and cannot be made anew: they are
-// recognised by what is left of it.
-type Marks interface {
+// KeyUsage is a kind of rows that were made with a key and cannot be remade, such as
+// digests. The retired form of the key still verifies them.
+type KeyUsage interface {
 	// KeysInUse counts the rows by the id of their key; "" for none.
 	KeysInUse(ctx context.Context) (map[string]int64, error)
 }
 
-// Kind names a store, or marks, for people.
+// Kind names a store, or a kind of rows with a key usage, for people.
 type Kind struct {
 	Name  string
-	Store Store // nil for marks
-	Marks Marks
+	Store Store // nil if Usage is set
+	Usage KeyUsage
 }
 
 // Auditor writes audit entries with the rows of a transaction.
@@ -39,9 +39,9 @@ type Auditor interface {
 	Record(ctx context.Context, tx *database.Tx, entries []contract.AuditEntry) error
 }
 
-// Config is how the work is cut.
+// Config sets the batch size.
 type Config struct {
-	Batch int // rows that are read, and replaced in one transaction; default 100
+	Batch int // rows read, and replaced in one transaction; default 100
 }
 
 // Deps is everything the module needs from the outside.
@@ -52,7 +52,7 @@ type Deps struct {
 	Kinds []Kind
 }
 
-// Module looks after secrets.
+// Module manages secrets.
 type Module struct {
 	cfg Config
 	d   Deps
@@ -68,15 +68,15 @@ func New(cfg Config, d Deps) *Module {
 	return &Module{cfg: cfg, d: d}
 }
 
-// beforeAll is less than every id of sealed rows.
-const beforeAll = "00000000-0000-0000-0000-000000000000"
+// minID is less than every id of sealed rows.
+const minID = "00000000-0000-0000-0000-000000000000"
 
-// each hands over all sealed rows of a kind, a batch at a time.
-func (m *Module) each(ctx context.Context, k Kind, do func(rows []contract.SealedRow) error) error {
-	for after := beforeAll; ; {
+// eachBatch passes all sealed rows of a kind to do, one batch at a time.
+func (m *Module) eachBatch(ctx context.Context, k Kind, do func(rows []contract.SealedRow) error) error {
+	for after := minID; ; {
 		rows, err := k.Store.SealedRows(ctx, after, m.cfg.Batch)
 		if err != nil {
-			return fmt.Errorf("read what is sealed of %s: %w", k.Name, err)
+			return fmt.Errorf("read the sealed rows of %s: %w", k.Name, err)
 		}
 		if len(rows) == 0 {
 			return nil
@@ -88,7 +88,7 @@ func (m *Module) each(ctx context.Context, k Kind, do func(rows []contract.Seale
 	}
 }
 
-// keysOf are the ids of the keys that a row's texts need.
+// keysOf returns the ids of the keys that a row's texts need.
 func keysOf(row contract.SealedRow) map[string]bool {
 	ids := map[string]bool{}
 	for _, text := range row.Texts {

@@ -7,6 +7,7 @@ import (
 	"integration-gateway/platform/contract"
 	"integration-gateway/platform/database"
 	"integration-gateway/platform/keyring"
+	"integration-gateway/platform/secret"
 )
 
 const selectRetiredSQL = `
@@ -22,10 +23,10 @@ type retiredRow struct {
 	Remains string `db:"remains"`
 }
 
-// Retired gives what is left of the keys that were retired, to be adopted by a ring.
+// Retired returns the retired keys, for a ring to adopt.
 func Retired(ctx context.Context, db *database.DB) ([]keyring.Retired, error) {
 	var rows []retiredRow
-	if err := db.Select(ctx, &rows, selectRetiredSQL, beforeAll, 10_000); err != nil {
+	if err := db.Select(ctx, &rows, selectRetiredSQL, minID, 10_000); err != nil {
 		return nil, fmt.Errorf("read the retired keys: %w", err)
 	}
 	list := make([]keyring.Retired, len(rows))
@@ -35,7 +36,7 @@ func Retired(ctx context.Context, db *database.DB) ([]keyring.Retired, error) {
 	return list, nil
 }
 
-// retired is the store of what is left of retired keys.
+// retired is the store of retired keys.
 type retired struct{ db *database.DB }
 
 func (r retired) SealedRows(ctx context.Context, after string, limit int) ([]contract.SealedRow, error) {
@@ -45,7 +46,8 @@ func (r retired) SealedRows(ctx context.Context, after string, limit int) ([]con
 	}
 	list := make([]contract.SealedRow, len(rows))
 	for i := range rows {
-		list[i] = contract.SealedRow{ID: rows[i].ID, Of: "the retired key " + rows[i].KeyID, Texts: []*string{&rows[i].Remains}}
+		list[i] = contract.SealedRow{ID: rows[i].ID, Of: "the retired key " + rows[i].KeyID, Texts: []*string{&rows[i].Remains},
+			Places: []secret.Place{keyring.Retired{ID: rows[i].KeyID}.Place()}}
 	}
 	return list, nil
 }

@@ -15,31 +15,31 @@ import (
 
 // The roles of a key.
 const (
-	roleCurrent  = "current"   // seals and opens
-	roleOpens    = "opens"     // opens what it sealed
-	roleRetired  = "retired"   // recognises digests and seals
-	rolePlain    = "no key"    // what is stored as it is
-	roleDamaged  = "damaged"   // what names no key
+	roleCurrent  = "current"   // encrypts and decrypts
+	roleOpens    = "opens"     // only decrypts
+	roleRetired  = "retired"   // verifies digests and seals
+	rolePlain    = "no key"    // stored as plain text
+	roleDamaged  = "damaged"   // names no key
 	roleNotGiven = "not given" // this process does not have it
 )
 
-// KeyUse is what the records need a key for.
+// KeyUse says how many rows need a key.
 type KeyUse struct {
 	KeyID string           `json:"keyId"` // "" for what is stored without a key
 	Role  string           `json:"role"`
 	Rows  map[string]int64 `json:"rows"` // by kind
-	// CanGo says that the records need it no more: nothing has to be opened with it, and
-	// what has to be recognised is by what is kept of it.
+	// CanGo is set if the records no longer need the key: nothing has to be decrypted with
+	// it, and its retired form is enough for digests and seals.
 	CanGo bool `json:"canGo"`
 }
 
-// Status is what the records need keys for.
+// Status lists the keys that the records need.
 type Status struct {
 	Kinds []string `json:"kinds"`
 	Keys  []KeyUse `json:"keys"`
 }
 
-// Status counts the rows of every kind by the key that they need.
+// Status counts the rows of every kind by the key they need.
 func (m *Module) Status(ctx context.Context) (Status, error) {
 	var s Status
 	uses := map[string]*KeyUse{}
@@ -55,8 +55,8 @@ func (m *Module) Status(ctx context.Context) (Status, error) {
 	opened := map[string]int64{}
 	for _, k := range m.d.Kinds {
 		s.Kinds = append(s.Kinds, k.Name)
-		if k.Marks != nil {
-			inUse, err := k.Marks.KeysInUse(ctx)
+		if k.Usage != nil {
+			inUse, err := k.Usage.KeysInUse(ctx)
 			if err != nil {
 				return s, fmt.Errorf("count the keys of %s: %w", k.Name, err)
 			}
@@ -65,7 +65,7 @@ func (m *Module) Status(ctx context.Context) (Status, error) {
 			}
 			continue
 		}
-		err := m.each(ctx, k, func(rows []contract.SealedRow) error {
+		err := m.eachBatch(ctx, k, func(rows []contract.SealedRow) error {
 			for _, row := range rows {
 				for keyID := range keysOf(row) {
 					count(k.Name, keyID, 1)
@@ -78,14 +78,14 @@ func (m *Module) Status(ctx context.Context) (Status, error) {
 			return s, err
 		}
 	}
-	kept, err := m.kept(ctx)
+	retired, err := m.retiredKeys(ctx)
 	if err != nil {
 		return s, err
 	}
 	for keyID, use := range uses {
 		delete(use.Rows, "")
-		use.Role = m.role(keyID, kept[keyID] && opened[keyID] == 0)
-		use.CanGo = use.Role == roleOpens && opened[keyID] == 0 && (len(use.Rows) == 0 || kept[keyID])
+		use.Role = m.role(keyID, retired[keyID] && opened[keyID] == 0)
+		use.CanGo = use.Role == roleOpens && opened[keyID] == 0 && (len(use.Rows) == 0 || retired[keyID])
 		s.Keys = append(s.Keys, *use)
 	}
 	order := []string{roleCurrent, roleOpens, roleNotGiven, roleDamaged, rolePlain, roleRetired}
@@ -95,18 +95,18 @@ func (m *Module) Status(ctx context.Context) (Status, error) {
 	return s, nil
 }
 
-// kept are the ids of keys of which the records keep what is left.
-func (m *Module) kept(ctx context.Context) (map[string]bool, error) {
+// retiredKeys returns the ids of the keys whose retired form is stored.
+func (m *Module) retiredKeys(ctx context.Context) (map[string]bool, error) {
 	rows, err := Retired(ctx, m.d.DB)
-	kept := map[string]bool{}
+	ids := map[string]bool{}
 	for _, k := range rows {
-		kept[k.ID] = true
+		ids[k.ID] = true
 	}
-	return kept, err
+	return ids, err
 }
 
-// role of a key; kept says that what is left of it is enough.
-func (m *Module) role(keyID string, kept bool) string {
+// role returns the role of a key. retired is set if its retired form is enough.
+func (m *Module) role(keyID string, retired bool) string {
 	switch {
 	case keyID == keyring.Damaged:
 		return roleDamaged
@@ -116,28 +116,44 @@ func (m *Module) role(keyID string, kept bool) string {
 		return roleCurrent
 	case slices.Contains(m.d.Ring.Opens(), keyID):
 		return roleOpens
-	case kept:
+	case retired:
 		return roleRetired
 	}
 	return roleNotGiven
 }
 
-// shownRows is how many rows an error names of one key.
-const shownRows = 5
+// maxNamedRows is how many rows an error names for one key.
+const maxNamedRows = 5
 
-// CheckKeys refuses, by name, when something that is in use needs a key which was not
-// given: with a wrong key a process would refuse webhooks and let events wait, and the one
-// that it replaces does not. What is damaged is no reason: it is taken for broken alone.
+// firstFew names the first few owners of rows.
+func firstFew(of []string) string {
+	of = slices.Compact(slices.Sorted(slices.Values(of)))
+	text := strings.Join(of[:min(len(of), maxNamedRows)], ", ")
+	if more := len(of) - maxNamedRows; more > 0 {
+		text += fmt.Sprintf(" and %d more", more)
+	}
+	return text
+}
+
+// CheckKeys returns an error, by name, if something in use needs a key that was not given:
+// with a wrong key this process would refuse webhooks and delay events, while the process
+// it replaces does not. It also returns an error if something in use is stored without
+// encryption, unless this is expected. Damaged texts do not prevent the start, because only their
+// own records are broken.
 func (m *Module) CheckKeys(ctx context.Context) error {
 	given := m.d.Ring.Opens()
 	missing := map[string][]string{}
+	var plain []string
 	for _, k := range m.d.Kinds {
 		if k.Store == nil {
 			continue
 		}
-		err := m.each(ctx, k, func(rows []contract.SealedRow) error {
+		err := m.eachBatch(ctx, k, func(rows []contract.SealedRow) error {
 			for _, row := range rows {
 				for keyID := range keysOf(row) {
+					if row.InUse && keyID == "" && !m.d.Ring.ReadsPlain() {
+						plain = append(plain, row.Of)
+					}
 					if row.InUse && keyID != "" && keyID != keyring.Damaged && !slices.Contains(given, keyID) {
 						missing[keyID] = append(missing[keyID], row.Of)
 					}
@@ -149,22 +165,22 @@ func (m *Module) CheckKeys(ctx context.Context) error {
 			return err
 		}
 	}
-	if len(missing) == 0 {
+	switch {
+	case len(plain) > 0:
+		return fault.Conflict.New("plain_secrets", "Secrets in use are stored without encryption, and SECRETS_KEY is set: those of %s. "+
+			"If they were stored before there was a key, set SECRETS_READ_PLAIN=true, run `gateway secrets rotate-key`, and unset it; "+
+			"otherwise somebody else wrote them: set them again with `gateway integrations`.", firstFew(plain))
+	case len(missing) == 0:
 		return nil
 	}
 	var parts []string
 	for _, keyID := range slices.Sorted(maps.Keys(missing)) {
-		of := slices.Compact(slices.Sorted(slices.Values(missing[keyID])))
-		text := fmt.Sprintf("the key %s is needed for %s", keyID, strings.Join(of[:min(len(of), shownRows)], ", "))
-		if more := len(of) - shownRows; more > 0 {
-			text += fmt.Sprintf(" and %d more", more)
-		}
-		parts = append(parts, text)
+		parts = append(parts, fmt.Sprintf("the key %s is needed for %s", keyID, firstFew(missing[keyID])))
 	}
-	have := "none was given"
+	have := "no key was given"
 	if len(given) > 0 {
-		have = "given were " + strings.Join(given, ", ")
+		have = "the given keys are " + strings.Join(given, ", ")
 	}
 	return fault.Conflict.New("key_missing", "Secrets in use cannot be opened: %s; %s. Give it in SECRETS_KEY or SECRETS_READ_KEYS; "+
-		"where it is lost, set these secrets anew with `gateway integrations`.", strings.Join(parts, "; "), have)
+		"if it is lost, set these secrets again with `gateway integrations`.", strings.Join(parts, "; "), have)
 }

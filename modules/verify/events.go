@@ -9,7 +9,7 @@ import (
 	"integration-gateway/platform/contract"
 )
 
-// A destination's latest job speaks for it: the live one, else the last.
+// A destination's latest job is the live one, or else the newest.
 const rankedJobs = `
        SELECT normalized_event_id, destination_id, id, status, triggered_by, started_at, lease_until, error_message,
               row_number() OVER (PARTITION BY normalized_event_id, destination_id
@@ -17,9 +17,9 @@ const rankedJobs = `
        FROM   processing_jobs
        WHERE  normalized_event_id > $1 AND normalized_event_id <= $2 AND destination_id IS NOT NULL`
 
-// Each event with what its destinations' latest jobs say. PostgreSQL does not see that a
-// range of one key is a range of the other too, and would read whole tables for each span;
-// therefore every table has its range, or is looked up row by row.
+// One row per event, with its destinations' latest jobs. PostgreSQL does not infer a range
+// for one key from another, and would read whole tables for each range of ids. So every
+// table has its own range, or is looked up row by row.
 const selectEventsSQL = `
 SELECT e.id, e.source, e.created_at, s.status, s.updated_at, (SELECT w.id FROM webhook_events w WHERE w.id = e.webhook_event_id) AS webhook_id,
        COALESCE(j.running, 0) AS running, COALESCE(j.retrying, 0) AS retrying, COALESCE(j.queued, 0) AS queued,
@@ -39,7 +39,7 @@ LEFT   JOIN (
 WHERE  e.id > $1 AND e.id <= $2
 ORDER  BY e.id`
 
-// eventRow is an event as the checks see it.
+// eventRow is an event as the checks read it.
 type eventRow struct {
 	ID        string      `db:"id"`
 	Source    string      `db:"source"`
@@ -47,16 +47,16 @@ type eventRow struct {
 	Status    *string     `db:"status"`
 	UpdatedAt *clock.Time `db:"updated_at"`
 	WebhookID *string     `db:"webhook_id"`
-	Running   int         `db:"running"` // destinations whose latest job is so
+	Running   int         `db:"running"` // destinations whose latest job has this status
 	Retrying  int         `db:"retrying"`
 	Queued    int         `db:"queued"`
 	Failed    int         `db:"failed"`
-	Surplus   int         `db:"surplus"` // live jobs beyond one a destination
-	Fresh     int         `db:"fresh"`   // jobs that run, claimed since the cutoff or within their leases
+	Surplus   int         `db:"surplus"` // live jobs in excess of one per destination
+	Fresh     int         `db:"fresh"`   // running jobs that were claimed after the cutoff or are within their leases
 }
 
-// expected is the status that an event's jobs give it. It is delivery's rule, worked out
-// a second time: books are kept twice so that they can be compared.
+// expected returns the status that follows from an event's jobs. It repeats delivery's rule
+// on purpose, so that the two can be compared.
 func (e eventRow) expected() string {
 	switch {
 	case e.Running > 0:
@@ -71,79 +71,79 @@ func (e eventRow) expected() string {
 	return string(contract.EventProcessed)
 }
 
-// settled reports whether e has not changed since cutoff. That a job was claimed may show in
-// the event's state late, or never when its worker died, until the lease is over.
-func (e eventRow) settled(cutoff time.Time) bool {
+// unchangedSince reports whether e has not changed since cutoff. The claim of a job may
+// show in the event's state late, or never if its worker died, until the lease has expired.
+func (e eventRow) unchangedSince(cutoff time.Time) bool {
 	return e.CreatedAt.Before(cutoff) && (e.UpdatedAt == nil || e.UpdatedAt.Before(cutoff)) && e.Fresh == 0
 }
 
-func (t *tally) readEvents(ctx context.Context, s span) error {
-	cutoff := t.m.cutoff()
-	missing, err := t.readMissingJobs(ctx, s, cutoff)
+func (c *checker) readEvents(ctx context.Context, rng idRange) error {
+	cutoff := c.m.cutoff()
+	missing, err := c.readMissingJobs(ctx, rng, cutoff)
 	if err != nil {
 		return err
 	}
 	var events []eventRow
-	if err := t.m.d.DB.Select(ctx, &events, fmt.Sprintf(selectEventsSQL, t.m.d.DB.Dialect.LeaseNow), s.after, s.upTo, cutoff); err != nil {
+	if err := c.m.d.DB.Select(ctx, &events, fmt.Sprintf(selectEventsSQL, c.m.d.DB.Dialect.LeaseNow), rng.after, rng.upTo, cutoff); err != nil {
 		return err
 	}
 	for _, e := range events {
 		if e.Status != nil {
-			t.source(e.Source).Events[*e.Status]++
+			c.source(e.Source).Events[*e.Status]++
 		}
-		if !e.settled(cutoff) {
+		if !e.unchangedSince(cutoff) {
 			continue
 		}
 		for _, check := range e.problems(missing[e.ID]) {
-			if err := t.found(ctx, check.name, Problem{Source: e.Source, EventID: e.ID, Detail: check.detail}); err != nil {
+			if err := c.record(ctx, check.name, Problem{Source: e.Source, EventID: e.ID, Detail: check.detail}); err != nil {
 				return err
 			}
 		}
 	}
-	if err := t.readJobs(ctx, s, cutoff); err != nil {
+	if err := c.readJobs(ctx, rng, cutoff); err != nil {
 		return err
 	}
-	return t.readAttempts(ctx, s)
+	return c.readAttempts(ctx, rng)
 }
 
 type finding struct{ name, detail string }
 
-// problems gives what is wrong with e. An event that a job is missing of is not told
-// off for its status too.
+// problems returns what is wrong with e. If a job is missing, the event's status is not
+// reported as well.
 func (e eventRow) problems(jobMissing bool) (list []finding) {
 	if e.WebhookID == nil {
 		list = append(list, finding{missingWebhook, ""})
 	}
 	if e.Surplus > 0 {
-		list = append(list, finding{severalJobs, fmt.Sprintf("%d too many", e.Surplus)})
+		list = append(list, finding{severalJobs, fmt.Sprintf("%d extra live jobs", e.Surplus)})
 	}
 	switch {
 	case e.Status == nil:
-		list = append(list, finding{missingState, "its jobs say " + e.expected()})
+		list = append(list, finding{missingState, "its jobs imply " + e.expected()})
 	case *e.Status != e.expected() && !jobMissing:
-		list = append(list, finding{string(contract.DamageStatus), *e.Status + ", and its jobs say " + e.expected()})
+		list = append(list, finding{string(contract.DamageStatus), *e.Status + ", but its jobs imply " + e.expected()})
 	}
 	return list
 }
 
-// An event that waits and has no job at all: it had some when it was stored.
-const bare = `(COALESCE(s.status, 'processed') NOT IN ('processed', 'failed')
+// An unfinished event without any job: it had some when it was stored.
+const noJobsSQL = `(COALESCE(s.status, 'processed') NOT IN ('processed', 'failed')
        AND NOT EXISTS (SELECT 1 FROM processing_jobs j WHERE j.normalized_event_id = e.id AND j.destination_id IS NOT NULL))`
 
-// An event has a job for each destination that was there when it came and wants all events,
-// also for one that is not active; an erased one needs none; what a filter or a removal kept away cannot be told from
-// what is missing. One whose last job failed has another, unless that was the end: it was
-// given up on (a dead letter) or cancelled, or the event is failed.
+// An event has a job for each destination that existed when it arrived and wants all
+// events, including inactive ones; an erased event needs none. A job that a filter or a
+// removal excluded cannot be distinguished from a missing one. An event whose last job failed has another,
+// unless the job was dead-lettered or cancelled, or the event is failed.
 const selectMissingJobsSQL = `
 SELECT e.id AS event_id, e.source, e.created_at, d.id AS destination_id, d.created_at AS destination_at, d.wants_all_since, s.updated_at, '' AS job_id,
-       ` + bare + ` AS bare
+       ` + noJobsSQL + ` AS bare
 FROM   normalized_events e
 JOIN   destinations d ON d.integration_id = e.integration_id AND d.archived_at IS NULL
 LEFT   JOIN event_states s ON s.event_id = e.id AND s.event_id > $1 AND s.event_id <= $2
 WHERE  e.id > $1 AND e.id <= $2
 AND    NOT EXISTS (SELECT 1 FROM processing_jobs j WHERE j.normalized_event_id = e.id AND j.destination_id = d.id)
 AND    s.erased_at IS NULL
-AND   (d.filter IS NULL AND COALESCE(d.wants_all_since, d.created_at) < e.created_at OR ` + bare + `)
+AND   (d.filter IS NULL AND COALESCE(d.wants_all_since, d.created_at) < e.created_at OR ` + noJobsSQL + `)
 UNION  ALL
 SELECT e.id, e.source, e.created_at, j.destination_id, NULL, NULL, s.updated_at, CAST(j.id AS text), false
 FROM  (` + rankedJobs + `) AS j
@@ -154,12 +154,12 @@ AND    COALESCE(j.error_message, '') NOT LIKE 'cancelled by %'
 AND    NOT EXISTS (SELECT 1 FROM dead_letters l WHERE l.event_id = j.normalized_event_id AND l.job_id = j.id)
 ORDER  BY 1, 4`
 
-// destinationMargin is how long after a destination was made an event may still have
-// missed it: processes remember destinations for a moment, and their clocks differ.
+// destinationMargin is how long after the creation of a destination an event may still lack
+// a job for it: processes cache destinations briefly, and their clocks differ.
 const destinationMargin = time.Minute
 
-// readMissingJobs gives the events that a job is missing of.
-func (t *tally) readMissingJobs(ctx context.Context, s span, cutoff time.Time) (map[string]bool, error) {
+// readMissingJobs returns the events with a missing job.
+func (c *checker) readMissingJobs(ctx context.Context, rng idRange, cutoff time.Time) (map[string]bool, error) {
 	var rows []struct {
 		EventID       string      `db:"event_id"`
 		Source        string      `db:"source"`
@@ -171,7 +171,7 @@ func (t *tally) readMissingJobs(ctx context.Context, s span, cutoff time.Time) (
 		JobID         string      `db:"job_id"`
 		Bare          bool        `db:"bare"`
 	}
-	if err := t.m.d.DB.Select(ctx, &rows, selectMissingJobsSQL, s.after, s.upTo); err != nil {
+	if err := c.m.d.DB.Select(ctx, &rows, selectMissingJobsSQL, rng.after, rng.upTo); err != nil {
 		return nil, fmt.Errorf("look for missing jobs: %w", err)
 	}
 	missing := map[string]bool{}
@@ -180,15 +180,15 @@ func (t *tally) readMissingJobs(ctx context.Context, s span, cutoff time.Time) (
 			r.DestinationAt = r.WantsAllSince
 		}
 		young := r.DestinationAt != nil && !r.Bare && r.CreatedAt.Sub(r.DestinationAt.Time) < destinationMargin
-		if young || !(eventRow{CreatedAt: r.CreatedAt, UpdatedAt: r.UpdatedAt}).settled(cutoff) {
+		if young || !(eventRow{CreatedAt: r.CreatedAt, UpdatedAt: r.UpdatedAt}).unchangedSince(cutoff) {
 			continue
 		}
 		missing[r.EventID] = true
-		p := Problem{Source: r.Source, EventID: r.EventID, DestinationID: r.DestinationID, Detail: "it never had one"}
+		p := Problem{Source: r.Source, EventID: r.EventID, DestinationID: r.DestinationID, Detail: "it never had a job"}
 		if r.JobID != "" {
-			p.Detail = "nothing followed job " + r.JobID
+			p.Detail = "no job followed job " + r.JobID
 		}
-		if err := t.found(ctx, string(contract.DamageMissingJob), p); err != nil {
+		if err := c.record(ctx, string(contract.DamageMissingJob), p); err != nil {
 			return nil, err
 		}
 	}

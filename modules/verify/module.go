@@ -1,11 +1,10 @@
-// Package verify checks the books of the system: that every accepted event is at its end
-// or has what will bring it there. It owns no table and reads all of them, which no other
-// module may; it writes nothing itself, and has what can be put back put back by the
-// module that owns it.
+// Package verify checks the consistency of the records: every accepted event is finished,
+// or something will finish it. It owns no table, and as the only module reads all of them.
+// It writes nothing itself: the module that owns a record repairs it.
 //
-// Every check is one statement over a range of ids, so that it sees one moment of the
-// database, and a database of any size is read in pieces. What changed within the grace
-// time is left out: the system may be running.
+// Every check is one statement over a range of ids, so it sees one snapshot of the
+// database, and a large database is read in parts. Changes within the grace period are
+// ignored, since the system may be running.
 package verify
 
 import (
@@ -18,31 +17,31 @@ import (
 	"integration-gateway/platform/database"
 )
 
-// Repairer puts one piece of damage right, if it is still there; false when it is not.
+// Repairer repairs one piece of damage, if it still exists; false if it does not.
 type Repairer interface {
 	Repair(ctx context.Context, d contract.Damage) (done bool, err error)
 }
 
-// Queues tells how many messages wait in a queue.
+// Queues returns the number of messages in a queue.
 type Queues interface {
 	Depth(ctx context.Context, queue broker.Queue) (int, error)
 }
 
-// Config is how the books are read. New replaces zero values with the defaults, but for
-// Grace and Limit.
+// Config holds the settings of a check. New replaces zero values with the defaults, except
+// for Grace and Limit.
 type Config struct {
-	Grace   time.Duration // what changed since is left out
-	Limit   int           // problems that are listed for each check; all are counted
-	Batch   int           // events in one statement; default 2000
-	Repair  bool
-	DepthIn time.Duration // how long the broker may take; default 5 s
+	Grace        time.Duration // changes within it are ignored
+	Limit        int           // problems listed per check; all are counted
+	Batch        int           // events in one statement; default 2000
+	Repair       bool
+	DepthTimeout time.Duration // for the broker's queue depths; default 5 s
 }
 
 // Deps is everything verify needs from the outside.
 type Deps struct {
 	DB       *database.DB
 	Now      clock.Now
-	Repairer Repairer // nil where nothing is repaired
+	Repairer Repairer // nil if nothing is repaired
 	Queues   Queues   // nil without a broker
 }
 
@@ -57,8 +56,8 @@ func New(cfg Config, d Deps) *Module {
 	if cfg.Batch == 0 {
 		cfg.Batch = 2000
 	}
-	if cfg.DepthIn == 0 {
-		cfg.DepthIn = 5 * time.Second
+	if cfg.DepthTimeout == 0 {
+		cfg.DepthTimeout = 5 * time.Second
 	}
 	return &Module{cfg: cfg, d: d}
 }

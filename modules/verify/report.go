@@ -5,43 +5,44 @@ import (
 	"integration-gateway/platform/contract"
 )
 
-// Report is what the books say.
+// Report is the result of a consistency check.
 type Report struct {
-	Holds       bool                     `json:"holds"` // nothing is wrong, or all of it was repaired
+	Holds       bool                     `json:"holds"` // no problem was found, or all were repaired
 	CheckedAt   clock.Time               `json:"checkedAt"`
 	GraceMS     int64                    `json:"graceMs"`
 	Sources     []Source                 `json:"sources"` // by name
 	Total       Source                   `json:"total"`
 	DeadLetters map[string]DeadCount     `json:"deadLetters"` // by kind
-	Queues      map[string]*int          `json:"queues"`      // messages ready, by role; null when the broker does not say; empty without one
+	Queues      map[string]*int          `json:"queues"`      // ready messages, by role; null if the broker did not answer; empty without a broker
 	Checks      map[string]*CheckOutcome `json:"checks"`      // every check by its name
 }
 
-// Source is the books of one source, or of all.
+// Source holds the counts of one source, or of all.
 type Source struct {
 	Name     string         `json:"source"`
-	Events   map[string]int `json:"events"` // by status
-	Jobs     map[string]int `json:"jobs"`   // by status, and the parked ones, which are queued as well
+	Events   map[string]int `json:"events"`   // by status
+	Examples int            `json:"examples"` // of these, the finished events of gateway seed, which no webhook brought
+	Jobs     map[string]int `json:"jobs"`     // by status; the parked ones are also counted as queued
 	Problems int            `json:"problems"`
 	Repaired int            `json:"repaired"`
 }
 
-// DeadCount is the number of dead letters of one kind.
+// DeadCount is the number of dead letters of one kind, by status.
 type DeadCount struct {
 	Open     int `json:"open"`
 	Requeued int `json:"requeued"`
 	Resolved int `json:"resolved"`
 }
 
-// CheckOutcome is what one check found.
+// CheckOutcome is the result of one check.
 type CheckOutcome struct {
-	Promise  string    `json:"promise"` // what the check proves or refutes
+	Promise  string    `json:"promise"` // what the check verifies
 	Found    int       `json:"found"`
 	Repaired int       `json:"repaired"`
 	Problems []Problem `json:"problems"` // the first ones
 }
 
-// Problem is a place where a check fails. Ids that it has none of are empty.
+// Problem is a place where a check fails. Ids that do not apply are empty.
 type Problem struct {
 	Source          string `json:"source"`
 	EventID         string `json:"eventId,omitempty"`
@@ -49,12 +50,13 @@ type Problem struct {
 	JobID           string `json:"jobId,omitempty"`
 	ReplayRequestID string `json:"replayRequestId,omitempty"`
 	IdempotencyKey  string `json:"idempotencyKey,omitempty"`
+	RewindID        string `json:"rewindId,omitempty"`
 	Detail          string `json:"detail,omitempty"`
 	Repaired        bool   `json:"repaired"`
 	RepairError     string `json:"repairError,omitempty"`
 }
 
-// The checks that find what cannot be put back. The others are named as the damage is.
+// The checks whose findings cannot be repaired. The others are named after their damage.
 const (
 	missingState   = "missing_state"
 	missingWebhook = "missing_webhook"
@@ -63,23 +65,24 @@ const (
 	lostKey        = "key_without_event"
 )
 
-// promises says of every check what it proves, in the order in which they are shown.
+// promises lists what every check verifies, in display order.
 func promises() []struct{ Name, Promise string } {
 	return []struct{ Name, Promise string }{
 		{missingState, "every event has a state"},
-		{missingWebhook, "every event has the webhook that it came with"},
+		{missingWebhook, "every event has its webhook"},
 		{lostKey, "every idempotency key's event exists"},
 		{string(contract.DamageMissingJob), "every open destination of an event has a live job"},
 		{severalJobs, "no destination of an event has more than one live job"},
-		{string(contract.DamageStatus), "every event's status is what its jobs say"},
+		{string(contract.DamageStatus), "every event's status matches its jobs"},
 		{string(contract.DamageLease), "no job is running past its lease"},
-		{string(contract.DamageStranded), "every queued job that is not parked has something that will move it"},
-		{string(contract.DamageReplay), "every replay request has an end or a live job"},
+		{string(contract.DamageStranded), "every queued job that is not parked is published or due for the relay"},
+		{string(contract.DamageReplay), "every replay request is finished or has a live job"},
 		{attemptGap, "attempts are numbered without gaps"},
+		{string(contract.DamageRewind), "the database has not lost commits"},
 	}
 }
 
-// CheckNames gives the names of all checks, in the order in which they are shown.
+// CheckNames returns the names of all checks, in display order.
 func CheckNames() []string {
 	var names []string
 	for _, p := range promises() {
@@ -88,8 +91,8 @@ func CheckNames() []string {
 	return names
 }
 
-// Found is the number of problems, repaired or not.
+// Found returns the number of problems, repaired or not.
 func (r Report) Found() int { return r.Total.Problems }
 
-// Left is the number of problems that were not repaired.
-func (r Report) Left() int { return r.Total.Problems - r.Total.Repaired }
+// Remaining returns the number of problems that were not repaired.
+func (r Report) Remaining() int { return r.Total.Problems - r.Total.Repaired }

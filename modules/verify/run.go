@@ -10,42 +10,44 @@ import (
 	"integration-gateway/platform/broker"
 )
 
-// The ends of the range of all UUIDs.
+// The lowest and the highest UUID.
 const (
-	firstID = "00000000-0000-0000-0000-000000000000"
-	lastID  = "ffffffff-ffff-ffff-ffff-ffffffffffff"
+	minID = "00000000-0000-0000-0000-000000000000"
+	maxID = "ffffffff-ffff-ffff-ffff-ffffffffffff"
 )
 
-// span is a range of ids, without its lower end.
-type span struct{ after, upTo string }
+// idRange is a range of ids that excludes its lower end.
+type idRange struct{ after, upTo string }
 
-// Run reads the books. Its error means that they could not be read to their end.
+// Run checks the records. An error means that they could not be read completely.
 func (m *Module) Run(ctx context.Context) (Report, error) {
-	t := newTally(m)
+	c := newChecker(m)
 	for _, part := range []struct {
 		name string
 		read func(ctx context.Context) error
 	}{
 		{"events", func(ctx context.Context) error {
-			return m.eachSpan(ctx, nextEventSQL, func(s span) error { return t.readEvents(ctx, s) })
+			return m.eachRange(ctx, nextEventSQL, func(rng idRange) error { return c.readEvents(ctx, rng) })
 		}},
 		{"replay requests", func(ctx context.Context) error {
-			return m.eachSpan(ctx, nextReplaySQL, func(s span) error { return t.readReplays(ctx, s) })
+			return m.eachRange(ctx, nextReplaySQL, func(rng idRange) error { return c.readReplays(ctx, rng) })
 		}},
-		{"idempotency keys", t.readKeys},
+		{"idempotency keys", c.readKeys},
 		{"dead letters", func(ctx context.Context) error {
-			return m.eachSpan(ctx, nextDeadLetterSQL, func(s span) error { return t.readDeadLetters(ctx, s) })
+			return m.eachRange(ctx, nextDeadLetterSQL, func(rng idRange) error { return c.readDeadLetters(ctx, rng) })
 		}},
+		{"rewinds", c.readRewinds},
+		{"examples", c.readExamples},
 	} {
 		if err := part.read(ctx); err != nil {
 			return Report{}, fmt.Errorf("read the %s: %w", part.name, err)
 		}
 	}
-	t.readQueues(ctx)
-	return t.report(), nil
+	c.readQueues(ctx)
+	return c.report(), nil
 }
 
-// cutoff is the moment since which changes are left out.
+// cutoff is the time since which changes are ignored.
 func (m *Module) cutoff() time.Time { return m.d.Now().Add(-m.cfg.Grace) }
 
 const (
@@ -54,39 +56,39 @@ const (
 	nextDeadLetterSQL = `SELECT id FROM dead_letters WHERE id > $1 ORDER BY id LIMIT 1 OFFSET $2`
 )
 
-// eachSpan cuts all ids into spans of a batch of rows each; next gives the id so many
-// rows behind another.
-func (m *Module) eachSpan(ctx context.Context, next string, read func(s span) error) error {
-	s := span{after: firstID}
+// eachRange divides all ids into ranges of one batch of rows each; next returns the id a
+// given number of rows after another.
+func (m *Module) eachRange(ctx context.Context, next string, read func(rng idRange) error) error {
+	rng := idRange{after: minID}
 	for {
-		err := m.d.DB.Get(ctx, &s.upTo, next, s.after, m.cfg.Batch-1)
+		err := m.d.DB.Get(ctx, &rng.upTo, next, rng.after, m.cfg.Batch-1)
 		if errors.Is(err, sql.ErrNoRows) {
-			s.upTo, err = lastID, nil
+			rng.upTo, err = maxID, nil
 		}
 		if err != nil {
 			return err
 		}
-		if err := read(s); err != nil {
+		if err := read(rng); err != nil {
 			return err
 		}
-		if s.upTo == lastID {
+		if rng.upTo == maxID {
 			return nil
 		}
-		s.after = s.upTo
+		rng.after = rng.upTo
 	}
 }
 
-// readQueues asks the broker, which need not be there for the books to hold.
-func (t *tally) readQueues(ctx context.Context) {
-	if t.m.d.Queues == nil {
+// readQueues reads the queues' depths. The check does not depend on the broker.
+func (c *checker) readQueues(ctx context.Context) {
+	if c.m.d.Queues == nil {
 		return
 	}
-	bounded, cancel := context.WithTimeout(ctx, t.m.cfg.DepthIn)
+	bounded, cancel := context.WithTimeout(ctx, c.m.cfg.DepthTimeout)
 	defer cancel()
 	for _, q := range []broker.Queue{broker.Process, broker.Replay, broker.Dead} {
-		t.queues[string(q)] = nil
-		if depth, err := t.m.d.Queues.Depth(bounded, q); err == nil {
-			t.queues[string(q)] = &depth
+		c.queues[string(q)] = nil
+		if depth, err := c.m.d.Queues.Depth(bounded, q); err == nil {
+			c.queues[string(q)] = &depth
 		}
 	}
 }

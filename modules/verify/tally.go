@@ -9,8 +9,8 @@ import (
 	"integration-gateway/platform/contract"
 )
 
-// tally gathers what a run finds.
-type tally struct {
+// checker collects what a run finds.
+type checker struct {
 	m       *Module
 	sources map[string]*Source
 	checks  map[string]*CheckOutcome
@@ -18,13 +18,13 @@ type tally struct {
 	queues  map[string]*int
 }
 
-func newTally(m *Module) *tally {
-	t := &tally{m: m, sources: map[string]*Source{}, checks: map[string]*CheckOutcome{},
+func newChecker(m *Module) *checker {
+	c := &checker{m: m, sources: map[string]*Source{}, checks: map[string]*CheckOutcome{},
 		dead: map[string]DeadCount{"exhausted": {}, "refused": {}, "unreadable": {}}, queues: map[string]*int{}}
 	for _, p := range promises() {
-		t.checks[p.Name] = &CheckOutcome{Promise: p.Promise, Problems: []Problem{}}
+		c.checks[p.Name] = &CheckOutcome{Promise: p.Promise, Problems: []Problem{}}
 	}
-	return t
+	return c
 }
 
 func newSource(name string) *Source {
@@ -33,24 +33,24 @@ func newSource(name string) *Source {
 		Jobs:   map[string]int{"queued": 0, "running": 0, "succeeded": 0, "failed": 0, "parked": 0}}
 }
 
-func (t *tally) source(name string) *Source {
-	if t.sources[name] == nil {
-		t.sources[name] = newSource(name)
+func (c *checker) source(name string) *Source {
+	if c.sources[name] == nil {
+		c.sources[name] = newSource(name)
 	}
-	return t.sources[name]
+	return c.sources[name]
 }
 
-// found counts a problem and, where that is wanted and possible, has it repaired. That
-// it cannot be repaired is part of the report; the error is the context's.
-func (t *tally) found(ctx context.Context, check string, p Problem) error {
-	outcome, source := t.checks[check], t.source(p.Source)
-	if t.m.cfg.Repair && t.m.d.Repairer != nil && repairable(check) {
-		_, err := t.m.d.Repairer.Repair(ctx, contract.Damage{Kind: contract.DamageKind(check), EventID: p.EventID,
-			DestinationID: p.DestinationID, JobID: p.JobID, ReplayRequestID: p.ReplayRequestID})
+// record counts a problem and, if that is wanted and possible, has it repaired. A failed
+// repair is part of the report; the only error is ctx's.
+func (c *checker) record(ctx context.Context, check string, p Problem) error {
+	outcome, source := c.checks[check], c.source(p.Source)
+	if c.m.cfg.Repair && c.m.d.Repairer != nil && repairable(check) {
+		_, err := c.m.d.Repairer.Repair(ctx, contract.Damage{Kind: contract.DamageKind(check), EventID: p.EventID,
+			DestinationID: p.DestinationID, JobID: p.JobID, ReplayRequestID: p.ReplayRequestID, RewindID: p.RewindID})
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}
-		if p.Repaired = err == nil; err != nil { // without an error it is right now, whoever put it right
+		if p.Repaired = err == nil; err != nil { // no error means that it is correct now, whoever repaired it
 			p.RepairError = err.Error()
 		}
 	}
@@ -60,7 +60,7 @@ func (t *tally) found(ctx context.Context, check string, p Problem) error {
 		outcome.Repaired++
 		source.Repaired++
 	}
-	if len(outcome.Problems) < t.m.cfg.Limit {
+	if len(outcome.Problems) < c.m.cfg.Limit {
 		outcome.Problems = append(outcome.Problems, p)
 	}
 	return nil
@@ -68,29 +68,30 @@ func (t *tally) found(ctx context.Context, check string, p Problem) error {
 
 func repairable(check string) bool {
 	switch contract.DamageKind(check) {
-	case contract.DamageMissingJob, contract.DamageStatus, contract.DamageLease, contract.DamageStranded, contract.DamageReplay:
+	case contract.DamageMissingJob, contract.DamageStatus, contract.DamageLease, contract.DamageStranded, contract.DamageReplay, contract.DamageRewind:
 		return true
 	}
 	return false
 }
 
-func (t *tally) report() Report {
+func (c *checker) report() Report {
 	total := newSource("")
-	r := Report{CheckedAt: clock.At(t.m.d.Now()), GraceMS: t.m.cfg.Grace.Milliseconds(), Sources: []Source{},
-		DeadLetters: t.dead, Queues: t.queues, Checks: t.checks}
-	for _, name := range slices.Sorted(maps.Keys(t.sources)) {
-		s := t.sources[name]
+	r := Report{CheckedAt: clock.At(c.m.d.Now()), GraceMS: c.m.cfg.Grace.Milliseconds(), Sources: []Source{},
+		DeadLetters: c.dead, Queues: c.queues, Checks: c.checks}
+	for _, name := range slices.Sorted(maps.Keys(c.sources)) {
+		s := c.sources[name]
 		for status, n := range s.Events {
 			total.Events[status] += n
 		}
 		for status, n := range s.Jobs {
 			total.Jobs[status] += n
 		}
+		total.Examples += s.Examples
 		total.Problems += s.Problems
 		total.Repaired += s.Repaired
 		r.Sources = append(r.Sources, *s)
 	}
 	r.Total = *total
-	r.Holds = r.Left() == 0
+	r.Holds = r.Remaining() == 0
 	return r
 }

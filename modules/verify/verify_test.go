@@ -16,10 +16,10 @@ import (
 	"integration-gateway/platform/testkit"
 )
 
-// book is a clean one: an event that was delivered at the second attempt, one that was
-// given up on, one that waits for a retry, one whose destination is not active and one
-// that nobody wanted, all an hour old.
-type book struct {
+// fixture is a consistent database: one event delivered at the second attempt, one given up
+// on, one waiting for a retry, one whose destination is inactive, and one that no
+// destination wanted, all an hour old.
+type fixture struct {
 	t  *testing.T
 	db *database.DB
 	at time.Time
@@ -30,110 +30,110 @@ type book struct {
 	unwanted           string
 	job                map[string]string // the last job of an event
 	replay             string            // the request that delivered's second attempt belonged to
+	gone               string            // an event as old as the others that is not stored
 }
 
-func newBook(t *testing.T, db *database.DB) *book {
-	b := &book{t: t, db: db, at: clock.System().Add(-time.Hour), job: map[string]string{}}
+func newFixture(t *testing.T, db *database.DB) *fixture {
+	f := &fixture{t: t, db: db, at: clock.System().Add(-time.Hour), job: map[string]string{}}
 	acme, globex := id.New(), id.New()
-	b.destination, b.other = id.New(), id.New()
-	long := b.at.Add(-time.Hour)
+	f.destination, f.other = id.New(), id.New()
+	long := f.at.Add(-time.Hour)
 	for _, i := range []struct{ id, name string }{{acme, "acme"}, {globex, "globex"}} {
-		b.exec(`INSERT INTO integrations (id, source, provider, name, is_active, created_at, updated_at) VALUES ($1, $2, $2, $2, true, $3, $3)`, i.id, i.name, long)
+		f.exec(`INSERT INTO integrations (id, source, provider, name, is_active, created_at, updated_at) VALUES ($1, $2, $2, $2, true, $3, $3)`, i.id, i.name, long)
 	}
-	b.exec(`INSERT INTO destinations (id, integration_id, url, is_active, signing_secret, created_at, updated_at) VALUES ($1, $2, 'http://127.0.0.1/', true, 'x', $3, $3)`,
-		b.destination, acme, long)
-	b.replay = id.New()
+	f.exec(`INSERT INTO destinations (id, integration_id, url, is_active, signing_secret, created_at, updated_at) VALUES ($1, $2, 'http://127.0.0.1/', true, 'x', $3, $3)`,
+		f.destination, acme, long)
+	f.replay, f.gone = id.New(), id.At(f.at)
 
-	b.delivered = b.event(acme, "acme", "processed")
-	b.addJob(b.delivered, "failed", "webhook", nil)
-	b.addJob(b.delivered, "succeeded", "retry", &b.replay)
-	b.exec(`INSERT INTO replay_requests (id, normalized_event_id, integration_id, only_failed, requested_by, reason, actor, status, created_at) VALUES ($1, $2, $2, false, 'ada', 'why not', 'x', 'completed', $3)`,
-		b.replay, b.delivered, b.at)
-	b.attempt(b.delivered, 1)
-	b.attempt(b.delivered, 2)
-	b.given = b.event(acme, "acme", "failed")
-	b.addJob(b.given, "failed", "webhook", nil)
-	b.attempt(b.given, 1)
-	b.exec(`INSERT INTO dead_letters (id, kind, queue, event_id, destination_id, job_id, reason, attempts, status, created_at) VALUES ($1, 'refused', 'q', $2, $3, $4, 'gone', 1, 'open', $5)`,
-		id.New(), b.given, b.destination, b.job[b.given], b.at)
-	b.waiting = b.event(acme, "acme", "retrying")
-	b.addJob(b.waiting, "failed", "webhook", nil)
-	b.addJob(b.waiting, "queued", "retry", nil)
-	b.attempt(b.waiting, 1)
-	b.parked = b.event(acme, "acme", "pending")
-	b.addJob(b.parked, "queued", "webhook", nil)
-	b.exec(`UPDATE processing_jobs SET parked = true, relay_at = NULL WHERE id = $1`, b.job[b.parked])
-	b.unwanted = b.event(globex, "globex", "processed")
-	b.exec(`INSERT INTO destinations (id, integration_id, url, is_active, signing_secret, created_at, updated_at) VALUES ($1, $2, 'http://127.0.0.1/', true, 'x', $3, $3)`,
-		b.other, acme, clock.System()) // younger than the events
-	return b
+	f.delivered = f.event(acme, "acme", "processed")
+	f.addJob(f.delivered, "failed", "webhook", nil)
+	f.addJob(f.delivered, "succeeded", "retry", &f.replay)
+	f.exec(`INSERT INTO replay_requests (id, normalized_event_id, integration_id, only_failed, requested_by, reason, actor, status, created_at) VALUES ($1, $2, $2, false, 'ada', 'why not', 'x', 'completed', $3)`,
+		f.replay, f.delivered, f.at)
+	f.attempt(f.delivered, 1)
+	f.attempt(f.delivered, 2)
+	f.given = f.event(acme, "acme", "failed")
+	f.addJob(f.given, "failed", "webhook", nil)
+	f.attempt(f.given, 1)
+	f.exec(`INSERT INTO dead_letters (id, kind, queue, event_id, destination_id, job_id, reason, attempts, status, created_at) VALUES ($1, 'refused', 'q', $2, $3, $4, 'gone', 1, 'open', $5)`,
+		id.New(), f.given, f.destination, f.job[f.given], f.at)
+	f.waiting = f.event(acme, "acme", "retrying")
+	f.addJob(f.waiting, "failed", "webhook", nil)
+	f.addJob(f.waiting, "queued", "retry", nil)
+	f.attempt(f.waiting, 1)
+	f.parked = f.event(acme, "acme", "pending")
+	f.addJob(f.parked, "queued", "webhook", nil)
+	f.exec(`UPDATE processing_jobs SET parked = true, wake_at = NULL WHERE id = $1`, f.job[f.parked])
+	f.unwanted = f.event(globex, "globex", "processed")
+	f.exec(`INSERT INTO destinations (id, integration_id, url, is_active, signing_secret, created_at, updated_at) VALUES ($1, $2, 'http://127.0.0.1/', true, 'x', $3, $3)`,
+		f.other, acme, clock.System()) // younger than the events
+	return f
 }
 
-func (b *book) exec(query string, args ...any) {
-	b.t.Helper()
+func (f *fixture) exec(query string, args ...any) {
+	f.t.Helper()
 	ctx := context.Background()
-	require.NoError(b.t, b.db.InTx(ctx, func(tx *database.Tx) error {
+	require.NoError(f.t, f.db.InTx(ctx, func(tx *database.Tx) error {
 		_, err := tx.Exec(ctx, query, args...)
 		return err
 	}))
 }
 
-func (b *book) event(integration, source, status string) string {
+func (f *fixture) event(integration, source, status string) string {
 	eventID, webhookID := id.New(), id.New()
-	b.exec(`INSERT INTO webhook_events (id, integration_id, source, provider, idempotency_key, signature_valid, request_headers, raw_body, source_ip, correlation_id, received_at)
-		VALUES ($1, $2, $3, $3, $4, true, '{}', '', '', '', $5)`, webhookID, integration, source, source+":"+eventID, b.at)
-	b.exec(`INSERT INTO normalized_events (id, webhook_event_id, integration_id, source, provider, event_type, occurred_at, normalized_payload, correlation_id, received_at, created_at)
-		VALUES ($1, $2, $3, $4, $4, 'x', $5, '{}', '', $5, $5)`, eventID, webhookID, integration, source, b.at)
-	b.exec(`INSERT INTO event_states (event_id, status, processing_attempts, received_at, updated_at) VALUES ($1, $2, 0, $3, $3)`, eventID, status, b.at)
-	b.exec(`INSERT INTO idempotency_keys (idempotency_key, event_id, correlation_id, created_at) VALUES ($1, $2, '', $3)`, source+":"+eventID, eventID, b.at)
+	f.exec(`INSERT INTO webhook_events (id, request_headers, raw_body, source_ip) VALUES ($1, '{}', '', '')`, webhookID)
+	f.exec(`INSERT INTO normalized_events (id, webhook_event_id, integration_id, source, provider, event_type, occurred_at, normalized_payload, correlation_id, received_at, created_at)
+		VALUES ($1, $2, $3, $4, $4, 'x', $5, '{}', '', $5, $5)`, eventID, webhookID, integration, source, f.at)
+	f.exec(`INSERT INTO event_states (event_id, status, processing_attempts, received_at, updated_at) VALUES ($1, $2, 0, $3, $3)`, eventID, status, f.at)
+	f.exec(`INSERT INTO idempotency_keys (idempotency_key, event_id) VALUES ($1, $2)`, source+":"+eventID, eventID)
 	return eventID
 }
 
-func (b *book) addJob(eventID, status, trigger string, replay *string) {
-	b.job[eventID] = id.New()
-	var relayAt *time.Time
-	if status == "queued" {
-		relayAt = &b.at
+func (f *fixture) addJob(eventID, status, trigger string, replay *string) {
+	f.job[eventID] = id.New()
+	wakeAt, completedAt := &f.at, (*time.Time)(nil)
+	if status != "queued" {
+		wakeAt, completedAt = nil, &f.at
 	}
-	b.exec(`INSERT INTO processing_jobs (id, normalized_event_id, integration_id, destination_id, replay_request_id, queue_name, triggered_by, status, attempt_no, budget_start, correlation_id, parked, relay_at, scheduled_at, created_at)
-		SELECT $1, id, integration_id, $3, $4, 'q', $5, $6, 1, 0, '', false, $7, $8, $8 FROM normalized_events WHERE id = $2`,
-		b.job[eventID], eventID, b.destination, replay, trigger, status, relayAt, b.at)
+	f.exec(`INSERT INTO processing_jobs (id, normalized_event_id, destination_id, replay_request_id, triggered_by, status, attempt_no, budget_start, parked, wake_at, completed_at, created_at)
+		VALUES ($1, $2, $3, $4, $5, $6, 1, 0, false, $7, $8, $9)`,
+		f.job[eventID], eventID, f.destination, replay, trigger, status, wakeAt, completedAt, f.at)
 }
 
-func (b *book) attempt(eventID string, number int) {
-	b.exec(`INSERT INTO delivery_attempts (id, normalized_event_id, integration_id, destination_id, job_id, attempt_no, status, duration_ms, created_at)
-		SELECT $1, id, integration_id, $3, $4, $5, 'failed', 1, $6 FROM normalized_events WHERE id = $2`,
-		id.New(), eventID, b.destination, b.job[eventID], number, b.at)
+func (f *fixture) attempt(eventID string, number int) {
+	f.exec(`INSERT INTO delivery_attempts (id, normalized_event_id, destination_id, job_id, attempt_no, status, duration_ms, created_at)
+		VALUES ($1, $2, $3, $4, $5, 'failed', 1, $6)`,
+		id.New(), eventID, f.destination, f.job[eventID], number, f.at)
 }
 
-// surgeon remembers what it was asked to repair.
-type surgeon struct {
+// fakeRepairer records what it was asked to repair.
+type fakeRepairer struct {
 	asked []contract.Damage
 	err   error
 }
 
-func (s *surgeon) Repair(_ context.Context, d contract.Damage) (bool, error) {
+func (s *fakeRepairer) Repair(_ context.Context, d contract.Damage) (bool, error) {
 	s.asked = append(s.asked, d)
 	return s.err == nil, s.err
 }
 
-func (b *book) read(cfg Config) (Report, *surgeon) {
-	b.t.Helper()
+func (f *fixture) read(cfg Config) (Report, *fakeRepairer) {
+	f.t.Helper()
 	if cfg.Limit == 0 {
 		cfg.Limit = 10
 	}
-	s := &surgeon{}
+	s := &fakeRepairer{}
 	cfg.Repair = true
-	r, err := New(cfg, Deps{DB: b.db, Now: clock.System, Repairer: s}).Run(context.Background())
-	require.NoError(b.t, err)
+	r, err := New(cfg, Deps{DB: f.db, Now: clock.System, Repairer: s}).Run(context.Background())
+	require.NoError(f.t, err)
 	return r, s
 }
 
-func TestACleanBookHolds(t *testing.T) {
+func TestAConsistentDatabasePasses(t *testing.T) {
 	testkit.EachStore(t, func(t *testing.T, db *database.DB) {
-		b := newBook(t, db)
+		f := newFixture(t, db)
 		for _, batch := range []int{1, 2, 5, 6, 2000} { // both sides of the number of events
-			r, s := b.read(Config{Grace: 10 * time.Second, Batch: batch})
+			r, s := f.read(Config{Grace: 10 * time.Second, Batch: batch})
 			for name, c := range r.Checks {
 				require.Empty(t, c.Problems, name)
 			}
@@ -151,7 +151,7 @@ func TestACleanBookHolds(t *testing.T) {
 	})
 }
 
-func TestAnEmptyBookHolds(t *testing.T) {
+func TestAnEmptyDatabasePasses(t *testing.T) {
 	testkit.EachStore(t, func(t *testing.T, db *database.DB) {
 		r, err := New(Config{}, Deps{DB: db, Now: clock.System}).Run(context.Background())
 		require.NoError(t, err)
@@ -160,91 +160,94 @@ func TestAnEmptyBookHolds(t *testing.T) {
 	})
 }
 
-// damages are what may be wrong, made by hand: what finds it, and what of it is told.
+// damages are kinds of damage, made by hand, with the check that finds them and what it
+// reports.
 func damages() []struct {
 	sentence string
-	damage   func(b *book)
+	damage   func(f *fixture)
 	check    string
-	want     func(b *book) Problem
+	want     func(f *fixture) Problem
 } {
 	return []struct {
 		sentence string
-		damage   func(b *book)
+		damage   func(f *fixture)
 		check    string
-		want     func(b *book) Problem
+		want     func(f *fixture) Problem
 	}{
-		{"an event without a state", func(b *book) { b.exec(`DELETE FROM event_states WHERE event_id = $1`, b.delivered) },
-			"missing_state", func(b *book) Problem { return Problem{EventID: b.delivered} }},
-		{"an event without its webhook", func(b *book) {
-			b.exec(`DELETE FROM webhook_events WHERE id = (SELECT webhook_event_id FROM normalized_events WHERE id = $1)`, b.delivered)
-		}, "missing_webhook", func(b *book) Problem { return Problem{EventID: b.delivered} }},
-		{"a key whose event is gone", func(b *book) {
-			b.exec(`UPDATE idempotency_keys SET event_id = $2 WHERE event_id = $1`, b.given, b.replay)
+		{"an event without a state", func(f *fixture) { f.exec(`DELETE FROM event_states WHERE event_id = $1`, f.delivered) },
+			"missing_state", func(f *fixture) Problem { return Problem{EventID: f.delivered} }},
+		{"an event without its webhook", func(f *fixture) {
+			f.exec(`DELETE FROM webhook_events WHERE id = (SELECT webhook_event_id FROM normalized_events WHERE id = $1)`, f.delivered)
+		}, "missing_webhook", func(f *fixture) Problem { return Problem{EventID: f.delivered} }},
+		{"a key whose event is gone", func(f *fixture) {
+			f.exec(`UPDATE idempotency_keys SET event_id = $2 WHERE event_id = $1`, f.given, f.gone)
 		},
-			"key_without_event", func(b *book) Problem { return Problem{EventID: b.replay, IdempotencyKey: "acme:" + b.given} }},
-		{"a retry that was never made", func(b *book) { b.exec(`DELETE FROM processing_jobs WHERE id = $1`, b.job[b.waiting]) },
-			"missing_job", func(b *book) Problem { return Problem{EventID: b.waiting, DestinationID: b.destination} }},
-		{"an event without its first job", func(b *book) {
-			b.exec(`DELETE FROM processing_jobs WHERE id = $1`, b.job[b.parked])
-			b.exec(`DELETE FROM destinations WHERE id = $1`, b.other)
-		}, "missing_job", func(b *book) Problem { return Problem{EventID: b.parked, DestinationID: b.destination} }},
-		{"an event without its first job, whose destination is as young as the event", func(b *book) {
-			b.exec(`DELETE FROM processing_jobs WHERE id = $1`, b.job[b.parked])
-			b.exec(`DELETE FROM destinations WHERE id = $1`, b.other)
-			b.exec(`UPDATE destinations SET created_at = $1`, b.at.Add(time.Second))
-		}, "missing_job", func(b *book) Problem { return Problem{EventID: b.parked, DestinationID: b.destination} }},
-		{"a finished event that one destination never had", func(b *book) { b.exec(`UPDATE destinations SET created_at = $1`, b.at.Add(-time.Hour)) },
-			"missing_job", func(b *book) Problem { return Problem{EventID: b.delivered, DestinationID: b.other} }},
-		{"two live jobs for one destination", func(b *book) {
-			b.exec(`DROP INDEX IF EXISTS processing_jobs_one_live`)
-			b.addJob(b.waiting, "queued", "retry", nil)
-		}, "several_live_jobs", func(b *book) Problem { return Problem{EventID: b.waiting} }},
-		{"a finished event with a live job", func(b *book) { b.exec(`UPDATE event_states SET status = 'processed' WHERE event_id = $1`, b.waiting) },
-			"wrong_status", func(b *book) Problem { return Problem{EventID: b.waiting} }},
-		{"a waiting event without a live job", func(b *book) { b.exec(`UPDATE event_states SET status = 'retrying' WHERE event_id = $1`, b.given) },
-			"wrong_status", func(b *book) Problem { return Problem{EventID: b.given} }},
-		{"a waiting event whose job was cancelled", func(b *book) {
-			b.exec(`UPDATE processing_jobs SET status = 'failed', error_message = 'cancelled by x' WHERE id = $1`, b.job[b.waiting])
-		}, "wrong_status", func(b *book) Problem { return Problem{EventID: b.waiting} }},
-		{"a failed event that was received", func(b *book) { b.exec(`UPDATE event_states SET status = 'failed' WHERE event_id = $1`, b.delivered) },
-			"wrong_status", func(b *book) Problem { return Problem{EventID: b.delivered} }},
-		{"an event that nobody wants and that waits", func(b *book) { b.exec(`UPDATE event_states SET status = 'pending' WHERE event_id = $1`, b.unwanted) },
-			"wrong_status", func(b *book) Problem { return Problem{EventID: b.unwanted} }},
-		{"a job running past its lease", func(b *book) { b.run(b.waiting, -time.Minute) },
-			"lease_ran_out", func(b *book) Problem { return Problem{EventID: b.waiting, JobID: b.job[b.waiting]} }},
-		{"a job running without a lease", func(b *book) {
-			b.run(b.waiting, time.Minute)
-			b.exec(`UPDATE processing_jobs SET lease_until = NULL`)
-		}, "lease_ran_out", func(b *book) Problem { return Problem{EventID: b.waiting, JobID: b.job[b.waiting]} }},
-		{"a queued job that nothing moves", func(b *book) { b.exec(`UPDATE processing_jobs SET relay_at = NULL WHERE id = $1`, b.job[b.waiting]) },
-			"stranded_job", func(b *book) Problem { return Problem{EventID: b.waiting, JobID: b.job[b.waiting]} }},
-		{"a replay request that waits for nothing", func(b *book) { b.exec(`UPDATE replay_requests SET status = 'dispatched'`) },
-			"replay_without_end", func(b *book) Problem { return Problem{EventID: b.delivered, ReplayRequestID: b.replay} }},
-		{"a gap between attempts", func(b *book) { b.exec(`UPDATE delivery_attempts SET attempt_no = 3 WHERE attempt_no = 2`) },
-			"attempt_gap", func(b *book) Problem { return Problem{EventID: b.delivered, DestinationID: b.destination} }},
-		{"a first attempt that is not told", func(b *book) {
-			b.exec(`DELETE FROM delivery_attempts WHERE normalized_event_id = $1 AND attempt_no = 1`, b.delivered)
+			"key_without_event", func(f *fixture) Problem { return Problem{EventID: f.gone, IdempotencyKey: "acme:" + f.given} }},
+		{"a retry that was never made", func(f *fixture) { f.exec(`DELETE FROM processing_jobs WHERE id = $1`, f.job[f.waiting]) },
+			"missing_job", func(f *fixture) Problem { return Problem{EventID: f.waiting, DestinationID: f.destination} }},
+		{"an event without its first job", func(f *fixture) {
+			f.exec(`DELETE FROM processing_jobs WHERE id = $1`, f.job[f.parked])
+			f.exec(`DELETE FROM destinations WHERE id = $1`, f.other)
+		}, "missing_job", func(f *fixture) Problem { return Problem{EventID: f.parked, DestinationID: f.destination} }},
+		{"an event without its first job, whose destination is as young as the event", func(f *fixture) {
+			f.exec(`DELETE FROM processing_jobs WHERE id = $1`, f.job[f.parked])
+			f.exec(`DELETE FROM destinations WHERE id = $1`, f.other)
+			f.exec(`UPDATE destinations SET created_at = $1`, f.at.Add(time.Second))
+		}, "missing_job", func(f *fixture) Problem { return Problem{EventID: f.parked, DestinationID: f.destination} }},
+		{"a finished event that one destination never had", func(f *fixture) { f.exec(`UPDATE destinations SET created_at = $1`, f.at.Add(-time.Hour)) },
+			"missing_job", func(f *fixture) Problem { return Problem{EventID: f.delivered, DestinationID: f.other} }},
+		{"two live jobs for one destination", func(f *fixture) {
+			f.exec(`DROP INDEX IF EXISTS processing_jobs_one_live`)
+			f.addJob(f.waiting, "queued", "retry", nil)
+		}, "several_live_jobs", func(f *fixture) Problem { return Problem{EventID: f.waiting} }},
+		{"a finished event with a live job", func(f *fixture) {
+			f.exec(`UPDATE event_states SET status = 'processed' WHERE event_id = $1`, f.waiting)
 		},
-			"attempt_gap", func(b *book) Problem { return Problem{EventID: b.delivered, DestinationID: b.destination} }},
+			"wrong_status", func(f *fixture) Problem { return Problem{EventID: f.waiting} }},
+		{"a waiting event without a live job", func(f *fixture) { f.exec(`UPDATE event_states SET status = 'retrying' WHERE event_id = $1`, f.given) },
+			"wrong_status", func(f *fixture) Problem { return Problem{EventID: f.given} }},
+		{"a waiting event whose job was cancelled", func(f *fixture) {
+			f.exec(`UPDATE processing_jobs SET status = 'failed', wake_at = NULL, completed_at = created_at, error_message = 'cancelled by x' WHERE id = $1`, f.job[f.waiting])
+		}, "wrong_status", func(f *fixture) Problem { return Problem{EventID: f.waiting} }},
+		{"a failed event that was delivered", func(f *fixture) { f.exec(`UPDATE event_states SET status = 'failed' WHERE event_id = $1`, f.delivered) },
+			"wrong_status", func(f *fixture) Problem { return Problem{EventID: f.delivered} }},
+		{"a waiting event without destinations", func(f *fixture) { f.exec(`UPDATE event_states SET status = 'pending' WHERE event_id = $1`, f.unwanted) },
+			"wrong_status", func(f *fixture) Problem { return Problem{EventID: f.unwanted} }},
+		{"a job running past its lease", func(f *fixture) { f.run(f.waiting, -time.Minute) },
+			"lease_ran_out", func(f *fixture) Problem { return Problem{EventID: f.waiting, JobID: f.job[f.waiting]} }},
+		{"a job running without a lease", func(f *fixture) {
+			f.run(f.waiting, time.Minute)
+			f.exec(`UPDATE processing_jobs SET lease_until = NULL`)
+		}, "lease_ran_out", func(f *fixture) Problem { return Problem{EventID: f.waiting, JobID: f.job[f.waiting]} }},
+		{"a queued job that is neither published nor due for the relay", func(f *fixture) { f.exec(`UPDATE processing_jobs SET wake_at = NULL WHERE id = $1`, f.job[f.waiting]) },
+			"stranded_job", func(f *fixture) Problem { return Problem{EventID: f.waiting, JobID: f.job[f.waiting]} }},
+		{"a replay request without a live job", func(f *fixture) { f.exec(`UPDATE replay_requests SET status = 'dispatched'`) },
+			"replay_without_end", func(f *fixture) Problem { return Problem{EventID: f.delivered, ReplayRequestID: f.replay} }},
+		{"a gap between attempts", func(f *fixture) { f.exec(`UPDATE delivery_attempts SET attempt_no = 3 WHERE attempt_no = 2`) },
+			"attempt_gap", func(f *fixture) Problem { return Problem{EventID: f.delivered, DestinationID: f.destination} }},
+		{"a first attempt that is not recorded", func(f *fixture) {
+			f.exec(`DELETE FROM delivery_attempts WHERE normalized_event_id = $1 AND attempt_no = 1`, f.delivered)
+		},
+			"attempt_gap", func(f *fixture) Problem { return Problem{EventID: f.delivered, DestinationID: f.destination} }},
 	}
 }
 
-// run makes an event's last job one that runs, with its lease.
-func (b *book) run(eventID string, lease time.Duration) {
-	until := b.db.Dialect.LeaseIn("(0 + CAST($2 AS integer))")
-	b.exec(`UPDATE processing_jobs SET status = 'running', relay_at = NULL, started_at = $3, lease_until = `+until+` WHERE id = $1`,
-		b.job[eventID], lease.Milliseconds(), b.at)
-	b.exec(`UPDATE event_states SET status = 'processing' WHERE event_id = $1`, eventID)
+// run sets an event's last job to running, with a lease.
+func (f *fixture) run(eventID string, lease time.Duration) {
+	until := f.db.Dialect.LeaseIn("(0 + CAST($2 AS integer))")
+	f.exec(`UPDATE processing_jobs SET status = 'running', started_at = $3, lease_until = `+until+` WHERE id = $1`,
+		f.job[eventID], lease.Milliseconds(), f.at)
+	f.exec(`UPDATE event_states SET status = 'processing' WHERE event_id = $1`, eventID)
 }
 
-func TestDamageIsFoundByName(t *testing.T) {
+func TestEachKindOfDamageIsFoundByItsCheck(t *testing.T) {
 	testkit.EachStore(t, func(t *testing.T, db *database.DB) {
 		for _, c := range damages() {
 			t.Run(c.sentence, func(t *testing.T) {
 				clear(t, db)
-				b := newBook(t, db)
-				c.damage(b)
-				r, s := b.read(Config{Grace: 10 * time.Second})
+				f := newFixture(t, db)
+				c.damage(f)
+				r, s := f.read(Config{Grace: 10 * time.Second})
 				found := map[string]int{}
 				for name, outcome := range r.Checks {
 					if outcome.Found > 0 {
@@ -253,7 +256,7 @@ func TestDamageIsFoundByName(t *testing.T) {
 				}
 				require.Contains(t, found, c.check)
 				require.Len(t, found, 1, found)
-				p, want := r.Checks[c.check].Problems[0], c.want(b)
+				p, want := r.Checks[c.check].Problems[0], c.want(f)
 				require.Equal(t, repairable(c.check), p.Repaired)
 				require.Equal(t, p.Repaired, r.Holds)
 				got := Problem{EventID: p.EventID, DestinationID: p.DestinationID, JobID: p.JobID, ReplayRequestID: p.ReplayRequestID, IdempotencyKey: p.IdempotencyKey}
@@ -267,44 +270,44 @@ func TestDamageIsFoundByName(t *testing.T) {
 	})
 }
 
-func TestAnEventThatADestinationDidNotWantMissesNoJob(t *testing.T) {
+func TestAnEventThatADestinationDidNotWantNeedsNoJob(t *testing.T) {
 	testkit.EachStore(t, func(t *testing.T, db *database.DB) {
 		for _, c := range []struct {
 			sentence string
-			change   func(b *book)
+			change   func(f *fixture)
 			holds    bool
 		}{
-			{"it wanted all events", func(*book) {}, false},
-			{"it has a filter", func(b *book) { b.exec(`UPDATE destinations SET filter = 'false' WHERE id = $1`, b.other) }, true},
-			{"it has had none since", func(b *book) {
-				b.exec(`UPDATE destinations SET wants_all_since = $2 WHERE id = $1`, b.other, b.at.Add(time.Minute))
+			{"it wanted all events", func(*fixture) {}, false},
+			{"it has a filter", func(f *fixture) { f.exec(`UPDATE destinations SET filter = 'false' WHERE id = $1`, f.other) }, true},
+			{"its filter was removed since", func(f *fixture) {
+				f.exec(`UPDATE destinations SET wants_all_since = $2 WHERE id = $1`, f.other, f.at.Add(time.Minute))
 			}, true},
-			{"it had none any more", func(b *book) {
-				b.exec(`UPDATE destinations SET wants_all_since = $2 WHERE id = $1`, b.other, b.at.Add(-2*time.Minute))
+			{"its filter had been removed before", func(f *fixture) {
+				f.exec(`UPDATE destinations SET wants_all_since = $2 WHERE id = $1`, f.other, f.at.Add(-2*time.Minute))
 			}, false},
-			{"it was removed", func(b *book) {
-				b.exec(`UPDATE destinations SET archived_at = $2, open_jobs = 'finish' WHERE id = $1`, b.other, b.at)
+			{"it was removed", func(f *fixture) {
+				f.exec(`UPDATE destinations SET archived_at = $2, open_jobs = 'finish' WHERE id = $1`, f.other, f.at)
 			}, true},
 		} {
 			clear(t, db)
-			b := newBook(t, db)
-			b.exec(`UPDATE destinations SET created_at = $1`, b.at.Add(-time.Hour))
-			c.change(b)
-			r, _ := New(Config{Grace: 10 * time.Second, Limit: 10}, Deps{DB: b.db, Now: clock.System}).Run(context.Background())
+			f := newFixture(t, db)
+			f.exec(`UPDATE destinations SET created_at = $1`, f.at.Add(-time.Hour))
+			c.change(f)
+			r, _ := New(Config{Grace: 10 * time.Second, Limit: 10}, Deps{DB: f.db, Now: clock.System}).Run(context.Background())
 			require.Equal(t, c.holds, r.Holds, c.sentence)
 		}
 	})
 }
 
 func clear(t *testing.T, db *database.DB) {
-	b := &book{t: t, db: db}
+	f := &fixture{t: t, db: db}
 	for _, table := range []string{"dead_letters", "replay_requests", "delivery_attempts", "processing_jobs", "event_states", "normalized_events",
 		"idempotency_keys", "webhook_events", "destinations", "integrations"} {
-		b.exec("DELETE FROM " + table)
+		f.exec("DELETE FROM " + table)
 	}
 }
 
-func TestWhatChangedWithinTheGraceIsLeftOut(t *testing.T) {
+func TestChangesWithinTheGraceAreIgnored(t *testing.T) {
 	testkit.EachStore(t, func(t *testing.T, db *database.DB) {
 		for _, c := range []struct {
 			sentence string
@@ -315,30 +318,30 @@ func TestWhatChangedWithinTheGraceIsLeftOut(t *testing.T) {
 			{"changed an hour and a half ago", 90 * time.Minute, false},
 		} {
 			clear(t, db)
-			b := newBook(t, db)
-			b.run(b.waiting, -c.age)
-			b.exec(`UPDATE event_states SET status = 'pending', updated_at = $2 WHERE event_id = $1`, b.delivered, clock.System().Add(-c.age))
-			r, _ := New(Config{Grace: time.Hour - time.Minute}, Deps{DB: b.db, Now: clock.System}).Run(context.Background())
+			f := newFixture(t, db)
+			f.run(f.waiting, -c.age)
+			f.exec(`UPDATE event_states SET status = 'pending', updated_at = $2 WHERE event_id = $1`, f.delivered, clock.System().Add(-c.age))
+			r, _ := New(Config{Grace: time.Hour - time.Minute}, Deps{DB: f.db, Now: clock.System}).Run(context.Background())
 			require.Equal(t, c.holds, r.Holds, c.sentence)
 		}
 	})
 }
 
 func TestProblemsAreCountedBeyondTheLimit(t *testing.T) {
-	b := newBook(t, testkit.Open(t, testkit.SQLite(t)))
-	b.exec(`DELETE FROM webhook_events`)
-	r, _ := b.read(Config{Limit: 2, Batch: 2})
+	f := newFixture(t, testkit.Open(t, testkit.SQLite(t)))
+	f.exec(`DELETE FROM webhook_events`)
+	r, _ := f.read(Config{Limit: 2, Batch: 2})
 	require.Len(t, r.Checks[missingWebhook].Problems, 2)
 	require.Equal(t, 5, r.Checks[missingWebhook].Found)
 	require.Equal(t, 4, r.Sources[0].Problems)
 	require.Equal(t, 1, r.Sources[1].Problems)
-	require.Equal(t, 5, r.Left())
+	require.Equal(t, 5, r.Remaining())
 }
 
-func TestARepairThatFailsIsTold(t *testing.T) {
-	b := newBook(t, testkit.Open(t, testkit.SQLite(t)))
-	b.exec(`UPDATE event_states SET status = 'pending' WHERE event_id = $1`, b.delivered)
-	r, err := New(Config{Limit: 1, Repair: true}, Deps{DB: b.db, Now: clock.System, Repairer: &surgeon{err: errors.New("no")}}).Run(context.Background())
+func TestAFailedRepairIsReported(t *testing.T) {
+	f := newFixture(t, testkit.Open(t, testkit.SQLite(t)))
+	f.exec(`UPDATE event_states SET status = 'pending' WHERE event_id = $1`, f.delivered)
+	r, err := New(Config{Limit: 1, Repair: true}, Deps{DB: f.db, Now: clock.System, Repairer: &fakeRepairer{err: errors.New("no")}}).Run(context.Background())
 	require.NoError(t, err)
 	require.False(t, r.Holds)
 	require.Equal(t, "no", r.Checks["wrong_status"].Problems[0].RepairError)
@@ -353,7 +356,7 @@ func (d depths) Depth(_ context.Context, q broker.Queue) (int, error) {
 	return 0, errors.New("away")
 }
 
-func TestABrokerThatIsAwayDoesNotRefuteTheBooks(t *testing.T) {
+func TestABrokerOutageDoesNotFailTheCheck(t *testing.T) {
 	db := testkit.Open(t, testkit.SQLite(t))
 	r, err := New(Config{}, Deps{DB: db, Now: clock.System, Queues: depths{broker.Process: 7}}).Run(context.Background())
 	require.NoError(t, err)
@@ -362,7 +365,7 @@ func TestABrokerThatIsAwayDoesNotRefuteTheBooks(t *testing.T) {
 	require.Nil(t, r.Queues["dead"])
 }
 
-func TestBooksThatCannotBeRead(t *testing.T) {
+func TestADatabaseThatCannotBeRead(t *testing.T) {
 	db := testkit.Open(t, testkit.SQLite(t))
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()

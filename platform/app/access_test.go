@@ -6,13 +6,15 @@ import (
 	"encoding/json"
 	"net/http"
 	"net/http/httptest"
+	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
 
 	"integration-gateway/modules/access"
-	"integration-gateway/modules/ingestion"
+	"integration-gateway/modules/integrations"
 	"integration-gateway/platform/broker"
 	"integration-gateway/platform/cache"
 	"integration-gateway/platform/clock"
@@ -25,17 +27,17 @@ import (
 	"integration-gateway/platform/testkit"
 )
 
-// routeRoles is every route with the role that it asks for. A trailing * says that a
-// credential that is confined to sources may use it.
+// routeRoles lists every route with the role it requires. A trailing * means that a
+// credential restricted to sources may use it.
 var routeRoles = strings.Fields(`
 GET:/livez=  GET:/readyz=  GET:/api/v1/livez=  GET:/api/v1/readyz=  GET:/api/v1/health=
 POST:/api/v1/webhooks/:source=  GET:/api/v1/webhooks/:source=  HEAD:/api/v1/webhooks/:source=
-POST:/api/v1/internal/delivery-sink/:provider=
+POST:/api/v1/internal/delivery-sink/:provider=  GET:/api/v1/openapi.json=  GET:/api/v1/docs=
 GET:/api/v1/providers=viewer*
 GET:/api/v1/events=viewer*  GET:/api/v1/events/:id=viewer*  GET:/api/v1/events/:id/status=viewer*  GET:/api/v1/processing-status/:id=viewer*
 GET:/api/v1/deliveries=viewer*  GET:/api/v1/dead-letters=viewer*  GET:/api/v1/dead-letters/:id=viewer*
 GET:/api/v1/integrations=viewer*  GET:/api/v1/integrations/:id=viewer*  GET:/api/v1/integrations/:id/secrets=viewer*
-GET:/api/v1/quarantine=viewer*  GET:/api/v1/quarantine/:id=viewer*
+GET:/api/v1/quarantine=viewer*  GET:/api/v1/quarantine/summary=viewer*  GET:/api/v1/quarantine/:id=viewer*
 GET:/api/v1/replay-requests=viewer*  GET:/api/v1/replay-requests/:id=viewer*  GET:/api/v1/audit-entries=viewer
 POST:/api/v1/events/:id/replay=operator*  POST:/api/v1/events/:id/cancel=operator*  POST:/api/v1/events/:id/retry=operator*
 POST:/api/v1/dead-letters/:id/requeue=operator*  POST:/api/v1/dead-letters/requeue=operator*
@@ -48,10 +50,11 @@ POST:/api/v1/integrations/:id/destinations=admin*
 PATCH:/api/v1/integrations/:id/destinations/:destinationId=admin*  DELETE:/api/v1/integrations/:id/destinations/:destinationId=admin*
 POST:/api/v1/integrations/:id/destinations/:destinationId/rotate-secret=admin*
 POST:/api/v1/api-keys=admin  GET:/api/v1/api-keys=admin  DELETE:/api/v1/api-keys/:id=admin
+GET:/api/v1/processes=viewer  GET:/metrics=viewer
 `)
 
 // guarded is a wired gateway with two sources, acme and globex, and a key and a token of
-// each kind, by the same names but for "token: ".
+// each kind. Tokens have the keys' names with the prefix "token: ".
 type guarded struct {
 	*system
 	t      *testing.T
@@ -70,8 +73,8 @@ func newGuarded(t *testing.T, db *database.DB, flags ...string) *guarded {
 	require.NoError(t, db.InTx(ctx, func(tx *database.Tx) error {
 		for _, source := range []string{"acme", "globex"} {
 			to := "http://127.0.0.1:9/" + source
-			_, err := g.ingestion.CreateIntegration(ctx, tx, ingestion.IntegrationConfig{Source: source, Provider: source,
-				Secrets: []ingestion.SecretConfig{{Value: secret.New("a-long-secret")}}, Destinations: []contract.DestinationConfig{{URL: &to}}})
+			_, err := g.integrations.CreateIntegration(ctx, tx, integrations.IntegrationConfig{Source: source, Provider: source,
+				Secrets: []integrations.SecretConfig{{Value: secret.New("a-long-secret")}}, Destinations: []contract.DestinationConfig{{URL: &to}}})
 			if err != nil {
 				return err
 			}
@@ -95,7 +98,7 @@ func newGuarded(t *testing.T, db *database.DB, flags ...string) *guarded {
 	return guard
 }
 
-// call sends a request with the key or token of that name; "" sends none.
+// call sends a request with the named key or token; "" sends none.
 func (g *guarded) call(method, path, key, body string) (int, []byte) {
 	g.t.Helper()
 	r := httptest.NewRequest(method, path, bytes.NewBufferString(body))
@@ -106,11 +109,11 @@ func (g *guarded) call(method, path, key, body string) (int, []byte) {
 		r.Header.Set("x-internal-api-key", g.keys[key])
 	}
 	w := httptest.NewRecorder()
-	g.server.Handler().ServeHTTP(w, r)
+	testkit.Checked(g.t, g.server.Handler()).ServeHTTP(w, r)
 	return w.Code, w.Body.Bytes()
 }
 
-func TestEveryRouteAsksForItsRole(t *testing.T) {
+func TestEveryRouteRequiresItsRole(t *testing.T) {
 	g := newGuarded(t, testkit.Open(t, testkit.SQLite(t)))
 	var found []string
 	for _, route := range g.server.Registered() {
@@ -140,14 +143,139 @@ func TestEveryRouteAsksForItsRole(t *testing.T) {
 				require.Equal(t, role < route.Role || !route.Scoped, status == http.StatusForbidden, "%s of acme: %s", name, body)
 			}
 			status, _ = g.call(route.Method, path, "bootstrap", "{}")
-			require.NotEqual(t, http.StatusForbidden, status, "the configured key may do everything")
+			require.NotEqual(t, http.StatusForbidden, status, "the configured key has all permissions")
 		})
 	}
 }
 
-// TestAKeyOfOneSourceSeesNothingOfAnother makes an event, a refused webhook and a dead
-// letter of two sources, and looks at all of them with a key of one.
-func TestAKeyOfOneSourceSeesNothingOfAnother(t *testing.T) {
+// pathOf is a path of a route, with ids of nothing.
+func pathOf(route httpapi.Route) string {
+	return strings.NewReplacer(":id", id.New(), ":secretId", id.New(), ":destinationId", id.New(), ":source", "acme", ":provider", "acme").Replace(route.Path)
+}
+
+// TestEveryRouteSaysWhatItNeeds holds that a refused credential is told the role, and that its
+// mistakes are not told before.
+func TestEveryRouteSaysWhatItNeeds(t *testing.T) {
+	g := newGuarded(t, testkit.Open(t, testkit.SQLite(t)))
+	for _, route := range g.server.Registered() {
+		path := pathOf(route) + "?nothing=1"
+		if route.Role > httpapi.Viewer {
+			_, body := g.call(route.Method, path, "viewer", `{"nothing":1}`)
+			require.Contains(t, string(body), "This route needs the role "+route.Role.String()+"; this credential has the role viewer.", route.Path)
+		}
+		if route.Role > 0 {
+			_, body := g.call(route.Method, path, "token: without a role", `{"nothing":1}`)
+			require.Contains(t, string(body), "needs the role "+route.Role.String()+"; this credential has no role.", route.Path)
+		}
+		if route.Role > 0 && !route.Scoped {
+			_, body := g.call(route.Method, path, "admin of acme", `{"nothing":1}`)
+			require.Contains(t, string(body), "not restricted to sources", route.Path)
+		}
+	}
+}
+
+// TestEveryRouteRefusesWhatItDoesNotKnow sends each route of the management API parameters and
+// fields that it does not have, wrong ids and wrong values, all at once.
+func TestEveryRouteRefusesWhatItDoesNotKnow(t *testing.T) {
+	g := newGuarded(t, testkit.Open(t, testkit.SQLite(t)))
+	for _, route := range g.server.Registered() {
+		if route.Spec.Raw {
+			require.True(t, route.Role == 0 || route.Path == "/metrics", "%s: only what providers and probes send is not checked", route.Path)
+			continue
+		}
+		t.Run(route.Method+" "+route.Path, func(t *testing.T) {
+			want := []string{"nothing", "twice"}
+			path := strings.NewReplacer(":id", "x", ":secretId", "y", ":destinationId", "z").Replace(route.Path) + "?nothing=1&twice=1"
+			for _, p := range route.PathParams() {
+				want = append(want, p.Name)
+			}
+			for _, p := range route.Spec.Query {
+				if p.Kind != httpapi.KindText && p.Kind != httpapi.KindSource {
+					want, path = append(want, p.Name), path+"&"+p.Name+"=nonsense"
+				} else {
+					want, path = append(want, p.Name), path+"&"+p.Name+"=%00"
+				}
+			}
+			body := ""
+			if route.Method != http.MethodGet {
+				want, body = append(want, "unheardOf"), `{"unheardOf":{"a":1}}`
+			}
+			status, answer := g.call(route.Method, path, "bootstrap", body)
+			require.Equal(t, http.StatusBadRequest, status, string(answer))
+			require.ElementsMatch(t, want, slices.Compact(slices.Sorted(slices.Values(fieldsOf(t, answer)))), string(answer))
+		})
+	}
+}
+
+// fieldsOf returns the fields that a refusal names.
+func fieldsOf(t *testing.T, answer []byte) []string {
+	t.Helper()
+	var refusal struct {
+		Error struct {
+			Code    string
+			Details []struct{ Field string }
+		}
+	}
+	require.NoError(t, json.Unmarshal(answer, &refusal))
+	require.Equal(t, "VALIDATION_ERROR", refusal.Error.Code)
+	var fields []string
+	for _, d := range refusal.Error.Details {
+		fields = append(fields, d.Field)
+	}
+	return fields
+}
+
+// TestEveryRouteSuggestsTheNearestName mistypes each parameter of each route.
+func TestEveryRouteSuggestsTheNearestName(t *testing.T) {
+	g := newGuarded(t, testkit.Open(t, testkit.SQLite(t)))
+	snake := regexp.MustCompile(`[A-Z]`)
+	for _, route := range g.server.Registered() {
+		for _, p := range route.Spec.Query {
+			mistyped := snake.ReplaceAllStringFunc(p.Name, func(letter string) string { return "_" + strings.ToLower(letter) })
+			if mistyped == p.Name {
+				mistyped = p.Name + "x"
+			}
+			status, answer := g.call(route.Method, pathOf(route)+"?"+mistyped+"=1", "bootstrap", "")
+			require.Equal(t, http.StatusBadRequest, status)
+			require.Contains(t, string(answer), mistyped+" is not a parameter of this route; did you mean "+p.Name+"?", route.Path)
+		}
+	}
+}
+
+// TestEveryPathNamesItsMethods sends each path every other method, without a credential.
+func TestEveryPathNamesItsMethods(t *testing.T) {
+	g := newGuarded(t, testkit.Open(t, testkit.SQLite(t)))
+	allowed := map[string][]string{}
+	for _, route := range g.server.Registered() {
+		allowed[route.Path] = append(allowed[route.Path], route.Method)
+	}
+	for path, methods := range allowed {
+		// A fixed path can be a parameter's value in another, such as release in /quarantine/:id.
+		for other, more := range allowed {
+			if other != path && strings.Count(other, "/") == strings.Count(path, "/") && strings.HasSuffix(other, "/:id") &&
+				strings.HasPrefix(path, strings.TrimSuffix(other, ":id")) {
+				methods = slices.Concat(methods, more)
+			}
+		}
+		slices.Sort(methods)
+		methods = slices.Compact(methods)
+		for _, method := range []string{"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE"} {
+			if slices.Contains(methods, method) {
+				continue
+			}
+			r := httptest.NewRequest(method, pathOf(httpapi.Route{Path: path}), http.NoBody)
+			w := httptest.NewRecorder()
+			g.server.Handler().ServeHTTP(w, r)
+			require.Equal(t, http.StatusMethodNotAllowed, w.Code, "%s %s", method, path)
+			require.Equal(t, strings.Join(methods, ", "), w.Header().Get("Allow"), "%s %s", method, path)
+			require.Contains(t, w.Body.String(), "METHOD_NOT_ALLOWED")
+		}
+	}
+}
+
+// TestAKeyOfOneSourceCannotReadAnother creates an event, a refused webhook and a dead
+// letter of two sources, and reads all of them with a key restricted to one.
+func TestAKeyOfOneSourceCannotReadAnother(t *testing.T) {
 	testkit.EachStore(t, func(t *testing.T, db *database.DB) {
 		g := newGuarded(t, db)
 		records := map[string]map[string]string{"acme": g.records("acme"), "globex": g.records("globex")}
@@ -157,6 +285,9 @@ func TestAKeyOfOneSourceSeesNothingOfAnother(t *testing.T) {
 			require.Equal(t, []string{records["acme"][list]}, g.ids(list, "token: viewer of acme"), list)
 		}
 		require.Empty(t, g.ids("events?source=globex", "viewer of acme"))
+		_, sums := g.call("GET", "/api/v1/quarantine/summary", "viewer of acme", "")
+		require.Contains(t, string(sums), "acme")
+		require.NotContains(t, string(sums), "globex")
 		for _, one := range []struct{ method, path, kind, body string }{
 			{"GET", "/events/<id>", "events", ""},
 			{"GET", "/events/<id>/status", "events", ""},
@@ -192,11 +323,11 @@ func TestAKeyOfOneSourceSeesNothingOfAnother(t *testing.T) {
 	})
 }
 
-// records makes a record of each kind for a source, and gives their ids.
+// records creates a record of each kind for a source, and returns their ids.
 func (g *guarded) records(source string) map[string]string {
-	b := &bench{system: g.system, t: g.t}
-	integrationID := b.text(`SELECT id FROM integrations WHERE source = $1`, source)
-	destinationID := b.text(`SELECT id FROM destinations WHERE integration_id = $1`, integrationID)
+	f := &fixture{system: g.system, t: g.t}
+	integrationID := f.text(`SELECT id FROM integrations WHERE source = $1`, source)
+	destinationID := f.text(`SELECT id FROM destinations WHERE integration_id = $1`, integrationID)
 	of := map[string]string{"integrations": integrationID}
 	for _, kind := range []string{"events", "deliveries", "quarantine", "dead-letters", "replay-requests", "job"} {
 		of[kind] = id.New()
@@ -207,13 +338,12 @@ func (g *guarded) records(source string) map[string]string {
 			text string
 			args []any
 		}{
-			{`INSERT INTO webhook_events (id, integration_id, source, provider, idempotency_key, signature_valid, request_headers, raw_body, source_ip, correlation_id, received_at)
-			  VALUES ($1, $2, $3, $3, $4, true, '{}', $5, '', 'c', $6)`, []any{webhookID, integrationID, source, source + ":1", []byte("{}"), tx.Now}},
+			{`INSERT INTO webhook_events (id, request_headers, raw_body, source_ip) VALUES ($1, '{}', $2, '')`, []any{webhookID, []byte("{}")}},
 			{`INSERT INTO normalized_events (id, webhook_event_id, integration_id, source, provider, event_type, occurred_at, normalized_payload, correlation_id, received_at, created_at)
 			  VALUES ($1, $2, $3, $4, $4, 'a.b', $5, $6, 'c', $5, $5)`, []any{of["events"], webhookID, integrationID, source, tx.Now, []byte("{}")}},
 			{`INSERT INTO event_states (event_id, status, processing_attempts, received_at, updated_at) VALUES ($1, 'pending', 0, $2, $2)`, []any{of["events"], tx.Now}},
-			{`INSERT INTO delivery_attempts (id, normalized_event_id, integration_id, destination_id, job_id, attempt_no, status, duration_ms, created_at)
-			  VALUES ($1, $2, $3, $4, $5, 1, 'failed', 1, $6)`, []any{of["deliveries"], of["events"], integrationID, destinationID, of["job"], tx.Now}},
+			{`INSERT INTO delivery_attempts (id, normalized_event_id, destination_id, job_id, attempt_no, status, duration_ms, created_at)
+			  VALUES ($1, $2, $3, $4, 1, 'failed', 1, $5)`, []any{of["deliveries"], of["events"], destinationID, of["job"], tx.Now}},
 			{`INSERT INTO quarantine (id, source, integration_id, provider, reason, detail, method, url, request_headers, header_digests, raw_body, size, source_ip, correlation_id, received_at)
 			  VALUES ($1, $2, $3, $2, 'no_match', 'x', 'POST', '/', '{}', '{}', $4, 2, '', 'c', $5)`, []any{of["quarantine"], source, integrationID, []byte("{}"), tx.Now}},
 			{`INSERT INTO dead_letters (id, kind, queue, event_id, destination_id, source, provider, event_type, reason, attempts, status, created_at)
@@ -230,7 +360,7 @@ func (g *guarded) records(source string) map[string]string {
 	return of
 }
 
-// ids gives the ids of a list, as the key's holder sees it.
+// ids returns the ids of a list, as the key's holder sees it.
 func (g *guarded) ids(list, key string) []string {
 	g.t.Helper()
 	status, body := g.call("GET", "/api/v1/"+list, key, "")
@@ -248,20 +378,21 @@ func (g *guarded) ids(list, key string) []string {
 	return ids
 }
 
-func TestApartThePublicListenerHasNoManagementRoutes(t *testing.T) {
+func TestASeparatePublicListenerHasNoManagementRoutes(t *testing.T) {
 	cfg := devConfig(t)
 	cfg.ManagementAddr = "127.0.0.1:0"
 	db := testkit.Open(t, testkit.SQLite(t))
 	g, err := wire(cfg, &stores{db: db, broker: broker.NewMemory(clock.System, nil), cache: cache.NewMemory(0, clock.System)}, quiet)
 	require.NoError(t, err)
-	require.NoError(t, g.listen(t.Context()))
+	require.NoError(t, listen(t.Context(), g.frontListeners()))
 	require.NotEqual(t, g.server.Addr(), g.manager.Addr())
 	served := make(chan error, 2)
 	for _, s := range []*httpapi.Server{g.server, g.manager} {
 		go func() { served <- s.Serve() }()
 	}
 	for _, route := range g.manager.Registered() {
-		require.False(t, route.Role == 0 && !strings.HasSuffix(route.Path, "z") && !strings.HasSuffix(route.Path, "/health"), "%s is public", route.Path)
+		described := strings.HasSuffix(route.Path, "/openapi.json") || strings.HasSuffix(route.Path, "/docs")
+		require.False(t, route.Role == 0 && !strings.HasSuffix(route.Path, "z") && !strings.HasSuffix(route.Path, "/health") && !described, "%s is public", route.Path)
 	}
 	for _, try := range []struct {
 		name, address, path string
@@ -269,6 +400,8 @@ func TestApartThePublicListenerHasNoManagementRoutes(t *testing.T) {
 	}{
 		{"management on its own listener", g.manager.Addr(), "/api/v1/events", http.StatusOK},
 		{"management on the public one", g.server.Addr(), "/api/v1/events", http.StatusNotFound},
+		{"the description on the management's", g.manager.Addr(), "/api/v1/openapi.json", http.StatusOK},
+		{"the description on the public one", g.server.Addr(), "/api/v1/openapi.json", http.StatusNotFound},
 		{"webhooks on the management's", g.manager.Addr(), "/api/v1/webhooks/acme", http.StatusNotFound},
 		{"health on the management's", g.manager.Addr(), "/api/v1/livez", http.StatusOK},
 		{"health on the public one", g.server.Addr(), "/api/v1/livez", http.StatusOK},

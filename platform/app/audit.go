@@ -15,15 +15,15 @@ import (
 	"integration-gateway/platform/config"
 )
 
-// AuditOptions are what `gateway audit` is told on the command line.
+// AuditOptions are the options of `gateway audit`.
 type AuditOptions struct {
 	RetainedFrom time.Time
-	Anchor       string // "" or what AnchorOf reads
+	Anchor       string // "" or the format of AnchorOf
 	JSON         bool
 	Out          io.Writer
 }
 
-// AnchorOf reads a seal's number and hash, written as 17:9f86….
+// AnchorOf parses a seal's number and hash, written as 17:9f86….
 func AnchorOf(text string) (seq int64, hash string, err error) {
 	if text == "" {
 		return 0, "", nil
@@ -36,8 +36,8 @@ func AnchorOf(text string) (seq int64, hash string, err error) {
 	return seq, hash, nil
 }
 
-// VerifyAudit holds the audit trail against its seals. Its error says that it is not what
-// was sealed, or could not be read.
+// VerifyAudit checks the audit trail against its seals. An error means that it was changed,
+// or could not be read.
 func VerifyAudit(ctx context.Context, cfg config.Config, log *slog.Logger, o AuditOptions) error {
 	asked := audit.ProofConfig{RetainedFrom: o.RetainedFrom}
 	var err error
@@ -64,7 +64,7 @@ func VerifyAudit(ctx context.Context, cfg config.Config, log *slog.Logger, o Aud
 	if proof.Holds {
 		return nil
 	}
-	return fmt.Errorf("the audit trail does not hold: %s at seal %d", proof.Broken.Kind, proof.Broken.Seal)
+	return fmt.Errorf("the audit trail was tampered with: %s at seal %d", proof.Broken.Kind, proof.Broken.Seal)
 }
 
 func printProof(out io.Writer, p audit.Proof) error {
@@ -74,22 +74,22 @@ func printProof(out io.Writer, p audit.Proof) error {
 		if b.EntryID != "" {
 			fmt.Fprintf(&text, ", entry %s", b.EntryID)
 		}
-		fmt.Fprintf(&text, ": %s\n%d entries before it are as they were.\n", b.Detail, p.Entries)
+		fmt.Fprintf(&text, ": %s\n%d entries before it are unchanged.\n", b.Detail, p.Entries)
 		_, err := io.WriteString(out, text.String())
 		return err
 	}
-	fmt.Fprintf(&text, "%d entries are as they were when they were sealed, in %d seals; %d are not sealed yet.\n", p.Entries, p.Seals, p.Waiting)
+	fmt.Fprintf(&text, "%d entries in %d seals are unchanged; %d are not sealed yet.\n", p.Entries, p.Seals, p.Waiting)
 	if p.Late > 0 {
-		fmt.Fprintf(&text, "%d of them came after their place had been sealed.\n", p.Late)
+		fmt.Fprintf(&text, "%d of them committed late and have a late seal.\n", p.Late)
 	}
 	if p.Removed > 0 {
-		fmt.Fprintf(&text, "%d older ones were removed.\n", p.Removed)
+		fmt.Fprintf(&text, "%d older ones were removed by retention.\n", p.Removed)
 	}
 	if p.Unkeyed > 0 {
-		fmt.Fprintf(&text, "%d seals are made without SECRETS_KEY: whoever may write the database can make them anew.\n", p.Unkeyed)
+		fmt.Fprintf(&text, "%d seals were made without SECRETS_KEY: anyone with write access to the database can remake them.\n", p.Unkeyed)
 	}
 	if p.Seals > 0 {
-		fmt.Fprintf(&text, "Keep this elsewhere, for --anchor: %d:%s\n", p.Seals, p.Head)
+		fmt.Fprintf(&text, "Store this elsewhere, for --anchor: %d:%s\n", p.Seals, p.Head)
 	}
 	_, err := io.WriteString(out, text.String())
 	return err

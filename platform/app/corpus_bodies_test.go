@@ -10,7 +10,7 @@ import (
 	"sync"
 )
 
-// contents are bodies and types of bodies that are not what a route wants.
+// contents are bodies and content types that a route does not expect.
 func contents(plain request) []variation {
 	body := plain.body
 	if body == "" {
@@ -18,11 +18,11 @@ func contents(plain request) []variation {
 	}
 	inner := strings.TrimSuffix(body, "}")
 	var all []variation
-	for name, text := range inOrder(map[string]string{
+	for name, text := range sorted(map[string]string{
 		"empty": "", "a space": " ", "null": "null", "a number": "1", "a string": `"a"`, "an array": "[" + body + "]", "an empty array": "[]", "an empty object": "{}",
-		"garbage": "\x89PNG\r\n\x1a\n\x00\x00", "HTML": "<html>", "a form": "a=b&payload=%7B%7D", "cut off": body[:len(body)/2], "twice": body + body, "followed by garbage": body + " x",
+		"garbage": "\x89PNG\r\n\x1a\n\x00\x00", "HTML": "<html>", "a form": "a=b&payload=%7B%7D", "truncated": body[:len(body)/2], "twice": body + body, "followed by garbage": body + " x",
 		"byte-order mark": "\xef\xbb\xbf" + body, "UTF-16": "\xff\xfe{\x00}\x00", "NUL before": "\x00" + body, "NUL in it": inner + `,"n` + "\x00" + `":1}`, "escaped NUL": inner + `,"n":"\u0000"}`,
-		"no UTF-8": inner + `,"n":"` + "\xc3\x28" + `"}`, "half a surrogate": inner + `,"n":"\ud800"}`, "a key twice": inner + `,"eventId":"b","name":"x","reason":"another one"}`,
+		"invalid UTF-8": inner + `,"n":"` + "\xc3\x28" + `"}`, "half a surrogate": inner + `,"n":"\ud800"}`, "a duplicate key": inner + `,"eventId":"b","name":"x","reason":"another one"}`,
 		"__proto__": inner + `,"__proto__":{"a":1},"constructor":1}`, "a large number": inner + `,"n":1e400}`, "an exact number": inner + `,"n":123456789012345678901234567890.10}`,
 		"a key in upper case": strings.ToUpper(body), "an unknown key": inner + `,"unknown":[{}]}`, "an empty key": inner + `,"":1}`, "a comment": "/* a */" + body, "single quotes": strings.ReplaceAll(body, `"`, "'"),
 		"trailing comma": inner + ",}", "NaN": inner + `,"n":NaN}`, "deep arrays": strings.Repeat("[", 100_000), "deep objects": inner + `,"n":` + strings.Repeat(`{"a":`, 20_000) + "1" + strings.Repeat("}", 20_001),
@@ -31,10 +31,10 @@ func contents(plain request) []variation {
 		all = append(all, variation{"body: " + name, func(r *request) { r.body = text }})
 	}
 	if strings.HasSuffix(plain.route.Path, "/webhooks/:source") {
-		for name, text := range inOrder(map[string]string{"too long": inner + strings.Repeat(" ", 5<<20) + "}", "a bomb": bomb()}) {
+		for name, text := range sorted(map[string]string{"too long": inner + strings.Repeat(" ", 5<<20) + "}", "a bomb": bomb()}) {
 			all = append(all, variation{"body: " + name, func(r *request) { r.body = text }})
 		}
-		all = append(all, variation{"body: a packed bomb", func(r *request) { r.body, r.lines = bomb(), []string{"Content-Encoding: gzip"} }})
+		all = append(all, variation{"body: a compressed bomb", func(r *request) { r.body, r.lines = bomb(), []string{"Content-Encoding: gzip"} }})
 	}
 	for _, kind := range []string{
 		"", "text/plain", "application/x-www-form-urlencoded", "multipart/form-data; boundary=x", "application/json; charset=utf-8", "application/json; charset=utf-16", "application/json;charset",
@@ -49,7 +49,7 @@ func contents(plain request) []variation {
 	}})
 }
 
-// manyKeys are members of an object, as many as a table that is hashed would not like.
+// manyKeys contains enough members of an object to slow down a naive hash table.
 var manyKeys = sync.OnceValue(func() string {
 	var b strings.Builder
 	for i := range 20_000 {
@@ -70,13 +70,13 @@ var bomb = sync.OnceValue(func() string {
 	return b.String()
 })
 
-// fields puts odd values into every field of a well-formed body, at every depth.
+// fields puts unusual values into every field of a valid body, at every depth.
 func fields(body string) []variation {
 	var whole any
 	if json.Unmarshal([]byte(body), &whole) != nil {
 		return nil
 	}
-	odd := []string{
+	unusual := []string{
 		"null", "true", "0", "-1", "1.5", "1e400", "12345678901234567890", `""`, `" "`, `"\u0000"`, `"\ud800"`, `"a\u202eb"`, `"` + strings.Repeat("a", 5000) + `"`, `[]`, `[null]`, `{}`, `{"":{}}`,
 		`[["a"]]`, `"9999999-01-01T00:00:00Z"`, `"http://[::1%25a]:99999/"`, `"javascript:a"`, `"((((("`, `"admin"`, `"%00"`, `"` + strings.Repeat("é", 2000) + `"`,
 	}
@@ -84,14 +84,14 @@ func fields(body string) []variation {
 	var walk func(at []any, value any)
 	walk = func(at []any, value any) {
 		if len(at) > 0 {
-			for _, text := range odd {
-				changed, _ := json.Marshal(with(whole, at, json.RawMessage(text)))
+			for _, text := range unusual {
+				changed, _ := json.Marshal(replaced(whole, at, json.RawMessage(text)))
 				all = append(all, variation{fmt.Sprintf("field %v = %.30s", at, text), func(r *request) { r.body = string(changed) }})
 			}
 		}
 		switch inner := value.(type) {
 		case map[string]any:
-			for key := range inOrder(inner) {
+			for key := range sorted(inner) {
 				walk(append(slices.Clone(at), key), inner[key])
 			}
 		case []any:
@@ -104,9 +104,9 @@ func fields(body string) []variation {
 	return all
 }
 
-// with gives value with another value in the place that the keys and indexes at name.
-func with(value any, at []any, other any) any {
-	if len(at) == 0 {
+// replaced returns a copy of value with other at the path of keys and indexes.
+func replaced(value any, path []any, other any) any {
+	if len(path) == 0 {
 		return other
 	}
 	switch inner := value.(type) {
@@ -115,11 +115,11 @@ func with(value any, at []any, other any) any {
 		for key := range inner {
 			changed[key] = inner[key]
 		}
-		changed[at[0].(string)] = with(inner[at[0].(string)], at[1:], other)
+		changed[path[0].(string)] = replaced(inner[path[0].(string)], path[1:], other)
 		return changed
 	case []any:
 		changed := slices.Clone(inner)
-		changed[at[0].(int)] = with(inner[at[0].(int)], at[1:], other)
+		changed[path[0].(int)] = replaced(inner[path[0].(int)], path[1:], other)
 		return changed
 	}
 	return value

@@ -16,27 +16,27 @@ import (
 
 const corpusSecretsKey = "a-key-of-the-corpus-that-has-40-characters"
 
-// credentials are who sends: "admin" also signs webhooks.
+// credentials are the kinds of senders: "admin" also signs webhooks.
 var credentials = []string{"none", "wrong", "viewer", "admin"}
 
-// request is a probe in its parts, to be varied.
+// request contains the parts of a probe, so that they can be varied.
 type request struct {
 	name           string
 	route          httpapi.Route
 	credential     string
 	method, target string
 	version        string
-	lines          []string // of the header, beside the credential's and the length
+	lines          []string // header lines, except for the credential and the length
 	contentType    string
 	body           string
 	unsigned       bool
-	malformed      bool                     // net/http may answer in the API's place
-	ends           bool                     // the sender closes its side afterwards
-	twice          string                   // the credential's header that comes twice, in lower case
-	damage         func(text string) string // what happens to it on its way; nil: nothing
+	malformed      bool                     // net/http may respond instead of the API
+	closes         bool                     // the sender closes its side afterwards
+	duplicated     string                   // the credential header that is sent twice, in lower case
+	corrupt        func(text string) string // changes the text in transit; nil: no change
 }
 
-// bodies are well-formed ones, by route, for who may send them.
+// bodies are valid bodies, by route.
 var bodies = map[string]string{
 	"POST /webhooks/:source":                              `{"eventId":"evt_1","eventType":"a.b","occurredAt":"2026-01-05T09:00:00Z","subject":"s","data":{"id":"1"}}`,
 	"POST /events/:id/replay":                             `{"requestedBy":"corpus","reason":"because of this","destinationId":null,"onlyFailed":false}`,
@@ -52,8 +52,8 @@ var bodies = map[string]string{
 	"POST /api-keys":                                      `{"name":"made","role":"viewer","sources":["acme"],"expiresAt":"2100-01-01T00:00:00Z"}`,
 }
 
-// request makes the plain one for a route. An administrator deletes nothing that is
-// there, since the probes that follow need it; the others are to fail at that.
+// request returns the unmodified request for a route. An administrator deletes only unknown ids,
+// because later probes need the records. The others must fail to delete existing ones.
 func (c *corpus) request(route httpapi.Route, credential string) request {
 	short := strings.TrimPrefix(route.Path, httpapi.Base)
 	r := request{name: route.Method + " " + route.Path, route: route, credential: credential, method: route.Method, version: "HTTP/1.1"}
@@ -72,7 +72,7 @@ func (c *corpus) request(route httpapi.Route, credential string) request {
 	return r
 }
 
-// text is the request as it goes over the wire.
+// text is the request as it is sent over the wire.
 func (c *corpus) text(r request) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%s %s %s\r\n", r.method, r.target, r.version)
@@ -102,34 +102,34 @@ func (c *corpus) text(r request) string {
 		b.WriteString(line + "\r\n")
 	}
 	text := b.String() + "\r\n" + r.body
-	if r.damage != nil {
-		text = r.damage(text)
+	if r.corrupt != nil {
+		text = r.corrupt(text)
 	}
 	return text
 }
 
-// entitled says whether the request may succeed: its route is there, and who sends it has
-// the role, or has signed.
-func (c *corpus) entitled(r request) bool {
-	role, there := c.roles[r.method+" "+r.route.Path]
+// authorized reports whether the request may succeed: its route exists, and the sender has
+// the role or has signed the request.
+func (c *corpus) authorized(r request) bool {
+	role, exists := c.roles[r.method+" "+r.route.Path]
 	held := map[string]httpapi.Role{"viewer": httpapi.Viewer, "admin": httpapi.Admin}[r.credential]
 	credential := "x-internal-api-key"
 	if r.method == http.MethodPost && strings.HasSuffix(r.route.Path, "/webhooks/:source") {
-		role, credential = httpapi.Admin, "x-acme-signature" // who signs
+		role, credential = httpapi.Admin, "x-acme-signature" // whoever signs may send
 	}
-	if r.twice == credential {
+	if r.duplicated == credential {
 		held = 0
 	}
-	return there && held >= role
+	return exists && held >= role
 }
 
-// variation makes another request of the plain one.
+// variation changes a request.
 type variation struct {
 	name string
 	vary func(r *request)
 }
 
-// with gives the request, varied.
+// with returns a copy of the request with the variations applied.
 func (r request) with(vs ...variation) request {
 	for _, v := range vs {
 		v.vary(&r)
@@ -138,13 +138,13 @@ func (r request) with(vs ...variation) request {
 	return r
 }
 
-// listed is every variation of every route's request.
+// listed returns every variation of every route's request.
 func (c *corpus) listed() []request {
 	var list []request
 	for _, route := range c.routes {
 		for _, credential := range credentials {
 			plain := c.request(route, credential)
-			for _, v := range slices.Concat(spellings(plain.target), methods(), headers()) {
+			for _, v := range slices.Concat(pathVariations(plain.target), methods(), headers()) {
 				list = append(list, plain.with(v))
 			}
 		}
@@ -156,34 +156,35 @@ func (c *corpus) listed() []request {
 	return list
 }
 
-// combined puts variations of each kind together, and sometimes changes a byte.
-func (c *corpus) combined(chance *rand.Rand, n int) []request {
+// combined returns n requests that each combine random variations, some with a changed byte.
+func (c *corpus) combined(random *rand.Rand, n int) []request {
 	var list []request
 	for range n {
-		plain := c.request(c.routes[chance.IntN(len(c.routes))], credentials[chance.IntN(len(credentials))])
+		plain := c.request(c.routes[random.IntN(len(c.routes))], credentials[random.IntN(len(credentials))])
 		var vs []variation
-		for _, kind := range [][]variation{spellings(plain.target), methods(), headers(), queries(plain), contents(plain), fields(plain.body)} {
-			if len(kind) > 0 && chance.IntN(2) == 0 {
-				vs = append(vs, kind[chance.IntN(len(kind))])
+		for _, kind := range [][]variation{pathVariations(plain.target), methods(), headers(), queries(plain), contents(plain), fields(plain.body)} {
+			if len(kind) > 0 && random.IntN(2) == 0 {
+				vs = append(vs, kind[random.IntN(len(kind))])
 			}
 		}
-		if chance.IntN(4) == 0 {
-			vs = append(vs, damaged(chance.IntN(1000), byte(chance.IntN(256))))
+		if random.IntN(4) == 0 {
+			vs = append(vs, corrupted(random.IntN(1000), byte(random.IntN(256))))
 		}
 		p := plain.with(vs...)
 		if slices.Contains(p.lines, "Transfer-Encoding: chunked") && !strings.HasSuffix(p.body, "0\r\n\r\n") {
-			p.ends = true // the last chunk would be waited for
+			p.closes = true // otherwise the server waits for the last chunk
 		}
 		list = append(list, p)
 	}
 	return list
 }
 
-// damaged changes a byte of the header, and closes after it: what was a length may be none.
-func damaged(at int, to byte) variation {
+// corrupted changes a byte of the header and closes the connection afterwards, because the length
+// may be lost.
+func corrupted(at int, to byte) variation {
 	return variation{fmt.Sprintf("byte %d is %#x", at, to), func(r *request) {
-		r.malformed, r.ends = true, true
-		r.damage = func(text string) string {
+		r.malformed, r.closes = true, true
+		r.corrupt = func(text string) string {
 			changed := []byte(text)
 			changed[at%strings.Index(text, "\r\n\r\n")] = to
 			return string(changed)

@@ -28,26 +28,26 @@ import (
 	"integration-gateway/platform/testkit"
 )
 
-// The variables that TestNoRequestBreaksARoute heeds: one has it repeat a run, the other
-// send every request that is listed, and not only a sample.
+// Environment variables of TestNoRequestBreaksARoute: corpusSeed repeats a run, corpusAll sends
+// every listed request instead of a sample.
 const (
 	corpusSeed = "CORPUS_SEED"
 	corpusAll  = "CORPUS_ALL"
 )
 
-// How many of the listed requests are sent, and how many more are put together by chance.
+// The numbers of listed requests in the sample and of random combinations.
 const (
 	sampledProbes  = 1200
 	combinedProbes = 400
 )
 
-// TestNoRequestBreaksARoute sends every route whatever a client may send, byte for byte,
-// with no credential, a wrong one, a viewer's and an administrator's. No answer is a 5xx,
-// none is a 2xx for who lacks the role, every error has the API's shape, and none holds a
-// secret or what a dependency said. Afterwards all is as well as before, and what was
-// refused is written down.
+// TestNoRequestBreaksARoute sends raw requests, valid and malformed, to every route: with no
+// credential, an invalid one, a viewer's and an administrator's. No response is a 5xx, no
+// client without the role gets a 2xx, every error has the API's shape, and no response contains
+// a secret or a dependency's error text. Afterwards the gateway is healthy, and the refusals
+// are recorded.
 func TestNoRequestBreaksARoute(t *testing.T) {
-	seed := uint64(clock.System().UnixNano()) //nolint:gosec // any number will do
+	seed := uint64(clock.System().UnixNano()) //nolint:gosec // any number is fine
 	if text := os.Getenv(corpusSeed); text != "" {
 		given, err := strconv.ParseUint(text, 10, 64)
 		require.NoError(t, err, corpusSeed)
@@ -55,29 +55,29 @@ func TestNoRequestBreaksARoute(t *testing.T) {
 	}
 	t.Logf("repeat with %s=%d", corpusSeed, seed)
 	testkit.EachStore(t, func(t *testing.T, db *database.DB) {
-		c, chance := newCorpus(t, db), rand.New(rand.NewPCG(seed, 0))
+		c, random := newCorpus(t, db), rand.New(rand.NewPCG(seed, 0))
 		listed := c.listed()
 		if os.Getenv(corpusAll) == "" {
-			chance.Shuffle(len(listed), func(i, j int) { listed[i], listed[j] = listed[j], listed[i] })
+			random.Shuffle(len(listed), func(i, j int) { listed[i], listed[j] = listed[j], listed[i] })
 			listed = listed[:sampledProbes]
 		}
-		c.send(append(listed, c.combined(chance, combinedProbes)...))
-		c.stillWell()
+		c.send(append(listed, c.combined(random, combinedProbes)...))
+		c.requireHealthy()
 	})
 }
 
-// corpus is a gateway that listens, and what the probes are made of.
+// corpus is a listening gateway with the data that the probes need.
 type corpus struct {
 	*guarded
 	address string
-	ids     map[string]string // by the kind of record
+	ids     map[string]string // by record kind
 	roles   map[string]httpapi.Role
 	routes  []httpapi.Route
 }
 
 func newCorpus(t *testing.T, db *database.DB) *corpus {
 	g := newGuarded(t, db, "WEBHOOK_FAILURE_LIMIT_PER_MINUTE", "0", "WEBHOOK_RATE_LIMIT_PER_MINUTE", "0", "SECRETS_KEY", corpusSecretsKey)
-	require.NoError(t, g.listen(t.Context()))
+	require.NoError(t, listen(t.Context(), g.frontListeners()))
 	served := make(chan error, 1)
 	go func() { served <- g.server.Serve() }()
 	t.Cleanup(func() {
@@ -85,16 +85,16 @@ func newCorpus(t *testing.T, db *database.DB) *corpus {
 		require.NoError(t, <-served)
 	})
 	c := &corpus{guarded: g, address: g.server.Addr(), ids: g.records("acme"), roles: map[string]httpapi.Role{}, routes: g.server.Registered()}
-	b := &bench{system: g.system, t: t}
-	c.ids["secretId"] = b.text(`SELECT id FROM integration_secrets WHERE integration_id = $1`, c.ids["integrations"])
-	c.ids["destinationId"] = b.text(`SELECT id FROM destinations WHERE integration_id = $1`, c.ids["integrations"])
+	f := &fixture{system: g.system, t: t}
+	c.ids["secretId"] = f.text(`SELECT id FROM integration_secrets WHERE integration_id = $1`, c.ids["integrations"])
+	c.ids["destinationId"] = f.text(`SELECT id FROM destinations WHERE integration_id = $1`, c.ids["integrations"])
 	for _, route := range c.routes {
 		c.roles[route.Method+" "+route.Path] = route.Role
 	}
 	return c
 }
 
-// send sends all probes, several at once, and judges the answers.
+// send sends all probes concurrently and checks the responses.
 func (c *corpus) send(probes []request) {
 	c.t.Helper()
 	c.t.Logf("%d requests", len(probes))
@@ -103,7 +103,7 @@ func (c *corpus) send(probes []request) {
 	for range 8 {
 		senders.Go(func() {
 			for p := range queue {
-				if wrong := c.judge(p); wrong != "" {
+				if wrong := c.check(p); wrong != "" {
 					c.t.Errorf("%s\n%s as %s: %.600q", wrong, p.name, p.credential, c.text(p))
 				}
 			}
@@ -116,42 +116,59 @@ func (c *corpus) send(probes []request) {
 	senders.Wait()
 }
 
-// judge sends one probe, and says what is wrong with its answer; "" when nothing is.
-func (c *corpus) judge(p request) string {
-	text := c.text(p)
-	answer, body, err := c.exchange(p, text)
+// check sends one probe and describes what is wrong with the response; "" if it is correct.
+func (c *corpus) check(p request) string {
+	sent := c.text(p)
+	response, body, err := c.exchange(p, sent)
 	switch {
 	case errors.Is(err, syscall.ECONNRESET) && p.malformed:
-		return "" // refused, and closed with bytes of it unread
+		return "" // refused, and closed before the whole request was read
 	case err != nil:
-		return "no answer: " + err.Error()
-	case answer.StatusCode == http.StatusServiceUnavailable && p.ends:
-		return "" // for a caller who went away, it is said to nobody
-	case answer.Header.Get(httpapi.HeaderCorrelation) == "":
-		// net/http itself refuses what is no HTTP/1.x: 501 and 505 are the protocol's own answers.
-		if p.malformed && slices.Contains([]int{400, 417, 431, 501, 505}, answer.StatusCode) {
+		return "no response: " + err.Error()
+	case response.StatusCode == http.StatusServiceUnavailable && p.closes:
+		return "" // the client has disconnected
+	case response.Header.Get(httpapi.HeaderCorrelation) == "":
+		// net/http itself refuses requests that are not HTTP/1.x, with 501 and 505 among others.
+		if p.malformed && slices.Contains([]int{400, 417, 431, 501, 505}, response.StatusCode) {
 			return ""
 		}
-		return fmt.Sprintf("%d, not by the API", answer.StatusCode)
-	case answer.StatusCode >= 500:
-		return fmt.Sprintf("%d: %s", answer.StatusCode, body)
-	case answer.StatusCode < 300 && !c.entitled(p):
-		return fmt.Sprintf("%d without authority: %s", answer.StatusCode, body)
-	case answer.StatusCode >= 300 && p.method != http.MethodHead:
-		if wrong := shapeOf(answer.StatusCode, body); wrong != "" {
+		return fmt.Sprintf("%d, not from the API", response.StatusCode)
+	case response.StatusCode >= 500:
+		return fmt.Sprintf("%d: %s", response.StatusCode, body)
+	case response.StatusCode < 300 && !c.authorized(p):
+		return fmt.Sprintf("%d without authorization: %s", response.StatusCode, body)
+	case response.StatusCode >= 300 && p.method != http.MethodHead:
+		if wrong := checkShape(response.StatusCode, body); wrong != "" {
 			return wrong + ": " + string(body)
 		}
 	}
-	for _, told := range c.untold() {
-		if bytes.Contains(body, []byte(told)) && !strings.Contains(text, told) {
-			return fmt.Sprintf("the answer holds %q: %s", told, body)
+	if wrong := agreement(sent, response, body); wrong != nil {
+		return wrong.Error()
+	}
+	for _, text := range c.forbiddenTexts() {
+		if bytes.Contains(body, []byte(text)) && !strings.Contains(sent, text) {
+			return fmt.Sprintf("the response contains %q: %s", text, body)
 		}
 	}
 	return ""
 }
 
-// untold is what no answer may hold: secrets, and the words of dependencies.
-func (c *corpus) untold() []string {
+// agreement compares a request and its answer with the API's description, if it can be read as
+// one.
+func agreement(sent string, response *http.Response, body []byte) error {
+	r, err := http.ReadRequest(bufio.NewReader(strings.NewReader(sent)))
+	if err != nil {
+		return nil //nolint:nilerr // malformed on purpose
+	}
+	asked, err := io.ReadAll(r.Body)
+	if err != nil {
+		return nil //nolint:nilerr // as above
+	}
+	return testkit.Agrees(r, asked, response.StatusCode, response.Header, body)
+}
+
+// forbiddenTexts returns what no response may contain: secrets and dependencies' error texts.
+func (c *corpus) forbiddenTexts() []string {
 	list := []string{
 		"a-long-secret", corpusSecretsKey, "pq:", "SQLSTATE", "sqlite", "SQLITE", "constraint", "sql:", "goroutine ", ".go:", "runtime error",
 		"strconv.", "json:", "invalid character", "unmarshal", "dial tcp", "context canceled", "gzip:", "mime:",
@@ -162,7 +179,7 @@ func (c *corpus) untold() []string {
 	return list
 }
 
-// exchange sends the text of a request as it is, and reads the answer.
+// exchange sends the raw text of a request and reads the response.
 func (c *corpus) exchange(p request, text string) (*http.Response, []byte, error) {
 	conn, err := net.Dial("tcp", c.address)
 	if err != nil {
@@ -170,34 +187,34 @@ func (c *corpus) exchange(p request, text string) (*http.Response, []byte, error
 	}
 	defer func() { _ = conn.Close() }()
 	_ = conn.SetDeadline(time.Now().Add(20 * time.Second))
-	// What is refused early may not be read to its end, so that writing may fail.
+	// Writing may fail, because the server may refuse a request before it has read all of it.
 	go func() {
 		_, err := io.WriteString(conn, text)
-		if tcp, is := conn.(*net.TCPConn); is && err == nil && p.ends {
+		if tcp, is := conn.(*net.TCPConn); is && err == nil && p.closes {
 			_ = tcp.CloseWrite()
 		}
 	}()
 	reader := bufio.NewReader(conn)
-	answer, err := http.ReadResponse(reader, &http.Request{Method: p.method})
-	if err == nil && answer.StatusCode == http.StatusContinue {
-		answer, err = http.ReadResponse(reader, &http.Request{Method: p.method})
+	response, err := http.ReadResponse(reader, &http.Request{Method: p.method})
+	if err == nil && response.StatusCode == http.StatusContinue {
+		response, err = http.ReadResponse(reader, &http.Request{Method: p.method})
 	}
 	if err != nil {
 		return nil, nil, err
 	}
-	defer func() { _ = answer.Body.Close() }()
-	body, err := io.ReadAll(answer.Body)
-	return answer, body, err
+	defer func() { _ = response.Body.Close() }()
+	body, err := io.ReadAll(response.Body)
+	return response, body, err
 }
 
 var codes = map[int]string{
-	400: "VALIDATION_ERROR", 401: "UNAUTHORIZED", 403: "FORBIDDEN", 404: "NOT_FOUND", 409: "CONFLICT",
+	400: "VALIDATION_ERROR", 401: "UNAUTHORIZED", 403: "FORBIDDEN", 404: "NOT_FOUND", 405: "METHOD_NOT_ALLOWED", 409: "CONFLICT",
 	413: "PAYLOAD_TOO_LARGE", 415: "UNSUPPORTED_MEDIA_TYPE", 429: "RATE_LIMITED",
 }
 
-// shapeOf says what an error's body lacks of the API's shape.
-func shapeOf(status int, body []byte) string {
-	var answer struct {
+// checkShape describes how an error body differs from the API's shape.
+func checkShape(status int, body []byte) string {
+	var response struct {
 		Success *bool `json:"success"`
 		Error   *struct {
 			Code    string `json:"code"`
@@ -209,24 +226,24 @@ func shapeOf(status int, body []byte) string {
 	}
 	decoder := json.NewDecoder(bytes.NewReader(body))
 	decoder.DisallowUnknownFields()
-	switch err := decoder.Decode(&answer); {
+	switch err := decoder.Decode(&response); {
 	case err != nil:
-		return fmt.Sprintf("%d with a body of another shape: %v", status, err)
-	case answer.Success == nil || *answer.Success || answer.Error == nil || answer.Error.Message == "":
-		return fmt.Sprintf("%d with a body of another shape", status)
-	case codes[status] == "" || answer.Error.Code != codes[status]:
-		return fmt.Sprintf("%d with the code %q", status, answer.Error.Code)
+		return fmt.Sprintf("%d with a body that does not have the API's shape: %v", status, err)
+	case response.Success == nil || *response.Success || response.Error == nil || response.Error.Message == "":
+		return fmt.Sprintf("%d with a body that does not have the API's shape", status)
+	case codes[status] == "" || response.Error.Code != codes[status]:
+		return fmt.Sprintf("%d with the code %q", status, response.Error.Code)
 	}
-	for _, d := range answer.Error.Details {
+	for _, d := range response.Error.Details {
 		if d.Field == "" || d.Message == "" {
-			return "a detail without its field or message"
+			return "a detail without a field or message"
 		}
 	}
 	return ""
 }
 
-// stillWell asks what a gateway answers that nothing happened to.
-func (c *corpus) stillWell() {
+// requireHealthy checks that the gateway still works normally.
+func (c *corpus) requireHealthy() {
 	c.t.Helper()
 	for _, path := range []string{"/readyz", "/api/v1/health"} {
 		status, body := c.call(http.MethodGet, path, "", "")
@@ -237,13 +254,13 @@ func (c *corpus) stillWell() {
 		require.Equal(c.t, http.StatusOK, status, "%s: %s", list, body)
 	}
 	good := c.request(httpapi.Route{Method: http.MethodPost, Path: httpapi.Base + "/webhooks/:source"}, "admin")
-	answer, body, err := c.exchange(good, c.text(good))
+	response, body, err := c.exchange(good, c.text(good))
 	require.NoError(c.t, err)
-	require.Less(c.t, answer.StatusCode, 300, string(body))
+	require.Less(c.t, response.StatusCode, 300, string(body))
 
-	ended, end := context.WithCancel(context.Background())
-	end()
-	require.NoError(c.t, c.ingestion.Close(), "quarantine can be written")
+	ended, cancel := context.WithCancel(context.Background())
+	cancel()
+	require.NoError(c.t, c.ingestion.Close(), "the quarantine can be written")
 	require.NoError(c.t, c.audit.Run(ended), "refusals can be audited")
 	require.Positive(c.t, tableCount(c.t, c.db, "quarantine"))
 	status, body := c.call(http.MethodGet, "/api/v1/quarantine?pageSize=100", "admin", "")

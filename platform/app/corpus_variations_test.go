@@ -12,8 +12,8 @@ import (
 	"integration-gateway/platform/id"
 )
 
-// inOrder goes through a map in the order of its keys, so that a seed repeats a run.
-func inOrder[V any](list map[string]V) iter.Seq2[string, V] {
+// sorted iterates over a map in key order, so that a seed repeats a run.
+func sorted[V any](list map[string]V) iter.Seq2[string, V] {
 	return func(yield func(string, V) bool) {
 		for _, key := range slices.Sorted(maps.Keys(list)) {
 			if !yield(key, list[key]) {
@@ -23,8 +23,8 @@ func inOrder[V any](list map[string]V) iter.Seq2[string, V] {
 	}
 }
 
-// spellings are other ways to write a path, of which none may be a way in.
-func spellings(path string) []variation {
+// pathVariations are other ways to write a path. None of them may bypass authorization.
+func pathVariations(path string) []variation {
 	last := strings.LastIndexByte(path, '/')
 	encoded := func(text string) string {
 		var b strings.Builder
@@ -42,15 +42,15 @@ func spellings(path string) []variation {
 		"a slash after": path + "/", "an encoded slash after": path + "%2F", "a parameter": path + ";a=b", "an encoded parameter": path + "%3ba=b",
 		"a dot": path[:last] + "/." + path[last:], "dots": "/api/v1/health/.." + path, "dots over a public route": "/livez/../" + strings.TrimPrefix(path, "/"),
 		"encoded dots": "/api/v1/health/%2e%2e" + path, "dots after": path + "/..", "an encoded dot after": path + "/%2e", "backslash": path[:last+1] + `\` + path[last+1:],
-		"encoded backslash": path[:last+1] + "%5c" + path[last+1:], "NUL": path + "%00", "newline": path + "%0d%0aX-A:b", "no UTF-8": path + "%ff", "overlong slash": path[:last+1] + "%c0%af" + path[last+1:],
+		"encoded backslash": path[:last+1] + "%5c" + path[last+1:], "NUL": path + "%00", "newline": path + "%0d%0aX-A:b", "invalid UTF-8": path + "%ff", "overlong slash": path[:last+1] + "%c0%af" + path[last+1:],
 		"space": path + "%20", "plus": path + "+", "fragment": path + "#a", "encoded question": path + "%3fa=b", "suffix": path + ".json", "wildcard": path + "*", "a colon": path + ":x",
 		"unicode": path + "%e2%80%ae", "full width": path[:last+1] + "%ef%bd%85" + path[last+2:], "very long": path + "/" + strings.Repeat("a", 4000), "very deep": path + strings.Repeat("/a", 1000),
 	}
 	var all []variation
-	for name, target := range inOrder(list) {
+	for name, target := range sorted(list) {
 		all = append(all, variation{"path: " + name, func(r *request) { r.target = target }})
 	}
-	for name, target := range inOrder(map[string]string{
+	for name, target := range sorted(map[string]string{
 		"all backslashes": strings.ReplaceAll(path, "/", `\`), "wrong encoding": path + "%zz", "half an encoding": path + "%2", "authority": "gateway:80", "asterisk": "*", "no slash": path[1:], "raw space": path + " x",
 		"raw bytes": path + "\xff\xfe", "tab": path + "\ta", "other scheme": "file://" + path, "a user": "http://user:pass@gateway" + path, "empty": "",
 	}) {
@@ -59,7 +59,7 @@ func spellings(path string) []variation {
 	return all
 }
 
-// methods are others than the route's; a registered one asks for its own role.
+// methods are methods to send instead of the route's. Each registered one requires its own role.
 func methods() []variation {
 	var all []variation
 	for _, method := range []string{"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "PROPFIND", "get", "FOO"} {
@@ -75,7 +75,7 @@ func methods() []variation {
 	return all
 }
 
-// headers are odd ones: none of them is a credential or takes one away.
+// headers are unusual headers. None of them is a credential or removes one.
 func headers() []variation {
 	var all []variation
 	for _, version := range []string{"HTTP/1.0", "HTTP/1.1"} {
@@ -102,21 +102,21 @@ func headers() []variation {
 	} {
 		all = append(all, variation{fmt.Sprintf("header %.40q", line), func(r *request) {
 			r.lines, r.malformed = append(slices.Clone(r.lines), line), true
-			r.ends = strings.HasPrefix(line, "Content-Length") || strings.HasPrefix(line, "Transfer-Encoding") // more is waited for than comes
+			r.closes = strings.HasPrefix(line, "Content-Length") || strings.HasPrefix(line, "Transfer-Encoding") // otherwise the server waits for more
 		}})
 	}
-	for _, twice := range []string{"x-internal-api-key: another", "X-Internal-API-Key:", "x-acme-signature: " + strings.Repeat("ab", 32), "Content-Type: text/plain"} {
-		all = append(all, variation{"a second " + twice, func(r *request) {
-			r.lines = append(slices.Clone(r.lines), twice)
-			if name, _, _ := strings.Cut(strings.ToLower(twice), ":"); r.credential != "none" {
-				r.twice = name
+	for _, line := range []string{"x-internal-api-key: another", "X-Internal-API-Key:", "x-acme-signature: " + strings.Repeat("ab", 32), "Content-Type: text/plain"} {
+		all = append(all, variation{"a second " + line, func(r *request) {
+			r.lines = append(slices.Clone(r.lines), line)
+			if name, _, _ := strings.Cut(strings.ToLower(line), ":"); r.credential != "none" {
+				r.duplicated = name
 			}
 		}})
 	}
 	return all
 }
 
-// queries are odd ones, for lists of every parameter that one of them knows.
+// queries are unusual query strings, for lists with every parameter that any list supports.
 func queries(plain request) []variation {
 	var all []variation
 	for _, query := range []string{

@@ -19,21 +19,20 @@ import (
 	"integration-gateway/platform/id"
 )
 
-// DeadLetterOptions are what `gateway dead-letters` is told on the command line.
+// DeadLetterOptions are the options of `gateway dead-letters`.
 type DeadLetterOptions struct {
 	Filter      delivery.DeadLetterFilter
 	Page        int // of a list, from 1
 	PageSize    int
 	JSON        bool
-	DryRun      bool // count what would be requeued
+	DryRun      bool // only count what would be requeued
 	Limit       int  // requeue at most so many; 0 for all
 	RequestedBy string
-	Reason      string // "" for one that names the dead letter
+	Reason      string // "" for a default that names the dead letter
 	Out         io.Writer
 }
 
-// DeadLetterFilterOf reads a filter from flags' texts. Its error names every flag that is
-// wrong.
+// DeadLetterFilterOf reads a filter from flags. Its error names every invalid flag.
 func DeadLetterFilterOf(text func(flag string) string) (delivery.DeadLetterFilter, error) {
 	f, wrong := delivery.ParseDeadLetterFilter(func(name string) string { return text(FlagName(name)) })
 	var parts []string
@@ -46,7 +45,7 @@ func DeadLetterFilterOf(text func(flag string) string) (delivery.DeadLetterFilte
 	return f, nil
 }
 
-// FlagName is the flag for a parameter of the API: --event-type for eventType.
+// FlagName returns the flag for an API parameter: --event-type for eventType.
 func FlagName(parameter string) string {
 	var flag strings.Builder
 	for _, r := range parameter {
@@ -58,7 +57,7 @@ func FlagName(parameter string) string {
 	return flag.String()
 }
 
-// Check reports what is wrong with the options, by flag.
+// Check reports invalid options, by flag.
 func (o DeadLetterOptions) Check() error {
 	var wrong []error
 	bad := func(format string, args ...any) { wrong = append(wrong, fmt.Errorf(format, args...)) }
@@ -87,7 +86,7 @@ func (o DeadLetterOptions) requester(reason string) delivery.Requester {
 	return delivery.Requester{Name: o.RequestedBy, Reason: reason, Actor: contract.ActorCLI}
 }
 
-// ListDeadLetters prints a page of dead letters, the newest first.
+// ListDeadLetters prints a page of dead letters, newest first.
 func ListDeadLetters(ctx context.Context, cfg config.Config, log *slog.Logger, o DeadLetterOptions) error {
 	g, err := openTool(ctx, cfg, log, false)
 	if err != nil {
@@ -122,7 +121,7 @@ func ListDeadLetters(ctx context.Context, cfg config.Config, log *slog.Logger, o
 	return err
 }
 
-// ShowDeadLetter prints one dead letter and, as text, its message.
+// ShowDeadLetter prints one dead letter and its message as text.
 func ShowDeadLetter(ctx context.Context, cfg config.Config, log *slog.Logger, deadLetterID string, o DeadLetterOptions) error {
 	g, err := openTool(ctx, cfg, log, false)
 	if err != nil {
@@ -147,7 +146,7 @@ func ShowDeadLetter(ctx context.Context, cfg config.Config, log *slog.Logger, de
 		_, _ = fmt.Fprintf(w, "%s\t%s\n", field.name, field.value)
 	}
 	if d.Body != nil {
-		_, _ = fmt.Fprintf(w, "body\t%q\n", d.Body) // quoted: it may hold anything
+		_, _ = fmt.Fprintf(w, "body\t%q\n", d.Body) // quoted: it may contain anything
 	}
 	return w.Flush()
 }
@@ -174,7 +173,7 @@ func RequeueDeadLetter(ctx context.Context, cfg config.Config, log *slog.Logger,
 	return err
 }
 
-// RequeueDeadLetters requeues all that the filter means, or counts them.
+// RequeueDeadLetters requeues all that match the filter, or counts them.
 func RequeueDeadLetters(ctx context.Context, cfg config.Config, log *slog.Logger, o DeadLetterOptions) error {
 	g, err := openTool(ctx, cfg, log, !o.DryRun)
 	if err != nil {
@@ -186,16 +185,19 @@ func RequeueDeadLetters(ctx context.Context, cfg config.Config, log *slog.Logger
 	case err != nil:
 		return fmt.Errorf("after %d: %w", done.Requeued, err)
 	case o.JSON:
-		return printJSON(o.Out, done)
+		err = printJSON(o.Out, done)
 	case o.DryRun:
 		_, err = fmt.Fprintf(o.Out, "%d would be requeued\n", done.Matched)
 	default:
-		_, err = fmt.Fprintf(o.Out, "requeued %d of %d; %d cannot be\n", done.Requeued, done.Matched, done.Failed)
+		_, err = fmt.Fprintf(o.Out, "requeued %d of %d; %d cannot be requeued\n", done.Requeued, done.Matched, done.Failed)
+	}
+	if err == nil && done.Failed > 0 {
+		err = fmt.Errorf("%d of %d cannot be requeued; see `gateway dead-letters show`", done.Failed, done.Matched)
 	}
 	return err
 }
 
-// ValidID reports whether text can be the id of a record, and gives it as it is stored.
+// ValidID reports whether text can be the id of a record, and returns it as stored.
 func ValidID(text string) (string, bool) {
 	text = strings.ToLower(text)
 	return text, id.Valid(text)
@@ -215,11 +217,11 @@ func timeOrDash(t *clock.Time) string {
 	return t.String()
 }
 
-// oneLine makes text fit for a terminal: what a destination or a sender wrote must not
-// steer it.
+// oneLine makes text safe for a terminal: text from a destination or a sender must neither
+// control it nor be misleading.
 func oneLine(text string, most int) string {
 	clean := strings.Map(func(r rune) rune {
-		if unicode.IsControl(r) {
+		if unicode.IsControl(r) || unicode.Is(unicode.Cf, r) {
 			return ' '
 		}
 		return r

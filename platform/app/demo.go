@@ -11,30 +11,30 @@ import (
 	"integration-gateway/platform/config"
 )
 
-// demoTimeout is what the whole demo may take.
+// demoTimeout limits the whole demo.
 const demoTimeout = 30 * time.Second
 
-// errDemo is the end of a demo in which something went otherwise than it should.
-var errDemo = errors.New("the demo did not go as it should")
+// errDemo ends a demo with an unexpected result.
+var errDemo = errors.New("the demo had an unexpected result")
 
-// DemoSettings makes the demo quick and quiet, where the environment says nothing else.
+// DemoSettings makes the demo quick and quiet, unless the environment says otherwise.
 func DemoSettings(flags map[string]string) {
 	for name, value := range map[string]string{"RETRY_BASE_DELAY_MS": "500", "LOG_LEVEL": "error", "SHUTDOWN_GRACE_SECONDS": "10"} {
 		if _, set := os.LookupEnv(name); !set {
 			flags[name] = value
 		}
 	}
-	flags["TLS_CERT_FILE"], flags["TLS_KEY_FILE"] = "", "" // it talks to itself, by no name that a certificate has
+	flags["TLS_CERT_FILE"], flags["TLS_KEY_FILE"] = "", "" // it connects to itself, under a name that no certificate has
 }
 
-// Demo runs everything as Dev does, on a temporary folder unless o names one, sends
-// a few webhooks over HTTP, prints what became of each, and ends. Its error says
-// that one of them went otherwise than it should.
+// Demo runs everything like Dev, in a temporary folder unless o names one. It sends a few
+// webhooks over HTTP, prints what happened to each, and ends. An error means that one of
+// them had an unexpected result.
 func Demo(ctx context.Context, cfg config.Config, log *slog.Logger, o DevOptions) error {
 	if o.DataDir == "" {
 		dir, err := os.MkdirTemp("", "gateway-demo-")
 		if err != nil {
-			return fmt.Errorf("a temporary folder: %w", err)
+			return fmt.Errorf("create a temporary folder: %w", err)
 		}
 		defer func() { _ = os.RemoveAll(dir) }()
 		o.DataDir = dir
@@ -44,9 +44,9 @@ func Demo(ctx context.Context, cfg config.Config, log *slog.Logger, o DevOptions
 	played := make(chan error, 1)
 	err := runDev(ctx, cfg, log, o, func(ctx context.Context, d *devSystem) error {
 		go func() {
-			visitor := newVisitor(d)
-			played <- visitor.play(ctx, o.Out)
-			visitor.client.CloseIdleConnections() // the server would wait for one that was opened and never used
+			demo := newDemoClient(d)
+			played <- demo.run(ctx, o.Out)
+			demo.client.CloseIdleConnections() // otherwise the server waits for unused ones
 			end()
 		}()
 		return nil

@@ -8,11 +8,14 @@ import (
 	"io/fs"
 	"log/slog"
 	"net"
+	"net/netip"
+	"net/url"
 	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
 
+	"integration-gateway/modules/processes"
 	"integration-gateway/platform/config"
 	"integration-gateway/platform/httpapi"
 	"integration-gateway/platform/id"
@@ -20,18 +23,18 @@ import (
 	"integration-gateway/platform/secret"
 )
 
-// DefaultDataDir is where `gateway dev` keeps its records.
+// DefaultDataDir is the default folder of `gateway dev`'s records.
 const DefaultDataDir = "data"
 
-// DevOptions are what `gateway dev` is told on the command line.
+// DevOptions are the options of `gateway dev`.
 type DevOptions struct {
 	DataDir      string // "" for the default
-	CallbackBase string // as CallbackBase gives it
+	CallbackBase string // in the form of CallbackBase
 	Out          io.Writer
 }
 
-// Dev runs everything in this process until ctx ends, on a database file, with a
-// queue and a cache in memory.
+// Dev runs everything in this process until ctx ends, on a database file, with a queue and
+// a cache in memory.
 func Dev(ctx context.Context, cfg config.Config, log *slog.Logger, o DevOptions) error {
 	if o.DataDir == "" {
 		o.DataDir = DefaultDataDir
@@ -55,40 +58,20 @@ func runDev(ctx context.Context, cfg config.Config, log *slog.Logger, o DevOptio
 	if err != nil {
 		return err
 	}
-	unlock, err := lockDatabase(cfg)
-	if err != nil {
-		return err
+	front := func(g *system) []listener {
+		all := g.frontListeners()
+		all[0].hint = "; choose another port with --port"
+		return all
 	}
-	defer unlock()
-	if err := migrated(ctx, cfg, log); err != nil {
-		return err
+	prepare := func(ctx context.Context, g *system) (err error) {
+		warnOfDemoKey(cfg, log)
+		d := &devSystem{system: g, cfg: cfg}
+		if d.sources, err = g.seed(ctx, destinationsFor(o.CallbackBase, d.scheme(), d.port())); err != nil {
+			return err
+		}
+		return ready(ctx, d)
 	}
-	s, err := open(ctx, cfg, log, true)
-	if err != nil {
-		return err
-	}
-	defer s.close(log)
-	g, err := wire(cfg, s, log)
-	if err != nil {
-		return err
-	}
-	if err := g.secrets.CheckKeys(ctx); err != nil {
-		return err
-	}
-	if err := g.server.Listen(ctx); err != nil {
-		return fmt.Errorf("%w; choose another port with --port", err)
-	}
-	d := &devSystem{system: g, cfg: cfg}
-	if d.sources, err = g.seed(ctx, destinationsFor(o.CallbackBase, d.scheme(), d.port())); err != nil {
-		return err
-	}
-	if err := g.recover(ctx, cfg); err != nil {
-		return err
-	}
-	if err := ready(ctx, d); err != nil {
-		return err
-	}
-	return g.serve(ctx, cfg, log, allQueues)
+	return process{role: processes.RoleBoth, queues: allQueues, migrates: true, answers: front, prepare: prepare}.run(ctx, cfg, log)
 }
 
 // inFolder points cfg to the records in dir.
@@ -96,7 +79,12 @@ func inFolder(cfg config.Config, dir string) (config.Config, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return cfg, fmt.Errorf("the data folder: %w", err)
 	}
-	cfg.Database.URL = secret.New("sqlite://" + filepath.Join(dir, "gateway.db"))
+	path := filepath.Join(dir, "gateway.db")
+	if err := ownFile(path); err != nil {
+		return cfg, err
+	}
+	cfg.Database.URL = secret.New("sqlite://" + path)
+	cfg.Hosts = ownHosts(cfg)
 	if cfg.SecretsKey.Empty() {
 		key, err := keyIn(filepath.Join(dir, "secrets.key"))
 		if err != nil {
@@ -107,7 +95,47 @@ func inFolder(cfg config.Config, dir string) (config.Config, error) {
 	return cfg, nil
 }
 
-// keyIn reads the key in a file, or makes one there.
+// ownFile creates a file that only its owner can read, or restricts an existing one: it
+// contains payloads and headers. SQLite gives the same permissions to its other files.
+func ownFile(path string) error {
+	file, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600)
+	if err != nil {
+		return fmt.Errorf("the database: %w", err)
+	}
+	for _, each := range []string{path, path + "-wal", path + "-shm"} {
+		if failed := os.Chmod(each, 0o600); failed != nil && !errors.Is(failed, fs.ErrNotExist) {
+			err = errors.Join(err, failed)
+		}
+	}
+	if err = errors.Join(err, file.Close()); err != nil {
+		return fmt.Errorf("the database: %w", err)
+	}
+	return nil
+}
+
+// ownHosts returns the gateway's names from the configuration.
+func ownHosts(cfg config.Config) []string {
+	hosts := []string{}
+	if cfg.HTTP.Host != "" {
+		hosts = append(hosts, strings.ToLower(cfg.HTTP.Host))
+	}
+	if u, err := url.Parse(cfg.HTTP.PublicBaseURL); err == nil && u.Hostname() != "" {
+		hosts = append(hosts, strings.ToLower(u.Hostname()))
+	}
+	return hosts
+}
+
+// warnOfDemoKey warns if other machines can reach an API that is protected by a well-known
+// key.
+func warnOfDemoKey(cfg config.Config, log *slog.Logger) {
+	ip, err := netip.ParseAddr(cfg.HTTP.Host)
+	local := cfg.HTTP.Host == "localhost" || err == nil && ip.IsLoopback()
+	if !local && cfg.ManagementKey.Equal(config.DemoKey) {
+		log.Warn("other machines can reach this gateway, and its management key is well known: set MANAGEMENT_API_KEY, or unset APP_HOST", "host", cfg.HTTP.Host)
+	}
+}
+
+// keyIn reads the key in a file, or creates one.
 func keyIn(path string) (secret.Value, error) {
 	text, err := os.ReadFile(path)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -115,13 +143,13 @@ func keyIn(path string) (secret.Value, error) {
 		err = os.WriteFile(path, text, 0o600)
 	}
 	if err != nil {
-		return secret.Value{}, fmt.Errorf("the key for secrets: %w", err)
+		return secret.Value{}, fmt.Errorf("read the key for secrets: %w", err)
 	}
 	return secret.New(strings.TrimSpace(string(text))), nil
 }
 
-// migrated brings the database file up to date. Most starts find it so.
-func migrated(ctx context.Context, cfg config.Config, log *slog.Logger) error {
+// migrateFile migrates the database file if necessary.
+func migrateFile(ctx context.Context, cfg config.Config, log *slog.Logger) error {
 	db, err := openDatabase(ctx, cfg, log)
 	if err != nil {
 		return err
@@ -139,13 +167,13 @@ func (d *devSystem) port() int {
 }
 
 func (d *devSystem) scheme() string {
-	if d.cfg.Doors.Public.Cert != "" {
+	if d.cfg.Listeners.Public.Cert != "" {
 		return "https"
 	}
 	return "http"
 }
 
-// url is where this process answers on this machine.
+// url is the address of this process on this machine.
 func (d *devSystem) url() string {
 	host := d.cfg.HTTP.Host
 	if ip := net.ParseIP(host); host == "" || ip != nil && ip.IsUnspecified() {
@@ -161,7 +189,7 @@ func (d *devSystem) greeting(o DevOptions) string {
 		unique, exampleTime, unique)
 	api := d.url() + httpapi.Base
 	return fmt.Sprintf(`
-The gateway runs in this process alone; its records are in %[1]s.
+The gateway runs in this process; its records are in %[1]s.
 
 Send a webhook, signed for the demo source acme:
 
@@ -169,7 +197,7 @@ Send a webhook, signed for the demo source acme:
     -H '%[3]s: %[4]s' \
     -d '%[5]s'
 
-See what became of it (again: the same eventId is answered as a duplicate):
+See the result (sending the same eventId again is answered as a duplicate):
 
   curl -s '%[2]s/events?externalEventId=evt_%[6]s' -H 'x-internal-api-key: %[7]s'
 
@@ -177,16 +205,17 @@ Management key   %[7]s
 acme delivers to %[8]s
 Health           %[2]s/health
 
-Ctrl-C stops it. Started again, it delivers whatever was accepted.
+Press Ctrl-C to stop. After a restart it delivers all accepted events.
 
 `, filepath.Clean(o.DataDir)+string(filepath.Separator), api, acme.header, acme.credential([]byte(body)), body, unique,
 		d.shownKey(), strings.Join(d.sources[0].urls, ", "))
 }
 
-// exampleTime is when the printed webhook says that it happened.
+// exampleTime is the printed webhook's time.
 const exampleTime = "2026-01-05T09:00:00Z"
 
-// shownKey is the management key when everybody knows it, else where it comes from.
+// shownKey returns the management key if it is the well-known one, or else where it comes
+// from.
 func (d *devSystem) shownKey() string {
 	if d.cfg.ManagementKey.Equal(config.DemoKey) {
 		return config.DemoKey

@@ -12,26 +12,26 @@ import (
 	"integration-gateway/platform/httpapi"
 )
 
-// EraseOptions are what `gateway erase` is told.
+// EraseOptions are the options of `gateway erase`.
 type EraseOptions struct {
 	Subject contract.Subject
-	DryRun  bool // count alone
+	DryRun  bool // only count
 	JSON    bool
 	Out     io.Writer
 	Confirm
 }
 
-// Check reports what is wrong with the options.
+// Check reports invalid options.
 func (o EraseOptions) Check() error { return ingestion.CheckSubject(o.Subject) }
 
-// erased is the answer in JSON.
+// erased is the JSON output.
 type erased struct {
 	Erased    bool   `json:"erased"`
 	ErasureID string `json:"erasureId,omitempty"`
-	contract.Forgotten
+	contract.ErasureCounts
 }
 
-// Erase removes what the records hold of a subject: it counts, asks, and does it.
+// Erase removes a subject's records: it counts, asks for confirmation, and erases.
 func Erase(ctx context.Context, cfg config.Config, log *slog.Logger, o EraseOptions) error {
 	g, err := openTool(ctx, cfg, log, false)
 	if err != nil {
@@ -43,12 +43,12 @@ func Erase(ctx context.Context, cfg config.Config, log *slog.Logger, o EraseOpti
 	if err != nil {
 		return err
 	}
-	none := found == contract.Forgotten{}
+	none := found == contract.ErasureCounts{}
 	if (none || o.DryRun) && o.JSON {
-		return printJSON(o.Out, erased{Forgotten: found})
+		return printJSON(o.Out, erased{ErasureCounts: found})
 	}
 	if !o.JSON {
-		_, _ = fmt.Fprintf(o.Out, "found %d events of the subject, and %d refused requests that mention it; %d events of others came in the same webhooks and lose their original body\n",
+		_, _ = fmt.Fprintf(o.Out, "found %d events of the subject and %d refused requests that mention it; %d events of others arrived in the same webhooks and lose their original body\n",
 			found.Events, found.Quarantined, found.Others)
 	}
 	if none || o.DryRun {
@@ -64,9 +64,9 @@ func Erase(ctx context.Context, cfg config.Config, log *slog.Logger, o EraseOpti
 	if o.JSON {
 		return printJSON(o.Out, erased{true, erasureID, gone})
 	}
-	_, err = fmt.Fprintf(o.Out, "erased %d events with %d webhooks, %d answers of destinations and %d dead letters; ended %d deliveries; removed %d refused requests; "+
+	_, err = fmt.Fprintf(o.Out, "erased %d events with %d webhooks, %d responses of destinations and %d dead letters; ended %d deliveries; removed %d refused requests; "+
 		"%d events of others lost their original body\n"+
-		"the audit trail has it as erasure %s, without the subject\n",
+		"recorded in the audit trail as erasure %s, without the subject\n",
 		gone.Events, gone.Webhooks, gone.Answers, gone.DeadLetters, gone.Deliveries, gone.Quarantined, gone.Others, erasureID)
 	return err
 }

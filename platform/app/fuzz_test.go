@@ -10,8 +10,8 @@ import (
 	"integration-gateway/platform/fault"
 )
 
-// FuzzIntegrationsFile: a file of integrations is read, or what is wrong with it is said;
-// a secret that stands in it as it is never gets through.
+// FuzzIntegrationsFile: a file of integrations is read, or its mistakes are reported; a
+// plain secret in it is never accepted.
 func FuzzIntegrationsFile(f *testing.F) {
 	f.Setenv("CORPUS_SECRET", "a-secret-of-the-environment")
 	for _, text := range []string{
@@ -37,7 +37,7 @@ func FuzzIntegrationsFile(f *testing.F) {
 		require.NotEmpty(t, list)
 		for _, one := range list {
 			for _, s := range one.Secrets {
-				require.Contains(t, []string{"", "a-secret-of-the-environment"}, s.Value.Reveal(), "only what is referred to")
+				require.Contains(t, []string{"", "a-secret-of-the-environment"}, s.Value.Reveal(), "only referenced values")
 			}
 		}
 	})

@@ -16,7 +16,7 @@ import (
 	"integration-gateway/platform/database"
 )
 
-// devConfig is the configuration of `gateway dev` on a free port.
+// devConfig returns the configuration of `gateway dev` on a free port.
 func devConfig(t *testing.T, flags ...string) config.Config {
 	t.Helper()
 	all := map[string]string{"APP_PORT": "0", "RETRY_BASE_DELAY_MS": "50", "SHUTDOWN_GRACE_SECONDS": "10"}
@@ -36,12 +36,12 @@ func listedFile(t *testing.T) string {
 
 // running is a `gateway dev` in this process.
 type running struct {
-	said  string // when it started
-	stop  context.CancelFunc
-	ended chan error
+	output string // at start
+	stop   context.CancelFunc
+	ended  chan error
 }
 
-// startDev starts one and waits until it has said where it listens.
+// startDev starts one and waits until it has printed its address.
 func startDev(t *testing.T, cfg config.Config, dir string) (*running, string) {
 	t.Helper()
 	return startDevTo(t, cfg, dir, "")
@@ -61,7 +61,7 @@ func startDevTo(t *testing.T, cfg config.Config, dir, callback string) (*running
 	t.Cleanup(cancel)
 	health := ""
 	for lines.Scan() {
-		r.said += lines.Text() + "\n"
+		r.output += lines.Text() + "\n"
 		if rest, found := strings.CutPrefix(lines.Text(), "Health"); found {
 			health = strings.TrimSpace(rest)
 			break
@@ -69,13 +69,13 @@ func startDevTo(t *testing.T, cfg config.Config, dir, callback string) (*running
 	}
 	go func() { _, _ = io.Copy(io.Discard, out) }()
 	if health == "" {
-		require.NoError(t, <-r.ended, "it ended before it listened")
+		require.NoError(t, <-r.ended, "it ended before it was listening")
 	}
 	return r, strings.TrimSuffix(health, "/health")
 }
 
-func visit(api string) *visitor {
-	return &visitor{api: api, key: config.DemoKey, unique: "test", client: &http.Client{Timeout: 10 * time.Second}}
+func visit(api string) *demoClient {
+	return &demoClient{api: api, key: config.DemoKey, unique: "test", client: &http.Client{Timeout: 10 * time.Second, Transport: http.DefaultClient.Transport}}
 }
 
 func tableCount(t *testing.T, db *database.DB, table string) int {

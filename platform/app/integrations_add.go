@@ -8,18 +8,18 @@ import (
 	"slices"
 	"strings"
 
-	"integration-gateway/modules/ingestion"
-	"integration-gateway/modules/ingestion/provider"
+	"integration-gateway/modules/integrations"
 	"integration-gateway/platform/config"
 	"integration-gateway/platform/contract"
 	"integration-gateway/platform/database"
 	"integration-gateway/platform/fault"
 	"integration-gateway/platform/httpapi"
+	"integration-gateway/platform/provider"
 	"integration-gateway/platform/secret"
 	"integration-gateway/platform/strictjson"
 )
 
-// AddOptions are what `gateway integrations add` is told.
+// AddOptions are the options of `gateway integrations add`.
 type AddOptions struct {
 	IntegrationOptions
 	Provider, Source, Name string
@@ -29,12 +29,12 @@ type AddOptions struct {
 	Disabled               bool
 }
 
-// config is the integration that the options describe.
-func (o AddOptions) config() (ingestion.IntegrationConfig, error) {
+// config returns the integration that the options describe.
+func (o AddOptions) config() (integrations.IntegrationConfig, error) {
 	active := !o.Disabled
-	c := ingestion.IntegrationConfig{Source: o.Source, Provider: o.Provider, Name: o.Name, IsActive: &active}
+	c := integrations.IntegrationConfig{Source: o.Source, Provider: o.Provider, Name: o.Name, IsActive: &active}
 	for _, s := range o.Secrets {
-		c.Secrets = append(c.Secrets, ingestion.SecretConfig{Value: secret.New(s)})
+		c.Secrets = append(c.Secrets, integrations.SecretConfig{Value: secret.New(s)})
 	}
 	for _, to := range o.To {
 		c.Destinations = append(c.Destinations, contract.DestinationConfig{URL: &to})
@@ -44,15 +44,15 @@ func (o AddOptions) config() (ingestion.IntegrationConfig, error) {
 	return c, err
 }
 
-// providerOptions reads options from texts key=value; a dot in a key leads below it. A
-// value is text where the option is one, else JSON.
+// providerOptions parses options of the form key=value; dots in a key address nested
+// objects. A value is text if the option is text, or else JSON.
 func providerOptions(pairs []string) (provider.Options, error) {
 	var read provider.Options
 	var wrong []fault.Field
 	for _, pair := range pairs {
 		key, value, found := strings.Cut(pair, "=")
 		if !found || key == "" {
-			return read, fmt.Errorf("--option %s: write it as key=value", pair)
+			return read, fmt.Errorf("--option %s: must be key=value", pair)
 		}
 		text, _ := json.Marshal(value) // strings always marshal
 		mistakes := strictjson.Read(nested(key, text), &read)
@@ -69,7 +69,7 @@ func providerOptions(pairs []string) (provider.Options, error) {
 	return read, nil
 }
 
-// nested is the object that holds value at a key with dots.
+// nested returns the object that holds value under a key with dots.
 func nested(key string, value []byte) []byte {
 	parts := strings.Split(key, ".")
 	slices.Reverse(parts)
@@ -80,34 +80,34 @@ func nested(key string, value []byte) []byte {
 	return value
 }
 
-// AddIntegration sets up an integration.
+// AddIntegration creates an integration.
 func AddIntegration(ctx context.Context, cfg config.Config, log *slog.Logger, o AddOptions) error {
 	c, err := o.config()
 	if err != nil {
 		return lineByLine(err)
 	}
 	return onIntegrations(ctx, cfg, log, func(ctx context.Context, g *system) error {
-		var made ingestion.CreatedIntegration
+		var made integrations.CreatedIntegration
 		err := g.db.InTx(ctx, func(tx *database.Tx) (err error) {
-			made, err = g.ingestion.CreateIntegration(ctx, tx, c)
+			made, err = g.integrations.CreateIntegration(ctx, tx, c)
 			return err
 		})
 		if err != nil {
 			return err
 		}
-		shown, err := g.ingestion.IntegrationByID(ctx, made.ID)
+		shown, err := g.integrations.IntegrationByID(ctx, made.ID)
 		if err != nil {
 			return err
 		}
 		if o.JSON {
 			return printJSON(o.Out, struct {
-				ingestion.Integration
+				integrations.Integration
 				SigningSecrets []contract.NewDestination `json:"signingSecrets"`
 			}{shown, made.SigningSecrets})
 		}
-		_, _ = fmt.Fprintf(o.Out, "added %s; its webhooks go to %s\n", shown.Source, webhookAddress(cfg, shown.Source))
+		_, _ = fmt.Fprintf(o.Out, "added %s; send its webhooks to %s\n", shown.Source, webhookAddress(cfg, shown.Source))
 		for i, d := range made.SigningSecrets {
-			_, _ = fmt.Fprintf(o.Out, "deliveries to %s are signed with %s, which is shown this once\n", shown.Destinations[i].URL, d.SigningSecret)
+			_, _ = fmt.Fprintf(o.Out, "deliveries to %s are signed with %s, which is shown only once\n", shown.Destinations[i].URL, d.SigningSecret)
 		}
 		return nil
 	})

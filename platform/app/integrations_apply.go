@@ -12,7 +12,7 @@ import (
 
 	"go.yaml.in/yaml/v3"
 
-	"integration-gateway/modules/ingestion"
+	"integration-gateway/modules/integrations"
 	"integration-gateway/platform/config"
 	"integration-gateway/platform/database"
 	"integration-gateway/platform/fault"
@@ -20,11 +20,11 @@ import (
 	"integration-gateway/platform/strictjson"
 )
 
-// Confirm asks whoever sits at the terminal; its error says that the answer was no, or
-// that nobody could be asked.
+// Confirm asks the person at the terminal; its error says that the answer was no, or that
+// nobody could be asked.
 type Confirm func() error
 
-// ApplyOptions are what `gateway integrations apply` is told.
+// ApplyOptions are the options of `gateway integrations apply`.
 type ApplyOptions struct {
 	IntegrationOptions
 	Path   string
@@ -32,46 +32,46 @@ type ApplyOptions struct {
 	Confirm
 }
 
-// applied is the answer in JSON.
+// applied is the JSON output.
 type applied struct {
-	Applied bool             `json:"applied"`
-	Steps   []ingestion.Step `json:"steps"`
+	Applied bool                `json:"applied"`
+	Steps   []integrations.Step `json:"steps"`
 }
 
-// errPlanChanged answers when the records changed while the plan was looked at.
-var errPlanChanged = errors.New("something was changed in between, so that the plan is no longer right; nothing was done: run it again")
+// errPlanChanged is returned if the records changed after the plan was printed.
+var errPlanChanged = errors.New("the integrations changed meanwhile, so the plan is outdated and nothing was done: run it again")
 
-// ApplyIntegrations makes the records as a file describes them: it prints a plan, asks,
-// and takes all of its steps or none.
+// ApplyIntegrations changes the records to match a file: it prints a plan, asks for
+// confirmation, and applies all of its steps or none.
 func ApplyIntegrations(ctx context.Context, cfg config.Config, log *slog.Logger, o ApplyOptions) error {
 	list, err := readIntegrations(o.Path)
 	if err != nil {
 		return lineByLine(err)
 	}
 	return onIntegrations(ctx, cfg, log, func(ctx context.Context, g *system) error {
-		var steps []ingestion.Step
+		var steps []integrations.Step
 		err := g.db.InTx(ctx, func(tx *database.Tx) (err error) {
-			steps, err = g.ingestion.Plan(ctx, tx, list)
+			steps, err = g.integrations.Plan(ctx, tx, list)
 			return err
 		})
 		if err != nil {
 			return err
 		}
-		if err := o.tell(steps); err != nil || len(steps) == 0 || o.DryRun {
+		if err := o.printPlan(steps); err != nil || len(steps) == 0 || o.DryRun {
 			return err
 		}
 		if err := o.Confirm(); err != nil {
 			return err
 		}
 		err = g.db.InTx(ctx, func(tx *database.Tx) error {
-			again, err := g.ingestion.Plan(ctx, tx, list)
+			again, err := g.integrations.Plan(ctx, tx, list)
 			switch {
 			case err != nil:
 				return err
-			case !slices.EqualFunc(steps, again, func(a, b ingestion.Step) bool { return a.String() == b.String() }):
+			case !slices.EqualFunc(steps, again, func(a, b integrations.Step) bool { return a.String() == b.String() }):
 				return errPlanChanged
 			}
-			return g.ingestion.Apply(ctx, tx, again)
+			return g.integrations.Apply(ctx, tx, again)
 		})
 		switch {
 		case err != nil:
@@ -79,21 +79,21 @@ func ApplyIntegrations(ctx context.Context, cfg config.Config, log *slog.Logger,
 		case o.JSON:
 			return printJSON(o.Out, applied{true, steps})
 		}
-		_, err = fmt.Fprintf(o.Out, "%d done\n", len(steps))
+		_, err = fmt.Fprintf(o.Out, "applied %s\n", count(len(steps), "change"))
 		return err
 	})
 }
 
-// tell prints the plan.
-func (o ApplyOptions) tell(steps []ingestion.Step) error {
+// printPlan prints the plan.
+func (o ApplyOptions) printPlan(steps []integrations.Step) error {
 	if o.JSON {
 		if len(steps) == 0 || o.DryRun {
-			return printJSON(o.Out, applied{false, append([]ingestion.Step{}, steps...)})
+			return printJSON(o.Out, applied{false, append([]integrations.Step{}, steps...)})
 		}
-		return nil // the answer holds it
+		return nil // the result contains it
 	}
 	if len(steps) == 0 {
-		_, err := fmt.Fprintln(o.Out, "nothing to do: everything is as the file says")
+		_, err := fmt.Fprintln(o.Out, "nothing to do: everything matches the file")
 		return err
 	}
 	for _, s := range steps {
@@ -104,11 +104,11 @@ func (o ApplyOptions) tell(steps []ingestion.Step) error {
 	return nil
 }
 
-// readIntegrations reads a file of integrations, with the secrets that it refers to.
-func readIntegrations(path string) ([]ingestion.IntegrationConfig, error) {
+// readIntegrations reads a file of integrations, with the secrets that it references.
+func readIntegrations(path string) ([]integrations.IntegrationConfig, error) {
 	text, err := os.ReadFile(path)
 	if err != nil {
-		return nil, fmt.Errorf("the file of integrations: %w", err)
+		return nil, fmt.Errorf("read the file of integrations: %w", err)
 	}
 	var document map[string]any
 	if err := yaml.Unmarshal(text, &document); err != nil {
@@ -124,7 +124,7 @@ func readIntegrations(path string) ([]ingestion.IntegrationConfig, error) {
 		return nil, fmt.Errorf("%s: every key must be text", path)
 	}
 	var read struct {
-		Integrations []ingestion.IntegrationConfig `json:"integrations"`
+		Integrations []integrations.IntegrationConfig `json:"integrations"`
 	}
 	wrong := slices.Concat(refs.wrong, strictjson.Read(plain, &read))
 	if listed, is := document["integrations"].([]any); len(listed) == 0 && (is || document["integrations"] == nil) {

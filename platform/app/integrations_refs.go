@@ -10,11 +10,11 @@ import (
 	"integration-gateway/platform/fault"
 )
 
-// maxReferenced bounds the file that a reference names.
+// maxReferenced limits the size of a referenced file.
 const maxReferenced = 64 << 10
 
-// resolve reads what a reference names: env:NAME or file:PATH, relative to dir. Its error
-// holds nothing of the value. ok is false for text that is no reference.
+// resolve reads a reference: env:NAME or file:PATH, relative to dir. Its error contains
+// nothing of the value. ok is false if text is not a reference.
 func resolve(text, dir string) (value string, ok bool, err error) {
 	if name, is := strings.CutPrefix(text, "env:"); is {
 		value, err = fromEnvironment(name)
@@ -38,7 +38,7 @@ func fromEnvironment(name string) (string, error) {
 	return value, nil
 }
 
-// fromFile reads a secret from a file, without the line's end.
+// fromFile reads a secret from a file, without the trailing newline.
 func fromFile(path string) (string, error) {
 	info, err := os.Stat(path)
 	switch {
@@ -54,8 +54,7 @@ func fromFile(path string) (string, error) {
 	return strings.TrimRight(string(text), "\r\n"), nil
 }
 
-// Secrets reads secrets as flags name them: given as they are, in files, and in
-// environment variables.
+// Secrets reads secrets from flags: values, files, and environment variables.
 func Secrets(values, files, variables []string) ([]string, error) {
 	all := append([]string{}, values...)
 	var errs []error
@@ -71,8 +70,8 @@ func Secrets(values, files, variables []string) ([]string, error) {
 	return all, errors.Join(errs...)
 }
 
-// references replaces, in a document of integrations, references to secrets by what they
-// name. A secret that stands there as it is is a mistake: such files are shared.
+// references replaces references to secrets in a document of integrations by their values.
+// A plain secret is a mistake: such files are shared.
 type references struct {
 	dir   string
 	wrong []fault.Field
@@ -82,11 +81,11 @@ func (r *references) fail(path, format string, args ...any) {
 	r.wrong = append(r.wrong, fault.Field{Field: path, Message: fmt.Sprintf(format, args...)})
 }
 
-// value gives what text refers to. must says that it has to be a reference.
+// value resolves a reference. must is set if the value has to be one.
 func (r *references) value(path string, value any, must bool) any {
 	text, isText := value.(string)
 	if !isText {
-		return value // strictjson names the mistake
+		return value // strictjson reports the mistake
 	}
 	found, ok, err := resolve(text, r.dir)
 	switch {
@@ -95,7 +94,7 @@ func (r *references) value(path string, value any, must bool) any {
 	case ok:
 		return found
 	case must:
-		r.fail(path, "must be a reference, env:NAME or file:PATH, so that the file holds no secret")
+		r.fail(path, "must be a reference, env:NAME or file:PATH, so that the file contains no secret")
 	}
 	return value
 }

@@ -7,11 +7,11 @@ import (
 	"strings"
 	"text/tabwriter"
 
-	"integration-gateway/modules/ingestion"
+	"integration-gateway/modules/integrations"
 	"integration-gateway/platform/config"
 )
 
-// ListOptions are what `gateway integrations list` is told.
+// ListOptions are the options of `gateway integrations list`.
 type ListOptions struct {
 	IntegrationOptions
 	Provider   string
@@ -21,16 +21,16 @@ type ListOptions struct {
 
 // ListIntegrations prints integrations by source.
 func ListIntegrations(ctx context.Context, cfg config.Config, log *slog.Logger, o ListOptions) error {
-	f := ingestion.IntegrationFilter{Provider: o.Provider, ActiveOnly: o.ActiveOnly, Archived: o.Archived}
+	f := integrations.IntegrationFilter{Provider: o.Provider, ActiveOnly: o.ActiveOnly, Archived: o.Archived}
 	return onIntegrations(ctx, cfg, log, func(ctx context.Context, g *system) error {
-		list, err := g.ingestion.Integrations(ctx, f)
+		list, err := g.integrations.Integrations(ctx, f)
 		if err != nil {
 			return err
 		}
 		if o.JSON {
 			return printJSON(o.Out, struct {
-				Total        int                     `json:"total"`
-				Integrations []ingestion.Integration `json:"integrations"`
+				Total        int                        `json:"total"`
+				Integrations []integrations.Integration `json:"integrations"`
 			}{len(list), list})
 		}
 		w := tabwriter.NewWriter(o.Out, 0, 0, 2, ' ', 0)
@@ -46,7 +46,7 @@ func ListIntegrations(ctx context.Context, cfg config.Config, log *slog.Logger, 
 	})
 }
 
-func stateOf(i ingestion.Integration) string {
+func stateOf(i integrations.Integration) string {
 	switch {
 	case i.ArchivedAt != nil:
 		return "removed"
@@ -63,7 +63,7 @@ func ShowIntegration(ctx context.Context, cfg config.Config, log *slog.Logger, n
 		if err != nil {
 			return err
 		}
-		i, err := g.ingestion.IntegrationByID(ctx, integrationID)
+		i, err := g.integrations.IntegrationByID(ctx, integrationID)
 		if err != nil {
 			return err
 		}
@@ -85,10 +85,10 @@ func ShowIntegration(ctx context.Context, cfg config.Config, log *slog.Logger, n
 	})
 }
 
-func showParts(w *tabwriter.Writer, i ingestion.Integration) {
-	_, _ = fmt.Fprintln(w, "\nSECRET\tSTATE\tNOTE\tEXPIRES\tMATCHES\tLAST MATCH")
+func showParts(w *tabwriter.Writer, i integrations.Integration) {
+	_, _ = fmt.Fprintln(w, "\nSECRET\tPURPOSE\tSTATE\tNOTE\tEXPIRES\tMATCHES\tLAST MATCH")
 	for _, s := range i.Secrets {
-		_, _ = fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%d\t%s\n", s.ID, onOff(s.IsActive), s.Note, timeOrDash(s.ExpiresAt), s.MatchCount, timeOrDash(s.LastMatchedAt))
+		_, _ = fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%d\t%s\n", s.ID, s.Purpose, onOff(s.IsActive), s.Note, timeOrDash(s.ExpiresAt), s.MatchCount, timeOrDash(s.LastMatchedAt))
 	}
 	_, _ = fmt.Fprintln(w, "\nDESTINATION\tSTATE\tMODE\tBREAKER\tURL\tFILTER")
 	for _, d := range i.Destinations {

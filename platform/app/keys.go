@@ -14,16 +14,16 @@ import (
 	"integration-gateway/platform/fault"
 )
 
-// KeyOptions are what `gateway keys create` is told.
+// KeyOptions are the options of `gateway keys create`.
 type KeyOptions struct {
 	IntegrationOptions
 	Name     string
 	Role     string
 	Sources  []string      // none: all
-	Lifetime time.Duration // 0: for good
+	Lifetime time.Duration // 0: for ever
 }
 
-// CreateKey makes a management key and prints it.
+// CreateKey creates a management key and prints it.
 func CreateKey(ctx context.Context, cfg config.Config, log *slog.Logger, o KeyOptions) error {
 	return onIntegrations(ctx, cfg, log, func(ctx context.Context, g *system) error {
 		n := access.NewKey{Name: o.Name, Role: o.Role}
@@ -49,7 +49,7 @@ func CreateKey(ctx context.Context, cfg config.Config, log *slog.Logger, o KeyOp
 	})
 }
 
-// ListKeys prints all management keys, without what they are.
+// ListKeys prints all management keys, without the keys themselves.
 func ListKeys(ctx context.Context, cfg config.Config, log *slog.Logger, o IntegrationOptions) error {
 	return onIntegrations(ctx, cfg, log, func(ctx context.Context, g *system) error {
 		keys, err := g.access.Keys(ctx)
@@ -73,7 +73,7 @@ func ListKeys(ctx context.Context, cfg config.Config, log *slog.Logger, o Integr
 	})
 }
 
-// RevokeKey ends the management key with a name or an id.
+// RevokeKey revokes the management key with a name or an id.
 func RevokeKey(ctx context.Context, cfg config.Config, log *slog.Logger, name string, o IntegrationOptions) error {
 	return onIntegrations(ctx, cfg, log, func(ctx context.Context, g *system) error {
 		keyID, err := g.keyNamed(ctx, name)

@@ -3,13 +3,17 @@ package app
 import (
 	"context"
 	"errors"
+	"fmt"
+	"io"
 	"log/slog"
+	"slices"
+	"strings"
 
 	"integration-gateway/platform/config"
 	"integration-gateway/platform/database"
 )
 
-// MigrateUp brings the schema to this program's version and gives it.
+// MigrateUp migrates the schema to this program's version and returns it.
 func MigrateUp(ctx context.Context, cfg config.Config, log *slog.Logger) (version uint, err error) {
 	err = onDatabase(ctx, cfg, log, func(db *database.DB) error {
 		if err := db.MigrateUp(); err != nil {
@@ -21,9 +25,22 @@ func MigrateUp(ctx context.Context, cfg config.Config, log *slog.Logger) (versio
 	return version, err
 }
 
-// MigrateDown undoes so many migrations, 0 for all, and gives the version then.
-func MigrateDown(ctx context.Context, cfg config.Config, log *slog.Logger, steps int) (version uint, err error) {
+// MigrateDown reverts so many migrations, 0 for all, and returns the resulting version. If
+// data will be lost, it says what and asks for confirmation first.
+func MigrateDown(ctx context.Context, cfg config.Config, log *slog.Logger, steps int, out io.Writer, confirm Confirm) (version uint, err error) {
 	err = onDatabase(ctx, cfg, log, func(db *database.DB) error {
+		tables, err := db.Dropped(steps)
+		if err != nil {
+			return err
+		}
+		if len(tables) > 0 {
+			if err := printLoss(ctx, db, tables, out); err != nil {
+				return err
+			}
+			if err := confirm(); err != nil {
+				return err
+			}
+		}
 		if err := db.MigrateDown(steps); err != nil {
 			return err
 		}
@@ -33,7 +50,7 @@ func MigrateDown(ctx context.Context, cfg config.Config, log *slog.Logger, steps
 	return version, err
 }
 
-// MigrationVersion gives the schema's version, and whether a migration failed half-way.
+// MigrationVersion returns the schema's version, and whether a migration failed half-way.
 func MigrationVersion(ctx context.Context, cfg config.Config, log *slog.Logger) (version uint, dirty bool, err error) {
 	err = onDatabase(ctx, cfg, log, func(db *database.DB) error {
 		version, dirty, err = db.MigrationVersion()
@@ -42,9 +59,61 @@ func MigrationVersion(ctx context.Context, cfg config.Config, log *slog.Logger) 
 	return version, dirty, err
 }
 
-// MigrateForce sets the version without running anything.
-func MigrateForce(ctx context.Context, cfg config.Config, log *slog.Logger, version int) error {
-	return onDatabase(ctx, cfg, log, func(db *database.DB) error { return db.MigrateForce(version) })
+// MigrateForce sets the version without running a migration. It says what it does to which
+// database and asks for confirmation first.
+func MigrateForce(ctx context.Context, cfg config.Config, log *slog.Logger, version int, out io.Writer, confirm Confirm) error {
+	return onDatabase(ctx, cfg, log, func(db *database.DB) error {
+		name, err := db.Name(ctx)
+		if err != nil {
+			return err
+		}
+		now, dirty, err := db.MigrationVersion()
+		if err != nil {
+			return err
+		}
+		state := ""
+		if dirty {
+			state = ", which failed half-way"
+		}
+		if _, err := fmt.Fprintf(out, "The database %s will be marked as version %d; it is at version %d%s. No migration runs.\n", name, version, now, state); err != nil {
+			return err
+		}
+		if err := confirm(); err != nil {
+			return err
+		}
+		return db.MigrateForce(version)
+	})
+}
+
+// countedEvents is the largest number of events that is counted exactly.
+const countedEvents = 100_000
+
+const countEventsSQL = `
+SELECT count(*) FROM (SELECT 1 FROM event_states LIMIT $1) AS e`
+
+// printLoss prints what is lost with these tables.
+func printLoss(ctx context.Context, db *database.DB, tables []string, out io.Writer) error {
+	name, err := db.Name(ctx)
+	if err != nil {
+		return err
+	}
+	lost := "no event"
+	if slices.Contains(tables, "event_states") {
+		var n int
+		if err := db.Get(ctx, &n, countEventsSQL, countedEvents+1); err != nil {
+			return fmt.Errorf("count events: %w", err)
+		}
+		switch {
+		case n > countedEvents:
+			lost = fmt.Sprintf("more than %d events", countedEvents)
+		case n == 1:
+			lost = "1 event"
+		case n > 0:
+			lost = fmt.Sprintf("%d events", n)
+		}
+	}
+	_, err = fmt.Fprintf(out, "The database %s will lose %d tables with %s: %s.\n", name, len(tables), lost, strings.Join(tables, ", "))
+	return err
 }
 
 func onDatabase(ctx context.Context, cfg config.Config, log *slog.Logger, do func(*database.DB) error) error {

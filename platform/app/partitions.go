@@ -15,13 +15,13 @@ import (
 	"integration-gateway/platform/database"
 )
 
-// PartitionsOptions are what `gateway partitions` is told on the command line.
+// PartitionsOptions are the options of `gateway partitions`.
 type PartitionsOptions struct {
 	JSON bool
 	Out  io.Writer
 }
 
-// Partitions prints what the tables that grow hold and what retention removes next.
+// Partitions prints the sizes of the growing tables and what retention removes next.
 func Partitions(ctx context.Context, cfg config.Config, log *slog.Logger, o PartitionsOptions) error {
 	return onDatabase(ctx, cfg, log, func(db *database.DB) error {
 		if err := db.CheckSchema(ctx); err != nil {
@@ -72,12 +72,12 @@ func printPartitions(out io.Writer, r retention.Report) error {
 	}
 	err := errors.Join(first, w.Flush())
 	if r.Database == "sqlite" && err == nil {
-		_, err = fmt.Fprintln(out, "\nSQLite has no partitions: rows go by themselves.")
+		_, err = fmt.Fprintln(out, "\nSQLite has no partitions: rows are deleted individually.")
 	}
 	return err
 }
 
-// size is a number of bytes in a unit that suits it.
+// size formats a number of bytes in a suitable unit.
 func size(n int64) string {
 	units := []string{"B", "KiB", "MiB", "GiB"}
 	value, at := float64(n), 0

@@ -7,17 +7,17 @@ import (
 	"runtime/pprof"
 )
 
-// profileVariable names a file for a CPU profile of the process, from when it begins
-// to run until it has stopped. scripts/bench --profile sets it; it is no setting.
+// profileVariable names a file for a CPU profile of the process, from its start until it
+// has stopped. scripts/bench --profile sets it; it is not a setting.
 const profileVariable = "GATEWAY_CPUPROFILE"
 
-// profiled begins the profile, where one is asked for, and gives what ends it.
+// profiled starts the profile, if requested, and returns the function that ends it.
 func profiled() (end func() error, err error) {
 	path := os.Getenv(profileVariable)
 	if path == "" {
 		return func() error { return nil }, nil
 	}
-	file, err := os.Create(path) //nolint:gosec // named by whoever started the process
+	file, err := os.Create(path) //nolint:gosec // named by the user who started the process
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", profileVariable, err)
 	}

@@ -6,13 +6,13 @@ import (
 	"errors"
 	"strings"
 
-	"integration-gateway/modules/ingestion/provider"
 	"integration-gateway/platform/config"
 	"integration-gateway/platform/fault"
+	"integration-gateway/platform/provider"
 )
 
-// providers are those that are built in and those that the configuration defines. Its
-// error is config.Mistakes, by provider and field.
+// providers returns the built-in providers and those in the configuration. Its error is
+// config.Mistakes, by provider and field.
 func providers(cfg config.Config) (provider.Registry, error) {
 	registry := provider.Builtin()
 	var mistakes config.Mistakes
@@ -33,8 +33,7 @@ func providers(cfg config.Config) (provider.Registry, error) {
 	return registry, nil
 }
 
-// CheckProviders finds what is wrong with the providers that the configuration defines,
-// before anything is opened.
+// CheckProviders finds mistakes in the configured providers, before anything is opened.
 func CheckProviders(cfg config.Config) error {
 	_, err := providers(cfg)
 	return err
@@ -63,7 +62,7 @@ func mistakeIn(name string, err error) config.Mistake {
 		m.Name += "." + strings.TrimPrefix(kind.Field, "Definition.")
 		m.Problem = "it must not be a " + kind.Value
 	case unknown:
-		m.Problem = "it has a field " + strings.Trim(field, `"`) + ", which there is not"
+		m.Problem = "unknown field " + strings.Trim(field, `"`) + ""
 	default:
 		m.Problem = err.Error()
 	}

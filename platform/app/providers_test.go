@@ -10,8 +10,8 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"integration-gateway/modules/ingestion/provider"
 	"integration-gateway/platform/config"
+	"integration-gateway/platform/provider"
 	"integration-gateway/platform/secret"
 )
 
@@ -42,7 +42,7 @@ func TestProvidersOfTheConfiguration(t *testing.T) {
 	spec, ok := registry.Spec("initech")
 	require.True(t, ok)
 	require.Equal(t, "Initech", spec.Title)
-	require.Equal(t, 300.0, spec.Tolerance.Seconds(), "toleranceSeconds, though the reader of the file forgets capitals")
+	require.Equal(t, 300.0, spec.Tolerance.Seconds(), "toleranceSeconds, although viper lowercases keys")
 	require.Equal(t, []string{"X-Initech-Signature", "X-Initech-Timestamp"}, spec.Headers())
 	_, ok = registry.Spec("github")
 	require.True(t, ok)
@@ -60,16 +60,16 @@ func TestProvidersOfTheConfiguration(t *testing.T) {
 	require.Equal(t, at, events[0].OccurredAt)
 }
 
-func TestMistakesInProvidersOfTheConfigurationAreSaidAtStart(t *testing.T) {
+func TestMistakesInConfiguredProvidersAreReportedAtStart(t *testing.T) {
 	for _, c := range []struct{ text, says string }{
-		{"providers: 7\n", "providers: it is no section"},
-		{"providers: {initech: hmac}\n", "providers.initech: it is no section"},
+		{"providers: 7\n", "providers: it is not a section"},
+		{"providers: {initech: hmac}\n", "providers.initech: it is not a section"},
 		{"providers: {initech: {scheme: hmac, event: {type: $.type}}}\n", "providers.initech.signature.header: It is required"},
-		{"providers: {initech: {scheme: basic, event: {type: $.type, idd: x}}}\n", "providers.initech: it has a field idd, which there is not"},
+		{"providers: {initech: {scheme: basic, event: {type: $.type, idd: x}}}\n", "providers.initech: unknown field idd"},
 		{"providers: {initech: {scheme: basic, event: {type: 7}}}\n", "providers.initech.event.type: it must not be a number"},
-		{"providers: {initech: {scheme: basic, event: {type: $.type}, samples: [{type: a}]}}\n", "providers.initech.samples[0]: A sample has a type and a body"},
+		{"providers: {initech: {scheme: basic, event: {type: $.type}, samples: [{type: a}]}}\n", "providers.initech.samples[0]: A sample needs a type and a body"},
 		{"providers: {github: {scheme: basic, event: {type: $.type}}}\n", `providers.github: two providers are named "github"`},
-		{"providers: {in!tech: {scheme: basic, event: {type: $.type}}}\n", "providers.in!tech: A provider is named with lower-case letters"},
+		{"providers: {in!tech: {scheme: basic, event: {type: $.type}}}\n", "providers.in!tech: A provider's name consists of"},
 	} {
 		cfg, err := configured(t, c.text)
 		if err == nil {
@@ -86,7 +86,7 @@ func TestMistakesInProvidersOfTheConfigurationAreSaidAtStart(t *testing.T) {
 	require.ErrorContains(t, err, "providers.b.scheme")
 }
 
-func TestTheExamplesOfProvidersAreRight(t *testing.T) {
+func TestTheExampleProvidersAreValid(t *testing.T) {
 	file, err := os.ReadFile(listedFile(t))
 	require.NoError(t, err)
 	_, example, found := strings.Cut(string(file), "# providers:\n")

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"maps"
 	"slices"
@@ -15,7 +16,7 @@ import (
 	"integration-gateway/platform/database"
 )
 
-// QuarantineOptions are what `gateway quarantine` is told.
+// QuarantineOptions are the options of `gateway quarantine`.
 type QuarantineOptions struct {
 	IntegrationOptions
 	Source   string
@@ -24,7 +25,7 @@ type QuarantineOptions struct {
 	PageSize int
 }
 
-// Check reports what is wrong with the options, by flag.
+// Check reports invalid options, by flag.
 func (o QuarantineOptions) Check() error {
 	var wrong []error
 	if o.Page < 1 {
@@ -40,7 +41,7 @@ func (o QuarantineOptions) filter() ingestion.QuarantineFilter {
 	return ingestion.QuarantineFilter{Source: o.Source, Reason: o.Reason}
 }
 
-// ListQuarantine prints a page of the refused requests, the newest first.
+// ListQuarantine prints a page of the refused requests, newest first.
 func ListQuarantine(ctx context.Context, cfg config.Config, log *slog.Logger, o QuarantineOptions) error {
 	return onIntegrations(ctx, cfg, log, func(ctx context.Context, g *system) error {
 		list, err := g.ingestion.Quarantined(ctx, o.filter(), database.Page{Number: o.Page, Size: o.PageSize})
@@ -54,16 +55,39 @@ func ListQuarantine(ctx context.Context, cfg config.Config, log *slog.Logger, o 
 			}{list.Total, list.Items})
 		}
 		w := tabwriter.NewWriter(o.Out, 0, 0, 2, ' ', 0)
-		_, _ = fmt.Fprintln(w, "ID\tRECEIVED\tSOURCE\tFROM\tBYTES\tREASON\tDETAIL")
+		_, _ = fmt.Fprintln(w, "ID\tRECEIVED\tSOURCE\tFROM\tBYTES\tREPEATS\tREASON\tDETAIL")
 		for _, q := range list.Items {
-			_, _ = fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%d\t%s\t%s\n", q.ID, q.ReceivedAt, q.Source, q.SourceIP, q.Size, q.Reason, oneLine(q.Detail, 100))
+			_, _ = fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%d\t%d\t%s\t%s\n", q.ID, q.ReceivedAt, q.Source, q.SourceIP, q.Size, q.Repeats, q.Reason, oneLine(q.Detail, 100))
 		}
 		if err := w.Flush(); err != nil {
 			return fmt.Errorf("print the list: %w", err)
 		}
-		_, err = fmt.Fprintf(o.Out, "\n%d of %d\n", len(list.Items), list.Total)
-		return err
+		if _, err = fmt.Fprintf(o.Out, "\n%d of %d\n", len(list.Items), list.Total); err != nil {
+			return fmt.Errorf("print the list: %w", err)
+		}
+		return printDropped(ctx, g, o)
 	})
+}
+
+// printDropped prints the sources with refused requests that are not in quarantine.
+func printDropped(ctx context.Context, g *system, o QuarantineOptions) error {
+	all, err := g.ingestion.SummarizeQuarantine(ctx, o.Source)
+	if err != nil {
+		return err
+	}
+	for _, s := range all {
+		if s.Dropped.Requests == 0 {
+			continue
+		}
+		var causes []string
+		for _, cause := range slices.Sorted(maps.Keys(s.Dropped.Causes)) {
+			causes = append(causes, fmt.Sprintf("%s %d", cause, s.Dropped.Causes[cause]))
+		}
+		if _, err := fmt.Fprintf(o.Out, "%s: %d refused requests are not in quarantine (%s)\n", s.Source, s.Dropped.Requests, strings.Join(causes, ", ")); err != nil {
+			return fmt.Errorf("print what was dropped: %w", err)
+		}
+	}
+	return nil
 }
 
 // ShowQuarantined prints one refused request.
@@ -87,12 +111,12 @@ func ShowQuarantined(ctx context.Context, cfg config.Config, log *slog.Logger, q
 		for _, name := range slices.Sorted(maps.Keys(q.RequestHeaders)) {
 			_, _ = fmt.Fprintf(w, "%s\t%s\n", oneLine(name, 100), oneLine(q.RequestHeaders[name], 500))
 		}
-		_, _ = fmt.Fprintf(w, "body\t%q\n", q.RawBody) // quoted: it may hold anything
+		_, _ = fmt.Fprintf(w, "body\t%q\n", q.RawBody) // quoted: it may contain anything
 		return w.Flush()
 	})
 }
 
-// ReleaseQuarantined verifies one refused request again and takes it in.
+// ReleaseQuarantined verifies one refused request again and accepts it.
 func ReleaseQuarantined(ctx context.Context, cfg config.Config, log *slog.Logger, quarantineID string, o QuarantineOptions) error {
 	return onIntegrations(ctx, cfg, log, func(ctx context.Context, g *system) error {
 		r, err := g.ingestion.Release(ctx, quarantineID)
@@ -102,7 +126,7 @@ func ReleaseQuarantined(ctx context.Context, cfg config.Config, log *slog.Logger
 		case o.JSON:
 			return printJSON(o.Out, r)
 		case r.Duplicate:
-			_, err = fmt.Fprintf(o.Out, "released %s: its event %s was known already\n", quarantineID, r.EventID)
+			_, err = fmt.Fprintf(o.Out, "released %s: duplicate of event %s\n", quarantineID, r.EventID)
 		default:
 			_, err = fmt.Fprintf(o.Out, "released %s as event %s\n", quarantineID, r.EventID)
 		}
@@ -110,27 +134,48 @@ func ReleaseQuarantined(ctx context.Context, cfg config.Config, log *slog.Logger
 	})
 }
 
-// releasesAtOnce is how many of a source's requests are looked at in one go.
+// releasesAtOnce is how many of a source's requests are released in one call.
 const releasesAtOnce = 1000
 
-// ReleaseQuarantine releases the refused requests of a source, oldest first.
+// ReleaseQuarantine releases a source's refused requests, oldest first. An error means that
+// some are still refused.
 func ReleaseQuarantine(ctx context.Context, cfg config.Config, log *slog.Logger, o QuarantineOptions) error {
 	return onIntegrations(ctx, cfg, log, func(ctx context.Context, g *system) error {
 		all, err := g.ingestion.ReleaseAll(ctx, o.filter(), releasesAtOnce)
-		switch {
-		case err != nil:
+		if err != nil {
 			return fmt.Errorf("after %d: %w", all.Released+all.Duplicates, err)
-		case o.JSON:
-			return printJSON(o.Out, all)
 		}
-		refused := []string{}
-		for _, reason := range slices.Sorted(maps.Keys(all.Refused)) {
-			refused = append(refused, fmt.Sprintf("%d %s", all.Refused[reason], reason))
+		stay := 0
+		for _, n := range all.Refused {
+			stay += n
 		}
-		_, _ = fmt.Fprintf(o.Out, "released %d of %d; the events of %d were known already\n", all.Released+all.Duplicates, all.Matched, all.Duplicates)
-		if len(refused) > 0 {
-			_, err = fmt.Fprintf(o.Out, "refused still: %s\n", strings.Join(refused, ", "))
+		if o.JSON {
+			err = printJSON(o.Out, all)
+		} else {
+			err = printReleased(o.Out, all)
+		}
+		if err == nil && stay > 0 {
+			err = fmt.Errorf("%d of %d are still in quarantine; see `gateway quarantine show`", stay, all.Matched)
 		}
 		return err
 	})
+}
+
+func printReleased(out io.Writer, all ingestion.ReleasedAll) error {
+	if all.Matched == 0 {
+		_, err := fmt.Fprintln(out, "nothing in quarantine matches")
+		return err
+	}
+	_, err := fmt.Fprintf(out, "released %d of %d; %d were duplicates\n", all.Released+all.Duplicates, all.Matched, all.Duplicates)
+	if all.Matched == releasesAtOnce {
+		_, err = fmt.Fprintln(out, "there may be more: run it again")
+	}
+	refused := []string{}
+	for _, reason := range slices.Sorted(maps.Keys(all.Refused)) {
+		refused = append(refused, fmt.Sprintf("%d %s", all.Refused[reason], reason))
+	}
+	if len(refused) > 0 {
+		_, err = fmt.Fprintf(out, "still refused: %s\n", strings.Join(refused, ", "))
+	}
+	return err
 }

@@ -14,7 +14,7 @@ import (
 	"integration-gateway/platform/egress"
 )
 
-func TestRefusalsAreLoggedInSum(t *testing.T) {
+func TestRefusalsAreLoggedAsCounts(t *testing.T) {
 	out := egress.New(egress.Config{})
 	t.Cleanup(out.Close)
 	for _, url := range []string{"http://10.0.0.1/?token=hunter2", "http://10.0.0.2/", "http://127.0.0.1/"} {
@@ -24,7 +24,7 @@ func TestRefusalsAreLoggedInSum(t *testing.T) {
 		require.ErrorAs(t, err, new(egress.Refusal))
 	}
 	var said bytes.Buffer
-	g := &system{out: out, log: slog.New(slog.NewTextHandler(&said, nil))}
+	g := &system{egressClient: out, log: slog.New(slog.NewTextHandler(&said, nil))}
 	ctx, stop := context.WithCancel(t.Context())
 	stop()
 	g.countRefusals(ctx, time.Hour)
@@ -35,5 +35,5 @@ func TestRefusalsAreLoggedInSum(t *testing.T) {
 
 	said.Reset()
 	require.Equal(t, out.Refused(), g.logRefusals(out.Refused()))
-	require.Empty(t, said.String(), "what was said is not said again")
+	require.Empty(t, said.String(), "nothing is logged twice")
 }

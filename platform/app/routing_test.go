@@ -20,9 +20,9 @@ import (
 	"integration-gateway/platform/testkit"
 )
 
-// TestAWebhookIsRoutedForwardedAndTransformed takes one through the whole system: to a
-// handler that verifies the provider's own signature, to one that gets a body of its own
-// making, and past one that does not want it.
+// TestAWebhookIsRoutedForwardedAndTransformed sends one webhook through the whole system:
+// to a destination that verifies the provider's own signature, to one with a transformed
+// body, and past one whose filter does not match.
 func TestAWebhookIsRoutedForwardedAndTransformed(t *testing.T) {
 	testkit.EachStore(t, func(t *testing.T, db *database.DB) {
 		ctx := context.Background()
@@ -39,9 +39,9 @@ func TestAWebhookIsRoutedForwardedAndTransformed(t *testing.T) {
 		require.NoError(t, err)
 		_, err = g.seed(ctx, destinationsFor(receiver.URL, "http", 0))
 		require.NoError(t, err)
-		b := &bench{system: g, t: t}
-		integration := b.text(`SELECT id FROM integrations WHERE source = 'acme'`)
-		seeded := b.text(`SELECT id FROM destinations WHERE integration_id = $1`, integration)
+		f := &fixture{system: g, t: t}
+		integration := f.text(`SELECT id FROM integrations WHERE source = 'acme'`)
+		seeded := f.text(`SELECT id FROM destinations WHERE integration_id = $1`, integration)
 		add := func(path, filter, transform string, mode contract.DestinationMode) (destinationID string) {
 			url := receiver.URL + path
 			require.NoError(t, db.InTx(ctx, func(tx *database.Tx) error {
@@ -63,28 +63,28 @@ func TestAWebhookIsRoutedForwardedAndTransformed(t *testing.T) {
 		unwanted := `{"eventId":"evt_unwanted","eventType":"order.paid","occurredAt":"2026-01-31T12:00:00Z","data":{}}`
 		require.NoError(t, g.post(ctx, acme, wanted))
 		require.NoError(t, g.post(ctx, acme, unwanted))
-		b.eventID = b.text(`SELECT id FROM normalized_events WHERE external_event_id = 'evt_wanted'`)
-		b.untilProcessed()
+		f.eventID = f.text(`SELECT id FROM normalized_events WHERE external_event_id = 'evt_wanted'`)
+		f.untilProcessed()
 
 		require.Equal(t, wanted, bodies["/raw"])
 		require.Equal(t, acme.credential([]byte(bodies["/raw"])), got["/raw"].Get(acme.header), "the provider's own signature verifies")
 		require.Equal(t, `{"id":12345678901234567890,"type":"order.paid"}`, bodies["/own"])
-		require.Equal(t, b.eventID, got["/own"].Get("X-Event-Id"))
+		require.Equal(t, f.eventID, got["/own"].Get("X-Event-Id"))
 		require.NotContains(t, bodies, "/never")
-		require.Contains(t, b.text(`SELECT details FROM audit_entries WHERE action = 'event.queued' AND entity_id = $1`, b.eventID),
+		require.Contains(t, f.text(`SELECT details FROM audit_trail WHERE action = 'event.queued' AND entity_id = $1`, f.eventID),
 			`"filters":[{"destinationId":"`+never+`","delivered":false,"reason":"its filter did not match"}]`)
 
 		const reason = "no destination wants it: 4 filters did not match"
-		past := b.text(`SELECT id FROM normalized_events WHERE external_event_id = 'evt_unwanted'`)
-		require.Equal(t, "processed", b.text(`SELECT status FROM event_states WHERE event_id = $1`, past))
-		require.Equal(t, reason, b.text(`SELECT last_error FROM event_states WHERE event_id = $1`, past))
-		require.Contains(t, b.text(`SELECT details FROM audit_entries WHERE action = 'event.processed' AND entity_id = $1`, past), `"reason":"`+reason+`"`)
+		past := f.text(`SELECT id FROM normalized_events WHERE external_event_id = 'evt_unwanted'`)
+		require.Equal(t, "processed", f.text(`SELECT status FROM event_states WHERE event_id = $1`, past))
+		require.Equal(t, reason, f.text(`SELECT last_error FROM event_states WHERE event_id = $1`, past))
+		require.Contains(t, f.text(`SELECT details FROM audit_trail WHERE action = 'event.processed' AND entity_id = $1`, past), `"reason":"`+reason+`"`)
 
-		b.exec(`UPDATE destinations SET created_at = $1`, clock.System().Add(-10*time.Minute))
-		b.exec(`UPDATE event_states SET updated_at = $1`, clock.System().Add(-9*time.Minute))
-		b.exec(`UPDATE normalized_events SET created_at = $1`, clock.System().Add(-9*time.Minute))
+		f.exec(`UPDATE destinations SET created_at = $1`, clock.System().Add(-10*time.Minute))
+		f.exec(`UPDATE event_states SET updated_at = $1`, clock.System().Add(-9*time.Minute))
+		f.exec(`UPDATE normalized_events SET created_at = $1`, clock.System().Add(-9*time.Minute))
 		report, err := verify.New(verify.Config{Limit: 10}, verify.Deps{DB: db, Now: clock.System, Repairer: g.delivery}).Run(ctx)
 		require.NoError(t, err)
-		require.Empty(t, report.Checks["missing_job"].Problems, "a filter is no missing job")
+		require.Empty(t, report.Checks["missing_job"].Problems, "a filtered event misses no job")
 	})
 }

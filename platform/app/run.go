@@ -15,7 +15,7 @@ import (
 	"integration-gateway/platform/httpapi"
 )
 
-// part runs until its context ends, and then returns as soon as it is done.
+// part runs until its context ends, and then returns as soon as it is finished.
 type part struct {
 	name string
 	run  func(ctx context.Context) error
@@ -24,12 +24,12 @@ type part struct {
 // stage is a set of parts that stop together.
 type stage []part
 
-// errGrace is the end of a process whose work did not finish in time. Nothing is
-// lost by it: the leases in the database bring the work back.
-var errGrace = errors.New("work was still running when the grace time ended; it is taken up again elsewhere")
+// errGrace ends a process whose work did not finish in time. Nothing is lost: the leases in
+// the database bring the work back.
+var errGrace = errors.New("work was still running when the grace period ended; other processes will take it over")
 
-// run runs all stages until ctx ends or a part fails, and then stops one stage
-// after the other, in order: who takes work in stops before who passes it on.
+// run runs all stages until ctx ends or a part fails, and then stops one stage after the
+// other, in order: stages that accept work stop before those that forward it.
 func run(ctx context.Context, log *slog.Logger, grace time.Duration, stages ...stage) (err error) {
 	end, err := profiled()
 	if err != nil {
@@ -39,21 +39,22 @@ func run(ctx context.Context, log *slog.Logger, grace time.Duration, stages ...s
 	return runStages(ctx, log, grace, stages)
 }
 
-// What is alive is a few megabytes, so that the collector would run at every few more.
+// The live heap is a few megabytes, so by default the garbage collector would run for every few more.
 const (
 	gcPercent = 200
-	ownMemory = 128 << 20 // what a process may take beside the bodies that it holds
+	ownMemory = 128 << 20 // memory of a process in addition to the bodies it holds
 )
 
-// ballast counts as alive and is never touched, so that it takes no memory: the collector
-// first runs when the heap has some 50 MB more than nothing, and a large heap is let grow
-// no further than it was.
+// ballast counts as live heap and is never touched, so it takes no memory. With it the
+// collector first runs after some 50 MB of allocations, and a large heap grows no further
+// than without it. GOGC cannot do both, since it multiplies: a value that leaves a small
+// heap alone lets a large one double. GOMEMLIMIT alone lets every heap grow to the limit.
 var ballast []byte
 
-// spareCollector lets the heap grow further between collections, unless GOGC or
-// GOMEMLIMIT say otherwise. Where the bodies in flight may take more, so may the heap, or
-// the collector would never rest. https://go.dev/doc/gc-guide
-func spareCollector(cfg config.Config) {
+// tuneGC lets the heap grow further between collections, unless GOGC or GOMEMLIMIT is set.
+// If the bodies in flight may need more, so may the heap, or the collector would run all
+// the time. https://go.dev/doc/gc-guide
+func tuneGC(cfg config.Config) {
 	if os.Getenv("GOGC") == "" && os.Getenv("GOMEMLIMIT") == "" {
 		ballast = make([]byte, 16<<20)
 		debug.SetGCPercent(gcPercent)
@@ -96,7 +97,7 @@ func runStages(ctx context.Context, log *slog.Logger, grace time.Duration, stage
 type runningStage struct {
 	stop context.CancelFunc
 	done chan struct{}
-	err  error // once done is closed
+	err  error // valid after done is closed
 }
 
 func start(ctx context.Context, s stage, failed chan<- error) *runningStage {
@@ -110,7 +111,7 @@ func start(ctx context.Context, s stage, failed chan<- error) *runningStage {
 				err = fmt.Errorf("%s: %w", p.name, err)
 				select {
 				case failed <- err:
-				default: // another one failed first
+				default: // another part failed first
 				}
 			}
 			return err
@@ -123,8 +124,8 @@ func start(ctx context.Context, s stage, failed chan<- error) *runningStage {
 	return r
 }
 
-// serving answers requests until ctx ends; then it says that it is not ready,
-// takes no more, and finishes those that run.
+// serving handles requests until ctx ends. Then it reports not ready, accepts no further
+// requests, and finishes the running ones.
 func serving(s *httpapi.Server, grace time.Duration) func(context.Context) error {
 	return func(ctx context.Context) error {
 		served := make(chan error, 1)
@@ -141,8 +142,8 @@ func serving(s *httpapi.Server, grace time.Duration) func(context.Context) error
 	}
 }
 
-// closing runs nothing, and do when its time has come.
-func closing(do func()) func(context.Context) error {
+// onStop runs nothing until its stage stops, and then do.
+func onStop(do func()) func(context.Context) error {
 	return func(ctx context.Context) error {
 		<-ctx.Done()
 		do()

@@ -13,9 +13,9 @@ import (
 
 var quiet = slog.New(slog.DiscardHandler)
 
-// untilTold is a part that runs until its stage is stopped, and notes that.
-func untilTold(name string, stopped chan<- string) part {
-	return part{name, closing(func() { stopped <- name })}
+// untilStopped is a part that runs until its stage is stopped, and records that.
+func untilStopped(name string, stopped chan<- string) part {
+	return part{name, onStop(func() { stopped <- name })}
 }
 
 func TestStagesStopOneAfterTheOther(t *testing.T) {
@@ -23,7 +23,7 @@ func TestStagesStopOneAfterTheOther(t *testing.T) {
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
 	require.NoError(t, run(ctx, quiet, time.Minute,
-		stage{untilTold("http", stopped)}, stage{untilTold("relay", stopped)}, stage{untilTold("audit", stopped)}))
+		stage{untilStopped("http", stopped)}, stage{untilStopped("relay", stopped)}, stage{untilStopped("audit", stopped)}))
 	require.Equal(t, []string{"http", "relay", "audit"}, []string{<-stopped, <-stopped, <-stopped})
 }
 
@@ -32,7 +32,7 @@ func TestAPartThatFailsStopsTheOthersInOrder(t *testing.T) {
 	stopped := make(chan string, 2)
 	err := run(context.Background(), quiet, time.Minute,
 		stage{{"http", func(context.Context) error { return broken }}},
-		stage{untilTold("relay", stopped)}, stage{untilTold("audit", stopped)})
+		stage{untilStopped("relay", stopped)}, stage{untilStopped("audit", stopped)})
 	require.ErrorIs(t, err, broken)
 	require.ErrorContains(t, err, "http: the port is gone")
 	require.Equal(t, []string{"relay", "audit"}, []string{<-stopped, <-stopped})

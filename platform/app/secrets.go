@@ -14,24 +14,25 @@ import (
 	"integration-gateway/platform/keyring"
 )
 
-// keys makes the ring of the configured keys, and of what is left of earlier ones.
+// keys makes the ring of the configured keys and the retired ones.
 func keys(cfg config.Config, retired []keyring.Retired, log *slog.Logger) (*keyring.Ring, error) {
-	ring, err := keyring.New(cfg.SecretsKey, cfg.SecretsReadKeys)
+	ring, err := keyring.New(keyring.Config{Current: cfg.SecretsKey, Others: cfg.SecretsReadKeys, Plain: cfg.SecretsReadPlain,
+		NeedsKey: cfg.Env == config.Production})
 	if err != nil {
 		return nil, err
 	}
 	if cfg.SecretsKey.Empty() {
-		log.Warn("SECRETS_KEY is not set: the database keeps secrets as they are; set one of at least 32 characters, the same for every process")
+		log.Warn("SECRETS_KEY is not set: secrets are stored unencrypted; set a key of at least 32 characters, the same for every process")
 	}
 	for _, k := range retired {
 		if err := ring.Adopt(k); err != nil {
-			log.Warn("a retired key cannot be read: what was sealed or digested under it is not recognised", "key_id", k.ID, "error", err)
+			log.Warn("a retired key cannot be read: seals and digests made with it cannot be verified", "key_id", k.ID, "error", err)
 		}
 	}
 	return ring, nil
 }
 
-// sealKeys are the keys of the audit trail's seals.
+// sealKeys returns the keys of the audit trail's seals.
 func sealKeys(ring *keyring.Ring) []audit.SealKey {
 	var keys []audit.SealKey
 	for _, k := range ring.AuditKeys() {
@@ -40,7 +41,7 @@ func sealKeys(ring *keyring.Ring) []audit.SealKey {
 	return keys
 }
 
-// RotateKey encrypts all secrets anew under the current key. Its error says that some are
+// RotateKey re-encrypts all secrets under the current key. An error means that some are
 // not.
 func RotateKey(ctx context.Context, cfg config.Config, log *slog.Logger, o IntegrationOptions) error {
 	return onIntegrations(ctx, cfg, log, func(ctx context.Context, g *system) error {
@@ -48,7 +49,7 @@ func RotateKey(ctx context.Context, cfg config.Config, log *slog.Logger, o Integ
 			if o.JSON {
 				return nil
 			}
-			_, err := fmt.Fprintf(o.Out, "%s: %d looked at, %d encrypted anew in all\n", p.Kind, p.Seen, p.Resealed)
+			_, err := fmt.Fprintf(o.Out, "%s: %d checked, %d re-encrypted in total\n", p.Kind, p.Seen, p.Resealed)
 			return err
 		})
 		if err != nil {
@@ -72,7 +73,7 @@ func printRotation(out io.Writer, r secrets.Rotation) error {
 			return err
 		}
 	}
-	_, err := fmt.Fprintf(out, "%d encrypted anew under the key %s, %d remain\n", r.Resealed, r.KeyID, len(r.Remaining))
+	_, err := fmt.Fprintf(out, "%d re-encrypted under the key %s, %d remain\n", r.Resealed, r.KeyID, len(r.Remaining))
 	return err
 }
 

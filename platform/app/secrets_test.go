@@ -11,7 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"integration-gateway/modules/audit"
-	"integration-gateway/modules/ingestion"
+	"integration-gateway/modules/integrations"
 	"integration-gateway/modules/secrets"
 	"integration-gateway/platform/clock"
 	"integration-gateway/platform/contract"
@@ -22,26 +22,27 @@ import (
 )
 
 const (
-	oldKey = "the key of these tests before the change"
-	newKey = "the key of these tests after it, another"
+	oldKey = "the key of these tests before the rotation"
+	newKey = "the key of these tests after the rotation"
 )
 
-// recordsOf opens systems on the records of one installation, under any keys.
+// recordsOf opens systems on the records of one installation, with any keys.
 type recordsOf struct {
-	t   *testing.T
-	url string
+	t     *testing.T
+	url   string
+	plain bool // plain texts can be read despite a key
 }
 
 func eachInstallation(t *testing.T, test func(i recordsOf)) {
 	for name, fresh := range map[string]func(testing.TB) string{"sqlite": testkit.SQLite, "postgres": testkit.Postgres} {
-		t.Run(name, func(t *testing.T) { test(recordsOf{t, fresh(t)}) })
+		t.Run(name, func(t *testing.T) { test(recordsOf{t: t, url: fresh(t)}) })
 	}
 }
 
 func (i recordsOf) under(current string, others ...string) *system {
 	i.t.Helper()
 	cfg := devConfig(i.t)
-	cfg.Database.URL, cfg.SecretsKey = secret.New(i.url), secret.New(current)
+	cfg.Database.URL, cfg.SecretsKey, cfg.SecretsReadPlain = secret.New(i.url), secret.New(current), i.plain
 	for _, other := range others {
 		cfg.SecretsReadKeys = append(cfg.SecretsReadKeys, secret.New(other))
 	}
@@ -58,24 +59,26 @@ func (g *system) tx(t *testing.T, do func(ctx context.Context, tx *database.Tx) 
 	require.NoError(t, g.db.InTx(t.Context(), func(tx *database.Tx) error { return do(t.Context(), tx) }))
 }
 
-// fill adds sources, each with two secrets and a destination that has all that is sealed.
+// fill adds sources, each with two secrets and a destination with everything that is
+// sealed.
 func (g *system) fill(t *testing.T, sources int) (destinations []contract.Destination) {
 	t.Helper()
 	for n := range sources {
 		source := fmt.Sprintf("source-%02d", n)
 		var integrationID string
 		g.tx(t, func(ctx context.Context, tx *database.Tx) (err error) {
-			integrationID, _, err = g.ingestion.AddIntegration(ctx, tx, ingestion.NewIntegration{Source: source, Provider: "acme", Name: source,
-				Secrets: []secret.Value{secret.New("first-secret-of-" + source), secret.New("second-secret-of-" + source)}})
+			made, err := g.integrations.CreateIntegration(ctx, tx, integrations.IntegrationConfig{Source: source, Provider: "acme",
+				Secrets: []integrations.SecretConfig{{Value: secret.New("first-secret-of-" + source)}, {Value: secret.New("second-secret-of-" + source)}}})
+			integrationID = made.ID
 			if err != nil {
 				return err
 			}
-			made, err := g.delivery.AddDestination(ctx, tx, integrationID, contract.DestinationConfig{URL: new("https://" + source + ".example.com"),
+			to, err := g.delivery.AddDestination(ctx, tx, integrationID, contract.DestinationConfig{URL: new("https://" + source + ".example.com"),
 				Headers: map[string]string{"X-Own": "header-of-" + source}, Auth: &contract.DestinationAuth{Type: "bearer", Token: secret.New("token-of-" + source)}})
 			if err != nil {
 				return err
 			}
-			_, err = g.delivery.RotateSigningSecret(ctx, tx, integrationID, made.ID)
+			_, err = g.delivery.RotateSigningSecret(ctx, tx, integrationID, to.ID)
 			return err
 		})
 		list, err := g.delivery.Destinations(t.Context(), []string{integrationID})
@@ -85,7 +88,7 @@ func (g *system) fill(t *testing.T, sources int) (destinations []contract.Destin
 	return destinations
 }
 
-// keyOf gives the use of a key, by the ring of a system that has it as its current one.
+// keyOf returns the use of a key, identified by a system that has it as its current one.
 func (g *system) keyOf(t *testing.T, owner *system) secrets.KeyUse {
 	t.Helper()
 	s, err := g.secrets.Status(t.Context())
@@ -100,13 +103,14 @@ func (g *system) keyOf(t *testing.T, owner *system) secrets.KeyUse {
 
 func ignored(secrets.Progress) error { return nil }
 
-// quarantined keeps a webhook of globex as it was refused, with its token's digest.
+// quarantined stores a refused webhook of globex, with its token's digest.
 func (g *system) quarantined(t *testing.T, token string) string {
 	t.Helper()
 	var integrationID string
 	g.tx(t, func(ctx context.Context, tx *database.Tx) (err error) {
-		integrationID, _, err = g.ingestion.AddIntegration(ctx, tx, ingestion.NewIntegration{Source: "globex", Provider: "globex", Name: "Globex",
-			Secrets: []secret.Value{secret.New(token)}})
+		made, err := g.integrations.CreateIntegration(ctx, tx, integrations.IntegrationConfig{Source: "globex", Provider: "globex",
+			Secrets: []integrations.SecretConfig{{Value: secret.New(token)}}})
+		integrationID = made.ID
 		return err
 	})
 	rows := database.NewRows("id uuid", "source text", "integration_id uuid", "provider text", "reason text", "detail text", "method text",
@@ -120,12 +124,12 @@ func (g *system) quarantined(t *testing.T, token string) string {
 	return quarantineID
 }
 
-// sealTrail seals what is in the audit trail, now.
+// sealTrail seals the audit trail immediately.
 func (g *system) sealTrail(t *testing.T) {
 	t.Helper()
 	ctx, stop := context.WithCancel(t.Context())
 	done := make(chan error)
-	trail := audit.New(audit.Config{SealKeys: sealKeys(g.ring), SealEvery: time.Millisecond, Settle: time.Nanosecond},
+	trail := audit.New(audit.Config{SealKeys: sealKeys(g.ring), SealEvery: time.Millisecond, SealAfter: time.Nanosecond},
 		audit.Deps{DB: g.db, Log: quiet, Now: clock.System})
 	before, err := trail.KeysInUse(t.Context())
 	require.NoError(t, err)
@@ -138,7 +142,7 @@ func (g *system) sealTrail(t *testing.T) {
 	require.NoError(t, <-done)
 }
 
-func TestTheKeyIsChangedAndTheOldOneDropped(t *testing.T) {
+func TestTheKeyIsRotatedAndTheOldOneDropped(t *testing.T) {
 	eachInstallation(t, func(i recordsOf) {
 		t, ctx := i.t, i.t.Context()
 		before := i.under(oldKey)
@@ -155,13 +159,13 @@ func TestTheKeyIsChangedAndTheOldOneDropped(t *testing.T) {
 		var seen []secrets.Progress
 		r, err := both.secrets.Rotate(ctx, func(p secrets.Progress) error { seen = append(seen, p); return nil })
 		require.NoError(t, err)
-		require.Equal(t, secrets.Rotation{KeyID: both.ring.Current(), Resealed: 16, Remaining: []secrets.Stuck{}}, r)
+		require.Equal(t, secrets.Rotation{KeyID: both.ring.Current(), Resealed: 16, Remaining: []secrets.Failure{}}, r)
 		require.Equal(t, secrets.Progress{Kind: "sources", Seen: 11, Resealed: 11}, seen[0])
-		require.Equal(t, map[string]int64{"quarantine": 1, "audit seals": 1}, both.keyOf(t, before).Rows, "what cannot be made anew")
+		require.Equal(t, map[string]int64{"quarantine": 1, "audit seals": 1}, both.keyOf(t, before).Rows, "rows that cannot be remade")
 		require.True(t, both.keyOf(t, before).CanGo)
 		again, err := both.secrets.Rotate(ctx, ignored)
 		require.NoError(t, err)
-		require.Zero(t, again.Resealed, "there is nothing to do any more")
+		require.Zero(t, again.Resealed, "there is nothing left to do")
 
 		after := i.under(newKey)
 		require.NoError(t, after.secrets.CheckKeys(ctx))
@@ -171,7 +175,7 @@ func TestTheKeyIsChangedAndTheOldOneDropped(t *testing.T) {
 		require.True(t, proof.Holds, "seals under both keys: %+v", proof.Broken)
 		require.EqualValues(t, 2, proof.Seals)
 		released, err := after.ingestion.Release(ctx, quarantineID)
-		require.NoError(t, err, "the token is recognised by what is left of the key")
+		require.NoError(t, err, "the token is recognised with the retired key")
 		require.NotEmpty(t, released.EventID)
 		require.Equal(t, "retired", after.keyOf(t, before).Role)
 		var entries int
@@ -183,11 +187,11 @@ func TestTheKeyIsChangedAndTheOldOneDropped(t *testing.T) {
 		require.NoError(t, err)
 		proof, err = i.under("a third key, that of the year after next").audit.Prove(ctx, audit.ProofConfig{})
 		require.NoError(t, err)
-		require.True(t, proof.Holds, "and so it goes on")
+		require.True(t, proof.Holds, "further rotations work too")
 	})
 }
 
-func TestAChangeOfTheKeyThatIsInterruptedGoesOn(t *testing.T) {
+func TestAnInterruptedRotationContinues(t *testing.T) {
 	eachInstallation(t, func(i recordsOf) {
 		t := i.t
 		before := i.under(oldKey)
@@ -198,7 +202,7 @@ func TestAChangeOfTheKeyThatIsInterruptedGoesOn(t *testing.T) {
 				{Name: "sources", Store: store}, {Name: "destinations", Store: both.delivery}}}).Rotate(ctx, told)
 		}
 		ctx, end := context.WithCancel(t.Context())
-		_, err := change(ctx, both.ingestion, func(p secrets.Progress) error {
+		_, err := change(ctx, both.integrations, func(p secrets.Progress) error {
 			if p.Seen == 8 {
 				end()
 			}
@@ -208,48 +212,48 @@ func TestAChangeOfTheKeyThatIsInterruptedGoesOn(t *testing.T) {
 		require.EqualValues(t, 12, both.keyOf(t, before).Rows["sources"], "two batches of four are done")
 		require.EqualValues(t, 8, both.keyOf(t, both).Rows["sources"])
 
-		require.Equal(t, "not given", i.under(newKey).keyOf(t, before).Role, "what is left of it is not enough yet")
+		require.Equal(t, "not given", i.under(newKey).keyOf(t, before).Role, "its retired form is not enough yet")
 
 		ctx, end = context.WithCancel(t.Context())
-		_, err = change(ctx, dying{both.ingestion, end}, ignored)
+		_, err = change(ctx, crashingStore{both.integrations, end}, ignored)
 		require.Error(t, err)
-		require.EqualValues(t, 8, both.keyOf(t, both).Rows["sources"], "a batch that was written and not committed is none")
+		require.EqualValues(t, 8, both.keyOf(t, both).Rows["sources"], "an uncommitted batch does not count")
 
-		for name, g := range map[string]*system{"with both keys": both, "anew": i.under(newKey, oldKey)} {
+		for name, g := range map[string]*system{"with both keys": both, "again": i.under(newKey, oldKey)} {
 			require.NoError(t, g.secrets.CheckKeys(t.Context()), name)
 		}
-		r, err := change(t.Context(), both.ingestion, ignored)
+		r, err := change(t.Context(), both.integrations, ignored)
 		require.NoError(t, err)
-		require.Equal(t, secrets.Rotation{KeyID: both.ring.Current(), Resealed: 22, Remaining: []secrets.Stuck{}}, r)
+		require.Equal(t, secrets.Rotation{KeyID: both.ring.Current(), Resealed: 22, Remaining: []secrets.Failure{}}, r)
 		require.NoError(t, i.under(newKey).secrets.CheckKeys(t.Context()))
 	})
 }
 
-// dying is a store whose process ends behind the write and before the commit.
-type dying struct {
+// crashingStore is a store whose process ends after the write and before the commit.
+type crashingStore struct {
 	secrets.Store
 	end func()
 }
 
-func (d dying) ReplaceSealed(ctx context.Context, tx *database.Tx, rows []contract.Resealed) (int64, error) {
+func (d crashingStore) ReplaceSealed(ctx context.Context, tx *database.Tx, rows []contract.Resealed) (int64, error) {
 	n, err := d.Store.ReplaceSealed(ctx, tx, rows)
 	d.end()
 	return n, err
 }
 
-// edited is a store of whose rows some are changed between the reading and the writing.
-type edited struct {
+// editedStore is a store of which some rows are changed between the read and the write.
+type editedStore struct {
 	secrets.Store
 	edit func()
 }
 
-func (e edited) SealedRows(ctx context.Context, after string, limit int) ([]contract.SealedRow, error) {
+func (e editedStore) SealedRows(ctx context.Context, after string, limit int) ([]contract.SealedRow, error) {
 	rows, err := e.Store.SealedRows(ctx, after, limit)
 	e.edit()
 	return rows, err
 }
 
-func TestAnEditDuringAChangeOfTheKeyIsNotLost(t *testing.T) {
+func TestAnEditDuringARotationIsNotLost(t *testing.T) {
 	eachInstallation(t, func(i recordsOf) {
 		t, ctx := i.t, i.t.Context()
 		before := i.under(oldKey)
@@ -260,7 +264,7 @@ func TestAnEditDuringAChangeOfTheKeyIsNotLost(t *testing.T) {
 			if edits++; edits > 1 {
 				return
 			}
-			editor := before // a process that was not started anew yet
+			editor := before // a process that was not restarted yet
 			editor.tx(t, func(ctx context.Context, tx *database.Tx) error {
 				return editor.delivery.ChangeDestination(ctx, tx, all[0].IntegrationID, all[0].ID, contract.DestinationConfig{Headers: map[string]string{"X-Edited": "of-the-operator"}})
 			})
@@ -269,11 +273,11 @@ func TestAnEditDuringAChangeOfTheKeyIsNotLost(t *testing.T) {
 			})
 		}
 		m := secrets.New(secrets.Config{}, secrets.Deps{DB: both.db, Ring: both.ring, Audit: both.audit, Kinds: []secrets.Kind{
-			{Name: "sources", Store: both.ingestion}, {Name: "destinations", Store: edited{both.delivery, edit}}}})
+			{Name: "sources", Store: both.integrations}, {Name: "destinations", Store: editedStore{both.delivery, edit}}}})
 		r, err := m.Rotate(ctx, ignored)
 		require.NoError(t, err)
 		require.Empty(t, r.Remaining)
-		require.EqualValues(t, 6+3, r.Resealed, "all of them, those that were edited in the pass after")
+		require.EqualValues(t, 6+3, r.Resealed, "all of them; the edited ones in the next pass")
 
 		after := i.under(newKey)
 		require.NoError(t, after.secrets.CheckKeys(ctx))
@@ -289,7 +293,7 @@ func TestAnEditDuringAChangeOfTheKeyIsNotLost(t *testing.T) {
 	})
 }
 
-func TestAStartIsRefusedWithoutAKeyThatIsNeeded(t *testing.T) {
+func TestStartFailsWithoutARequiredKey(t *testing.T) {
 	eachInstallation(t, func(i recordsOf) {
 		t, ctx := i.t, i.t.Context()
 		before := i.under(oldKey)
@@ -302,11 +306,11 @@ func TestAStartIsRefusedWithoutAKeyThatIsNeeded(t *testing.T) {
 		}
 		cfg := devConfig(t)
 		cfg.Database.URL, cfg.SecretsKey, cfg.WorkAddr = secret.New(i.url), secret.New(newKey), ""
-		bounded, cancel := context.WithTimeout(ctx, 20*time.Second) // without the check they would run on
+		bounded, cancel := context.WithTimeout(ctx, 20*time.Second) // without the check they would keep running
 		require.ErrorContains(t, Serve(bounded, cfg, quiet, true), "is needed for")
 		require.ErrorContains(t, Work(bounded, cfg, quiet, allQueues), "is needed for")
 		cancel()
-		require.ErrorContains(t, i.under(newKey).secrets.CheckKeys(ctx), "given were "+i.under(newKey).ring.Current())
+		require.ErrorContains(t, i.under(newKey).secrets.CheckKeys(ctx), "the given keys are "+i.under(newKey).ring.Current())
 		require.NoError(t, i.under(newKey, oldKey).secrets.CheckKeys(ctx))
 
 		after := i.under(newKey)
@@ -319,10 +323,10 @@ func TestAStartIsRefusedWithoutAKeyThatIsNeeded(t *testing.T) {
 
 		at := time.Duration(0)
 		after.tx(t, func(ctx context.Context, tx *database.Tx) error {
-			_, _, err := after.ingestion.RotateSecret(ctx, tx, all[0].IntegrationID, ingestion.SecretConfig{Value: secret.New("a secret of another day")}, &at)
+			_, _, err := after.integrations.RotateSecret(ctx, tx, all[0].IntegrationID, integrations.SecretConfig{Value: secret.New("a secret of another day")}, &at)
 			return errors.Join(err, after.delivery.RemoveDestination(ctx, tx, all[0].IntegrationID, all[0].ID, contract.FinishJobs))
 		})
-		require.ErrorContains(t, after.secrets.CheckKeys(ctx), "and 7 more", "what is lost can be replaced, one by one")
+		require.ErrorContains(t, after.secrets.CheckKeys(ctx), "and 7 more", "lost secrets can be replaced one by one")
 		exec := func(query string, args ...any) {
 			after.tx(t, func(ctx context.Context, tx *database.Tx) error { _, err := tx.Exec(ctx, query, args...); return err })
 		}
@@ -330,9 +334,9 @@ func TestAStartIsRefusedWithoutAKeyThatIsNeeded(t *testing.T) {
 		for _, d := range all {
 			exec(`UPDATE destinations SET is_active = $1 WHERE id = $2`, false, d.ID)
 		}
-		require.NoError(t, after.secrets.CheckKeys(ctx), "what is not in use holds up nothing")
+		require.NoError(t, after.secrets.CheckKeys(ctx), "unused secrets do not prevent a start")
 		exec(`UPDATE destinations SET is_active = $1, signing_secret = 'sealed:v1:what is this', old_secret = NULL, headers = NULL, auth = NULL WHERE id = $2`, true, all[1].ID)
-		require.NoError(t, after.secrets.CheckKeys(ctx), "nor what is damaged: one destination waits alone")
+		require.NoError(t, after.secrets.CheckKeys(ctx), "nor do damaged ones: only one destination waits")
 		s, err := after.secrets.Status(ctx)
 		require.NoError(t, err)
 		var roles []string
@@ -343,14 +347,24 @@ func TestAStartIsRefusedWithoutAKeyThatIsNeeded(t *testing.T) {
 	})
 }
 
-func TestWhatWasStoredWithoutAKeyIsSealedByRotation(t *testing.T) {
+func TestARotationEncryptsPlainSecrets(t *testing.T) {
 	eachInstallation(t, func(i recordsOf) {
 		t, ctx := i.t, i.t.Context()
 		none := i.under("")
 		none.fill(t, 2)
 		_, err := none.secrets.Rotate(ctx, ignored)
 		require.ErrorContains(t, err, "set SECRETS_KEY")
+		refusing := i.under(newKey)
+		err = refusing.secrets.CheckKeys(ctx)
+		require.ErrorContains(t, err, "stored without encryption")
+		require.ErrorContains(t, err, "source source-00")
+		stuck, err := refusing.secrets.Rotate(ctx, ignored)
+		require.NoError(t, err)
+		require.Zero(t, stuck.Resealed, "a rotation does not adopt unexpected plain texts")
+		require.Len(t, stuck.Remaining, 6)
+		i.plain = true
 		mine := i.under(newKey)
+		i.plain = false
 		require.NoError(t, mine.secrets.CheckKeys(ctx))
 		r, err := mine.secrets.Rotate(ctx, ignored)
 		require.NoError(t, err)
@@ -362,5 +376,39 @@ func TestWhatWasStoredWithoutAKeyIsSealedByRotation(t *testing.T) {
 		for _, text := range texts {
 			require.True(t, strings.HasPrefix(text, "sealed:v1:"+mine.ring.Current()+":"), text)
 		}
+	})
+}
+
+// An attacker with write access to the database moves a sealed text to another row, or
+// stores their own secret: neither is used, and a start is refused.
+func TestMovedOrPlantedSecretsAreRefused(t *testing.T) {
+	eachInstallation(t, func(i recordsOf) {
+		t, ctx := i.t, i.t.Context()
+		g := i.under(oldKey)
+		all := g.fill(t, 3)
+		exec := func(query string, args ...any) {
+			g.tx(t, func(ctx context.Context, tx *database.Tx) error { _, err := tx.Exec(ctx, query, args...); return err })
+		}
+		usable := func() (sources, destinations int) {
+			for n := range all {
+				list, err := i.under(oldKey).delivery.Destinations(ctx, []string{all[n].IntegrationID})
+				require.NoError(t, err)
+				if len(list[0].Headers) > 0 {
+					destinations++
+				}
+			}
+			r, err := i.under(newKey, oldKey).secrets.Rotate(ctx, ignored)
+			require.NoError(t, err)
+			return int(r.Resealed), destinations
+		}
+		exec(`UPDATE destinations SET signing_secret = (SELECT signing_secret FROM destinations WHERE id = $1) WHERE id = $2`, all[0].ID, all[1].ID)
+		exec(`UPDATE destinations SET old_secret = signing_secret WHERE id = $1`, all[2].ID)
+		exec(`UPDATE integration_secrets SET secret = (SELECT secret FROM integration_secrets ORDER BY id LIMIT 1)`)
+		resealed, destinations := usable()
+		require.Equal(t, 1+1, resealed, "the first source's secret, and the first destination")
+		require.Equal(t, 1, destinations)
+
+		exec(`UPDATE integration_secrets SET secret = 'a-secret-of-somebody-else'`)
+		require.ErrorContains(t, i.under(newKey, oldKey).secrets.CheckKeys(ctx), "stored without encryption")
 	})
 }

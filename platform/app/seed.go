@@ -10,20 +10,21 @@ import (
 	"regexp"
 	"strings"
 
-	"integration-gateway/modules/ingestion"
+	"integration-gateway/modules/integrations"
 	"integration-gateway/platform/config"
 	"integration-gateway/platform/contract"
 	"integration-gateway/platform/database"
 	"integration-gateway/platform/egress"
+	"integration-gateway/platform/fault"
 	"integration-gateway/platform/httpapi"
 	"integration-gateway/platform/secret"
 )
 
-// errSeedProduction is the answer to `gateway seed` in production.
-var errSeedProduction = errors.New("the demo integrations have secrets that everybody knows, so they are not made where APP_ENV is production")
+// errSeedProduction is the error of `gateway seed` in production.
+var errSeedProduction = errors.New("the demo integrations have well-known secrets, so they are not created in production")
 
-// Seed makes the demo integrations and a few example events, once, and tells out
-// what it did. callback is a URL to deliver to, "" for the gateway's own sink.
+// Seed creates the demo integrations and a few example events, once, and prints what it
+// did. callback is a URL to deliver to, "" for the gateway's own sink.
 func Seed(ctx context.Context, cfg config.Config, log *slog.Logger, callback string, out io.Writer) error {
 	if cfg.Env == config.Production {
 		return errSeedProduction
@@ -47,7 +48,7 @@ func Seed(ctx context.Context, cfg config.Config, log *slog.Logger, callback str
 	return nil
 }
 
-// CallbackBase checks a URL to deliver to and takes off its last slash.
+// CallbackBase validates a URL to deliver to and removes its trailing slash.
 func CallbackBase(text string) (string, error) {
 	if text == "" {
 		return "", nil
@@ -56,13 +57,13 @@ func CallbackBase(text string) (string, error) {
 		return "", err
 	}
 	if strings.Contains(text, "?") {
-		return "", errors.New("it must not have a query, since /<provider> is put behind it")
+		return "", errors.New("it must not have a query, since /<provider> is appended to it")
 	}
 	return strings.TrimRight(text, "/"), nil
 }
 
-// destinationsFor gives each source's destination: below callback, or the sink of
-// the gateway that listens on port of this machine.
+// destinationsFor returns the URL of each source's destination: below callback, or the sink
+// of the gateway that listens on port of this machine.
 func destinationsFor(callback, scheme string, port int) func(source string) string {
 	if callback == "" {
 		callback = fmt.Sprintf("%s://127.0.0.1:%d%s%s", scheme, port, httpapi.Base, strings.TrimRight(sinkRoute, "/"))
@@ -70,10 +71,10 @@ func destinationsFor(callback, scheme string, port int) func(source string) stri
 	return func(source string) string { return callback + "/" + source }
 }
 
-// localSink finds destinations that seed made and nobody changed.
+// localSink matches destinations that seed created and nobody changed.
 var localSink = regexp.MustCompile(`^https?://127\.0\.0\.1:\d+` + regexp.QuoteMeta(httpapi.Base+sinkRoute) + `[a-z]+$`)
 
-// seeded is what there is of a demo source after seeding.
+// seeded is a demo source after seeding.
 type seeded struct {
 	source  string
 	created bool
@@ -81,9 +82,9 @@ type seeded struct {
 }
 
 func (s seeded) String() string {
-	how := "is there already"
+	how := "already exists"
 	if s.created {
-		how = "made"
+		how = "created"
 	}
 	return fmt.Sprintf("%s: %s, delivers to %s", s.source, how, strings.Join(s.urls, ", "))
 }
@@ -106,17 +107,14 @@ func (g *system) seed(ctx context.Context, destination func(source string) strin
 	return all, nil
 }
 
-// seedSource makes a source with its destination and examples, or leaves the one
-// that exists as it is, save that an untouched local destination follows url.
+// seedSource creates a source with its destination and examples, or leaves an existing one
+// unchanged, except that an unmodified local destination is moved to url.
 func (g *system) seedSource(ctx context.Context, s demoSource, url string) (seeded, error) {
 	made := seeded{source: s.name}
 	var integrationID string
 	err := g.db.InTx(ctx, func(tx *database.Tx) error {
 		var err error
-		integrationID, made.created, err = g.ingestion.AddIntegration(ctx, tx, ingestion.NewIntegration{
-			Source: s.name, Provider: s.name, Name: s.title, Secrets: []secret.Value{secret.New(s.secret)},
-		})
-		if err != nil || !made.created {
+		if integrationID, made.created, err = g.createSource(ctx, tx, s); err != nil || !made.created {
 			return err
 		}
 		to, err := g.delivery.AddDestination(ctx, tx, integrationID, contract.DestinationConfig{URL: &url})
@@ -132,13 +130,25 @@ func (g *system) seedSource(ctx context.Context, s demoSource, url string) (seed
 	if err != nil {
 		return made, err
 	}
-	made.urls, err = g.follow(ctx, existing, url)
+	made.urls, err = g.updateLocalDestinations(ctx, existing, url)
 	return made, err
 }
 
-// follow moves the untouched local destinations of existing to url, and gives where
-// all of them are then.
-func (g *system) follow(ctx context.Context, existing []contract.Destination, url string) ([]string, error) {
+// createSource creates a source, unless it exists, and returns its integration.
+func (g *system) createSource(ctx context.Context, tx *database.Tx, s demoSource) (integrationID string, created bool, err error) {
+	made, err := g.integrations.CreateIntegration(ctx, tx, integrations.IntegrationConfig{
+		Source: s.name, Provider: s.name, Name: s.title, Secrets: []integrations.SecretConfig{{Value: secret.New(s.secret)}},
+	})
+	if fault.Is(err, fault.Conflict) {
+		integrationID, err = g.integrations.IntegrationOf(ctx, s.name)
+		return integrationID, false, err
+	}
+	return made.ID, true, err
+}
+
+// updateLocalDestinations moves the unmodified local destinations of existing to url, and
+// returns the URLs of all of them.
+func (g *system) updateLocalDestinations(ctx context.Context, existing []contract.Destination, url string) ([]string, error) {
 	urls := make([]string, len(existing))
 	err := g.db.InTx(ctx, func(tx *database.Tx) error {
 		for i, d := range existing {
@@ -146,7 +156,11 @@ func (g *system) follow(ctx context.Context, existing []contract.Destination, ur
 			if d.URL == url || !localSink.MatchString(d.URL) {
 				continue
 			}
-			if err := g.delivery.ChangeDestination(ctx, tx, d.IntegrationID, d.ID, contract.DestinationConfig{URL: &url}); err != nil {
+			err := g.delivery.ChangeDestination(ctx, tx, d.IntegrationID, d.ID, contract.DestinationConfig{URL: &url})
+			if fault.Is(err, fault.Invalid) { // it has credentials, which must not be sent to another URL
+				continue
+			}
+			if err != nil {
 				return err
 			}
 			urls[i] = url
@@ -156,18 +170,18 @@ func (g *system) follow(ctx context.Context, existing []contract.Destination, ur
 	return urls, err
 }
 
-// nobody is an address that no client has (RFC 5737), so that the example is not counted
-// against one's limit.
-const nobody = "192.0.2.1:0"
+// exampleAddr is an address that no client has (RFC 5737), so that the example does not
+// count against a client's limit.
+const exampleAddr = "192.0.2.1:0"
 
-// post sends a webhook to this process's own handler, over no network: the
-// ordinary path.
+// post sends a webhook to this process's own handler, without the network, on the ordinary
+// path.
 func (g *system) post(ctx context.Context, s demoSource, body string) error {
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, httpapi.Base+"/webhooks/"+s.name, strings.NewReader(body))
 	if err != nil {
 		return fmt.Errorf("make the request: %w", err)
 	}
-	req.RemoteAddr = nobody
+	req.RemoteAddr = exampleAddr
 	req.Header.Set("Content-Type", "application/json")
 	req.Header.Set(s.header, s.credential([]byte(body)))
 	answer := &answerWriter{header: http.Header{}}
@@ -178,7 +192,7 @@ func (g *system) post(ctx context.Context, s demoSource, body string) error {
 	return nil
 }
 
-// answerWriter keeps an answer.
+// answerWriter records a response.
 type answerWriter struct {
 	header http.Header
 	status int

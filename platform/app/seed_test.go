@@ -7,9 +7,10 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"integration-gateway/modules/ingestion"
+	"integration-gateway/modules/integrations"
 	"integration-gateway/platform/clock"
 	"integration-gateway/platform/config"
+	"integration-gateway/platform/contract"
 	"integration-gateway/platform/database"
 	"integration-gateway/platform/secret"
 	"integration-gateway/platform/testkit"
@@ -33,7 +34,7 @@ func eachSystem(t *testing.T, test func(t *testing.T, g *system, cfg config.Conf
 }
 
 var seededTables = []string{"integrations", "integration_secrets", "destinations", "webhook_events", "normalized_events",
-	"event_states", "processing_jobs", "delivery_attempts", "idempotency_keys", "audit_entries"}
+	"event_states", "processing_jobs", "delivery_attempts", "idempotency_keys", "audit_entries", "audit_groups"}
 
 func TestSeedingAgainChangesNothing(t *testing.T) {
 	eachSystem(t, func(t *testing.T, g *system, _ config.Config) {
@@ -52,21 +53,21 @@ func TestSeedingAgainChangesNothing(t *testing.T) {
 		require.Equal(t, 4, before["normalized_events"])
 		require.Equal(t, 5, before["delivery_attempts"])
 
-		// The one that is posted must not use up a webhook of a client's limit per minute.
+		// The posted one must not count against a client's rate limit.
 		var posted int
 		require.NoError(t, g.db.Get(ctx, &posted, `SELECT count(*) FROM webhook_events WHERE source_ip = '192.0.2.1'`))
 		require.Equal(t, 1, posted)
 
 		again, err := g.seed(ctx, to)
 		require.NoError(t, err)
-		require.Equal(t, "acme: is there already, delivers to http://127.0.0.1:3000/api/v1/internal/delivery-sink/acme", again[0].String())
+		require.Equal(t, "acme: already exists, delivers to http://127.0.0.1:3000/api/v1/internal/delivery-sink/acme", again[0].String())
 		for _, table := range seededTables {
 			require.Equal(t, before[table], tableCount(t, g.db, table), table)
 		}
 	})
 }
 
-func TestWhereSeededDestinationsPoint(t *testing.T) {
+func TestURLsOfSeededDestinations(t *testing.T) {
 	sink := func(port string) string { return "http://127.0.0.1:" + port + "/api/v1/internal/delivery-sink/acme" }
 	for _, c := range []struct {
 		sentence, stands string
@@ -75,7 +76,7 @@ func TestWhereSeededDestinationsPoint(t *testing.T) {
 	}{
 		{"the local sink follows the port", sink("3000"), destinationsFor("", "http", 4000), sink("4000")},
 		{"and a callback base", sink("3000"), destinationsFor("http://127.0.0.1:9/hooks", "http", 4000), "http://127.0.0.1:9/hooks/acme"},
-		{"an address of one's own stays", "https://example.com/acme", destinationsFor("", "http", 4000), "https://example.com/acme"},
+		{"a custom address stays", "https://example.com/acme", destinationsFor("", "http", 4000), "https://example.com/acme"},
 		{"also one that looks like the sink", "http://127.0.0.1:3000/api/v1/internal/delivery-sink/acme/v2", destinationsFor("", "http", 4000),
 			"http://127.0.0.1:3000/api/v1/internal/delivery-sink/acme/v2"},
 	} {
@@ -88,18 +89,18 @@ func TestWhereSeededDestinationsPoint(t *testing.T) {
 				require.Equal(t, []string{c.want}, all[0].urls)
 				fresh, err := g.seed(context.Background(), c.to)
 				require.NoError(t, err)
-				require.Equal(t, []string{c.want}, fresh[0].urls, "and it is written down")
+				require.Equal(t, []string{c.want}, fresh[0].urls, "and it is stored")
 			})
 		})
 	}
 }
 
-func TestAnIntegrationThatExistsIsNotTouched(t *testing.T) {
+func TestAnExistingIntegrationIsUnchanged(t *testing.T) {
 	eachSystem(t, func(t *testing.T, g *system, _ config.Config) {
 		ctx := context.Background()
 		require.NoError(t, g.db.InTx(ctx, func(tx *database.Tx) error {
-			_, _, err := g.ingestion.AddIntegration(ctx, tx, ingestion.NewIntegration{Source: "acme", Provider: "acme", Name: "Ours",
-				Secrets: []secret.Value{secret.New("a secret of our own")}})
+			_, err := g.integrations.CreateIntegration(ctx, tx, integrations.IntegrationConfig{Source: "acme", Provider: "acme", Name: "Ours",
+				Secrets: []integrations.SecretConfig{{Value: secret.New("a secret of our own")}}})
 			return err
 		}))
 		all, err := g.seed(ctx, destinationsFor("", "http", 3000))
@@ -150,9 +151,9 @@ func TestCachePrefix(t *testing.T) {
 		other, err := database.Open(database.Config{URL: testkit.Postgres(t)}, clock.System)
 		require.NoError(t, err)
 		defer func() { _ = other.Close() }()
-		copied, err := installation(context.Background(), other) // of the same template: the same id
+		copied, err := installation(context.Background(), other) // from the same template: the same id
 		require.NoError(t, err)
-		require.NotEqual(t, one, copied, "a copy of the database does not meet the original's markers")
+		require.NotEqual(t, one, copied, "a copy of the database does not use the original's cache entries")
 	})
 }
 
@@ -172,4 +173,23 @@ func TestCallbackBase(t *testing.T) {
 			require.NoError(t, err)
 		}
 	}
+}
+
+// Credentials that an operator added to a seeded destination are not sent to another port.
+func TestASeededDestinationWithCredentialsStays(t *testing.T) {
+	eachSystem(t, func(t *testing.T, g *system, _ config.Config) {
+		ctx := context.Background()
+		_, err := g.seed(ctx, destinationsFor("", "http", 3000))
+		require.NoError(t, err)
+		f := &fixture{system: g, t: t}
+		integration := f.text(`SELECT id FROM integrations WHERE source = 'acme'`)
+		destination := f.text(`SELECT id FROM destinations WHERE integration_id = $1`, integration)
+		require.NoError(t, g.db.InTx(ctx, func(tx *database.Tx) error {
+			return g.delivery.ChangeDestination(ctx, tx, integration, destination, contract.DestinationConfig{Headers: map[string]string{"X-Key": "of-the-operator"}})
+		}))
+		all, err := g.seed(ctx, destinationsFor("", "http", 4000))
+		require.NoError(t, err)
+		require.Equal(t, []string{"http://127.0.0.1:3000/api/v1/internal/delivery-sink/acme"}, all[0].urls)
+		require.Equal(t, []string{"http://127.0.0.1:4000/api/v1/internal/delivery-sink/globex"}, all[1].urls)
+	})
 }

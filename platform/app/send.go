@@ -12,15 +12,15 @@ import (
 	"strings"
 	"time"
 
-	"integration-gateway/modules/ingestion/provider"
 	"integration-gateway/platform/clock"
 	"integration-gateway/platform/config"
 	"integration-gateway/platform/httpapi"
 	"integration-gateway/platform/id"
+	"integration-gateway/platform/provider"
 	"integration-gateway/platform/secret"
 )
 
-// SendOptions say which samples to send where.
+// SendOptions say which samples to send and where.
 type SendOptions struct {
 	Provider     string
 	Type         string // "" for the provider's first sample
@@ -34,12 +34,12 @@ type SendOptions struct {
 	Out          io.Writer
 }
 
-// Misuse is a mistake in what a command was asked.
-type Misuse string
+// UsageError is a mistake in a command's options.
+type UsageError string
 
-func (m Misuse) Error() string { return string(m) }
+func (m UsageError) Error() string { return string(m) }
 
-func misuse(format string, args ...any) error { return Misuse(fmt.Sprintf(format, args...)) }
+func usageError(format string, args ...any) error { return UsageError(fmt.Sprintf(format, args...)) }
 
 const (
 	maxSend     = 10_000
@@ -47,10 +47,10 @@ const (
 	maxReceipt  = 1 << 20
 )
 
-// errSend is the end of a send in which an answer was not what it should be.
-var errSend = errors.New("not every answer was what it should be")
+// errSend ends a send with an unexpected response.
+var errSend = errors.New("not every response was as expected")
 
-// Send sends samples one after the other and prints what each was answered.
+// Send sends samples one after the other and prints each response.
 func Send(ctx context.Context, cfg config.Config, o SendOptions) error {
 	s, err := newSender(cfg, o)
 	if err != nil {
@@ -58,32 +58,32 @@ func Send(ctx context.Context, cfg config.Config, o SendOptions) error {
 	}
 	defer s.client.CloseIdleConnections()
 	if held, err := s.spec.SecretFor(s.o.Secret); err != nil {
-		return misuse("--secret: %s", err)
+		return usageError("--secret: %s", err)
 	} else if !held.Equal(s.o.Secret.Reveal()) {
-		s.print("these are signed with a key derived from the secret; the integration's own is the public one: %s", held.Reveal())
+		s.print("the webhooks are signed with a key derived from the secret; configure the integration with the public key: %s", held.Reveal())
 	}
-	well := true
+	ok := true
 	start := clock.System()
 	for i := range o.Count {
-		// A millisecond apart: some providers' ids are made of the time.
-		as, err := s.sendOne(ctx, start.Add(time.Duration(i)*time.Millisecond))
+		// A millisecond apart: some providers' ids contain the time.
+		expected, err := s.sendOne(ctx, start.Add(time.Duration(i)*time.Millisecond))
 		if err != nil {
 			return err
 		}
-		well = well && as
+		ok = ok && expected
 	}
-	if !well {
+	if !ok {
 		return errSend
 	}
 	return nil
 }
 
-// sender sends one provider's samples to one place.
+// sender sends one provider's samples to one address.
 type sender struct {
 	o      SendOptions
 	spec   provider.Spec
 	sample provider.Sample
-	to     string // where to
+	to     string // address to send to
 	signed string // the URL that is signed
 	client *http.Client
 }
@@ -95,31 +95,31 @@ func newSender(cfg config.Config, o SendOptions) (*sender, error) {
 	}
 	spec, ok := registry.Spec(o.Provider)
 	if !ok {
-		return nil, misuse("there is no provider %s; there are %s", o.Provider, strings.Join(registry.Names(), ", "))
+		return nil, usageError("unknown provider %s; the providers are %s", o.Provider, strings.Join(registry.Names(), ", "))
 	}
 	if !spec.Signable() {
-		return nil, misuse("the webhooks of %s can be signed by %s alone", spec.Name, spec.Title)
+		return nil, usageError("the webhooks of %s can only be signed by %s", spec.Name, spec.Title)
 	}
 	if o.Count < 1 || o.Count > maxSend {
-		return nil, misuse("--count must be from 1 to %d", maxSend)
+		return nil, usageError("--count must be from 1 to %d", maxSend)
 	}
 	if o.Secret.Empty() {
 		o.Secret = demoSecretOf(o.Provider)
 	}
 	if o.Secret.Empty() {
-		return nil, misuse("give the secret of the integration with --secret or GATEWAY_SEND_SECRET: %s", spec.Guide.Paste)
+		return nil, usageError("give the secret of the integration with --secret or GATEWAY_SEND_SECRET: %s", spec.Guide.Paste)
 	}
 	s := &sender{o: o, spec: spec, to: o.To, signed: o.PublicURL, client: &http.Client{
 		Timeout:       sendTimeout,
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}}
 	if s.sample, err = spec.Sample(o.Type); err != nil {
-		return nil, misuse("%s", err)
+		return nil, usageError("%s", err)
 	}
 	return s, s.address(cfg)
 }
 
-// address finds out where to send to, and which URL to sign.
+// address determines the address to send to, and the URL to sign.
 func (s *sender) address(cfg config.Config) error {
 	source := s.o.Source
 	if source == "" {
@@ -128,12 +128,12 @@ func (s *sender) address(cfg config.Config) error {
 	path := httpapi.Base + "/webhooks/" + url.PathEscape(source)
 	if s.to == "" {
 		if cfg.HTTP.Port == 0 {
-			return misuse("APP_PORT is 0, so name the gateway's address with --to")
+			return usageError("APP_PORT is 0; give the gateway's address with --to")
 		}
 		s.to = fmt.Sprintf("http://127.0.0.1:%d%s", cfg.HTTP.Port, path)
 	}
 	if u, err := url.Parse(s.to); err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {
-		return misuse("--to must be an address such as http://127.0.0.1:3000%s", path)
+		return usageError("--to must be an address such as http://127.0.0.1:3000%s", path)
 	}
 	switch {
 	case s.signed != "":
@@ -154,8 +154,8 @@ func demoSecretOf(name string) secret.Value {
 	return secret.Value{}
 }
 
-// sendOne sends one sample, once or twice, and reports whether the answers are what
-// they should be.
+// sendOne sends one sample, once or twice, and reports whether the responses are as
+// expected.
 func (s *sender) sendOne(ctx context.Context, at time.Time) (bool, error) {
 	sampleID := id.New()
 	req, err := s.spec.SampleRequest(s.sample, s.o.Secret, at, s.signed, sampleID)
@@ -163,56 +163,56 @@ func (s *sender) sendOne(ctx context.Context, at time.Time) (bool, error) {
 		req, err = s.spec.ForgedRequest(s.sample, at, s.signed, sampleID)
 	}
 	if err != nil {
-		return false, misuse("--secret: %s", err)
+		return false, usageError("--secret: %s", err)
 	}
 	first, err := s.post(ctx, req)
 	if err != nil {
 		return false, err
 	}
-	well := s.judge(req, first, statusNew)
+	ok := s.checkAnswer(req, first, statusNew)
 	if !s.o.Repeat {
-		return well, nil
+		return ok, nil
 	}
 	second, err := s.post(ctx, req)
 	if err != nil {
 		return false, err
 	}
-	return s.judge(req, second, statusRepeated) && well && first.eventID == second.eventID, nil
+	return s.checkAnswer(req, second, statusRepeated) && ok && first.eventID == second.eventID, nil
 }
 
-// What a receipt says of an event.
+// The statuses in a receipt.
 const (
 	statusNew      = "queued"
 	statusRepeated = "duplicate"
 )
 
-// sent is what a webhook was answered.
-type sent struct {
+// receipt is the response to a webhook.
+type receipt struct {
 	code            int
 	status, eventID string
-	events          int // how many of them, where there are several
+	events          int // the number of events, if there are several
 	message         string
 }
 
-// judge prints an answer and reports whether it is what it should be.
-func (s *sender) judge(req provider.Request, got sent, status string) bool {
+// checkAnswer prints a response and reports whether it is as expected.
+func (s *sender) checkAnswer(req provider.Request, got receipt, status string) bool {
 	want := map[string]int{statusNew: http.StatusAccepted, statusRepeated: http.StatusOK}[status]
-	if reply := s.spec.Acknowledges(req); reply != nil {
+	if reply := s.spec.AcknowledgeReply(req); reply != nil {
 		want = reply.Status
 	}
 	if s.o.BadSignature {
 		want, status = http.StatusUnauthorized, ""
 	}
-	well := got.code == want && got.status == status
+	ok := got.code == want && got.status == status
 	line := fmt.Sprintf("%s  %d %s", s.sample.Type, got.code, got.describe())
-	if !well {
-		line += fmt.Sprintf("  WRONG: it should be %d %s", want, status)
+	if !ok {
+		line += fmt.Sprintf("  UNEXPECTED: should be %d %s", want, status)
 	}
 	s.print("%s", strings.TrimRight(line, " "))
-	return well
+	return ok
 }
 
-func (a sent) describe() string {
+func (a receipt) describe() string {
 	switch {
 	case a.events > 1:
 		return fmt.Sprintf("%s  event %s and %d more", a.status, a.eventID, a.events-1)
@@ -224,8 +224,8 @@ func (a sent) describe() string {
 
 func (s *sender) print(format string, args ...any) { _, _ = fmt.Fprintf(s.o.Out, format+"\n", args...) }
 
-// post sends a request where it is to go, with what its signing put behind the URL.
-func (s *sender) post(ctx context.Context, req provider.Request) (sent, error) {
+// post sends a request to its address, including what signing appended to the URL.
+func (s *sender) post(ctx context.Context, req provider.Request) (receipt, error) {
 	target := s.to
 	if query := strings.TrimPrefix(req.URL, s.signed); query != "" {
 		separator := "?"
@@ -236,25 +236,25 @@ func (s *sender) post(ctx context.Context, req provider.Request) (sent, error) {
 	}
 	out, err := http.NewRequestWithContext(ctx, req.Method, target, bytes.NewReader(req.Body))
 	if err != nil {
-		return sent{}, fmt.Errorf("make the request: %w", err)
+		return receipt{}, fmt.Errorf("make the request: %w", err)
 	}
 	out.Header = req.Header.Clone()
 	res, err := s.client.Do(out)
 	if err != nil {
-		return sent{}, fmt.Errorf("send to %s: %w", s.to, errors.Unwrap(err))
+		return receipt{}, fmt.Errorf("send to %s: %w", s.to, errors.Unwrap(err))
 	}
 	defer func() { _ = res.Body.Close() }()
 	body, err := io.ReadAll(io.LimitReader(res.Body, maxReceipt))
 	if err != nil {
-		return sent{}, fmt.Errorf("read the answer: %w", err)
+		return receipt{}, fmt.Errorf("read the response: %w", err)
 	}
 	return answered(res, body), nil
 }
 
-// answered reads a receipt from the body, or from the header where the body is the
-// provider's.
-func answered(res *http.Response, body []byte) sent {
-	a := sent{code: res.StatusCode, status: res.Header.Get("X-Event-Status"), eventID: res.Header.Get("X-Event-Id")}
+// answered reads a receipt from the body, or from the header if the body has the provider's
+// format.
+func answered(res *http.Response, body []byte) receipt {
+	a := receipt{code: res.StatusCode, status: res.Header.Get("X-Event-Status"), eventID: res.Header.Get("X-Event-Id")}
 	var envelope struct {
 		Data struct {
 			EventID  string   `json:"eventId"`

@@ -11,10 +11,10 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"integration-gateway/modules/ingestion"
-	"integration-gateway/modules/ingestion/provider"
+	"integration-gateway/modules/integrations"
 	"integration-gateway/platform/config"
 	"integration-gateway/platform/database"
+	"integration-gateway/platform/provider"
 	"integration-gateway/platform/secret"
 )
 
@@ -24,11 +24,14 @@ func withGateway(t *testing.T, f func(ctx context.Context, port int)) {
 	done := make(chan struct{})
 	err := runDev(ctx, devConfig(t), quiet, DevOptions{DataDir: t.TempDir(), Out: &bytes.Buffer{}}, func(ctx context.Context, d *devSystem) error {
 		for _, s := range provider.Builtin().Specs() {
+			if !s.Signable() {
+				continue // nothing is sent to it, and only the provider has its secret
+			}
 			held, err := s.SecretFor(sendKey(s.Name))
 			require.NoError(t, err)
 			require.NoError(t, d.db.InTx(ctx, func(tx *database.Tx) error {
-				_, _, err := d.ingestion.AddIntegration(ctx, tx, ingestion.NewIntegration{
-					Source: s.Name + "-source", Provider: s.Name, Name: s.Name, Secrets: []secret.Value{held}})
+				_, err := d.integrations.CreateIntegration(ctx, tx, integrations.IntegrationConfig{
+					Source: s.Name + "-source", Provider: s.Name, Secrets: []integrations.SecretConfig{{Value: held}}})
 				return err
 			}))
 		}
@@ -74,7 +77,7 @@ func TestSamplesOfEveryProviderAreSent(t *testing.T) {
 		}
 		var out bytes.Buffer
 		wrong := SendOptions{Provider: "github", Source: "github-source", Secret: secret.New("another"), Count: 1, Out: &out}
-		if err := Send(ctx, cfg, wrong); err == nil || !strings.Contains(out.String(), "401") || !strings.Contains(out.String(), "WRONG: it should be 202 queued") {
+		if err := Send(ctx, cfg, wrong); err == nil || !strings.Contains(out.String(), "401") || !strings.Contains(out.String(), "UNEXPECTED: should be 202 queued") {
 			t.Errorf("%v: %s", err, &out)
 		}
 	})
@@ -88,7 +91,7 @@ func assertNoError(t *testing.T, err error, name string, out fmt.Stringer) bool 
 	return err == nil
 }
 
-func TestTheURLThatIsSignedMayBeAnother(t *testing.T) {
+func TestTheSignedURLMayDiffer(t *testing.T) {
 	square, _ := provider.Builtin().Spec("square")
 	twilio, _ := provider.Builtin().Spec("twilio")
 	var got *http.Request
@@ -117,7 +120,7 @@ func TestTheURLThatIsSignedMayBeAnother(t *testing.T) {
 	require.NoError(t, verify(square))
 	o.Provider, o.Type = "twilio", "com.twilio.messaging.message.delivered"
 	require.NoError(t, Send(t.Context(), config.Config{}, o))
-	require.NoError(t, verify(twilio), "what signing puts behind the URL is sent there too")
+	require.NoError(t, verify(twilio), "what signing appends to the URL is sent too")
 
 	behind := config.Config{HTTP: config.HTTP{Port: 3000, PublicBaseURL: "https://hooks.example.com"}}
 	s, err := newSender(behind, SendOptions{Provider: "acme", Count: 1})

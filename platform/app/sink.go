@@ -8,23 +8,24 @@ import (
 	"github.com/labstack/echo/v4"
 
 	"integration-gateway/platform/config"
+	"integration-gateway/platform/fault"
 	"integration-gateway/platform/httpapi"
 )
 
 const (
 	sinkRoute = "/internal/delivery-sink/"
-	// A canonical event may hold its data twice, under the provider's name for it too.
-	sinkLimit = 2*config.MaxSourceBodyBytes + 1<<20
-	sinkMemo  = 1000 // deliveries that failed once and are remembered
+	// A canonical event may contain its data twice, also under the provider's name for it.
+	sinkLimit       = 2*config.MaxSourceBodyBytes + 1<<20
+	maxSinkFailures = 1000 // remembered deliveries that failed once
 )
 
-// sink is a receiver of deliveries for trying the gateway out. It takes everything,
-// but for payloads that ask for a failure, at the top or in their data:
+// sink receives deliveries for trying out the gateway. It accepts everything except
+// payloads that request a failure, at the top level or in their data:
 //
 //	"simulateFailure": true     fails every time
 //	"simulateFailure": "once"   fails the first time
 //
-// There is none in production.
+// It does not exist in production.
 type sink struct {
 	mu     sync.Mutex
 	failed map[string]bool // webhook-ids that failed once
@@ -33,20 +34,28 @@ type sink struct {
 func newSink() *sink { return &sink{failed: map[string]bool{}} }
 
 // Routes registers the sink.
-func (s *sink) Routes(r httpapi.Routes) { r.Public.POST(sinkRoute+":provider", s.post) }
+func (s *sink) Routes(r httpapi.Routes) { r.Public.POST(sinkRoute+":provider", s.post, sinkSpec) }
+
+var sinkSpec = httpapi.Spec{
+	Summary: "Receives deliveries, for trying things out; absent in production.",
+	Raw:     true,
+	Answers: []httpapi.Answer{httpapi.Returns(http.StatusAccepted, "SinkReceipt", sinkAnswer{})},
+	Errors:  []fault.Kind{fault.TooLarge, fault.Internal},
+	Example: `{"provider":"acme","eventType":"order.created","externalEventId":"evt_1001","occurredAt":"2026-01-05T09:00:00.000Z","subject":null,"data":{"id":"ord_1"}}`,
+}
 
 type sinkAnswer struct {
 	Provider string `json:"provider"`
-	EventID  string `json:"eventId"`
+	EventID  string `json:"eventId" api:"plain"`
 	Received bool   `json:"received"`
 }
 
-// simulated is the failure that was asked for: an answer, and no error of ours.
+// simulated is the requested failure: a response, not an error of ours.
 var simulated = map[string]any{"success": false, "error": map[string]any{
 	"code": "INTERNAL_SERVER_ERROR", "message": "The payload asked for a failure.", "details": nil}}
 
-// wish is what a payload says about its delivery.
-type wish struct {
+// sinkPayload is the part of a payload that controls the sink.
+type sinkPayload struct {
 	SimulateFailure any             `json:"simulateFailure"`
 	Data            json.RawMessage `json:"data"`
 }
@@ -66,12 +75,12 @@ func (s *sink) post(c echo.Context) error {
 }
 
 func (s *sink) fails(body []byte, event string) bool {
-	var top, data wish
+	var top, data sinkPayload
 	if json.Unmarshal(body, &top) != nil {
 		return false
 	}
 	if json.Unmarshal(top.Data, &data) != nil {
-		data = wish{}
+		data = sinkPayload{}
 	}
 	if top.SimulateFailure == true || data.SimulateFailure == true {
 		return true
@@ -85,7 +94,7 @@ func (s *sink) fails(body []byte, event string) bool {
 		delete(s.failed, event)
 		return false
 	}
-	if len(s.failed) >= sinkMemo {
+	if len(s.failed) >= maxSinkFailures {
 		clear(s.failed)
 	}
 	s.failed[event] = true

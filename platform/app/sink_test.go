@@ -11,12 +11,13 @@ import (
 
 	"integration-gateway/platform/clock"
 	"integration-gateway/platform/httpapi"
+	"integration-gateway/platform/testkit"
 )
 
-func sinkHandler() http.Handler {
+func sinkHandler(t *testing.T) http.Handler {
 	server := httpapi.New(httpapi.Config{}, httpapi.Deps{Log: slog.New(slog.DiscardHandler), Now: clock.System})
 	newSink().Routes(server.Routes())
-	return server.Handler()
+	return testkit.Checked(t, server.Handler())
 }
 
 func deliver(h http.Handler, body, event string) int {
@@ -30,25 +31,25 @@ func deliver(h http.Handler, body, event string) int {
 func TestSink(t *testing.T) {
 	for _, c := range []struct {
 		sentence, body string
-		want           []int // of the same delivery, again and again
+		want           []int // of repeated deliveries
 	}{
-		{"an event is taken", `{"data":{"id":"1"}}`, []int{202}},
-		{"a failure can be asked for at the top", `{"simulateFailure":true}`, []int{500, 500}},
+		{"an event is accepted", `{"data":{"id":"1"}}`, []int{202}},
+		{"a failure can be requested at the top level", `{"simulateFailure":true}`, []int{500, 500}},
 		{"or in the data", `{"data":{"simulateFailure":true}}`, []int{500, 500}},
-		{"but not by another value", `{"simulateFailure":"true","data":{"simulateFailure":1}}`, []int{202}},
-		{"nor deeper down", `{"data":{"order":{"simulateFailure":true}}}`, []int{202}},
-		{"once fails the first time alone", `{"data":{"simulateFailure":"once"}}`, []int{500, 202}},
+		{"but not with another value", `{"simulateFailure":"true","data":{"simulateFailure":1}}`, []int{202}},
+		{"nor below data", `{"data":{"order":{"simulateFailure":true}}}`, []int{202}},
+		{"once fails only the first time", `{"data":{"simulateFailure":"once"}}`, []int{500, 202}},
 		{"data may be anything", `{"data":[1,2]}`, []int{202}},
 		{"and so may the body", `not json`, []int{202}},
 	} {
 		t.Run(c.sentence, func(t *testing.T) {
-			h := sinkHandler()
+			h := sinkHandler(t)
 			for _, want := range c.want {
 				require.Equal(t, want, deliver(h, c.body, "e1"))
 			}
 		})
 	}
-	h := sinkHandler()
+	h := sinkHandler(t)
 	require.Equal(t, 500, deliver(h, `{"simulateFailure":"once"}`, "e1"))
-	require.Equal(t, 500, deliver(h, `{"simulateFailure":"once"}`, "e2"), "once is counted for each event")
+	require.Equal(t, 500, deliver(h, `{"simulateFailure":"once"}`, "e2"), "once is counted per event")
 }

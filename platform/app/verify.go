@@ -13,26 +13,27 @@ import (
 	"integration-gateway/modules/verify"
 	"integration-gateway/platform/clock"
 	"integration-gateway/platform/config"
+	"integration-gateway/platform/contract"
 )
 
-// VerifyOptions are what `gateway verify` is told on the command line.
+// VerifyOptions are the options of `gateway verify`.
 type VerifyOptions struct {
 	Repair bool
 	JSON   bool
-	Limit  int // problems listed for each check
+	Limit  int // problems listed per check
 	Grace  time.Duration
 	Out    io.Writer
 }
 
-// Verify reads the books of the system and prints what they say. Its error says that
-// they do not hold, or could not be read.
+// Verify runs the consistency check and prints the report. An error means that problems
+// remain, or that the records could not be read.
 func Verify(ctx context.Context, cfg config.Config, log *slog.Logger, o VerifyOptions) error {
 	g, err := openTool(ctx, cfg, log, true)
 	if err != nil {
 		return err
 	}
 	defer g.close(log)
-	deps := verify.Deps{DB: g.db, Now: clock.System, Repairer: g.delivery}
+	deps := verify.Deps{DB: g.db, Now: clock.System, Repairer: repairer{g}}
 	if !cfg.RabbitMQ.URL.Empty() {
 		deps.Queues = g.broker
 	}
@@ -49,19 +50,30 @@ func Verify(ctx context.Context, cfg config.Config, log *slog.Logger, o VerifyOp
 		return fmt.Errorf("print the report: %w", err)
 	}
 	if !report.Holds {
-		return booksError(report.Left())
+		return problemsError(report.Remaining())
 	}
 	return nil
 }
 
-// booksError is the end of a verification that refutes the books: so many problems.
-type booksError int
+// repairer lets the module that owns a record repair its damage.
+type repairer struct{ *system }
 
-func (n booksError) Error() string {
-	if n == 1 {
-		return "the books do not hold: 1 problem"
+// Repair repairs d, if it still exists.
+func (r repairer) Repair(ctx context.Context, d contract.Damage) (done bool, err error) {
+	if d.Kind == contract.DamageRewind {
+		return r.processes.Acknowledge(ctx, d.RewindID)
 	}
-	return fmt.Sprintf("the books do not hold: %d problems", int(n))
+	return r.delivery.Repair(ctx, d)
+}
+
+// problemsError ends a consistency check with so many remaining problems.
+type problemsError int
+
+func (n problemsError) Error() string {
+	if n == 1 {
+		return "the consistency check failed: 1 problem"
+	}
+	return fmt.Sprintf("the consistency check failed: %d problems", int(n))
 }
 
 func printReport(out io.Writer, r verify.Report) error {
@@ -90,6 +102,10 @@ func printReport(out io.Writer, r verify.Report) error {
 		d := r.DeadLetters[kind]
 		line(kind, d.Open, d.Requeued, d.Resolved)
 	}
+	if r.Total.Examples > 0 {
+		line()
+		line(fmt.Sprintf("%d of the events above, with their jobs and dead letters, are examples from gateway seed.", r.Total.Examples))
+	}
 	if len(r.Queues) > 0 {
 		line()
 		line("QUEUES", "ready")
@@ -97,7 +113,7 @@ func printReport(out io.Writer, r verify.Report) error {
 			if depth := r.Queues[role]; depth != nil {
 				line(role, *depth)
 			} else {
-				line(role, "RabbitMQ does not say")
+				line(role, "not available")
 			}
 		}
 	}
@@ -113,7 +129,7 @@ func printReport(out io.Writer, r verify.Report) error {
 	return err
 }
 
-// row is a source's line: its name, its counts and what follows.
+// row returns a source's table row: its name, its counts and what follows.
 func row(name string, counts map[string]int, columns []string, rest ...int) []any {
 	if name == "" {
 		name = "all"
@@ -144,9 +160,9 @@ func printProblems(text *strings.Builder, r verify.Report) {
 	}
 	switch {
 	case r.Found() == 0:
-		text.WriteString("\nThe books hold.\n")
+		text.WriteString("\nThe consistency check passed.\n")
 	case r.Holds:
-		fmt.Fprintf(text, "\nThe books hold again: %d repaired.\n", r.Total.Repaired)
+		fmt.Fprintf(text, "\nThe consistency check passed after %s.\n", count(r.Total.Repaired, "repair"))
 	}
 }
 
@@ -154,7 +170,7 @@ func describe(p verify.Problem) string {
 	var parts []string
 	for _, part := range []struct{ name, value string }{
 		{"source", p.Source}, {"event", p.EventID}, {"destination", p.DestinationID}, {"job", p.JobID},
-		{"replay request", p.ReplayRequestID}, {"key", p.IdempotencyKey},
+		{"replay request", p.ReplayRequestID}, {"key", p.IdempotencyKey}, {"rewind", p.RewindID},
 	} {
 		if part.value != "" {
 			parts = append(parts, part.name+" "+part.value)

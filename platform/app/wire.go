@@ -1,5 +1,5 @@
-// Package app puts the program together. wire is the one place that says who
-// talks to whom; the other files are the life of each command.
+// Package app assembles the program. wire is the only place where the modules are
+// connected; the other files implement the commands.
 package app
 
 import (
@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 	"time"
 
@@ -16,7 +17,10 @@ import (
 	"integration-gateway/modules/audit"
 	"integration-gateway/modules/delivery"
 	"integration-gateway/modules/erasure"
+	"integration-gateway/modules/gauges"
 	"integration-gateway/modules/ingestion"
+	"integration-gateway/modules/integrations"
+	"integration-gateway/modules/processes"
 	"integration-gateway/modules/replay"
 	"integration-gateway/modules/retention"
 	"integration-gateway/modules/secrets"
@@ -26,33 +30,42 @@ import (
 	"integration-gateway/platform/egress"
 	"integration-gateway/platform/httpapi"
 	"integration-gateway/platform/keyring"
+	"integration-gateway/platform/metrics"
+	"integration-gateway/platform/openapi"
+	"integration-gateway/platform/provider"
 	"integration-gateway/platform/secret"
 	"integration-gateway/platform/tlsfiles"
 )
 
-// system is everything, built and not started.
+// system is the whole program, built but not started.
 type system struct {
 	*stores
-	server    *httpapi.Server
-	manager   *httpapi.Server // of the management API; server itself where they are not apart
-	out       *egress.Client
-	audit     *audit.Module
-	access    *access.Module
-	ingestion *ingestion.Module
-	delivery  *delivery.Module
-	replay    *replay.Module
-	retention *retention.Module
-	erasure   *erasure.Module
-	secrets   *secrets.Module
-	ring      *keyring.Ring
-	followers []*tlsfiles.Follower // of the listeners' certificates
-	log       *slog.Logger
-	queue     string // the process queue's name at the broker
+	server        *httpapi.Server
+	manager       *httpapi.Server // of the management API; equal to server if they are not separate
+	egressClient  *egress.Client
+	audit         *audit.Module
+	access        *access.Module
+	integrations  *integrations.Module
+	ingestion     *ingestion.Module
+	delivery      *delivery.Module
+	replay        *replay.Module
+	processes     *processes.Module
+	retention     *retention.Module
+	erasure       *erasure.Module
+	secrets       *secrets.Module
+	ring          *keyring.Ring
+	providers     provider.Registry
+	metrics       *metrics.Metrics
+	gauges        *gauges.Module
+	certReloaders []*tlsfiles.Reloader // of the listeners' certificates
+	log           *slog.Logger
+	queue         string // the process queue's name at the broker
 }
 
-// eventsLater and replaysLater stand in for modules that are built after the one
-// that needs them. They are filled before anything starts.
+// eventsLater, replaysLater and claimsLater are placeholders for modules that are built
+// after the one that needs them. They are filled before anything starts.
 type (
+	claimsLater  struct{ processes.Reclaimer }
 	eventsLater  struct{ delivery.Events }
 	replaysLater struct {
 		delivery.Replays
@@ -60,7 +73,18 @@ type (
 	}
 )
 
-// maxAttempt is a ceiling for attempts, whatever a destination's own timeout is.
+// eventsAndSources is what delivery needs of events and of their sources.
+type eventsAndSources struct {
+	*ingestion.Module
+	sources *integrations.Module
+}
+
+func (e eventsAndSources) ActiveIntegrations(ctx context.Context, ids []string) (map[string]bool, error) {
+	return e.sources.ActiveIntegrations(ctx, ids)
+}
+
+// maxAttempt is the upper limit of an attempt's duration, whatever a destination's timeout
+// is.
 const maxAttempt = 10 * time.Minute
 
 // wire builds everything in order.
@@ -78,75 +102,106 @@ func wire(cfg config.Config, s *stores, log *slog.Logger) (*system, error) {
 		return nil, err
 	}
 	out := egress.New(egress.Config{Allow: cfg.EgressAllow, Deny: cfg.EgressDeny, Proxy: proxy, Timeout: maxAttempt})
-	trail := audit.New(audit.Config{SealKeys: sealKeys(ring)}, audit.Deps{DB: s.db, Log: log, Now: clock.System})
+	now := clock.Now(s.db.Now) // stored and due times use one clock
+	counted := newMetrics(cfg)
+	trail := audit.New(audit.Config{SealKeys: sealKeys(ring)}, audit.Deps{DB: s.db, Log: log, Now: now})
 
-	events, replays := &eventsLater{}, &replaysLater{}
+	events, replays, claims := &eventsLater{}, &replaysLater{}, &claimsLater{}
+	living := processes.New(processes.Config{Role: s.role, Version: cfg.Version},
+		processes.Deps{DB: s.db, Log: log, Cache: s.cache, Reclaimer: claims, Audit: trail})
 	deliveries := delivery.New(deliveryConfig(cfg, s.tool), delivery.Deps{
-		DB: s.db, Log: log, Now: clock.System, Broker: s.broker, Cache: s.cache, Sender: out,
-		Events: events, Replays: replays, Sealer: ring, Replayer: replays, Auditor: trail,
+		DB: s.db, Log: log, Now: now, Broker: s.broker, Cache: s.cache, Sender: out,
+		Events: events, Replays: replays, Sealer: ring, Replayer: replays, Auditor: trail, Refusals: trail, Peers: living, Metrics: counted,
 	})
-	sources := ingestion.New(ingestionConfig(cfg), ingestion.Deps{
-		DB: s.db, Log: log, Cache: s.cache, Now: clock.System, Providers: known, Sealer: ring,
-		Audit: trail, Scheduler: deliveries, Deliveries: deliveries, Destinations: deliveries, Fetch: fetching(out),
+	sources := integrations.New(integrationsConfig(cfg), integrations.Deps{
+		DB: s.db, Log: log, Now: now, Providers: known, Sealer: ring, Audit: trail, Destinations: deliveries,
 	})
-	requests := replay.New(replay.Deps{DB: s.db, Events: sources, Scheduler: deliveries, Audit: trail})
-	events.Events, replays.Replays, replays.Replayer = sources, requests, requests
+	front := ingestion.New(ingestionConfig(cfg), ingestion.Deps{
+		DB: s.db, Log: log, Cache: s.cache, Now: now, Digester: ring, Sources: sources,
+		Audit: trail, Scheduler: deliveries, Deliveries: deliveries, Fetch: fetching(out), Metrics: counted,
+	})
+	requests := replay.New(replay.Deps{DB: s.db, Events: front, Scheduler: deliveries, Audit: trail})
+	events.Events, replays.Replays, replays.Replayer, claims.Reclaimer = eventsAndSources{front, sources}, requests, requests, deliveries
 	keeper := retention.New(retention.Config{Events: cfg.Retention.Events, Audit: cfg.Retention.Audit},
-		retention.Deps{DB: s.db, Log: log, Now: clock.System, Audit: trail})
-	eraser := erasure.New(erasure.Config{}, erasure.Deps{DB: s.db, Log: log, Events: sources, Deliveries: deliveries, Audit: trail})
+		retention.Deps{DB: s.db, Log: log, Now: now, Audit: trail, Succeeded: counted.RetentionSucceeded})
+	eraser := erasure.New(erasure.Config{}, erasure.Deps{DB: s.db, Log: log, Events: front, Deliveries: deliveries, Audit: trail})
 	guard := secrets.New(secrets.Config{}, secrets.Deps{DB: s.db, Ring: ring, Audit: trail, Kinds: []secrets.Kind{
-		{Name: "sources", Store: sources}, {Name: "destinations", Store: deliveries}, {Name: "quarantine", Marks: sources}, {Name: "audit seals", Marks: trail},
+		{Name: "sources", Store: sources}, {Name: "destinations", Store: deliveries}, {Name: "quarantine", Usage: front}, {Name: "audit seals", Usage: trail},
 	}})
 
-	keys := access.New(access.Config{}, access.Deps{DB: s.db, Log: log, Now: clock.System, Audit: trail, Sources: sources})
-	g := &system{stores: s, out: out, audit: trail, access: keys, ingestion: sources, delivery: deliveries, replay: requests,
-		retention: keeper, erasure: eraser, secrets: guard, ring: ring, log: log, queue: cfg.RabbitMQ.Process}
-	err = g.listeners(cfg, httpapi.Deps{Log: log, Now: clock.System, Keys: keys, Tokens: tokens(cfg, sources, log), AuthFailed: func(reason, _ string) {
+	keys := access.New(access.Config{}, access.Deps{DB: s.db, Log: log, Now: now, Audit: trail, Sources: sources})
+	g := &system{stores: s, egressClient: out, audit: trail, access: keys, integrations: sources, ingestion: front, delivery: deliveries, replay: requests,
+		processes: living, retention: keeper, erasure: eraser, secrets: guard, ring: ring, providers: known, log: log, queue: cfg.RabbitMQ.Process,
+		metrics: counted, gauges: gauges.New(gauges.Config{}, gauges.Deps{DB: s.db, Log: log, Now: now, Metrics: counted})}
+	err = g.listeners(cfg, httpapi.Deps{Log: log, Now: clock.System, Answered: counted.Request, Keys: keys, Sources: sources, Tokens: tokens(cfg, sources, log), AuthFailed: func(reason, _ string) {
 		trail.Refused(contract.Refusal{Action: "auth.failed", EntityType: contract.EntityManagement, Source: "management", Reason: reason})
 	}})
 	if err != nil {
 		return nil, err
 	}
-	g.server.Health(s.checks(), s.db.Ping)
-	if g.manager != g.server {
-		g.manager.Health(s.checks(), s.db.Ping)
-	}
-	routes := g.manager.Routes()
-	routes.Public = g.server.Routes().Public
-	sources.Routes(routes)
-	deliveries.Routes(routes)
-	requests.Routes(routes)
-	trail.Routes(routes)
-	keys.Routes(routes)
-	if cfg.Env != config.Production {
-		newSink().Routes(routes)
-	}
+	g.observe()
+	g.routes(cfg)
 	return g, nil
 }
 
-// checks are the dependencies by the names that health shows, whatever drives them.
-func (s *stores) checks() map[string]httpapi.Check {
-	return map[string]httpapi.Check{"postgres": s.db.Ping, "redis": s.cache.Ping, "rabbitmq": s.broker.Ping}
+// routes registers the routes of each module and of the system itself.
+func (g *system) routes(cfg config.Config) {
+	g.server.Health(g.checks(), g.processes.Ready)
+	if g.manager != g.server {
+		g.manager.Health(g.checks(), g.processes.Ready)
+	}
+	routes := g.manager.Routes()
+	routes.Public = g.server.Routes().Public
+	g.ingestion.Routes(routes)
+	g.integrations.Routes(routes)
+	g.delivery.Routes(routes)
+	g.replay.Routes(routes)
+	g.audit.Routes(routes)
+	g.access.Routes(routes)
+	g.processes.Routes(routes)
+	if cfg.MetricsInAPI {
+		g.manager.Metrics(httpapi.Viewer, g.metrics.Handler())
+	}
+	if cfg.Env != config.Production {
+		newSink().Routes(routes)
+	}
+	openapi.Register(g.manager.Routes().Public, g.allRoutes)
 }
 
-// egressProxy is nil where there is none.
+// allRoutes returns the routes of both listeners, each once, in the order of registration.
+func (g *system) allRoutes() []httpapi.Route {
+	all := g.manager.Registered()
+	for _, route := range g.server.Registered() {
+		if !slices.ContainsFunc(all, func(r httpapi.Route) bool { return r.Method == route.Method && r.Path == route.Path }) {
+			all = append(all, route)
+		}
+	}
+	return all
+}
+
+// checks are the dependencies by their names in the health report, whatever their drivers.
+func (g *system) checks() map[string]httpapi.Check {
+	return map[string]httpapi.Check{"postgres": g.processes.Ready, "redis": g.cache.Ping, "rabbitmq": g.broker.Ping}
+}
+
+// egressProxy returns nil if there is none.
 func egressProxy(cfg config.Config) (*url.URL, error) {
 	if cfg.EgressProxy.Empty() {
 		return nil, nil //nolint:nilnil // no proxy
 	}
 	proxy, err := url.Parse(cfg.EgressProxy.Reveal())
 	if err != nil {
-		return nil, errors.New("EGRESS_PROXY is not well-formed") // the error would repeat a password
+		return nil, errors.New("EGRESS_PROXY is not well-formed") // the error would contain the password
 	}
 	return proxy, nil
 }
 
-// fetching gets pages by way of the client that bounds what comes back.
+// fetching fetches pages with the HTTP client that limits responses.
 func fetching(out *egress.Client) ingestion.Fetch {
 	return func(ctx context.Context, url string) (int, []byte, error) {
 		req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, http.NoBody)
 		if err != nil {
-			return 0, nil, errors.New("the address cannot be asked") // without the address, which may hold a token
+			return 0, nil, errors.New("the address cannot be fetched") // without the address, which may contain a token
 		}
 		res, err := out.Do(req, nil)
 		return res.Status, res.Body, err
@@ -156,7 +211,7 @@ func fetching(out *egress.Client) ingestion.Fetch {
 func deliveryConfig(cfg config.Config, tool bool) delivery.Config {
 	var relayGrace time.Duration
 	if tool {
-		relayGrace = time.Nanosecond // the processes that run publish what it queues, at once
+		relayGrace = time.Nanosecond // running processes publish what it queues immediately
 	}
 	return delivery.Config{
 		RelayGrace:  relayGrace,
@@ -167,7 +222,7 @@ func deliveryConfig(cfg config.Config, tool bool) delivery.Config {
 		Timeout:     cfg.Delivery.Timeout,
 		LockTTL:     cfg.Delivery.LockTTL,
 		Concurrency: cfg.Delivery.Concurrency,
-		// One destination takes a quarter of a worker at most.
+		// One destination takes at most a quarter of a worker.
 		PerDestination: max(1, cfg.Delivery.Concurrency/4),
 		LeaseMargin:    cfg.Delivery.LeaseMargin,
 		BreakerVolume:  cfg.Delivery.BreakerVolume,
@@ -177,19 +232,27 @@ func deliveryConfig(cfg config.Config, tool bool) delivery.Config {
 	}
 }
 
-func ingestionConfig(cfg config.Config) ingestion.Config {
+func integrationsConfig(cfg config.Config) integrations.Config {
 	var known []secret.Value
 	if cfg.Env == config.Production {
 		for _, demo := range demoSources() {
 			known = append(known, secret.New(demo.secret))
 		}
 	}
-	return ingestion.Config{
+	return integrations.Config{
 		MaxSourceBodyBytes: config.MaxSourceBodyBytes,
 		RefusedSecrets:     known,
-		OwnSecrets:         append([]secret.Value{cfg.ManagementKey, cfg.SecretsKey}, cfg.SecretsReadKeys...),
+		PublicBaseURL:      cfg.HTTP.PublicBaseURL,
+		NeedsPublicURL:     cfg.Env == config.Production,
+	}
+}
+
+func ingestionConfig(cfg config.Config) ingestion.Config {
+	return ingestion.Config{
+		OwnSecrets:      append([]secret.Value{cfg.ManagementKey, cfg.SecretsKey}, cfg.SecretsReadKeys...),
+		PossibleReplays: ingestion.PossibleReplays{Window: cfg.Webhook.ReplayWindow, Quarantine: cfg.Webhook.ReplayAction == config.ReplayQuarantine},
 		Quarantine: ingestion.Quarantine{Retention: cfg.Webhook.QuarantineTime, PerSource: cfg.Webhook.QuarantineRequests,
-			BytesPerSource: cfg.Webhook.QuarantineBytes},
+			BytesPerSource: cfg.Webhook.QuarantineBytes, BytesPerMinute: cfg.Webhook.QuarantinePerMinute},
 		MaxBodyBytes:          cfg.Webhook.MaxBodyBytes,
 		RateLimitPerMinute:    cfg.Webhook.RatePerMinute,
 		FailureLimitPerMinute: cfg.Webhook.FailurePerMinute,
@@ -209,9 +272,13 @@ func httpConfig(cfg config.Config) httpapi.Config {
 		BodyBytesInFlight: cfg.Webhook.MaxInflightBytes,
 		RequestsInFlight:  cfg.Webhook.MaxInflight,
 		FailuresPerMinute: cfg.ManagementFailures,
+		MaxConnections:    cfg.HTTP.MaxConnections,
+		NetworkShare:      cfg.HTTP.NetworkShare,
+		MinBodyRate:       cfg.HTTP.MinBodyRate,
+		Hosts:             cfg.Hosts,
 	}
 }
 
-// drainTime is the part of the grace time in which work under way may finish; the
-// rest is for writing down what became of it.
+// drainTime is the part of the grace period in which running work may finish; the rest is
+// for recording the results.
 func drainTime(cfg config.Config) time.Duration { return cfg.ShutdownGrace * 4 / 5 }

@@ -1,6 +1,5 @@
-// Package batch lets callers that arrive together share one piece of work: a
-// commit, a publish, a round trip. There is no timer, so a lone caller never
-// waits for company.
+// Package batch lets concurrent callers share one operation: a commit, a publish, a round
+// trip. It uses no timer, so a lone caller never waits for others.
 package batch
 
 import (
@@ -9,25 +8,25 @@ import (
 	"sync"
 )
 
-// ErrClosed answers callers that come after Close.
+// ErrClosed is returned to callers after Close.
 var ErrClosed = errors.New("batch: closed")
 
-// Result is what became of one item.
+// Result is the result of one item.
 type Result[O any] struct {
 	Value O
 	Err   error
 }
 
-// Config bounds a Group.
+// Config limits a Group.
 type Config[I any] struct {
-	Runners  int         // runs under way at once, at most; at least 1
-	Crowd    int         // items that wait before a run begins beside others: fewer go together later
-	MaxItems int         // items in one run, at most
-	MaxBytes int         // size of one run, at most, though one item always fits; 0 for no bound
-	Size     func(I) int // bytes of an item; needed where MaxBytes is set
+	Runners        int         // concurrent runs, at most; at least 1
+	SpawnThreshold int         // pending items above which another concurrent run starts; fewer wait for the next run
+	MaxItems       int         // items in one run, at most
+	MaxBytes       int         // size of one run, at most, though one item always fits; 0 for no limit
+	Size           func(I) int // bytes of an item; required with MaxBytes
 }
 
-// Group runs do over everything that arrived while earlier runs were under way.
+// Group calls do with all items that arrived while earlier runs were in progress.
 type Group[I, O any] struct {
 	cfg Config[I]
 	do  func([]I) []Result[O]
@@ -44,16 +43,16 @@ type call[I, O any] struct {
 	reply chan Result[O]
 }
 
-// NewGroup makes a group. do must answer every item, in order, and must bound
-// its own time: a run belongs to no caller's context.
+// NewGroup makes a group. do must return a result for every item, in order, and must limit
+// its own duration: a run uses no caller's context.
 func NewGroup[I, O any](cfg Config[I], do func([]I) []Result[O]) *Group[I, O] {
 	g := &Group[I, O]{cfg: cfg, do: do}
 	g.idle = sync.NewCond(&g.mu)
 	return g
 }
 
-// Do hands item in and waits for its result. When ctx ends first the item still
-// runs; only the waiting ends, with ctx's error.
+// Do submits item and waits for its result. If ctx ends first, Do returns ctx's error, and
+// the item is still processed.
 func (g *Group[I, O]) Do(ctx context.Context, item I) (O, error) {
 	reply := make(chan Result[O], 1)
 	if err := g.add(call[I, O]{item, reply}); err != nil {
@@ -69,7 +68,7 @@ func (g *Group[I, O]) Do(ctx context.Context, item I) (O, error) {
 	}
 }
 
-// Close refuses new items and waits until those handed in are answered.
+// Close refuses new items and waits for the results of those submitted.
 func (g *Group[I, O]) Close() {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -86,7 +85,7 @@ func (g *Group[I, O]) add(c call[I, O]) error {
 		return ErrClosed
 	}
 	g.pending = append(g.pending, c)
-	if g.running == 0 || g.running < g.cfg.Runners && len(g.pending) > g.cfg.Crowd {
+	if g.running == 0 || g.running < g.cfg.Runners && len(g.pending) > g.cfg.SpawnThreshold {
 		g.running++
 		go g.run()
 	}
@@ -109,7 +108,8 @@ func (g *Group[I, O]) run() {
 	}
 }
 
-// take removes the next run's calls; nil when there are none and the runner ends.
+// take removes and returns the next run's calls; nil means that there are none and the
+// runner ends.
 func (g *Group[I, O]) take() []call[I, O] {
 	g.mu.Lock()
 	defer g.mu.Unlock()

@@ -15,7 +15,7 @@ const (
 	tick    = time.Millisecond
 )
 
-// gate is work that tells when it began and ends when it is let go.
+// gate is work that signals its start and ends when it is released.
 type gate struct {
 	began   chan []int
 	release chan struct{}
@@ -44,7 +44,7 @@ func waiting(g *Group[int, int], n int) func() bool {
 	}
 }
 
-func TestALoneCallerRunsAloneAndThoseWhoComeMeanwhileShareTheNextRun(t *testing.T) {
+func TestALoneCallerRunsAloneAndLaterCallersShareTheNextRun(t *testing.T) {
 	w := newGate()
 	g := NewGroup(Config[int]{Runners: 1, MaxItems: 3}, w.double)
 	var callers sync.WaitGroup
@@ -64,15 +64,15 @@ func TestALoneCallerRunsAloneAndThoseWhoComeMeanwhileShareTheNextRun(t *testing.
 	}
 	require.Eventually(t, waiting(g, 4), waitFor, tick)
 	w.release <- struct{}{}
-	require.Len(t, <-w.began, 3, "no more than MaxItems")
+	require.Len(t, <-w.began, 3, "at most MaxItems")
 	w.release <- struct{}{}
 	require.Len(t, <-w.began, 1)
 	w.release <- struct{}{}
 	callers.Wait()
-	require.Equal(t, []int{0, 2, 4, 6, 8, 10}, answers, "each is answered with its own")
+	require.Equal(t, []int{0, 2, 4, 6, 8, 10}, answers, "each caller gets its own result")
 }
 
-func TestARunIsBoundedInBytesButOneItemAlwaysFits(t *testing.T) {
+func TestARunIsLimitedInBytesButOneItemAlwaysFits(t *testing.T) {
 	w := newGate()
 	g := NewGroup(Config[int]{Runners: 1, MaxItems: 10, MaxBytes: 10, Size: func(n int) int { return n }}, w.double)
 	var callers sync.WaitGroup
@@ -92,7 +92,7 @@ func TestARunIsBoundedInBytesButOneItemAlwaysFits(t *testing.T) {
 	callers.Wait()
 }
 
-func TestNoMoreRunsAtOnceThanRunners(t *testing.T) {
+func TestConcurrentRunsAreLimitedToRunners(t *testing.T) {
 	w := newGate()
 	g := NewGroup(Config[int]{Runners: 2, MaxItems: 1}, w.double)
 	var callers sync.WaitGroup
@@ -107,24 +107,24 @@ func TestNoMoreRunsAtOnceThanRunners(t *testing.T) {
 	callers.Wait()
 }
 
-func TestARunBeginsBesideOthersForACrowdAlone(t *testing.T) {
+func TestAConcurrentRunStartsAboveTheSpawnThreshold(t *testing.T) {
 	w := newGate()
-	g := NewGroup(Config[int]{Runners: 2, Crowd: 2, MaxItems: 8}, w.double)
+	g := NewGroup(Config[int]{Runners: 2, SpawnThreshold: 2, MaxItems: 8}, w.double)
 	var callers sync.WaitGroup
 	call := func(n int) { callers.Go(func() { _, _ = g.Do(context.Background(), n) }) }
 	call(0)
-	require.Equal(t, []int{0}, <-w.began, "the first begins at once")
+	require.Equal(t, []int{0}, <-w.began, "the first starts immediately")
 	call(1)
 	call(2)
 	require.Eventually(t, waiting(g, 2), waitFor, tick)
-	require.Empty(t, w.began, "two wait for it")
+	require.Empty(t, w.began, "two items wait for it")
 	call(3)
-	require.ElementsMatch(t, []int{1, 2, 3}, <-w.began, "three do not, and go together")
+	require.ElementsMatch(t, []int{1, 2, 3}, <-w.began, "three items start another run together")
 	close(w.release)
 	callers.Wait()
 }
 
-func TestACallerThatLeavesDoesNotTakeItsItemAway(t *testing.T) {
+func TestAnItemIsProcessedAlthoughItsCallerGaveUp(t *testing.T) {
 	w := newGate()
 	g := NewGroup(Config[int]{Runners: 1, MaxItems: 1}, w.double)
 	ctx, cancel := context.WithCancel(context.Background())
@@ -148,7 +148,7 @@ func TestErrorsGoToTheirOwnCaller(t *testing.T) {
 	require.Equal(t, 8, v)
 }
 
-func TestCloseWaitsForWhatWasHandedInAndRefusesTheRest(t *testing.T) {
+func TestCloseWaitsForSubmittedItemsAndRefusesNewOnes(t *testing.T) {
 	w := newGate()
 	g := NewGroup(Config[int]{Runners: 1, MaxItems: 8}, w.double)
 	answered := make(chan int)
@@ -165,7 +165,7 @@ func TestCloseWaitsForWhatWasHandedInAndRefusesTheRest(t *testing.T) {
 	require.ErrorIs(t, err, ErrClosed)
 	select {
 	case <-closed:
-		t.Fatal("Close came back before the run ended")
+		t.Fatal("Close returned before the run ended")
 	default:
 	}
 	close(w.release)

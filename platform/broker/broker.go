@@ -1,8 +1,8 @@
-// Package broker carries messages between processes: RabbitMQ, or a queue in this
-// process for the embedded default. Both drivers pass one conformance suite.
+// Package broker carries messages between processes: over RabbitMQ, or over an in-process
+// queue for the embedded default. Both drivers pass one conformance suite.
 //
-// A message is a hint, never the truth: it may come late, twice, or not at all.
-// What must happen stands in the database. The package knows queues, not jobs.
+// Messages are hints and may arrive late, twice, or not at all; the database decides what
+// has to happen. The package knows queues, not jobs.
 package broker
 
 import (
@@ -10,19 +10,22 @@ import (
 	"time"
 )
 
-// Queue is the role of a queue; Names gives the broker's own names.
+// Queue is the role of a queue; Names maps it to the broker's names.
 type Queue string
 
-// The queues. Messages with a delay wait in the retry ladder and then enter the
-// queue that they were published to, which is Process.
+// The queues. Delayed messages wait in the delay queues and then enter the queue they were
+// published to, which is Process.
 const (
 	Process Queue = "process"
 	Replay  Queue = "replay"
 	Dead    Queue = "dead"
 )
 
-// Names are the queues' names at the broker. The ladder's queues are called
-// <Retry>.<rung>, such as ig.events.retry.4s.
+// Delayed represents all delay queues. Only Lost uses it.
+const Delayed Queue = "delayed"
+
+// Names are the queues' names at the broker. The delay queues, one per retry tier, are
+// called <Retry>.<tier>, such as ig.events.retry.4s.
 type Names struct {
 	Process string // ig.events.process
 	Retry   string // ig.events.retry
@@ -30,58 +33,58 @@ type Names struct {
 	Dead    string // ig.events.dead
 }
 
-// MaxDelay is the longest delay that a message can have; what must wait longer
-// waits in the database and is published when its time is near. A delayed message
-// can come late by less than its delay, and by less than a minute: it may stand
-// behind another of its rung.
+// MaxDelay is the longest delay of a message; longer delays wait in the database, and the
+// message is published when its time is near. A delayed message can be late by less than
+// its delay, and by less than a minute: it may wait behind another one of its tier.
 const MaxDelay = 2 * time.Minute
 
-// Message is what is published: persistent, mandatory, confirmed.
+// Message is a message to publish: persistent, mandatory, confirmed.
 type Message struct {
 	Queue Queue
 	Delay time.Duration // only for Process; 0 to MaxDelay
 	Body  []byte
 }
 
-// Delivery is a message that was received. Exactly one of Ack, Requeue and Reject
-// must be called, from any goroutine; calls after the connection is gone do nothing,
-// because the broker gives the message to somebody else.
+// Delivery is a received message. Exactly one of Ack, Requeue and Reject must be called,
+// from any goroutine. Calls after the connection is lost do nothing, because the broker
+// redelivers the message.
 type Delivery struct {
 	Body        []byte
-	PublishedAt time.Time // when it was first published, by the publisher's clock
-	Redelivered bool
+	PublishedAt time.Time // first publication, by the publisher's clock
 
-	Ack     func() // it is dealt with
-	Requeue func() // give it back, to be delivered again at once to whoever is free
-	Reject  func() // nobody can deal with it: to the dead queue
+	Ack     func() // the message is handled
+	Requeue func() // redeliver it immediately to any consumer
+	Reject  func() // it cannot be handled: send it to the dead queue
 }
 
 // Broker publishes and consumes.
 type Broker interface {
-	// Publish sends messages and waits until the broker has each one safe in a
-	// queue, or ctx ends. It answers one error a message, nil for those that are
-	// safe. An error may mean that the message is safe and the answer was lost.
+	// Publish sends messages and waits until the broker has stored each one in a queue, or
+	// ctx ends. It returns one error per message, nil for stored ones. An error may also
+	// mean that the message is stored and the confirm was lost.
 	Publish(ctx context.Context, messages []Message) []error
 
-	// Consume hands deliveries of one queue to handle until ctx ends, at most
-	// prefetch of them unsettled at a time. handle must not block for long: it
-	// passes the delivery on. Consume reconnects by itself, with backoff, and
-	// returns nil once ctx has ended; deliveries that are not settled then can
-	// still be settled until Close.
+	// Consume passes deliveries of one queue to handle until ctx ends, at most prefetch of
+	// them unsettled at a time. handle must not block for long: it passes the delivery on.
+	// Consume reconnects by itself, with backoff, and returns nil after ctx has ended.
+	// Deliveries that are unsettled then can still be settled until Close.
 	Consume(ctx context.Context, queue Queue, prefetch int, handle func(Delivery)) error
 
-	// Ping answers nil when the broker is connected and not blocked.
+	// Ping returns nil if the broker is connected and not blocked.
 	Ping(ctx context.Context) error
 
-	// Depth is the number of messages ready in a queue.
+	// Status returns the state of the connections without asking the server.
+	Status() Status
+
+	// Depth returns the number of ready messages in a queue.
 	Depth(ctx context.Context, queue Queue) (int, error)
 
-	// Lost receives the queue whenever it was found deleted, or empty after a
-	// reconnect, and was declared again: messages may be gone. It holds a few
-	// signals and drops further ones. Relays read it to publish again from the
-	// database.
+	// Lost receives a queue that was found deleted, or empty after a reconnect, and was
+	// declared again: messages may be lost. For a delay queue the value is Delayed,
+	// because the messages of the process queue are still there. It buffers a few signals and drops further ones. Relays
+	// read it to publish again from the database.
 	Lost() <-chan Queue
 
-	// Close ends publishing and consuming and gives unsettled deliveries back.
+	// Close stops publishing and consuming, and requeues unsettled deliveries.
 	Close() error
 }

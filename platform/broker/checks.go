@@ -7,17 +7,17 @@ import (
 	"integration-gateway/platform/fault"
 )
 
-// What both drivers say about messages and consumers that break the contract of
-// broker.go. These are mistakes of this program, so they stay unclassified.
+// The checks of both drivers for messages and consumers that violate broker.go. Violations
+// are bugs in this program, so the errors stay unclassified.
 
 func checkMessage(m Message) error {
 	switch m.Queue {
 	case Process, Replay, Dead:
 	default:
-		return fmt.Errorf("publish: there is no queue %q", m.Queue)
+		return fmt.Errorf("publish: unknown queue %q", m.Queue)
 	}
 	if m.Delay > 0 && m.Queue != Process {
-		return fmt.Errorf("publish: only %q takes a delay, not %q", Process, m.Queue)
+		return fmt.Errorf("publish: only %q supports a delay, not %q", Process, m.Queue)
 	}
 	if m.Delay > MaxDelay {
 		return fmt.Errorf("publish: a delay of %s is longer than %s; let it wait in the database", m.Delay, MaxDelay)
@@ -28,7 +28,7 @@ func checkMessage(m Message) error {
 func checkConsumer(q Queue, prefetch int) error {
 	const most = 1<<16 - 1 // AMQP 0-9-1, basic.qos: a short
 	if checkMessage(Message{Queue: q}) != nil {
-		return fmt.Errorf("consume: there is no queue %q", q)
+		return fmt.Errorf("consume: unknown queue %q", q)
 	}
 	if prefetch < 1 || prefetch > most {
 		return fmt.Errorf("consume: prefetch is %d; it must be 1 to %d", prefetch, most)
@@ -36,7 +36,7 @@ func checkConsumer(q Queue, prefetch int) error {
 	return nil
 }
 
-// check reports what is wrong with the names, all at once.
+// check reports all problems of the names.
 func (n Names) check() error {
 	var wrong []error
 	seen := map[string]string{}
@@ -53,15 +53,15 @@ func (n Names) check() error {
 		}
 		seen[named.name] = named.role
 	}
-	for _, r := range rungs {
-		if role, taken := seen[n.rungQueue(r)]; taken {
-			wrong = append(wrong, fmt.Errorf("the %s queue is called %q, which is the retry ladder's", role, n.rungQueue(r)))
+	for _, r := range tiers {
+		if role, taken := seen[n.delayQueue(r)]; taken {
+			wrong = append(wrong, fmt.Errorf("the name of the %s queue, %q, is that of a delay queue", role, n.delayQueue(r)))
 		}
 	}
 	return errors.Join(wrong...)
 }
 
-// maxName leaves room for the rung in AMQP's short string of 255 bytes.
+// maxName leaves space for the tier in AMQP's short string of 255 bytes.
 const maxName = 240
 
 var errClosed = errors.New("the broker was closed")

@@ -4,60 +4,49 @@ import (
 	"context"
 	"errors"
 	"log/slog"
-	"math/rand/v2"
 	"sync"
 	"time"
 
 	amqp "github.com/rabbitmq/amqp091-go"
 
+	"integration-gateway/platform/backoff"
 	"integration-gateway/platform/clock"
 )
 
 const (
-	shortestPause = 100 * time.Millisecond
-	longestPause  = 5 * time.Second
-	topologyPause = 30 * time.Second // somebody has to change a queue by hand
-	steady        = 10 * time.Second // what lasts this long ends a series of failures
-	closeTimeout  = 2 * time.Second
+	topologyBackoff = 30 * time.Second // a queue has to be changed by hand
+	stableAfter     = 10 * time.Second // a connection that lasts this long resets the backoff
+	closeTimeout    = 2 * time.Second
 )
 
-// backoff is the pause after failure number attempt, counting from 0: twice as
-// long each time, of which chance (0 to 1) takes up to a half away.
-func backoff(attempt int, chance float64) time.Duration {
-	pause := longestPause
-	if attempt < 6 {
-		pause = min(shortestPause<<attempt, longestPause)
-	}
-	return pause - time.Duration(chance*float64(pause)/2)
-}
+// reconnect is the wait before a lost connection or consumer is made again.
+var reconnect = backoff.Exponential{Min: 100 * time.Millisecond, Max: 5 * time.Second}
 
-// chance is what jitter needs: nobody gains by guessing it.
-func chance() float64 { return rand.Float64() } //nolint:gosec // see above
-
-// link keeps one connection: once started, it makes it again whenever it is lost.
-type link struct {
+// managedConn maintains one connection: once started, it reconnects whenever the connection
+// is lost.
+type managedConn struct {
 	log     *slog.Logger
 	now     clock.Now
-	life    context.Context
+	ctx     context.Context
 	connect func() (*amqp.Connection, error)
 
 	mu      sync.Mutex
 	started bool
-	conn    *amqp.Connection // nil while there is none
-	err     error            // why there is none; nil before the first attempt has ended
-	changed chan struct{}    // closed with each change of the two
-	ended   chan struct{}    // closed when the link has given up its connection for good
+	conn    *amqp.Connection // nil while disconnected
+	err     error            // why it is disconnected; nil before the first attempt has ended
+	changed chan struct{}    // closed when conn or err changes
+	ended   chan struct{}    // closed when run has ended
 }
 
-func (b *RabbitMQ) newLink(purpose string, setUp func(*amqp.Connection) error) *link {
-	again := false // it was connected before
-	return &link{
-		log:  b.log.With("connection", purpose),
-		now:  b.now,
-		life: b.life,
+func (b *RabbitMQ) newManagedConn(purpose string, setUp func(*amqp.Connection) error) *managedConn {
+	reconnect := false // was connected before
+	return &managedConn{
+		log: b.log.With("connection", purpose),
+		now: b.now,
+		ctx: b.ctx,
 		connect: func() (*amqp.Connection, error) {
-			conn, err := b.connect(purpose, again, setUp)
-			again = again || err == nil
+			conn, err := b.connect(purpose, reconnect, setUp)
+			reconnect = reconnect || err == nil
 			return conn, err
 		},
 		changed: make(chan struct{}),
@@ -65,83 +54,83 @@ func (b *RabbitMQ) newLink(purpose string, setUp func(*amqp.Connection) error) *
 	}
 }
 
-// connect dials, declares the queues and sets the connection up for its purpose.
-func (b *RabbitMQ) connect(purpose string, again bool, setUp func(*amqp.Connection) error) (*amqp.Connection, error) {
-	conn, err := dial(b.life, b.cfg, purpose)
+// connect dials, declares the queues and prepares the connection for its purpose.
+func (b *RabbitMQ) connect(purpose string, reconnect bool, setUp func(*amqp.Connection) error) (*amqp.Connection, error) {
+	conn, err := dial(b.ctx, b.cfg, purpose)
 	if err != nil {
 		return nil, err
 	}
-	// The library's calls take no context; closing the connection ends them.
-	late := time.AfterFunc(b.cfg.DialTimeout, func() { hangUp(conn) })
+	// The library's calls take no context, but closing the connection ends them.
+	late := time.AfterFunc(b.cfg.DialTimeout, func() { closeConn(conn) })
 	defer late.Stop()
-	closing := context.AfterFunc(b.life, func() { hangUp(conn) })
+	closing := context.AfterFunc(b.ctx, func() { closeConn(conn) })
 	defer closing()
-	if err := b.declare(conn, again); err != nil {
-		hangUp(conn)
+	if err := b.declare(conn, reconnect); err != nil {
+		closeConn(conn)
 		return nil, err
 	}
 	if err := setUp(conn); err != nil {
-		hangUp(conn)
+		closeConn(conn)
 		return nil, err
 	}
 	return conn, nil
 }
 
-// start begins to connect, the first time it is called.
-func (l *link) start() {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if l.started || l.life.Err() != nil {
+// start starts connecting, the first time it is called.
+func (c *managedConn) start() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.started || c.ctx.Err() != nil {
 		return
 	}
-	l.started = true
-	go l.keep()
+	c.started = true
+	go c.run()
 }
 
-// wait returns when the connection is gone for good, which the end of life brings about.
-func (l *link) wait() {
-	l.mu.Lock()
-	started := l.started
-	l.mu.Unlock()
+// wait returns when the connection is closed for good, after ctx has ended.
+func (c *managedConn) wait() {
+	c.mu.Lock()
+	started := c.started
+	c.mu.Unlock()
 	if started {
-		<-l.ended
+		<-c.ended
 	}
 }
 
-func (l *link) keep() {
-	defer close(l.ended)
+func (c *managedConn) run() {
+	defer close(c.ended)
 	for attempt := 0; ; attempt++ {
-		conn, err := l.connect()
-		if l.life.Err() != nil {
+		conn, err := c.connect()
+		if c.ctx.Err() != nil {
 			err = errClosed
 		}
-		l.set(conn, err, attempt)
+		c.setState(conn, err, attempt)
 		if err == nil {
-			since := l.now()
-			l.set(nil, l.hold(conn), attempt)
-			if l.now.Since(since) >= steady {
+			since := c.now()
+			c.setState(nil, c.awaitClose(conn), attempt)
+			if c.now.Since(since) >= stableAfter {
 				attempt = 0
 			}
 		} else if conn != nil {
-			hangUp(conn)
+			closeConn(conn)
 		}
-		pause := backoff(attempt, chance())
+		pause := reconnect.Wait(attempt)
 		if isMismatch(err) {
-			pause = topologyPause
+			pause = topologyBackoff
 		}
-		if !sleep(l.life, pause) {
-			l.set(nil, errClosed, attempt)
+		if !clock.Sleep(c.ctx, pause) {
+			c.setState(nil, errClosed, attempt)
 			return
 		}
 	}
 }
 
-// hold returns why the connection was lost.
-func (l *link) hold(conn *amqp.Connection) error {
+// awaitClose waits until the connection is closed and returns the reason.
+func (c *managedConn) awaitClose(conn *amqp.Connection) error {
 	lost := conn.NotifyClose(make(chan *amqp.Error, 1))
 	select {
-	case <-l.life.Done():
-		hangUp(conn)
+	case <-c.ctx.Done():
+		closeConn(conn)
 		return errClosed
 	case reason := <-lost:
 		if reason == nil {
@@ -151,44 +140,44 @@ func (l *link) hold(conn *amqp.Connection) error {
 	}
 }
 
-// set makes a change known, and logs it unless it is one more failure like the last.
-func (l *link) set(conn *amqp.Connection, err error, attempt int) {
-	l.mu.Lock()
-	before := l.err
-	l.conn, l.err = conn, err
+// setState publishes a change, and logs it unless it repeats the last failure.
+func (c *managedConn) setState(conn *amqp.Connection, err error, attempt int) {
+	c.mu.Lock()
+	before := c.err
+	c.conn, c.err = conn, err
 	if err != nil {
-		l.conn = nil
+		c.conn = nil
 	}
-	close(l.changed)
-	l.changed = make(chan struct{})
-	l.mu.Unlock()
+	close(c.changed)
+	c.changed = make(chan struct{})
+	c.mu.Unlock()
 	switch {
 	case err == nil:
-		l.log.Info("connected to RabbitMQ")
+		c.log.Info("connected to RabbitMQ")
 	case errors.Is(err, errClosed):
 	case before == nil || before.Error() != err.Error():
-		l.log.Warn("RabbitMQ is away, trying again", "attempt", attempt+1, "err", err)
+		c.log.Warn("RabbitMQ is unavailable; retrying", "attempt", attempt+1, "error", err)
 	}
 }
 
-// state answers neither connection nor error until the first attempt has ended. The
-// channel is closed when the answer changes.
-func (l *link) state() (*amqp.Connection, <-chan struct{}, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if l.conn != nil && l.conn.IsClosed() {
-		return nil, l.changed, amqp.ErrClosed
+// state returns neither a connection nor an error until the first attempt has ended. The
+// channel is closed when the state changes.
+func (c *managedConn) state() (*amqp.Connection, <-chan struct{}, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.conn != nil && c.conn.IsClosed() {
+		return nil, c.changed, amqp.ErrClosed
 	}
-	return l.conn, l.changed, l.err
+	return c.conn, c.changed, c.err
 }
 
-// current gives the connection, or at once an error of kind Unavailable when there
-// is none. Only while the very first attempt runs does it wait, until ctx ends.
-func (l *link) current(ctx context.Context) (*amqp.Connection, error) {
-	l.start()
+// current returns the connection, or immediately an error of kind Unavailable if there is
+// none. Only during the very first attempt does it wait, until ctx ends.
+func (c *managedConn) current(ctx context.Context) (*amqp.Connection, error) {
+	c.start()
 	for {
-		conn, changed, err := l.state()
-		if l.life.Err() != nil {
+		conn, changed, err := c.state()
+		if c.ctx.Err() != nil {
 			return nil, shuttingDown()
 		}
 		if err != nil {
@@ -199,20 +188,20 @@ func (l *link) current(ctx context.Context) (*amqp.Connection, error) {
 		}
 		select {
 		case <-changed:
-		case <-l.life.Done():
+		case <-c.ctx.Done():
 		case <-ctx.Done():
 			return nil, unavailable(ctx.Err())
 		}
 	}
 }
 
-// next gives the connection as soon as there is one, or an error when ctx or the
-// broker has ended.
-func (l *link) next(ctx context.Context) (*amqp.Connection, error) {
-	l.start()
+// next returns the connection as soon as there is one, or an error when ctx or the broker
+// has ended.
+func (c *managedConn) next(ctx context.Context) (*amqp.Connection, error) {
+	c.start()
 	for {
-		conn, changed, _ := l.state()
-		if l.life.Err() != nil {
+		conn, changed, _ := c.state()
+		if c.ctx.Err() != nil {
 			return nil, errClosed
 		}
 		if conn != nil {
@@ -220,7 +209,7 @@ func (l *link) next(ctx context.Context) (*amqp.Connection, error) {
 		}
 		select {
 		case <-changed:
-		case <-l.life.Done():
+		case <-c.ctx.Done():
 		case <-ctx.Done():
 			return nil, ctx.Err()
 		}

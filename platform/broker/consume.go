@@ -9,20 +9,21 @@ import (
 
 	amqp "github.com/rabbitmq/amqp091-go"
 
+	"integration-gateway/platform/clock"
 	"integration-gateway/platform/id"
 )
 
-// Consume hands deliveries to handle, one after the other, until ctx ends or the
-// broker is closed; it answers nil then, and an error only for arguments that make
-// no sense. Whatever ends it in between (connection, channel, consumer cancelled,
-// queue deleted) it meets by declaring the queues again and going on.
+// Consume passes deliveries to handle, one after the other, until ctx ends or the broker is
+// closed, and then returns nil. It returns an error only for invalid arguments. After any
+// interruption (connection, channel, consumer cancelled, queue deleted) it declares the
+// queues again and continues.
 func (b *RabbitMQ) Consume(ctx context.Context, queue Queue, prefetch int, handle func(Delivery)) error {
 	if err := checkConsumer(queue, prefetch); err != nil {
 		return err
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	defer context.AfterFunc(b.life, cancel)() //nolint:contextcheck // Close ends consumers as well
+	defer context.AfterFunc(b.ctx, cancel)() //nolint:contextcheck // Close also ends consumers
 	for attempt := 0; ; attempt++ {
 		conn, err := b.consuming.next(ctx)
 		if err != nil {
@@ -30,15 +31,15 @@ func (b *RabbitMQ) Consume(ctx context.Context, queue Queue, prefetch int, handl
 		}
 		since := b.now()
 		err = b.consume(ctx, conn, queue, prefetch, handle)
-		seen := b.declared.Load()
+		seen := b.declarations.Load()
 		if ctx.Err() != nil {
 			return nil
 		}
-		b.log.WarnContext(ctx, "consuming was interrupted, resuming", "queue", queue, "err", err)
-		if b.now.Since(since) >= steady {
+		b.log.WarnContext(ctx, "consuming was interrupted; resuming", "queue", queue, "error", err)
+		if b.now.Since(since) >= stableAfter {
 			attempt = 0
 		}
-		if !sleep(ctx, backoff(attempt, chance())) {
+		if !clock.Sleep(ctx, reconnect.Wait(attempt)) {
 			return nil
 		}
 		if !conn.IsClosed() {
@@ -47,11 +48,11 @@ func (b *RabbitMQ) Consume(ctx context.Context, queue Queue, prefetch int, handl
 	}
 }
 
-// consume runs on one channel until it ends, and says why it did.
+// consume runs on one channel until it ends, and returns the reason.
 func (b *RabbitMQ) consume(ctx context.Context, conn *amqp.Connection, queue Queue, prefetch int, handle func(Delivery)) error {
 	s, err := within(ctx, func() (*session, error) {
 		return openSession(conn, b.cfg.Names.role(queue), prefetch)
-	}, (*session).drop)
+	}, (*session).closeAsync)
 	if err != nil {
 		return err
 	}
@@ -62,7 +63,7 @@ func (b *RabbitMQ) consume(ctx context.Context, conn *amqp.Connection, queue Que
 			return nil
 		case d, ok := <-s.deliveries:
 			if !ok {
-				return s.lost()
+				return s.closeReason()
 			}
 			if ctx.Err() != nil {
 				s.delivery(d).Requeue()
@@ -73,14 +74,14 @@ func (b *RabbitMQ) consume(ctx context.Context, conn *amqp.Connection, queue Que
 	}
 }
 
-// session is one channel with one consumer. It closes when the consumer has
-// stopped and every delivery is settled; until then acknowledgements can be sent.
+// session is one channel with one consumer. It closes when the consumer has stopped and
+// every delivery is settled; until then deliveries can be acknowledged.
 type session struct {
 	ch         *amqp.Channel
 	tag        string
 	deliveries <-chan amqp.Delivery
 	closed     chan *amqp.Error
-	held       atomic.Int64 // unsettled deliveries, and one for the consumer
+	unsettled  atomic.Int64 // unsettled deliveries, plus one for the consumer
 }
 
 func openSession(conn *amqp.Connection, queue string, prefetch int) (*session, error) {
@@ -89,26 +90,26 @@ func openSession(conn *amqp.Connection, queue string, prefetch int) (*session, e
 		return nil, fmt.Errorf("open a channel: %w", err)
 	}
 	s := &session{ch: ch, tag: "gateway-" + id.New(), closed: ch.NotifyClose(make(chan *amqp.Error, 1))}
-	s.held.Store(1)
+	s.unsettled.Store(1)
 	if err := ch.Qos(prefetch, 0, false); err != nil {
-		s.drop()
+		s.closeAsync()
 		return nil, fmt.Errorf("set the prefetch: %w", err)
 	}
 	if s.deliveries, err = ch.Consume(queue, s.tag, false, false, false, false, nil); err != nil {
-		s.drop()
+		s.closeAsync()
 		return nil, fmt.Errorf("consume %s: %w", queue, err)
 	}
 	return s, nil
 }
 
-// drop closes the channel with all that is unsettled on it.
-func (s *session) drop() { go func() { _ = s.ch.Close() }() }
+// closeAsync closes the channel with all its unsettled deliveries.
+func (s *session) closeAsync() { go func() { _ = s.ch.Close() }() }
 
-// lost is called when the library has closed the deliveries. The channel still
-// stands when only the consumer was cancelled, as it is when its queue is deleted.
-func (s *session) lost() error {
+// closeReason is called after the library has closed the deliveries. The channel is still
+// open if only the consumer was cancelled, as after its queue was deleted.
+func (s *session) closeReason() error {
 	if !s.ch.IsClosed() {
-		s.drop()
+		s.closeAsync()
 		return errors.New("the broker cancelled the consumer")
 	}
 	if reason := <-s.closed; reason != nil {
@@ -117,8 +118,8 @@ func (s *session) lost() error {
 	return amqp.ErrClosed
 }
 
-// stop ends the consumer and gives back what was delivered but not handed on. A
-// server that does not answer is left to the heartbeats.
+// stop ends the consumer and requeues deliveries that were not passed on. If the server
+// does not answer, the heartbeat detects it.
 func (s *session) stop() {
 	cancelled := make(chan struct{})
 	go func() {
@@ -142,11 +143,11 @@ func (s *session) stop() {
 	}
 }
 
-// delivery wraps d. Settling it twice would make the server close the channel, so
-// only the first call counts; one that fails has no channel any more, and the
-// server gives the message to somebody else.
+// delivery wraps d. A second settlement would make the server close the channel, so only
+// the first call counts. If it fails, the channel is closed, and the server redelivers the
+// message.
 func (s *session) delivery(d amqp.Delivery) Delivery {
-	s.held.Add(1)
+	s.unsettled.Add(1)
 	var settled atomic.Bool
 	once := func(settle func() error) func() {
 		return func() {
@@ -159,7 +160,6 @@ func (s *session) delivery(d amqp.Delivery) Delivery {
 	return Delivery{
 		Body:        d.Body,
 		PublishedAt: publishTime(d),
-		Redelivered: d.Redelivered,
 		Ack:         once(func() error { return s.ch.Ack(d.DeliveryTag, false) }),
 		Requeue:     once(func() error { return s.ch.Nack(d.DeliveryTag, false, true) }),
 		Reject:      once(func() error { return s.ch.Nack(d.DeliveryTag, false, false) }),
@@ -167,13 +167,13 @@ func (s *session) delivery(d amqp.Delivery) Delivery {
 }
 
 func (s *session) release() {
-	if s.held.Add(-1) == 0 {
-		s.drop()
+	if s.unsettled.Add(-1) == 0 {
+		s.closeAsync()
 	}
 }
 
-// publishTime falls back to AMQP's timestamp for a message that somebody else
-// published, and to the zero time when it has none.
+// publishTime falls back to AMQP's timestamp for a message from another publisher, and to
+// the zero time if it has none.
 func publishTime(d amqp.Delivery) time.Time {
 	if micros, ok := d.Headers[publishedAt].(int64); ok {
 		return time.UnixMicro(micros).UTC()

@@ -43,18 +43,18 @@ func dial(ctx context.Context, cfg RabbitMQConfig, purpose string) (*amqp.Connec
 	return conn, nil
 }
 
-// guardedConn gives every write a deadline. The library's writes have none, so that
-// a server that stopped reading would hold its caller, and the locks it has, for
-// ever. Reads are guarded by the heartbeats.
+// guardedConn sets a deadline for every write. The library sets none, so a server that
+// stops reading would block the caller, and the locks it holds, for ever. Heartbeats guard
+// the reads.
 type guardedConn struct {
 	net.Conn
 	timeout time.Duration
 
 	mu    sync.Mutex
-	limit time.Time // what the library itself has set, if it is sooner
+	limit time.Time // the library's own deadline, if it is sooner
 }
 
-// Write writes within the timeout, or within the library's own deadline where that is sooner.
+// Write uses the timeout, or the library's own deadline if it is sooner.
 func (c *guardedConn) Write(p []byte) (int, error) {
 	if err := c.beforeWrite(); err != nil {
 		return 0, err
@@ -72,7 +72,7 @@ func (c *guardedConn) beforeWrite() error {
 	return c.Conn.SetWriteDeadline(until)
 }
 
-// SetDeadline also bounds the writes to come.
+// SetDeadline also applies to future writes.
 func (c *guardedConn) SetDeadline(t time.Time) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -80,7 +80,7 @@ func (c *guardedConn) SetDeadline(t time.Time) error {
 	return c.Conn.SetDeadline(t)
 }
 
-// SetWriteDeadline also bounds the writes to come.
+// SetWriteDeadline also applies to future writes.
 func (c *guardedConn) SetWriteDeadline(t time.Time) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -88,11 +88,12 @@ func (c *guardedConn) SetWriteDeadline(t time.Time) error {
 	return c.Conn.SetWriteDeadline(t)
 }
 
-// hangUp says goodbye, if the server listens, and ends every call on conn.
-func hangUp(conn *amqp.Connection) { _ = conn.CloseDeadline(time.Now().Add(closeTimeout)) }
+// closeConn closes the connection, politely if the server responds, and ends every call on
+// it.
+func closeConn(conn *amqp.Connection) { _ = conn.CloseDeadline(time.Now().Add(closeTimeout)) }
 
-// roundTrip asks the server for an answer: an open connection may be to a machine
-// that is gone, until three heartbeats have passed.
+// roundTrip requires an answer from the server: an open connection may lead to a dead
+// machine until three heartbeats have been missed.
 func roundTrip(ctx context.Context, conn *amqp.Connection) error {
 	_, err := within(ctx, func() (struct{}, error) {
 		ch, err := conn.Channel()
@@ -104,8 +105,8 @@ func roundTrip(ctx context.Context, conn *amqp.Connection) error {
 	return err
 }
 
-// within runs a call that takes no context and stops waiting when ctx ends. The
-// call itself goes on until the connection dies; drop receives its late result.
+// within runs a call that takes no context, and stops waiting when ctx ends. The call
+// continues until the connection is closed; drop receives its late result.
 func within[T any](ctx context.Context, call func() (T, error), drop func(T)) (T, error) {
 	type result struct {
 		value T
@@ -129,18 +130,6 @@ func within[T any](ctx context.Context, call func() (T, error), drop func(T)) (T
 		}
 		var none T
 		return none, ctx.Err()
-	}
-}
-
-// sleep waits for d and reports whether ctx outlasted it.
-func sleep(ctx context.Context, d time.Duration) bool {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return ctx.Err() == nil
-	case <-ctx.Done():
-		return false
 	}
 }
 

@@ -15,12 +15,11 @@ import (
 	"integration-gateway/platform/testkit"
 )
 
-// patience is how long a test waits for what must happen.
-const patience = 20 * time.Second
+// waitTimeout is how long a test waits for an expected event.
+const waitTimeout = 20 * time.Second
 
-// eachDriver runs test on every driver. open gives a broker on the test's own
-// queues; called again, another one on the same queues, or nil where they cannot be
-// shared.
+// eachDriver runs test on every driver. open returns a broker on the test's own queues.
+// Called again, it returns another one on the same queues, or nil if they cannot be shared.
 func eachDriver(t *testing.T, test func(t *testing.T, open func() Broker)) {
 	t.Run("memory", func(t *testing.T) {
 		opened := false
@@ -43,7 +42,7 @@ func eachDriver(t *testing.T, test func(t *testing.T, open func() Broker)) {
 	}
 }
 
-// rabbitConfig names queues of the test's own, which go with it.
+// rabbitConfig names queues of the test's own, which are deleted with it.
 func rabbitConfig(t *testing.T) RabbitMQConfig {
 	url := testkit.Server(t, testkit.RabbitMQVariable)
 	prefix := "gateway.test." + id.New()
@@ -67,7 +66,7 @@ func openRabbit(t *testing.T, cfg RabbitMQConfig) *RabbitMQ {
 	return b
 }
 
-// adminChannel is the test's own way to the server, past the driver.
+// adminChannel is a direct channel to the server, without the driver.
 func adminChannel(t *testing.T) *amqp.Channel {
 	conn, err := amqp.Dial(testkit.Server(t, testkit.RabbitMQVariable))
 	require.NoError(t, err)
@@ -83,7 +82,7 @@ func deleteQueue(t *testing.T, name string) {
 }
 
 func within20s(t *testing.T) context.Context {
-	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	ctx, cancel := context.WithTimeout(t.Context(), waitTimeout)
 	t.Cleanup(cancel)
 	return ctx
 }
@@ -120,13 +119,13 @@ func (in *inbox) next() Delivery {
 	select {
 	case d := <-in.deliveries:
 		return d
-	case <-time.After(patience):
+	case <-time.After(waitTimeout):
 		require.FailNow(in.t, "nothing was delivered")
 		return Delivery{}
 	}
 }
 
-// nextBody takes, acknowledges and reads.
+// nextBody takes and acknowledges a delivery, and returns its body.
 func (in *inbox) nextBody() string {
 	in.t.Helper()
 	d := in.next()
@@ -134,7 +133,7 @@ func (in *inbox) nextBody() string {
 	return string(d.Body)
 }
 
-// until skips what comes before body.
+// until skips the deliveries before body.
 func (in *inbox) until(body string) {
 	in.t.Helper()
 	for found := false; !found; {
@@ -148,32 +147,32 @@ func (in *inbox) stop() {
 	select {
 	case err := <-in.ended:
 		require.NoError(in.t, err)
-	case <-time.After(patience):
+	case <-time.After(waitTimeout):
 		require.FailNow(in.t, "Consume did not return")
 	}
 }
 
-// becomes waits until a queue holds n ready messages.
-func becomes(t *testing.T, b Broker, queue Queue, n int) {
+// waitForDepth waits until a queue holds n ready messages.
+func waitForDepth(t *testing.T, b Broker, queue Queue, n int) {
 	t.Helper()
 	require.EventuallyWithT(t, func(c *assert.CollectT) {
 		depth, err := b.Depth(within20s(t), queue)
 		require.NoError(c, err)
 		require.Equal(c, n, depth)
-	}, patience, 20*time.Millisecond)
+	}, waitTimeout, 20*time.Millisecond)
 }
 
-// heals waits until a message can be published again.
-func heals(t *testing.T, b Broker, m Message) {
+// waitForPublish waits until a message can be published again.
+func waitForPublish(t *testing.T, b Broker, m Message) {
 	t.Helper()
 	require.EventuallyWithT(t, func(c *assert.CollectT) {
 		require.NoError(c, b.Publish(within20s(t), []Message{m})[0])
-	}, patience, 50*time.Millisecond)
+	}, waitTimeout, 50*time.Millisecond)
 }
 
 func awaitLost(t *testing.T, b Broker, want Queue) {
 	t.Helper()
-	for deadline := time.After(patience); ; {
+	for deadline := time.After(waitTimeout); ; {
 		select {
 		case q := <-b.Lost():
 			if q == want {

@@ -11,12 +11,12 @@ import (
 	"integration-gateway/platform/clock"
 )
 
-// Wake calls f once after d, on another goroutine, unless stop comes first. It is
-// time.AfterFunc, or a test's own.
+// Wake calls f once after d, on another goroutine, unless stop is called first. It is
+// time.AfterFunc, or a test's replacement.
 type Wake func(d time.Duration, f func()) (stop func() bool)
 
-// Memory is the Broker within one process. What it holds is gone with the process;
-// the database has it still.
+// Memory is the Broker within one process. Its messages are lost with the process, but the
+// database still has the jobs.
 type Memory struct {
 	now  clock.Now
 	wake Wake
@@ -30,9 +30,8 @@ type Memory struct {
 
 var _ Broker = (*Memory)(nil)
 
-// NewMemory makes an empty broker. It runs no goroutine and no timer but one for
-// each queue that holds nothing but delayed messages and has a consumer. A nil
-// wake is time.AfterFunc.
+// NewMemory makes an empty broker. It runs no goroutine, and no timer except one for each
+// queue that has a consumer and only delayed messages. A nil wake is time.AfterFunc.
 func NewMemory(now clock.Now, wake Wake) *Memory {
 	if wake == nil {
 		wake = func(d time.Duration, f func()) func() bool { return time.AfterFunc(d, f).Stop }
@@ -46,13 +45,12 @@ func NewMemory(now clock.Now, wake Wake) *Memory {
 	}
 }
 
-// memoryQueue keeps what may be delivered apart from what must wait. Memory.mu
-// guards it.
+// memoryQueue keeps ready and delayed messages apart. Memory.mu guards it.
 type memoryQueue struct {
-	ready     byPlace
+	ready     bySeq
 	delayed   byTime
 	consumers []*memoryConsumer
-	places    uint64      // given out so far
+	lastSeq   uint64      // the last sequence number assigned
 	disarm    func() bool // stops the timer; nil when none runs
 	armedFor  time.Time
 }
@@ -61,23 +59,22 @@ type memoryMessage struct {
 	body        []byte
 	publishedAt time.Time
 	due         time.Time
-	place       uint64 // in the queue: its order of arrival, which a delayed message gets when its time has come
-	redelivered bool
+	seq         uint64 // its position in the queue; a delayed message gets one when it is due
 }
 
 type memoryConsumer struct {
-	room   int           // how many more deliveries may be unsettled
-	signal chan struct{} // holds one token when there may be something to take
+	credit int           // remaining unsettled deliveries allowed
+	signal chan struct{} // holds a token if there may be something to take
 }
 
-func (c *memoryConsumer) nudge() {
+func (c *memoryConsumer) notify() {
 	select {
 	case c.signal <- struct{}{}:
 	default:
 	}
 }
 
-// Publish fails for a message that breaks the contract, and after Close.
+// Publish fails for an invalid message, and after Close.
 func (m *Memory) Publish(_ context.Context, messages []Message) []error {
 	errs := make([]error, len(messages))
 	m.mu.Lock()
@@ -97,7 +94,7 @@ func (m *Memory) Publish(_ context.Context, messages []Message) []error {
 		touched[q] = true
 	}
 	for q := range touched {
-		m.stir(q)
+		m.dispatch(q)
 	}
 	return errs
 }
@@ -107,14 +104,14 @@ func (q *memoryQueue) add(msg memoryMessage, delayed bool) {
 		heap.Push(&q.delayed, msg)
 		return
 	}
-	q.places++
-	msg.place = q.places
+	q.lastSeq++
+	msg.seq = q.lastSeq
 	heap.Push(&q.ready, msg)
 }
 
-// stir lets in what is due, wakes the consumers when there is something to take,
-// and sees to the timer. It needs m.mu.
-func (m *Memory) stir(q *memoryQueue) {
+// dispatch moves due messages to the ready ones, wakes the consumers if there is something
+// to take, and sets the timer. It requires m.mu.
+func (m *Memory) dispatch(q *memoryQueue) {
 	now := m.now()
 	for len(q.delayed) > 0 && !q.delayed[0].due.After(now) {
 		msg, _ := heap.Pop(&q.delayed).(memoryMessage)
@@ -122,13 +119,13 @@ func (m *Memory) stir(q *memoryQueue) {
 	}
 	if len(q.ready) > 0 {
 		for _, c := range q.consumers {
-			c.nudge()
+			c.notify()
 		}
 	}
 	m.arm(q, now)
 }
 
-// arm keeps one timer, for the first delayed message, while somebody consumes.
+// arm runs one timer, for the first delayed message, while there is a consumer.
 func (m *Memory) arm(q *memoryQueue, now time.Time) {
 	idle := len(q.delayed) == 0 || len(q.consumers) == 0 || m.closed
 	if q.disarm != nil {
@@ -149,18 +146,18 @@ func (m *Memory) arm(q *memoryQueue, now time.Time) {
 		if q.armedFor.Equal(due) {
 			q.disarm = nil
 		}
-		m.stir(q)
+		m.dispatch(q)
 	})
 }
 
-// Consume hands over one delivery after the other until ctx or the broker ends.
+// Consume passes on one delivery after the other until ctx or the broker ends.
 func (m *Memory) Consume(ctx context.Context, queue Queue, prefetch int, handle func(Delivery)) error {
 	if err := checkConsumer(queue, prefetch); err != nil {
 		return err
 	}
-	c := &memoryConsumer{room: prefetch, signal: make(chan struct{}, 1)}
-	q := m.join(queue, c)
-	defer m.leave(q, c)
+	c := &memoryConsumer{credit: prefetch, signal: make(chan struct{}, 1)}
+	q := m.addConsumer(queue, c)
+	defer m.removeConsumer(q, c)
 	for {
 		select {
 		case <-ctx.Done():
@@ -179,16 +176,16 @@ func (m *Memory) Consume(ctx context.Context, queue Queue, prefetch int, handle 
 	}
 }
 
-func (m *Memory) join(queue Queue, c *memoryConsumer) *memoryQueue {
+func (m *Memory) addConsumer(queue Queue, c *memoryConsumer) *memoryQueue {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	q := m.queues[queue]
 	q.consumers = append(q.consumers, c)
-	m.stir(q)
+	m.dispatch(q)
 	return q
 }
 
-func (m *Memory) leave(q *memoryQueue, c *memoryConsumer) {
+func (m *Memory) removeConsumer(q *memoryQueue, c *memoryConsumer) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	for i, other := range q.consumers {
@@ -197,16 +194,16 @@ func (m *Memory) leave(q *memoryQueue, c *memoryConsumer) {
 			break
 		}
 	}
-	m.stir(q)
+	m.dispatch(q)
 }
 
 func (m *Memory) take(q *memoryQueue, c *memoryConsumer) (memoryMessage, bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if m.closed || c.room == 0 || len(q.ready) == 0 {
+	if m.closed || c.credit == 0 || len(q.ready) == 0 {
 		return memoryMessage{}, false
 	}
-	c.room--
+	c.credit--
 	msg, _ := heap.Pop(&q.ready).(memoryMessage)
 	return msg, true
 }
@@ -220,34 +217,31 @@ func (m *Memory) delivery(q *memoryQueue, c *memoryConsumer, msg memoryMessage) 
 			}
 			m.mu.Lock()
 			defer m.mu.Unlock()
-			c.room++
+			c.credit++
 			then()
-			c.nudge()
+			c.notify()
 		}
 	}
 	return Delivery{
 		Body:        msg.body,
 		PublishedAt: msg.publishedAt,
-		Redelivered: msg.redelivered,
 		Ack:         once(func() {}),
 		Requeue: once(func() {
-			msg.redelivered = true
-			heap.Push(&q.ready, msg) // at its old place
-			m.stir(q)
+			heap.Push(&q.ready, msg) // at its old position
+			m.dispatch(q)
 		}),
 		Reject: once(func() {
-			msg.redelivered = false
 			dead := m.queues[Dead]
 			if q == dead {
-				return // as RabbitMQ does: the dead queue has no dead queue
+				return // like RabbitMQ: the dead queue has no dead queue
 			}
 			dead.add(msg, false)
-			m.stir(dead)
+			m.dispatch(dead)
 		}),
 	}
 }
 
-// Ping answers nil until Close.
+// Ping returns nil until Close.
 func (m *Memory) Ping(context.Context) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -257,8 +251,7 @@ func (m *Memory) Ping(context.Context) error {
 	return nil
 }
 
-// Depth counts what may be delivered now; what is delayed or held by a consumer is
-// not counted.
+// Depth counts ready messages, without delayed and unsettled ones.
 func (m *Memory) Depth(_ context.Context, queue Queue) (int, error) {
 	if err := checkConsumer(queue, 1); err != nil {
 		return 0, err
@@ -266,14 +259,14 @@ func (m *Memory) Depth(_ context.Context, queue Queue) (int, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	q := m.queues[queue]
-	m.stir(q)
+	m.dispatch(q)
 	return len(q.ready), nil
 }
 
-// Lost never receives: no queue is lost without its process.
+// Lost never receives: a queue is only lost with its process.
 func (m *Memory) Lost() <-chan Queue { return m.lost }
 
-// Close ends Publish and Consume. What was not delivered stays counted by Depth.
+// Close ends Publish and Consume. Depth still counts undelivered messages.
 func (m *Memory) Close() error {
 	m.mu.Lock()
 	defer m.mu.Unlock()

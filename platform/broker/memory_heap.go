@@ -1,32 +1,32 @@
 package broker
 
-// byPlace and byTime are the heaps of a memoryQueue (container/heap).
+// bySeq and byTime are the heaps of a memoryQueue (container/heap).
 type (
-	byPlace []memoryMessage
-	byTime  []memoryMessage
+	bySeq  []memoryMessage
+	byTime []memoryMessage
 )
 
-func (h byPlace) Len() int           { return len(h) }
-func (h byPlace) Less(i, j int) bool { return h[i].place < h[j].place }
-func (h byPlace) Swap(i, j int)      { h[i], h[j] = h[j], h[i] }
+func (h bySeq) Len() int           { return len(h) }
+func (h bySeq) Less(i, j int) bool { return h[i].seq < h[j].seq }
+func (h bySeq) Swap(i, j int)      { h[i], h[j] = h[j], h[i] }
 
-// Push is heap.Interface's.
-func (h *byPlace) Push(x any) { *h = append(*h, x.(memoryMessage)) } //nolint:forcetypeassert // our own
+// Push implements heap.Interface.
+func (h *bySeq) Push(x any) { *h = append(*h, x.(memoryMessage)) } //nolint:forcetypeassert // our own
 
-// Pop is heap.Interface's.
-func (h *byPlace) Pop() any { return popLast((*[]memoryMessage)(h)) }
+// Pop implements heap.Interface.
+func (h *bySeq) Pop() any { return popLast((*[]memoryMessage)(h)) }
 
 func (h byTime) Len() int           { return len(h) }
 func (h byTime) Less(i, j int) bool { return h[i].due.Before(h[j].due) }
 func (h byTime) Swap(i, j int)      { h[i], h[j] = h[j], h[i] }
 
-// Push is heap.Interface's.
+// Push implements heap.Interface.
 func (h *byTime) Push(x any) { *h = append(*h, x.(memoryMessage)) } //nolint:forcetypeassert // our own
 
-// Pop is heap.Interface's.
+// Pop implements heap.Interface.
 func (h *byTime) Pop() any { return popLast((*[]memoryMessage)(h)) }
 
-// popLast lets go of the body as well.
+// popLast also releases the body.
 func popLast(s *[]memoryMessage) memoryMessage {
 	last := len(*s) - 1
 	msg := (*s)[last]

@@ -8,8 +8,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// byHand is a clock and the timers on it, moved by the test.
-type byHand struct {
+// manualClock is a clock with timers that the test advances.
+type manualClock struct {
 	mu     sync.Mutex
 	at     time.Time
 	timers map[int]handTimer
@@ -21,49 +21,49 @@ type handTimer struct {
 	fire func()
 }
 
-func newByHand() *byHand {
-	return &byHand{at: time.Date(2030, 1, 2, 3, 4, 5, 0, time.UTC), timers: map[int]handTimer{}}
+func newManualClock() *manualClock {
+	return &manualClock{at: time.Date(2030, 1, 2, 3, 4, 5, 0, time.UTC), timers: map[int]handTimer{}}
 }
 
-func (h *byHand) now() time.Time {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	return h.at
+func (c *manualClock) now() time.Time {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.at
 }
 
-func (h *byHand) wake(d time.Duration, f func()) func() bool {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	h.made++
-	n := h.made
-	h.timers[n] = handTimer{h.at.Add(d), f}
+func (c *manualClock) wake(d time.Duration, f func()) func() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.made++
+	n := c.made
+	c.timers[n] = handTimer{c.at.Add(d), f}
 	return func() bool {
-		h.mu.Lock()
-		defer h.mu.Unlock()
-		_, running := h.timers[n]
-		delete(h.timers, n)
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		_, running := c.timers[n]
+		delete(c.timers, n)
 		return running
 	}
 }
 
-func (h *byHand) running() int {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	return len(h.timers)
+func (c *manualClock) running() int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return len(c.timers)
 }
 
-// pass lets time pass and fires what is due.
-func (h *byHand) pass(d time.Duration) {
-	h.mu.Lock()
-	h.at = h.at.Add(d)
+// advance advances the clock and fires due timers.
+func (c *manualClock) advance(d time.Duration) {
+	c.mu.Lock()
+	c.at = c.at.Add(d)
 	var due []func()
-	for n, timer := range h.timers {
-		if !timer.due.After(h.at) {
+	for n, timer := range c.timers {
+		if !timer.due.After(c.at) {
 			due = append(due, timer.fire)
-			delete(h.timers, n)
+			delete(c.timers, n)
 		}
 	}
-	h.mu.Unlock()
+	c.mu.Unlock()
 	for _, fire := range due {
 		fire()
 	}
@@ -74,50 +74,50 @@ func delayed(d time.Duration) Message {
 }
 
 func TestMemoryDeliversByDueTime(t *testing.T) {
-	clock := newByHand()
+	clock := newManualClock()
 	b := NewMemory(clock.now, clock.wake)
 	in := consume(t, b, Process, 10)
 	publish(t, b, delayed(time.Minute), delayed(time.Second), delayed(time.Second+1), hint("now"))
 	require.Equal(t, "now", in.nextBody())
-	clock.pass(time.Second - 1)
-	becomes(t, b, Process, 0)
+	clock.advance(time.Second - 1)
+	waitForDepth(t, b, Process, 0)
 	require.Empty(t, in.deliveries)
-	clock.pass(1)
+	clock.advance(1)
 	require.Equal(t, "1s", in.nextBody())
-	clock.pass(time.Hour)
+	clock.advance(time.Hour)
 	require.Equal(t, "1.000000001s", in.nextBody())
 	require.Equal(t, "1m0s", in.nextBody())
 }
 
 func TestMemoryKeepsATimerOnlyWhileItNeedsOne(t *testing.T) {
-	clock := newByHand()
+	clock := newManualClock()
 	b := NewMemory(clock.now, clock.wake)
 	publish(t, b, hint("now"), delayed(time.Minute))
-	require.Zero(t, clock.running(), "nobody consumes")
+	require.Zero(t, clock.running(), "no consumer")
 	in := consume(t, b, Process, 1)
 	held := in.next()
 	require.Equal(t, 1, clock.running())
 	publish(t, b, delayed(2*time.Minute))
-	require.Equal(t, 1, clock.running(), "the first is enough")
+	require.Equal(t, 1, clock.running(), "one timer for the first message")
 	publish(t, b, delayed(time.Second))
-	require.Equal(t, 1, clock.running(), "a sooner one takes its place")
-	clock.pass(time.Second)
-	becomes(t, b, Process, 1)
+	require.Equal(t, 1, clock.running(), "an earlier message replaces it")
+	clock.advance(time.Second)
+	waitForDepth(t, b, Process, 1)
 	require.Equal(t, 1, clock.running())
-	clock.pass(2 * time.Minute)
-	becomes(t, b, Process, 3)
+	clock.advance(2 * time.Minute)
+	waitForDepth(t, b, Process, 3)
 	require.Zero(t, clock.running(), "nothing is delayed")
 	held.Ack()
 	require.Equal(t, "1s", in.nextBody())
 	publish(t, b, delayed(time.Minute))
 	require.Equal(t, 1, clock.running())
 	in.stop()
-	require.Zero(t, clock.running(), "the consumer is gone")
+	require.Zero(t, clock.running(), "the consumer has stopped")
 	require.NoError(t, b.Close())
 }
 
 func TestMemoryKeepsItsOwnCopy(t *testing.T) {
-	b := NewMemory(newByHand().now, nil)
+	b := NewMemory(newManualClock().now, nil)
 	body := []byte("as published")
 	publish(t, b, Message{Queue: Process, Body: body})
 	copy(body, "overwritten!")
@@ -125,7 +125,7 @@ func TestMemoryKeepsItsOwnCopy(t *testing.T) {
 }
 
 func TestMemoryLosesNoQueue(t *testing.T) {
-	b := NewMemory(newByHand().now, nil)
+	b := NewMemory(newManualClock().now, nil)
 	consume(t, b, Process, 1).stop()
 	require.NoError(t, b.Close())
 	select {

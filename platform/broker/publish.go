@@ -10,31 +10,31 @@ import (
 	"integration-gateway/platform/id"
 )
 
-// publishedAt is the header with the time of publishing in microseconds since 1970:
-// AMQP's own timestamp has seconds only.
+// publishedAt is the header with the time of publishing in microseconds since 1970: AMQP's
+// own timestamp has a resolution of seconds.
 const publishedAt = "x-published-at"
 
-// Publish sends the messages and waits until RabbitMQ has confirmed each, ctx ends,
-// or the configured PublishTimeout has passed. Every error that is not a mistake of
-// the caller is of kind Unavailable: the server is away, blocked (ErrBlocked), has no such
-// queue (ErrUnroutable), could not keep the message, or did not answer in time. A
-// message that was not answered in time may still be being written: its body must
-// not be changed.
+// Publish sends the messages and waits until RabbitMQ has confirmed each, ctx ends, or
+// PublishTimeout has passed. Every error except for invalid messages is of kind
+// Unavailable: the server is unavailable, blocked (ErrBlocked), lacks the queue
+// (ErrUnroutable), did not store the message, or did not answer in time. A message that was
+// not confirmed in time may still be in the process of being written: its body must not be
+// changed.
 func (b *RabbitMQ) Publish(ctx context.Context, messages []Message) []error {
 	ctx, cancel := context.WithTimeout(ctx, b.cfg.PublishTimeout)
 	defer cancel()
 	batch := b.batch(messages)
-	if batch.open == 0 {
+	if batch.unsettled == 0 {
 		return batch.errs
 	}
 	if _, err := b.publishing.current(ctx); err != nil {
 		return batch.refuse(err)
 	}
-	out := b.out.Load()
+	out := b.publisher.Load()
 	if out.blocked.Load() {
 		return batch.refuse(blocked())
 	}
-	seen := b.declared.Load()
+	seen := b.declarations.Load()
 	errs := out.publish(ctx, batch)
 	for _, err := range errs {
 		if errors.Is(err, ErrUnroutable) {
@@ -45,13 +45,13 @@ func (b *RabbitMQ) Publish(ctx context.Context, messages []Message) []error {
 	return errs
 }
 
-// batch sorts out what breaks the contract and puts the rest into AMQP's words.
+// batch refuses invalid messages and converts the others to AMQP.
 func (b *RabbitMQ) batch(messages []Message) *batch {
 	out := &batch{
-		messages: make([]outgoing, 0, len(messages)),
-		errs:     make([]error, len(messages)),
-		settled:  make(chan struct{}),
-		gone:     make(chan struct{}),
+		messages:    make([]outgoing, 0, len(messages)),
+		errs:        make([]error, len(messages)),
+		settled:     make(chan struct{}),
+		abandonedCh: make(chan struct{}),
 	}
 	now := b.now()
 	for i, m := range messages {
@@ -59,10 +59,10 @@ func (b *RabbitMQ) batch(messages []Message) *batch {
 			out.errs[i] = err
 			continue
 		}
-		out.errs[i] = errOpen
+		out.errs[i] = errUnsettled
 		out.messages = append(out.messages, b.outgoing(i, m, now))
 	}
-	out.open = len(out.messages)
+	out.unsettled = len(out.messages)
 	return out
 }
 
@@ -77,13 +77,13 @@ func (b *RabbitMQ) outgoing(index int, m Message, now time.Time) outgoing {
 	}
 	key := b.cfg.Names.role(m.Queue)
 	if m.Delay > 0 {
-		key = b.cfg.Names.rungQueue(rung(m.Delay))
+		key = b.cfg.Names.delayQueue(tierOf(m.Delay))
 		p.Expiration = expiration(m.Delay)
 	}
 	return outgoing{index, key, p}
 }
 
-// refuse settles all that is open with err, before anything was sent.
+// refuse settles all open messages with err, before anything was sent.
 func (b *batch) refuse(err error) []error {
 	for _, m := range b.messages {
 		b.errs[m.index] = err

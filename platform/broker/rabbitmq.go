@@ -15,24 +15,24 @@ import (
 	"integration-gateway/platform/fault"
 )
 
-// The types of queue that RabbitMQConfig.QueueType chooses from.
+// The queue types for RabbitMQConfig.QueueType.
 const (
 	Classic = "classic" // one node
-	Quorum  = "quorum"  // a cluster: replicated, and dead-lettering at least once; RabbitMQ 3.10 or later
+	Quorum  = "quorum"  // for a cluster: replicated, with at-least-once dead-lettering; RabbitMQ 3.10 or later
 )
 
-// RabbitMQConfig says where the broker is and how its queues are made. Of the
-// durations, zero means the default.
+// RabbitMQConfig says where the broker is and how its queues are declared. A zero duration
+// means the default.
 type RabbitMQConfig struct {
 	URL       string // amqp:// or amqps://, with user, password and virtual host
 	Names     Names
 	QueueType string // Classic (the default) or Quorum
-	LookOnly  bool   // declare no queue, for commands that only look: a worker must see for itself what is lost
+	Passive   bool   // declare no queue, for read-only commands: a worker must detect lost queues itself
 
 	DialTimeout    time.Duration // to connect, log in and declare the queues; 5 s
 	WriteTimeout   time.Duration // for one write on a connection; 5 s
-	PublishTimeout time.Duration // until all of a batch is confirmed, where the caller's context is longer; 10 s
-	Heartbeat      time.Duration // a connection that is silent for three of these is dead; 5 s
+	PublishTimeout time.Duration // until a whole batch is confirmed, if the caller's context is longer; 10 s
+	Heartbeat      time.Duration // a connection without traffic for three of these is dead; 5 s
 }
 
 func (c RabbitMQConfig) withDefaults() RabbitMQConfig {
@@ -53,9 +53,8 @@ func (c RabbitMQConfig) withDefaults() RabbitMQConfig {
 
 func (c RabbitMQConfig) check() error {
 	var wrong []error
-	if _, err := amqp.ParseURI(c.URL); err != nil {
-		// The parser's error may quote the URL, and with it the password.
-		wrong = append(wrong, errors.New("the URL is not of the form amqp://user:password@host:port/vhost"))
+	if err := checkURL(c.URL); err != nil {
+		wrong = append(wrong, err)
 	}
 	if c.QueueType != Classic && c.QueueType != Quorum {
 		wrong = append(wrong, fmt.Errorf("the queue type is %q; it must be %q or %q", c.QueueType, Classic, Quorum))
@@ -63,39 +62,38 @@ func (c RabbitMQConfig) check() error {
 	return errors.Join(append(wrong, c.Names.check())...)
 }
 
-// ErrBlocked is in the chain of Publish's and Ping's errors while the broker takes
-// no messages because its memory or disk is short (connection.blocked).
-var ErrBlocked = errors.New("the broker takes no messages: its memory or disk is short")
+// ErrBlocked is in the chain of Publish's and Ping's errors while the broker accepts no
+// messages because it is low on memory or disk (connection.blocked).
+var ErrBlocked = errors.New("the broker accepts no messages: it is low on memory or disk")
 
-// ErrUnroutable is in the chain of Publish's errors for a message whose queue does
-// not exist. The queue is declared again before Publish returns.
+// ErrUnroutable is in the chain of Publish's errors for a message whose queue does not
+// exist. The queue is declared again before Publish returns.
 var ErrUnroutable = errors.New("the queue does not exist")
 
-// RabbitMQ is the Broker on a RabbitMQ server. Publishers and consumers have a
-// connection each, so that a blocked publisher never holds up an acknowledgement.
+// RabbitMQ is the Broker on a RabbitMQ server. Publishers and consumers use separate
+// connections, so that a blocked publisher never delays an acknowledgement.
 type RabbitMQ struct {
 	cfg RabbitMQConfig
 	log *slog.Logger
 	now clock.Now
 
-	life context.Context // ends with Close
-	end  context.CancelFunc
+	ctx    context.Context // ends with Close
+	cancel context.CancelFunc
 
-	publishing *link
-	consuming  *link
-	out        atomic.Pointer[outlet] // of the publishing connection, once it stands
+	publishing *managedConn
+	consuming  *managedConn
+	publisher  atomic.Pointer[publisher] // of the publishing connection, once it is open
 
-	declaring sync.Mutex   // one at a time: two would both find the same queue missing
-	declared  atomic.Int64 // how often they were
-	signalled map[Queue]time.Time
-	lost      chan Queue
+	declareMu    sync.Mutex   // one at a time: otherwise two would find the same queue missing
+	declarations atomic.Int64 // number of declarations
+	signalled    map[Queue]time.Time
+	lost         chan Queue
 }
 
 var _ Broker = (*RabbitMQ)(nil)
 
-// NewRabbitMQ checks cfg and connects to nothing: the first call that needs the
-// server starts connecting, and from then on a lost connection is made again, with
-// backoff, until Close.
+// NewRabbitMQ checks cfg without connecting. The first call that needs the server starts
+// connecting; from then on a lost connection is restored, with backoff, until Close.
 func NewRabbitMQ(cfg RabbitMQConfig, log *slog.Logger, now clock.Now) (*RabbitMQ, error) {
 	cfg = cfg.withDefaults()
 	if err := cfg.check(); err != nil {
@@ -108,25 +106,25 @@ func NewRabbitMQ(cfg RabbitMQConfig, log *slog.Logger, now clock.Now) (*RabbitMQ
 		signalled: map[Queue]time.Time{},
 		lost:      make(chan Queue, 8),
 	}
-	b.life, b.end = context.WithCancel(context.Background())
-	b.publishing = b.newLink("publishing", b.openOutlet)
-	b.consuming = b.newLink("consuming", func(*amqp.Connection) error { return nil })
+	b.ctx, b.cancel = context.WithCancel(context.Background())
+	b.publishing = b.newManagedConn("publishing", b.openPublisher)
+	b.consuming = b.newManagedConn("consuming", func(*amqp.Connection) error { return nil })
 	return b, nil
 }
 
-// Ping answers nil when both connections stand, answer, and are not blocked. It
-// makes them when nobody has yet.
+// Ping returns nil if both connections are open, answer, and are not blocked. It opens them
+// if necessary.
 func (b *RabbitMQ) Ping(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, b.cfg.PublishTimeout)
 	defer cancel()
 	b.consuming.start()
-	for _, l := range []*link{b.publishing, b.consuming} {
-		conn, err := l.current(ctx)
+	for _, c := range []*managedConn{b.publishing, b.consuming} {
+		conn, err := c.current(ctx)
 		if err != nil {
 			return err
 		}
-		// A blocked connection is not read by the server, so it would not answer.
-		if o := b.out.Load(); l == b.publishing && o != nil && o.blocked.Load() {
+		// The server does not read from a blocked connection, so it would not answer.
+		if p := b.publisher.Load(); c == b.publishing && p != nil && p.blocked.Load() {
 			return blocked()
 		}
 		if err := roundTrip(ctx, conn); err != nil {
@@ -136,12 +134,13 @@ func (b *RabbitMQ) Ping(ctx context.Context) error {
 	return nil
 }
 
-// Depth is the number of messages ready in a queue; those in the retry ladder and
-// those that a consumer holds are not counted.
+// Depth returns the number of ready messages in a queue, without those in delay queues and
+// unsettled ones. It also finds deleted delay queues: nobody consumes them, so their loss
+// would only show at the next retry.
 func (b *RabbitMQ) Depth(ctx context.Context, queue Queue) (int, error) {
 	name := b.cfg.Names.role(queue)
 	if name == "" {
-		return 0, fmt.Errorf("depth: there is no queue %q", queue)
+		return 0, fmt.Errorf("depth: unknown queue %q", queue)
 	}
 	ctx, cancel := context.WithTimeout(ctx, b.cfg.PublishTimeout)
 	defer cancel()
@@ -150,14 +149,20 @@ func (b *RabbitMQ) Depth(ctx context.Context, queue Queue) (int, error) {
 		return 0, err
 	}
 	n, err := within(ctx, func() (int, error) {
-		s := surveyor{conn: conn}
+		s := inspector{conn: conn}
 		defer s.close()
 		n, missing, err := s.inspect(name)
-		switch {
-		case missing && b.cfg.LookOnly:
+		if missing && b.cfg.Passive {
 			return 0, ErrUnroutable
-		case missing:
-			return 0, b.declare(conn, false)
+		}
+		for _, q := range b.cfg.topology() {
+			if err != nil || missing || b.cfg.Passive || queue != Process || q.role != Delayed {
+				continue
+			}
+			_, missing, err = s.inspect(q.name)
+		}
+		if missing {
+			return n, b.declare(conn, false)
 		}
 		return n, err
 	}, nil)
@@ -167,14 +172,14 @@ func (b *RabbitMQ) Depth(ctx context.Context, queue Queue) (int, error) {
 	return n, nil
 }
 
-// Lost receives a queue that was found missing, or empty after a reconnect, and
-// the process queue when it is empty at the first connection.
+// Lost receives a queue that was found missing, or empty after a reconnect, and the process
+// queue if it is empty at the first connection. It does so at most every few seconds for one queue.
 func (b *RabbitMQ) Lost() <-chan Queue { return b.lost }
 
-// Close closes both connections, for which the server has two seconds; it gives
-// the deliveries that were not settled to other consumers.
+// Close closes both connections within two seconds; the server redelivers unsettled
+// deliveries to other consumers.
 func (b *RabbitMQ) Close() error {
-	b.end()
+	b.cancel()
 	b.publishing.wait()
 	b.consuming.wait()
 	return nil
@@ -184,11 +189,11 @@ func unavailable(err error) error {
 	if fault.As(err) != nil {
 		return err
 	}
-	return fault.Unavailable.Wrap(err, "rabbitmq_unavailable", "RabbitMQ cannot be reached").After(retryAfter)
+	return fault.Unavailable.Wrap(err, "rabbitmq_unavailable", "RabbitMQ is unreachable").After(retryAfter)
 }
 
 func blocked() error {
-	return fault.Unavailable.Wrap(ErrBlocked, "rabbitmq_blocked", "RabbitMQ takes no messages now").After(retryAfter)
+	return fault.Unavailable.Wrap(ErrBlocked, "rabbitmq_blocked", "RabbitMQ accepts no messages right now").After(retryAfter)
 }
 
 const retryAfter = 5 * time.Second

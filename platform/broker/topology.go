@@ -3,22 +3,23 @@ package broker
 import (
 	"context"
 	"fmt"
+	"time"
 
 	amqp "github.com/rabbitmq/amqp091-go"
 
 	"integration-gateway/platform/fault"
 )
 
-// queueSpec is a queue as it must stand at the server. All are durable, none is
-// exclusive or deletes itself.
+// queueSpec is the required declaration of a queue. All queues are durable; none is
+// exclusive or auto-deleted.
 type queueSpec struct {
 	name string
-	role Queue // whose messages are lost with it
+	role Queue // the queue whose messages are lost with it
 	args amqp.Table
 }
 
-// topology lists the queues. Process and replay send what is rejected to the dead
-// queue; a rung sends what has waited long enough to the process queue.
+// topology lists the queues. Process and replay dead-letter rejected messages to the dead
+// queue; a delay queue dead-letters expired messages to the process queue.
 func (c RabbitMQConfig) topology() []queueSpec {
 	n := c.Names
 	toDead := amqp.Table{
@@ -32,8 +33,8 @@ func (c RabbitMQConfig) topology() []queueSpec {
 		"x-dead-letter-routing-key": n.Process,
 	}
 	if c.QueueType == Quorum {
-		// https://www.rabbitmq.com/docs/quorum-queues#dead-lettering: a message is
-		// dropped from the rung only when the process queue has confirmed it.
+		// https://www.rabbitmq.com/docs/quorum-queues#dead-lettering: a message leaves the
+		// delay queue only after the process queue has confirmed it.
 		toProcess["x-dead-letter-strategy"] = "at-least-once"
 		toProcess["x-overflow"] = "reject-publish"
 	}
@@ -42,95 +43,115 @@ func (c RabbitMQConfig) topology() []queueSpec {
 		{n.Process, Process, toDead},
 		{n.Replay, Replay, toDead},
 	}
-	for _, r := range rungs {
-		queues = append(queues, queueSpec{n.rungQueue(r), Process, toProcess})
+	for _, r := range tiers {
+		queues = append(queues, queueSpec{n.delayQueue(r), Delayed, toProcess})
 	}
 	return queues
 }
 
-// declare makes sure that every queue stands and signals those that were lost.
-// again says that this connection was there before and broke.
-func (b *RabbitMQ) declare(conn *amqp.Connection, again bool) error {
-	if b.cfg.LookOnly {
+// declare makes sure that every queue exists and signals lost ones. reconnect means that an
+// earlier connection was lost.
+func (b *RabbitMQ) declare(conn *amqp.Connection, reconnect bool) error {
+	if b.cfg.Passive {
 		return nil
 	}
-	b.declaring.Lock()
-	defer b.declaring.Unlock()
-	s := surveyor{conn: conn}
+	b.declareMu.Lock()
+	defer b.declareMu.Unlock()
+	s := inspector{conn: conn}
 	defer s.close()
 	gone, empty := map[Queue]bool{}, map[Queue]bool{}
-	for _, q := range b.cfg.topology() {
-		ready, missing, err := s.inspect(q.name)
-		if err != nil {
-			return fmt.Errorf("look for queue %s: %w", q.name, err)
+	err := func() error {
+		for _, q := range b.cfg.topology() {
+			ready, missing, err := s.inspect(q.name)
+			if err != nil {
+				return fmt.Errorf("inspect queue %s: %w", q.name, err)
+			}
+			gone[q.role] = gone[q.role] || missing
+			empty[q.role] = empty[q.role] || ready == 0 && b.emptyIsLoss(q.name, reconnect)
+			if err := s.declare(q); err != nil {
+				return err
+			}
 		}
-		gone[q.role] = gone[q.role] || missing
-		empty[q.role] = empty[q.role] || ready == 0 && b.emptyIsLoss(q.name, again)
-		if err := s.declare(q); err != nil {
-			return err
-		}
-	}
-	b.declared.Add(1)
-	for _, role := range []Queue{Process, Replay, Dead} {
-		if gone[role] || empty[role] && !b.justSignalled(role) {
+		b.declarations.Add(1)
+		return nil
+	}()
+	for _, role := range []Queue{Process, Delayed, Replay, Dead} { // after an error, too: what was declared is no longer missing
+		if gone[role] || err == nil && empty[role] && !b.justSignalled(role) {
 			b.signal(role)
 		}
 	}
-	return nil
+	return err
 }
 
-// redeclare declares the queues on a connection that stands, unless somebody has
-// done so since the count of declarations was seen.
+// redeclare declares the queues on an open connection, unless that was done after the
+// number of declarations was seen.
 func (b *RabbitMQ) redeclare(ctx context.Context, conn *amqp.Connection, seen int64) {
 	_, err := within(ctx, func() (struct{}, error) {
-		if b.declared.Load() != seen {
+		if b.declarations.Load() != seen {
 			return struct{}{}, nil
 		}
 		return struct{}{}, b.declare(conn, false)
 	}, nil)
 	if err != nil {
-		b.log.WarnContext(ctx, "declare the queues again", "err", err)
+		b.log.WarnContext(ctx, "declaring the queues again failed", "error", err)
 	}
 }
 
-// emptyIsLoss tells whether an empty queue may have been made anew, by another
-// process that came first: after a break, and at the first sight of the process
-// queue. Otherwise it is what workers that keep up leave behind.
-func (b *RabbitMQ) emptyIsLoss(name string, again bool) bool {
+// emptyIsLoss reports whether an empty queue may have been recreated by another process
+// that came first: after a reconnect, and for the process queue at the first connection.
+// Otherwise queues are empty because the workers keep up.
+func (b *RabbitMQ) emptyIsLoss(name string, reconnect bool) bool {
 	switch name {
 	case b.cfg.Names.Process:
-		return again || b.declared.Load() == 0
+		return reconnect || b.declarations.Load() == 0
 	case b.cfg.Names.Replay:
-		return again
+		return reconnect
 	}
 	return false
 }
 
-// justSignalled keeps the second of two connections that break together, as they
-// usually do, from reporting what the first one has. It needs b.declaring.
+// justSignalled prevents the second of two connections, which usually break together, from
+// reporting the same loss again. It requires b.declareMu.
 func (b *RabbitMQ) justSignalled(role Queue) bool {
-	const together = 2 * longestPause
+	together := 2 * reconnect.Max
 	at, ok := b.signalled[role]
 	return ok && b.now.Since(at) < together
 }
 
-// signal needs b.declaring.
+// minLossInterval is the minimum time between two signals for a queue. Each signal makes the
+// relays publish jobs again.
+const minLossInterval = 5 * time.Second
+
+// signal reports a loss. It delays the report if the last one was less than minLossInterval ago.
+// It requires b.declareMu.
 func (b *RabbitMQ) signal(role Queue) {
-	b.signalled[role] = b.now()
-	select {
-	case b.lost <- role:
-	default: // enough signals wait to be read
+	ago := b.now.Since(b.signalled[role])
+	if ago < 0 {
+		return // a pending signal covers this loss too
 	}
+	wait := max(0, minLossInterval-ago)
+	b.signalled[role] = b.now().Add(wait)
+	send := func() {
+		select {
+		case b.lost <- role:
+		default: // enough signals are pending
+		}
+	}
+	if wait == 0 {
+		send()
+		return
+	}
+	time.AfterFunc(wait, send)
 }
 
-// surveyor looks at queues and declares them on a channel that it opens anew when
-// the server has closed it, as it does when a queue is missing.
-type surveyor struct {
+// inspector inspects and declares queues on a channel that it reopens when the server has
+// closed it, as it does for a missing queue.
+type inspector struct {
 	conn *amqp.Connection
 	ch   *amqp.Channel
 }
 
-func (s *surveyor) open() error {
+func (s *inspector) open() error {
 	if s.ch != nil && !s.ch.IsClosed() {
 		return nil
 	}
@@ -139,34 +160,34 @@ func (s *surveyor) open() error {
 	return err
 }
 
-func (s *surveyor) close() {
+func (s *inspector) close() {
 	if s.ch != nil {
 		_ = s.ch.Close()
 	}
 }
 
 // inspect counts the ready messages of a queue.
-func (s *surveyor) inspect(name string) (ready int, missing bool, err error) {
+func (s *inspector) inspect(name string) (ready int, missing bool, err error) {
 	if err := s.open(); err != nil {
 		return 0, false, err
 	}
 	q, err := s.ch.QueueDeclarePassive(name, true, false, false, false, nil)
 	if replyCode(err) == amqp.NotFound {
-		s.ch = nil // the library may not have noticed yet that it is closed
+		s.ch = nil // the library may not know yet that it is closed
 		return 0, true, nil
 	}
 	return q.Messages, false, err
 }
 
-func (s *surveyor) declare(q queueSpec) error {
+func (s *inspector) declare(q queueSpec) error {
 	if err := s.open(); err != nil {
 		return fmt.Errorf("declare queue %s: %w", q.name, err)
 	}
 	_, err := s.ch.QueueDeclare(q.name, true, false, false, false, q.args)
 	if replyCode(err) == amqp.PreconditionFailed {
 		return fault.Unavailable.Wrap(err, mismatchReason,
-			"The queue %s stands at RabbitMQ with other arguments than the gateway declares. "+
-				"Delete it once it is empty, and it is made anew; or configure another name", q.name).After(topologyPause)
+			"The queue %s exists in RabbitMQ with arguments other than those that the gateway declares. "+
+				"Delete it once it is empty, and the gateway will declare it again; or configure another name", q.name).After(topologyBackoff)
 	}
 	if err != nil {
 		return fmt.Errorf("declare queue %s: %w", q.name, err)

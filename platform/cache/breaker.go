@@ -8,24 +8,25 @@ import (
 	"integration-gateway/platform/clock"
 )
 
-// breaker remembers an outage, so that a server which hangs does not cost every
-// request its deadline: one call each pause finds out whether it is over.
+// breaker remembers an outage, so that a hanging server does not cost every request its
+// deadline: one call per pause tests whether the outage is over.
 type breaker struct {
 	now   clock.Now
 	pause time.Duration
 	log   *slog.Logger
 
-	mu    sync.Mutex
-	since time.Time // of the outage; zero while there is none
-	next  time.Time // when the next call may try
-	tried int       // calls in a row whose callers gave up
+	mu        sync.Mutex
+	since     time.Time // of the outage; zero while there is none
+	next      time.Time // time of the next trial call
+	slowCalls int       // consecutive calls whose callers gave up
 }
 
-// slowInRow is how many callers in a row must give up before it is an outage. One alone
-// may come of a busy machine, and limits per minute are not kept during an outage.
+// slowInRow is the number of consecutive callers that must give up before it counts as an
+// outage. A single one may be due to a busy machine, and rate limits are not enforced
+// during an outage.
 const slowInRow = 3
 
-// allow reports whether a call may try. Whoever may must tell worked or failed.
+// allow reports whether a call may be tried. The caller must then call worked or failed.
 func (b *breaker) allow() bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -36,7 +37,7 @@ func (b *breaker) allow() bool {
 	if now.Before(b.next) {
 		return false
 	}
-	b.next = now.Add(b.pause) // the others wait for what this one finds
+	b.next = now.Add(b.pause) // the others wait for this result
 	return true
 }
 
@@ -47,15 +48,15 @@ func (b *breaker) failed(err error) {
 	b.next = now.Add(b.pause)
 	if b.since.IsZero() {
 		b.since = now
-		b.log.Warn("redis does not answer; going on without it", "error", err)
+		b.log.Warn("redis is not responding; continuing without it", "error", err)
 	}
 }
 
-// slow notes a call whose caller gave up before the server's time was over.
+// slow records a call whose caller gave up before the server's timeout.
 func (b *breaker) slow(err error) {
 	b.mu.Lock()
-	b.tried++
-	outage := b.tried >= slowInRow
+	b.slowCalls++
+	outage := b.slowCalls >= slowInRow
 	b.mu.Unlock()
 	if outage {
 		b.failed(err)
@@ -65,10 +66,10 @@ func (b *breaker) slow(err error) {
 func (b *breaker) worked() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.tried = 0
+	b.slowCalls = 0
 	if b.since.IsZero() {
 		return
 	}
-	b.log.Info("redis answers again", "outage_ms", b.now.Since(b.since).Milliseconds())
+	b.log.Info("redis is responding again", "outage_ms", b.now.Since(b.since).Milliseconds())
 	b.since = time.Time{}
 }

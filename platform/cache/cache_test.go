@@ -3,7 +3,9 @@ package cache_test
 import (
 	"context"
 	"log/slog"
+	"strconv"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -16,10 +18,10 @@ import (
 	"integration-gateway/platform/testkit"
 )
 
-// patience is how long a test waits for what must come.
-const patience = 5 * time.Second
+// waitTimeout is how long a test waits for an expected event.
+const waitTimeout = 5 * time.Second
 
-// short is a lifetime that a test outwaits, long one that it does not.
+// short is a lifetime that a test waits out, long one that it does not.
 const (
 	short = 30 * time.Millisecond
 	long  = time.Minute
@@ -33,8 +35,8 @@ func drivers(t *testing.T, test func(t *testing.T, c cache.Cache)) {
 
 func openRedis(t *testing.T, url string) *cache.Redis {
 	t.Helper()
-	// A busy test machine is no outage; the deadline has tests of its own.
-	c, err := cache.NewRedis(cache.RedisConfig{URL: secret.New(url), OpTimeout: patience}, "test-"+id.New(), slog.New(slog.DiscardHandler))
+	// A busy test machine is not an outage; the deadline has its own tests.
+	c, err := cache.NewRedis(cache.RedisConfig{URL: secret.New(url), OpTimeout: waitTimeout}, "test-"+id.New(), slog.New(slog.DiscardHandler))
 	require.NoError(t, err)
 	t.Cleanup(func() { _ = c.Close() })
 	return c
@@ -59,7 +61,7 @@ func TestClaim(t *testing.T) {
 			require.Equal(t, won, claim(t, c, cache.Claim{Key: "empty", TTL: long}))
 			require.Equal(t, []cache.Claimed{{}}, claim(t, c, cache.Claim{Key: "empty", TTL: long}))
 		})
-		t.Run("many are answered in their order, a repeat within the call loses", func(t *testing.T) {
+		t.Run("many are answered in order, a repeat within the call loses", func(t *testing.T) {
 			require.Equal(t,
 				[]cache.Claimed{{Won: true}, {Value: "first"}, {Won: true}, {Value: "x"}},
 				claim(t, c, cache.Claim{Key: "m1", Value: "x", TTL: long}, cache.Claim{Key: "a", Value: "y", TTL: long},
@@ -74,21 +76,21 @@ func TestClaim(t *testing.T) {
 			require.Equal(t, won, claim(t, c, cache.Claim{Key: "brief", Value: "old", TTL: short}))
 			require.Eventually(t, func() bool {
 				return claim(t, c, cache.Claim{Key: "brief", Value: "new", TTL: long})[0].Won
-			}, patience, time.Millisecond)
+			}, waitTimeout, time.Millisecond)
 		})
 		t.Run("a set value expires", func(t *testing.T) {
 			require.NoError(t, c.Set(ctx, []cache.Item{{Key: "brief item", Value: "v", TTL: short}}))
 			require.Eventually(t, func() bool {
 				return claim(t, c, cache.Claim{Key: "brief item", TTL: long})[0].Won
-			}, patience, time.Millisecond)
+			}, waitTimeout, time.Millisecond)
 		})
-		t.Run("no lifetime is the shortest, not for ever", func(t *testing.T) {
+		t.Run("a zero lifetime is the shortest, not infinite", func(t *testing.T) {
 			require.Equal(t, won, claim(t, c, cache.Claim{Key: "none", Value: "old"}))
 			require.Eventually(t, func() bool {
 				return claim(t, c, cache.Claim{Key: "none", TTL: long})[0].Won
-			}, patience, time.Millisecond)
+			}, waitTimeout, time.Millisecond)
 		})
-		t.Run("bytes that are no text come back", func(t *testing.T) {
+		t.Run("bytes that are not text are preserved", func(t *testing.T) {
 			key, value := "\x00\xff\r\n", "\r\n\x00\xfe$5"
 			claim(t, c, cache.Claim{Key: key, Value: value, TTL: long})
 			require.Equal(t, value, claim(t, c, cache.Claim{Key: key, TTL: long})[0].Value)
@@ -96,7 +98,7 @@ func TestClaim(t *testing.T) {
 	})
 }
 
-func TestClaimOfManyAtOnceHasOneWinner(t *testing.T) {
+func TestConcurrentClaimsHaveOneWinner(t *testing.T) {
 	drivers(t, func(t *testing.T, c cache.Cache) {
 		var wg sync.WaitGroup
 		wins := make(chan struct{}, 50)
@@ -119,7 +121,7 @@ func TestRelease(t *testing.T) {
 		mine := []cache.Claim{{Key: "l1", Value: "me", TTL: long}, {Key: "l2", Value: "me", TTL: long}}
 		other := []cache.Claim{{Key: "l1", Value: "other", TTL: long}, {Key: "l2", Value: "me", TTL: long}}
 		claim(t, c, mine...)
-		t.Run("a key that somebody else holds stays, the others of the call go", func(t *testing.T) {
+		t.Run("a key that another holder has stays, the others of the call are released", func(t *testing.T) {
 			require.NoError(t, c.Release(ctx, other))
 			require.Equal(t, []cache.Claimed{{Value: "me"}, {Won: true}}, claim(t, c, mine...))
 		})
@@ -127,7 +129,7 @@ func TestRelease(t *testing.T) {
 			require.NoError(t, c.Release(ctx, mine))
 			require.Equal(t, []cache.Claimed{{Won: true}, {Won: true}}, claim(t, c, other...))
 		})
-		t.Run("a key that is gone is no error", func(t *testing.T) {
+		t.Run("a missing key is not an error", func(t *testing.T) {
 			require.NoError(t, c.Release(ctx, []cache.Claim{{Key: "never", Value: "me"}}))
 		})
 	})
@@ -145,23 +147,101 @@ func TestCount(t *testing.T) {
 			require.Equal(t, []int64{1, 1, 2}, []int64{got[0].N, got[1].N, got[2].N})
 			require.EqualValues(t, 3, count(cache.Count{Key: "a", Window: long})[0].N)
 		})
-		t.Run("the window is the first occurrence's, and runs", func(t *testing.T) {
+		t.Run("the window starts with the first occurrence", func(t *testing.T) {
 			first := count(cache.Count{Key: "w", Window: long})[0]
 			require.LessOrEqual(t, first.Reset, long)
-			require.Greater(t, first.Reset, long-patience)
+			require.Greater(t, first.Reset, long-waitTimeout)
 			later := count(cache.Count{Key: "w", Window: 2 * long})[0]
 			require.LessOrEqual(t, later.Reset, first.Reset)
 		})
-		t.Run("after the window it starts at one, however often it was counted", func(t *testing.T) {
+		t.Run("after the window the count starts at one again", func(t *testing.T) {
 			require.EqualValues(t, 1, count(cache.Count{Key: "s", Window: short})[0].N)
 			require.Eventually(t, func() bool {
 				return count(cache.Count{Key: "s", Window: short})[0].N == 1
-			}, patience, time.Millisecond)
+			}, waitTimeout, time.Millisecond)
 		})
 	})
 }
 
-func TestNothingAskedIsNothingDone(t *testing.T) {
+func acquire(t *testing.T, c cache.Cache, list ...cache.Acquisition) []cache.Acquired {
+	t.Helper()
+	acquired, err := c.Acquire(context.Background(), list)
+	require.NoError(t, err)
+	require.Len(t, acquired, len(list))
+	return acquired
+}
+
+func granted(list []cache.Acquired) (numbers []int) {
+	for _, a := range list {
+		numbers = append(numbers, a.N)
+	}
+	return numbers
+}
+
+func TestAcquire(t *testing.T) {
+	drivers(t, func(t *testing.T, c cache.Cache) {
+		held := func(key string, most int) []cache.Limit {
+			return []cache.Limit{{Key: key, Max: most, TTL: long, Held: true}}
+		}
+		ask := func(limits []cache.Limit, holders ...string) cache.Acquisition {
+			return cache.Acquisition{Limits: limits, Holders: holders}
+		}
+		t.Run("the first holders get the available slots", func(t *testing.T) {
+			got := acquire(t, c, ask(held("a", 2), "1", "2", "3"))[0]
+			require.Equal(t, 2, got.N)
+			require.LessOrEqual(t, got.Wait, long)
+			require.Greater(t, got.Wait, long-waitTimeout)
+			require.Equal(t, []int{0}, granted(acquire(t, c, ask(held("a", 2), "3"))))
+		})
+		t.Run("a holder with a slot keeps it and needs no other", func(t *testing.T) {
+			require.Equal(t, []int{2}, granted(acquire(t, c, ask(held("a", 2), "2", "1", "3"))))
+		})
+		t.Run("a released slot goes to the next holder, in one step", func(t *testing.T) {
+			got := acquire(t, c, cache.Acquisition{Limits: held("a", 2), Release: []string{"1", "never"}, Holders: []string{"3"}})
+			require.Equal(t, []cache.Acquired{{N: 1}}, got)
+			require.Equal(t, []int{0}, granted(acquire(t, c, ask(held("a", 2), "4"))))
+		})
+		t.Run("limits of other keys are independent", func(t *testing.T) {
+			require.Equal(t, []int{1, 0, 2}, granted(acquire(t, c, ask(held("b", 1), "1"), ask(held("b", 1), "2"), ask(held("c", 2), "1", "2"))))
+		})
+		t.Run("a slot under each limit, or none", func(t *testing.T) {
+			both := append(held("d", 1), cache.Limit{Key: "e", Max: 5, TTL: long})
+			require.Equal(t, []int{1}, granted(acquire(t, c, ask(both, "1", "2", "3"))))
+			require.Equal(t, []int{4}, granted(acquire(t, c, ask(both[1:], "4", "5", "6", "7", "8"))), "holders without a slot took none")
+		})
+		t.Run("a slot that is not held stays when its holder releases", func(t *testing.T) {
+			rate := []cache.Limit{{Key: "f", Max: 1, TTL: long}}
+			require.Equal(t, []int{1}, granted(acquire(t, c, ask(rate, "1"))))
+			require.Equal(t, []int{0}, granted(acquire(t, c, cache.Acquisition{Limits: rate, Release: []string{"1"}, Holders: []string{"2"}})))
+		})
+		t.Run("a slot that is not released expires", func(t *testing.T) {
+			brief := []cache.Limit{{Key: "g", Max: 1, TTL: short, Held: true}}
+			require.Equal(t, []int{1}, granted(acquire(t, c, ask(brief, "dead"))))
+			require.Eventually(t, func() bool { return acquire(t, c, ask(held("g", 1), "next"))[0].N == 1 }, waitTimeout, time.Millisecond)
+		})
+		t.Run("a lowered limit grants no slot until it is met", func(t *testing.T) {
+			require.Equal(t, []int{3}, granted(acquire(t, c, ask(held("h", 3), "1", "2", "3"))))
+			require.Equal(t, []int{0}, granted(acquire(t, c, cache.Acquisition{Limits: held("h", 2), Release: []string{"1"}, Holders: []string{"4"}})))
+			require.Equal(t, []int{1}, granted(acquire(t, c, cache.Acquisition{Limits: held("h", 2), Release: []string{"2"}, Holders: []string{"4"}})))
+		})
+		t.Run("concurrent callers never exceed the limit", func(t *testing.T) {
+			var wg sync.WaitGroup
+			var places atomic.Int64
+			for i := range 20 {
+				wg.Go(func() {
+					got, err := c.Acquire(context.Background(), []cache.Acquisition{ask(held("many", 7), "a"+strconv.Itoa(i), "b"+strconv.Itoa(i))})
+					if err == nil {
+						places.Add(int64(got[0].N))
+					}
+				})
+			}
+			wg.Wait()
+			require.EqualValues(t, 7, places.Load())
+		})
+	})
+}
+
+func TestEmptyCallsDoNothing(t *testing.T) {
 	drivers(t, func(t *testing.T, c cache.Cache) {
 		ctx := context.Background()
 		claimed, err := c.Claim(ctx, nil)
@@ -170,6 +250,8 @@ func TestNothingAskedIsNothingDone(t *testing.T) {
 		counted, err := c.Count(ctx, nil)
 		require.NoError(t, err)
 		require.Empty(t, counted)
+		require.Empty(t, acquire(t, c))
+		require.Equal(t, []cache.Acquired{{}}, acquire(t, c, cache.Acquisition{}))
 		require.NoError(t, c.Set(ctx, nil))
 		require.NoError(t, c.Release(ctx, nil))
 		require.NoError(t, c.Ping(ctx))
@@ -183,8 +265,10 @@ func TestNone(t *testing.T) {
 	require.ErrorIs(t, err, cache.ErrDown)
 	_, err = c.Count(ctx, []cache.Count{{Key: "a", Window: long}})
 	require.ErrorIs(t, err, cache.ErrDown)
+	_, err = c.Acquire(ctx, []cache.Acquisition{{}})
+	require.ErrorIs(t, err, cache.ErrDown)
 	require.ErrorIs(t, c.Set(ctx, []cache.Item{{Key: "a", TTL: long}}), cache.ErrDown)
 	require.ErrorIs(t, c.Release(ctx, []cache.Claim{{Key: "a"}}), cache.ErrDown)
-	require.NoError(t, c.Ping(ctx), "nothing is missing that was asked for")
+	require.NoError(t, c.Ping(ctx), "nothing that was configured is missing")
 	require.NoError(t, c.Close())
 }

@@ -9,11 +9,11 @@ import (
 	"integration-gateway/platform/clock"
 )
 
-// DefaultMemoryEntries is what a Memory holds when it is told nothing else.
+// DefaultMemoryEntries is the default size of a Memory.
 const DefaultMemoryEntries = 100_000
 
-// Memory is the cache of a single process. It holds a bounded number of keys; when one
-// more comes, the one that would expire first is forgotten.
+// Memory is the cache of a single process. It holds a bounded number of keys; a further key
+// evicts the one that would expire first.
 type Memory struct {
 	now clock.Now
 	max int
@@ -21,16 +21,17 @@ type Memory struct {
 	mu     sync.Mutex
 	byKey  map[string]*entry
 	expiry byExpiry // the same entries
+	slots  map[string]slots
 }
 
 var _ Cache = (*Memory)(nil)
 
 type entry struct {
-	key     string
-	value   string
-	n       int64
-	expires time.Time
-	place   int // in the heap
+	key       string
+	value     string
+	n         int64
+	expires   time.Time
+	heapIndex int // in the heap
 }
 
 // NewMemory makes a cache of at most entries keys; 0 means DefaultMemoryEntries.
@@ -38,7 +39,7 @@ func NewMemory(entries int, now clock.Now) *Memory {
 	if entries <= 0 {
 		entries = DefaultMemoryEntries
 	}
-	return &Memory{now: now, max: entries, byKey: map[string]*entry{}}
+	return &Memory{now: now, max: entries, byKey: map[string]*entry{}, slots: map[string]slots{}}
 }
 
 // Claim sets each key that is absent.
@@ -99,17 +100,16 @@ func (m *Memory) Count(_ context.Context, counts []Count) ([]Counted, error) {
 	return counted, nil
 }
 
-// Ping answers nil.
+// Ping returns nil.
 func (m *Memory) Ping(context.Context) error { return nil }
 
 // Close has nothing to close.
 func (m *Memory) Close() error { return nil }
 
-// lifetime is ttl, and at least the shortest that Redis knows: there, none would mean
-// for ever.
+// lifetime returns ttl, but at least Redis's shortest: in Redis, zero would mean for ever.
 func lifetime(ttl time.Duration) time.Duration { return max(ttl, time.Millisecond) }
 
-// sweep forgets what has expired and gives the present moment.
+// sweep deletes expired entries and returns the current time.
 func (m *Memory) sweep() time.Time {
 	now := m.now()
 	for len(m.expiry) > 0 && !m.expiry[0].expires.After(now) {
@@ -131,7 +131,7 @@ func (m *Memory) put(e entry) *entry {
 }
 
 func (m *Memory) drop(e *entry) {
-	heap.Remove(&m.expiry, e.place)
+	heap.Remove(&m.expiry, e.heapIndex)
 	delete(m.byKey, e.key)
 }
 
@@ -143,17 +143,17 @@ func (h byExpiry) Less(i, j int) bool { return h[i].expires.Before(h[j].expires)
 
 func (h byExpiry) Swap(i, j int) {
 	h[i], h[j] = h[j], h[i]
-	h[i].place, h[j].place = i, j
+	h[i].heapIndex, h[j].heapIndex = i, j
 }
 
-// Push is for container/heap.
+// Push implements heap.Interface.
 func (h *byExpiry) Push(x any) {
 	e := x.(*entry)
-	e.place = len(*h)
+	e.heapIndex = len(*h)
 	*h = append(*h, e)
 }
 
-// Pop is for container/heap.
+// Pop implements heap.Interface.
 func (h *byExpiry) Pop() any {
 	last := len(*h) - 1
 	e := (*h)[last]

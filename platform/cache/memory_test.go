@@ -11,7 +11,7 @@ import (
 	"integration-gateway/platform/cache"
 )
 
-func TestMemoryForgetsWhatWouldExpireFirst(t *testing.T) {
+func TestMemoryEvictsTheKeyThatWouldExpireFirst(t *testing.T) {
 	now := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
 	c := cache.NewMemory(3, func() time.Time { return now })
 	claim(t, c,
@@ -19,14 +19,14 @@ func TestMemoryForgetsWhatWouldExpireFirst(t *testing.T) {
 		cache.Claim{Key: "first", TTL: time.Minute},
 		cache.Claim{Key: "last", TTL: 3 * time.Minute})
 	require.Equal(t, []cache.Claimed{{}, {}, {}},
-		claim(t, c, cache.Claim{Key: "first"}, cache.Claim{Key: "middle"}, cache.Claim{Key: "last"}), "as many as fit stay")
+		claim(t, c, cache.Claim{Key: "first"}, cache.Claim{Key: "middle"}, cache.Claim{Key: "last"}), "as many as fit are kept")
 	claim(t, c, cache.Claim{Key: "one more", TTL: time.Hour})
 	require.Equal(t, []cache.Claimed{{}, {}, {}},
 		claim(t, c, cache.Claim{Key: "middle"}, cache.Claim{Key: "last"}, cache.Claim{Key: "one more"}))
 	require.True(t, claim(t, c, cache.Claim{Key: "first", TTL: time.Hour})[0].Won)
 }
 
-func TestMemoryExpiresAtTheMoment(t *testing.T) {
+func TestMemoryExpiresExactlyOnTime(t *testing.T) {
 	start := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
 	now := start
 	c := cache.NewMemory(0, func() time.Time { return now })
@@ -34,7 +34,7 @@ func TestMemoryExpiresAtTheMoment(t *testing.T) {
 	now = start.Add(time.Minute - time.Microsecond)
 	require.False(t, claim(t, c, cache.Claim{Key: "a", TTL: time.Minute})[0].Won, "just before")
 	now = start.Add(time.Minute)
-	require.True(t, claim(t, c, cache.Claim{Key: "a", TTL: time.Minute})[0].Won, "at its end")
+	require.True(t, claim(t, c, cache.Claim{Key: "a", TTL: time.Minute})[0].Won, "at expiry")
 }
 
 func TestMemoryStaysBoundedUnderChurn(t *testing.T) {

@@ -20,18 +20,19 @@ import (
 const (
 	defaultOpTimeout = 250 * time.Millisecond
 	pingTimeout      = time.Second
+	pingTTL          = time.Minute
 	dialTimeout      = time.Second
 	outagePause      = time.Second
 )
 
-// RedisConfig says which Redis, and how long it may take. Redis 7.0 or later is needed.
+// RedisConfig names the Redis server and the timeout. Redis 7.0 or later is required.
 type RedisConfig struct {
 	URL       secret.Value  // redis://[user:password@]host:port/database, or rediss:// for TLS
-	OpTimeout time.Duration // of one call, whatever it holds; 250 ms when zero
+	OpTimeout time.Duration // of one call, whatever its size; default 250 ms
 }
 
-// Redis is the cache that all processes share. While the server is away, it is asked
-// once a second, and all other calls answer ErrDown at once.
+// Redis is the cache that all processes share. While the server is unavailable, one call a
+// second is tried, and all others return ErrDown immediately.
 type Redis struct {
 	client  *redis.Client
 	prefix  string
@@ -41,16 +42,16 @@ type Redis struct {
 
 var _ Cache = (*Redis)(nil)
 
-// NewRedis makes a cache whose keys start with "prefix:". It connects when it is first
-// used, so that the gateway starts while Redis is away; its errors are about the URL.
+// NewRedis makes a cache whose keys start with "prefix:". It connects on first use, so the
+// gateway starts while Redis is unavailable; errors are about the URL.
 func NewRedis(cfg RedisConfig, prefix string, log *slog.Logger) (*Redis, error) {
 	options, err := redis.ParseURL(cfg.URL.Reveal())
 	if err != nil {
 		var parse *url.Error
-		if errors.As(err, &parse) { // its text repeats the URL with the password
-			err = errors.New("it is not well-formed")
+		if errors.As(err, &parse) { // its text contains the URL with the password
+			err = errors.New("not well-formed")
 		}
-		return nil, fmt.Errorf("the Redis URL cannot be used: %w", err)
+		return nil, fmt.Errorf("invalid Redis URL: %w", err)
 	}
 	timeout := cfg.OpTimeout
 	if timeout <= 0 {
@@ -60,13 +61,13 @@ func NewRedis(cfg RedisConfig, prefix string, log *slog.Logger) (*Redis, error) 
 	options.DisableIdentity = true
 	options.MaintNotificationsConfig = &maintnotifications.Config{Mode: maintnotifications.ModeDisabled}
 	options.ContextTimeoutEnabled = true
-	options.MaxRetries = -1 // a call has one deadline and one try
+	options.MaxRetries = -1 // a call has one deadline and one attempt
 	options.DialerRetries = 1
 	options.DialTimeout = dialTimeout
 	options.ReadTimeout = pingTimeout // the contexts are stricter
 	options.WriteTimeout = pingTimeout
 	options.PoolTimeout = timeout
-	redis.SetLogger(&logging.VoidLogger{}) // it would write a line for each failed connection; breaker writes one for all
+	redis.SetLogger(&logging.VoidLogger{}) // it would log each failed connection; breaker logs one line for all
 	return &Redis{
 		client: redis.NewClient(options), prefix: prefix + ":", timeout: timeout,
 		breaker: &breaker{now: clock.System, pause: outagePause, log: log},
@@ -86,7 +87,7 @@ func (r *Redis) Claim(ctx context.Context, claims []Claim) ([]Claimed, error) {
 	}
 	claimed := make([]Claimed, len(claims))
 	for i, a := range answers {
-		claimed[i] = Claimed{Value: a.Val(), Won: errors.Is(a.Err(), redis.Nil)} // nil: nothing stood there
+		claimed[i] = Claimed{Value: a.Val(), Won: errors.Is(a.Err(), redis.Nil)} // nil: the key was absent
 	}
 	return claimed, nil
 }
@@ -100,8 +101,8 @@ func (r *Redis) Set(ctx context.Context, items []Item) error {
 	})
 }
 
-// releaseScript deletes those of KEYS that still hold their ARGV. Getting and deleting
-// from here could delete what somebody else claimed in between.
+// releaseScript deletes those of KEYS that still hold their ARGV. Getting and deleting in
+// two calls could delete another holder's later claim.
 var releaseScript = redis.NewScript(`
 for i, key in ipairs(KEYS) do
 	if redis.call("GET", key) == ARGV[i] then
@@ -115,7 +116,8 @@ func (r *Redis) Release(ctx context.Context, items []Claim) error {
 	for i, item := range items {
 		keys[i], values[i] = r.prefix+item.Key, item.Value
 	}
-	return r.call(ctx, len(items), func(ctx context.Context) error {
+	// It succeeds on a server without free memory, so it does not end an outage.
+	return r.call(ctx, len(items), provesWrites(false), func(ctx context.Context) error {
 		return releaseScript.Run(ctx, r.client, keys, values...).Err()
 	})
 }
@@ -127,7 +129,7 @@ func (r *Redis) Count(ctx context.Context, counts []Count) ([]Counted, error) {
 		for i, c := range counts {
 			key := r.prefix + c.Key
 			numbers[i] = p.Incr(ctx, key)
-			p.Do(ctx, "PEXPIRE", key, lifetime(c.Window).Milliseconds(), "NX") // the first starts the window
+			p.Do(ctx, "PEXPIRE", key, lifetime(c.Window).Milliseconds(), "NX") // the first occurrence starts the window
 			rests[i] = p.PTTL(ctx, key)
 		}
 	})
@@ -141,17 +143,20 @@ func (r *Redis) Count(ctx context.Context, counts []Count) ([]Counted, error) {
 	return counted, nil
 }
 
-// Ping asks the server within a second, also during an outage.
+// Ping writes a key within a second, also during an outage. A server that answers but
+// accepts no writes (a replica, or one without free memory) is useless.
 func (r *Redis) Ping(ctx context.Context) error {
-	return r.try(ctx, pingTimeout, func(ctx context.Context) error { return r.client.Ping(ctx).Err() })
+	return r.try(ctx, pingTimeout, provesWrites(true), func(ctx context.Context) error {
+		return r.client.Set(ctx, r.prefix+"ping", "1", pingTTL).Err()
+	})
 }
 
 // Close ends the connections.
 func (r *Redis) Close() error { return r.client.Close() }
 
-// pipelined sends what queue queues in one round trip.
+// pipelined sends what queue adds to the pipeline in one round trip.
 func (r *Redis) pipelined(ctx context.Context, n int, queue func(context.Context, redis.Pipeliner)) error {
-	return r.call(ctx, n, func(ctx context.Context) error {
+	return r.call(ctx, n, provesWrites(true), func(ctx context.Context) error {
 		answers, err := r.client.Pipelined(ctx, func(p redis.Pipeliner) error {
 			queue(ctx, p)
 			return nil
@@ -159,7 +164,7 @@ func (r *Redis) pipelined(ctx context.Context, n int, queue func(context.Context
 		if !errors.Is(err, redis.Nil) {
 			return err
 		}
-		for _, a := range answers { // a nil is an answer, and hides the errors behind it
+		for _, a := range answers { // a nil is an answer, and hides the errors after it
 			if err := a.Err(); err != nil && !errors.Is(err, redis.Nil) {
 				return err
 			}
@@ -168,26 +173,31 @@ func (r *Redis) pipelined(ctx context.Context, n int, queue func(context.Context
 	})
 }
 
-// call runs do for n items, unless there are none or the server is known to be away.
-func (r *Redis) call(ctx context.Context, n int, do func(context.Context) error) error {
+// provesWrites says whether a successful call shows that the server accepts writes.
+type provesWrites bool
+
+// call runs do for n items, unless there are none or the server is known to be unavailable.
+func (r *Redis) call(ctx context.Context, n int, works provesWrites, do func(context.Context) error) error {
 	if n == 0 {
 		return nil
 	}
 	if !r.breaker.allow() {
 		return ErrDown
 	}
-	return r.try(ctx, r.timeout, do)
+	return r.try(ctx, r.timeout, works, do)
 }
 
-func (r *Redis) try(ctx context.Context, timeout time.Duration, do func(context.Context) error) error {
+func (r *Redis) try(ctx context.Context, timeout time.Duration, works provesWrites, do func(context.Context) error) error {
 	limited, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
 	err := do(limited)
 	switch {
 	case err == nil || errors.Is(err, redis.Nil):
-		r.breaker.worked()
+		if works {
+			r.breaker.worked()
+		}
 		return nil
-	case errors.Is(ctx.Err(), context.Canceled): // the caller left, which says nothing about Redis
+	case errors.Is(ctx.Err(), context.Canceled): // the caller gave up, which says nothing about Redis
 		return fmt.Errorf("redis: %w", err)
 	case isTimeout(err) && hasLessTime(ctx, limited):
 		r.breaker.slow(err)

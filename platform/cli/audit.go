@@ -12,10 +12,10 @@ import (
 func (c *command) audit() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "audit",
-		Short: "Prove that the audit trail is what was written, and export it",
+		Short: "Verify that the audit trail is unchanged, and export it",
 		Args:  cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) error {
-			return usage("audit: name what to do: verify or export")
+			return usage("audit: name a subcommand: verify or export")
 		},
 	}
 	cmd.AddCommand(c.auditVerify(), c.auditExport())
@@ -27,10 +27,10 @@ func (c *command) auditVerify() *cobra.Command {
 	var retained string
 	cmd := &cobra.Command{
 		Use:   "verify",
-		Short: "Hold every audit entry against the seals",
-		Long: `Recomputes the chain of seals, under SECRETS_KEY where they were made with it, and holds
-every entry against its seal. Exits with 0 when all are as they were, with 1 and the first
-place where one was deleted, changed or inserted.`,
+		Short: "Check every audit entry against its seal",
+		Long: `Recomputes the chain of seals, with SECRETS_KEY for seals made with it, and checks every
+entry against its seal. Exits with 0 if all entries are unchanged, or with 1 and the first
+entry that was deleted, changed or inserted.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if _, _, err := app.AnchorOf(o.Anchor); err != nil {
@@ -52,7 +52,7 @@ place where one was deleted, changed or inserted.`,
 		},
 	}
 	cmd.Flags().BoolVar(&o.JSON, "json", false, "print the result as JSON")
-	cmd.Flags().StringVar(&o.Anchor, "anchor", "", "a seal that was written down elsewhere, NUMBER:HASH, which must be there")
+	cmd.Flags().StringVar(&o.Anchor, "anchor", "", "a seal noted elsewhere, NUMBER:HASH, which must exist")
 	cmd.Flags().StringVar(&retained, "retained-from", "", "entries from before this time (RFC 3339) may have been removed")
 	return cmd
 }
@@ -60,7 +60,7 @@ place where one was deleted, changed or inserted.`,
 func (c *command) auditExport() *cobra.Command {
 	return &cobra.Command{
 		Use:   "export",
-		Short: "Write the audit trail as JSON lines, with the numbers of the seals",
+		Short: "Write the audit trail as JSON lines, with seal numbers",
 		Args:  cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			cfg, log, err := c.load(config.Options{Role: config.Migrate})

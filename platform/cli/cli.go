@@ -1,5 +1,5 @@
-// Package cli is the command line: one file per command, which reads its flags,
-// loads the configuration for its role and calls app. It decides nothing else.
+// Package cli is the command line: one file per command, which reads its flags, loads the
+// configuration for its role and calls app. It decides nothing else.
 package cli
 
 import (
@@ -21,61 +21,64 @@ import (
 
 // The exit codes.
 const (
-	exitFailed = 1 // it started, and something went wrong
-	exitUsage  = 2 // the command line or the configuration is wrong; nothing was started
+	exitFailed = 1 // it started, and then failed
+	exitUsage  = 2 // the command line or the configuration is invalid; nothing was started
 )
 
-// Execute runs the command line of this process and exits. SIGINT and SIGTERM end
-// the command in order; a second one ends the process at once, and the leases in
-// the database do the rest.
+// Execute runs the command line of this process and exits. SIGINT and SIGTERM shut the
+// command down; a second one ends the process immediately, and the leases in the database
+// take care of the rest.
 func Execute() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	context.AfterFunc(ctx, stop) // the second signal meets the default handling
+	context.AfterFunc(ctx, stop) // the second signal gets the default handling
 	os.Exit(Run(ctx, os.Args[1:], os.Stdout, os.Stderr))
 }
 
-// Run runs one command line until it is done or ctx ends, and gives the exit code.
+// Run runs one command line until it ends or ctx ends, and returns the exit code.
 func Run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
-	c := &command{stdout: stdout, stderr: stderr}
+	shown := &escapingWriter{to: stdout}
+	defer shown.flush()
+	c := &command{stdout: shown, stderr: stderr, level: new(slog.LevelVar)}
 	root := c.root()
 	root.SetArgs(args)
-	root.SetOut(stdout)
+	root.SetOut(shown)
 	root.SetErr(stderr)
 	err := root.ExecuteContext(ctx)
 	if err == nil {
 		return 0
 	}
-	_, _ = fmt.Fprintf(stderr, "gateway: %v\n", err)
+	_, _ = fmt.Fprintf(&escapingWriter{to: stderr}, "gateway: %v\n", err)
 	var mistakes config.Mistakes
-	var misuse usage
+	var usageErr usage
 	switch {
 	case errors.As(err, &mistakes):
 		return exitUsage
-	case errors.As(err, &misuse) || !c.started:
+	case errors.As(err, &usageErr) || !c.started:
 		_, _ = fmt.Fprintln(stderr, "See: gateway --help")
 		return exitUsage
 	}
 	return exitFailed
 }
 
-// usage is a mistake in the command line that cobra does not know.
+// usage is an error in the command line that cobra does not detect.
 type usage string
 
 func (u usage) Error() string { return string(u) }
 
-// command is what the commands share.
+// command holds what the commands share.
 type command struct {
 	stdout, stderr io.Writer
 	configPath     string
-	started        bool // the command line was understood
+	started        bool           // the command line was valid
+	level          *slog.LevelVar // the log level, which can change while a process runs
 }
 
 func (c *command) root() *cobra.Command {
 	root := &cobra.Command{
 		Use:   "gateway",
-		Short: "Takes webhooks in, keeps them, and delivers them",
-		Long: `Gateway takes providers' webhooks in, verifies them, maps them to one shape of event,
-keeps them, and delivers them with retries, replay and a history.
+		Short: "Receives, stores and delivers webhooks",
+		Long: `Gateway receives providers' webhooks, verifies them, maps them to one event format,
+stores them, and delivers them with retries, replay and a history.
 
 Try it with nothing installed:  gateway dev
 Configuration: environment variables over configs/gateway.yaml over defaults.`,
@@ -86,16 +89,20 @@ Configuration: environment variables over configs/gateway.yaml over defaults.`,
 		PersistentPreRun:  func(*cobra.Command, []string) { c.started = true },
 		RunE:              func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	root.PersistentFlags().StringVar(&c.configPath, "config", "", "YAML file with settings (default configs/gateway.yaml when it is there)")
+	root.PersistentFlags().StringVar(&c.configPath, "config", "", "YAML file with settings (default configs/gateway.yaml if it exists)")
 	root.AddCommand(c.serve(), c.work(), c.migrate(), c.seed(), c.dev(), c.verify(), c.partitions(), c.audit(), c.deadLetters(), c.erase(), c.integrations(), c.quarantine(), c.keys(), c.secrets(), c.send(), c.version())
 	return root
 }
 
-// load reads the configuration for a role and makes the logger it asks for.
+// load reads the configuration for a role and makes its logger.
 func (c *command) load(o config.Options) (config.Config, *slog.Logger, error) {
 	o.Path = c.configPath
 	cfg, err := config.Load(o)
 	if err != nil {
+		return config.Config{}, nil, err
+	}
+	cfg.Version = version()
+	if err := app.CheckServers(cfg); err != nil {
 		return config.Config{}, nil, err
 	}
 	if err := app.CheckProviders(cfg); err != nil {
@@ -104,13 +111,27 @@ func (c *command) load(o config.Options) (config.Config, *slog.Logger, error) {
 	return cfg, c.logger(cfg.Log), nil
 }
 
+// withReload makes a running process reload the settings file on SIGHUP (which would
+// otherwise end it), until stop.
+func (c *command) withReload(ctx context.Context, o config.Options) (_ context.Context, stop func()) {
+	asked := make(chan os.Signal, 1)
+	signal.Notify(asked, syscall.SIGHUP)
+	o.Path = c.configPath
+	return app.WithReloading(ctx, app.Reloading{
+		Signals: asked,
+		Load:    func() (config.Config, error) { return config.Load(o) },
+		Level:   func(name string) { telemetry.SetLevel(c.level, name) },
+	}), func() { signal.Stop(asked) }
+}
+
 func (c *command) logger(l config.Log) *slog.Logger {
 	f, isFile := c.stderr.(*os.File)
 	asText := l.Format == "text" || l.Format == "auto" && isFile && telemetry.IsTerminal(f)
-	return telemetry.NewLogger(c.stderr, l.Level, !asText)
+	telemetry.SetLevel(c.level, l.Level)
+	return telemetry.NewLogger(c.stderr, c.level, !asText)
 }
 
-// callbackBase checks the flag that seed and dev share.
+// callbackBase validates the flag that seed and dev share.
 func callbackBase(text string) (string, error) {
 	base, err := app.CallbackBase(text)
 	if err != nil {

@@ -12,15 +12,15 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// setup leaves nothing of this machine's environment and files to the command line,
-// but for these variables.
+// setup hides this machine's environment and files from the command line, except for these
+// variables.
 func setup(t *testing.T, env ...string) {
 	t.Helper()
 	t.Chdir(t.TempDir())
 	for _, pair := range os.Environ() {
 		name, _, _ := strings.Cut(pair, "=")
 		if name == strings.ToUpper(name) && name != "PATH" && name != "TMPDIR" && name != "HOME" {
-			t.Setenv(name, "") // puts the present value back after the test
+			t.Setenv(name, "") // restores the present value after the test
 			require.NoError(t, os.Unsetenv(name))
 		}
 	}
@@ -36,43 +36,43 @@ func runLine(t *testing.T, line string) (code int, stdout, stderr string) {
 	return code, out.String(), err.String()
 }
 
-func TestCommandLinesThatAreWrong(t *testing.T) {
+func TestInvalidCommandLines(t *testing.T) {
 	for _, c := range []struct{ sentence, line, says string }{
 		{"an unknown command", "srve", `unknown command "srve" for "gateway"`},
 		{"an unknown flag", "serve --wrok", "unknown flag: --wrok"},
 		{"an argument too many", "serve now", `unknown command "now"`},
-		{"a number that is none", "work --concurrency many", `invalid argument "many"`},
-		{"an unknown queue", "work --queues=process,retry", `--queues: there is no queue "retry"; the queues are process and replay`},
+		{"an invalid number", "work --concurrency many", `invalid argument "many"`},
+		{"an unknown queue", "work --queues=process,retry", `--queues: unknown queue "retry"; the queues are process and replay`},
 		{"no queue", "work --queues=", "--queues: name at least one of process and replay"},
-		{"a concurrency of nothing", "work --concurrency 0", "DELIVERY_CONCURRENCY"},
-		{"secrets alone", "secrets", "secrets: name what to do: status or rotate-key"},
-		{"migrate alone", "migrate", "migrate: name what to do: up, down, version or force"},
-		{"down without a number", "migrate down", "--steps N, or undo every migration, and lose all data, with --all"},
+		{"a concurrency of zero", "work --concurrency 0", "DELIVERY_CONCURRENCY"},
+		{"secrets alone", "secrets", "secrets: name a subcommand: status or rotate-key"},
+		{"migrate alone", "migrate", "migrate: name a subcommand: up, down, version or force"},
+		{"down without a number", "migrate down", "--steps N, or revert every migration, and lose all data, with --all"},
 		{"down with both", "migrate down --steps 1 --all", "not both"},
-		{"down by nothing", "migrate down --steps 0", "--steps must be at least 1"},
+		{"down by zero", "migrate down --steps 0", "--steps must be at least 1"},
 		{"force without a version", "migrate force", "accepts 1 arg(s), received 0"},
-		{"force to no version", "migrate force one", `migrate force: "one" is no version`},
-		{"a limit below nothing", "verify --limit -1", "--limit must be at least 0"},
-		{"a grace below nothing", "verify --grace -1s", "--grace must be at least 0s"},
+		{"force to no version", "migrate force one", `migrate force: "one" is not a version`},
+		{"a negative limit", "verify --limit -1", "--limit must be at least 0"},
+		{"a negative grace", "verify --grace -1s", "--grace must be at least 0s"},
 		{"nothing to verify", "verify", "DATABASE_URL: it is not set"},
 		{"send without a provider", "send", "accepts 1 arg(s), received 0"},
-		{"send of a provider that is none", "send initech", "send: there is no provider initech; there are acme, aws-sns,"},
+		{"send for an unknown provider", "send initech", "send: unknown provider initech; the providers are acme, aws-sns,"},
 		{"send without a secret", "send github", "send: give the secret of the integration with --secret or GATEWAY_SEND_SECRET"},
-		{"send of a type that is none", "send acme --type x", "send: the provider acme has no sample of the type x; it has order.created"},
-		{"send of what its provider alone can sign", "send aws-sns --secret x", "can be signed by Amazon SNS alone"},
+		{"send of an unknown type", "send acme --type x", "send: the provider acme has no sample of the type x; it has order.created"},
+		{"send of what only its provider can sign", "send aws-sns --secret x", "can only be signed by Amazon SNS"},
 		{"send of nothing", "send acme --count 0", "send: --count must be from 1 to 10000"},
-		{"send to no address", "send acme --to 127.0.0.1:3000", "send: --to must be an address such as"},
-		{"send with a secret that is no key", "send standard-webhooks --secret whpk_aGk=", "send: --secret: a public key (whpk_…) has 32 bytes"},
-		{"dead-letters alone", "dead-letters", "dead-letters: name what to do: list, show or requeue"},
-		{"a filter that is wrong", "dead-letters list --kind lost --event-id 7", "--kind must be one of exhausted, refused, unreadable; --event-id must be a UUID"},
-		{"a page that is none", "dead-letters list --page 0 --page-size 101", "--page-size must be from 1 to 100"},
-		{"an id that is none", "dead-letters show 7", "the id must be a UUID"},
-		{"a requeue of nothing", "dead-letters requeue", "name one by its id, or several by filter, or --all"},
-		{"a requeue of all by filter", "dead-letters requeue --all --kind refused", "name one by its id, or several by filter, or --all"},
+		{"send to an invalid address", "send acme --to 127.0.0.1:3000", "send: --to must be an address such as"},
+		{"send with a secret that is not a key", "send standard-webhooks --secret whpk_aGk=", "send: --secret: a public key (whpk_…) has 32 bytes"},
+		{"dead-letters alone", "dead-letters", "dead-letters: name a subcommand: list, show or requeue"},
+		{"an invalid filter", "dead-letters list --kind lost --event-id 7", "--kind must be one of exhausted, refused, unreadable; --event-id must be a UUID"},
+		{"an invalid page", "dead-letters list --page 0 --page-size 101", "--page-size must be from 1 to 100"},
+		{"an invalid id", "dead-letters show 7", "the id must be a UUID"},
+		{"a requeue of nothing", "dead-letters requeue", "give an id, a filter, or --all"},
+		{"a requeue of all by filter", "dead-letters requeue --all --kind refused", "give an id, a filter, or --all"},
 		{"a requeue of one by filter", "dead-letters requeue 7 --kind refused", "give an id or a filter, not both"},
-		{"a callback that is none", "seed --callback-base nowhere", "--callback-base: The URL must start with https://"},
-		{"a demo with a callback", "dev --demo --callback-base http://127.0.0.1:1", "leave --callback-base out"},
-		{"a port that is none", "dev --port 65536", "APP_PORT"},
+		{"an invalid callback", "seed --callback-base nowhere", "--callback-base: The URL must start with https://"},
+		{"a demo with a callback", "dev --demo --callback-base http://127.0.0.1:1", "remove --callback-base"},
+		{"an invalid port", "dev --port 65536", "APP_PORT"},
 		{"a file that is not there", "dev --config nowhere.yaml", "--config: nowhere.yaml cannot be read"},
 		{"no configuration", "serve", "run `gateway dev`"},
 		{"no configuration to work with", "work", "DATABASE_URL: it is not set"},
@@ -85,9 +85,23 @@ func TestCommandLinesThatAreWrong(t *testing.T) {
 			require.Equal(t, exitUsage, code, stderr)
 			require.True(t, strings.HasPrefix(stderr, "gateway: "), stderr)
 			require.Contains(t, stderr, c.says)
-			require.NotContains(t, stderr, "Usage:", "the mistake stands alone")
+			require.NotContains(t, stderr, "Usage:", "only the mistake is shown")
 			require.Empty(t, stdout)
 		})
+	}
+}
+
+func TestAnInvalidServerURLIsAConfigurationError(t *testing.T) {
+	for name, wrong := range map[string]string{"REDIS_URL": "redis://h:6379/abc", "RABBITMQ_URL": "amqp://h/?heartbeat=abc", "DATABASE_URL": "postgres://h/d?sslmode=maybe"} {
+		for _, line := range []string{"serve", "serve --work", "work", "migrate up", "seed", "verify", "dead-letters requeue --all"} {
+			t.Run(name+", "+line, func(t *testing.T) {
+				setup(t, "DATABASE_URL", "postgres://127.0.0.1:1/d", "MANAGEMENT_API_KEY", "k-5f0c2b7e9a1d4c83", "RABBITMQ_URL", "amqp://127.0.0.1:1/", name, wrong)
+				code, _, stderr := runLine(t, line)
+				require.Equal(t, exitUsage, code, stderr)
+				require.Contains(t, stderr, "\n  "+name+": ")
+				require.Equal(t, 2, strings.Count(stderr, "\n"), stderr)
+			})
+		}
 	}
 }
 
@@ -124,9 +138,17 @@ func TestMigrateAndSeed(t *testing.T) {
 		{"seed", exitFailed, "run: gateway migrate up"},
 		{"migrate up", 0, "the schema is at version"},
 		{"migrate up", 0, "the schema is at version"},
-		{"seed --callback-base http://127.0.0.1:9/hooks/", 0, "acme: made, delivers to http://127.0.0.1:9/hooks/acme\n"},
-		{"seed", 0, "acme: is there already, delivers to http://127.0.0.1:9/hooks/acme\n"},
+		{"seed --callback-base http://127.0.0.1:9/hooks/", 0, "acme: created, delivers to http://127.0.0.1:9/hooks/acme\n"},
+		{"seed", 0, "acme: already exists, delivers to http://127.0.0.1:9/hooks/acme\n"},
+		{"migrate down --all", exitUsage, "The database records/gateway.db will lose "},
+		{"migrate down --steps 1", exitUsage, "not a terminal, so nothing was done: use --yes to confirm"},
+		{"migrate force 7", exitUsage, "The database records/gateway.db will be marked as version 7; it is at version "},
+		{"seed", 0, "acme: already exists"},
+		{"migrate down --all --yes", 0, "the schema is at version 0\n"},
 		{"migrate down --all", 0, "the schema is at version 0\n"},
+		{"migrate force 1 --yes", 0, "No migration runs."},
+		{"migrate version", 0, "1\n"},
+		{"migrate force 0 --yes", 0, "it is at version 1"},
 		{"seed", exitFailed, "run: gateway migrate up"},
 	} {
 		code, stdout, stderr := runLine(t, step.line)
@@ -137,21 +159,21 @@ func TestMigrateAndSeed(t *testing.T) {
 	t.Setenv("SECRETS_KEY", "5f0c2b7e9a1d4c835f0c2b7e9a1d4c83x")
 	code, _, stderr := runLine(t, "seed")
 	require.Equal(t, exitFailed, code)
-	require.Contains(t, stderr, "not made where APP_ENV is production")
+	require.Contains(t, stderr, "not created in production")
 }
 
 func TestTheDemo(t *testing.T) {
 	setup(t)
 	code, stdout, stderr := runLine(t, "dev --demo")
 	require.Zero(t, code, stdout+stderr)
-	require.Contains(t, stdout, "4 of 4 went as they should.")
-	require.Empty(t, stderr, "the failure is part of the play")
+	require.Contains(t, stdout, "4 of 4 as expected.")
+	require.Empty(t, stderr, "the failure is part of the demo")
 	entries, err := os.ReadDir(".")
 	require.NoError(t, err)
-	require.Empty(t, entries, "it leaves nothing behind")
+	require.Empty(t, entries, "it leaves no files")
 }
 
-func TestServeThatIsTerminatedEndsWell(t *testing.T) {
+func TestServeShutsDownCleanlyOnSIGTERM(t *testing.T) {
 	setup(t, "DATABASE_URL", "sqlite://gateway.db", "MANAGEMENT_API_KEY", "k-5f0c2b7e9a1d4c83", "APP_HOST", "127.0.0.1", "APP_PORT", "0")
 	code, _, stderr := runLine(t, "migrate up")
 	require.Zero(t, code, stderr)
@@ -162,14 +184,14 @@ func TestServeThatIsTerminatedEndsWell(t *testing.T) {
 	require.FileExists(t, filepath.Join(".", "gateway.db.lock"))
 }
 
-// watched is a log that does something once a line has come.
+// watched is a log that calls then after a line has been written.
 type watched struct {
 	bytes.Buffer
 	until []byte
 	then  func()
 }
 
-// Write keeps p; slog writes one line at a time.
+// Write appends p; slog writes one line at a time.
 func (w *watched) Write(p []byte) (int, error) {
 	if bytes.Contains(p, w.until) {
 		w.then()
@@ -186,8 +208,8 @@ func TestVersion(t *testing.T) {
 		info              *debug.BuildInfo
 		want              string
 	}{
-		{"the release that was built in", "v1.2.3", built("(devel)"), "v1.2.3"},
-		{"what go install knows", "", built("v1.2.0"), "v1.2.0"},
+		{"the release set at build time", "v1.2.3", built("(devel)"), "v1.2.3"},
+		{"the version from go install", "", built("v1.2.0"), "v1.2.0"},
 		{"the revision of a checkout", "", built("(devel)", debug.BuildSetting{Key: "vcs.revision", Value: "0123456789abcdef"},
 			debug.BuildSetting{Key: "vcs.modified", Value: "true"}), "development 0123456789ab with changes"},
 		{"nothing", "", nil, "unknown"},
@@ -199,7 +221,7 @@ func TestVersion(t *testing.T) {
 	require.True(t, strings.HasPrefix(stdout, "gateway "))
 }
 
-func TestAMistakeInAProviderOfOnesOwnIsSaidBeforeAnythingIsOpened(t *testing.T) {
+func TestAnInvalidProviderIsReportedBeforeAnythingIsOpened(t *testing.T) {
 	setup(t, "DATABASE_URL", "postgres://nobody@127.0.0.1:1/none", "RABBITMQ_URL", "amqp://127.0.0.1:1/", "MANAGEMENT_API_KEY", "k-5f0c2b7e9a1d4c83")
 	path := filepath.Join(t.TempDir(), "gateway.yaml")
 	require.NoError(t, os.WriteFile(path, []byte("providers: {initech: {scheme: hmac, event: {type: $.type}}}\n"), 0o600))

@@ -7,7 +7,7 @@ import (
 	"integration-gateway/platform/config"
 )
 
-// deadLetterFlags are the flags that list and requeue share, and what becomes of them.
+// deadLetterFlags holds the flags that list and requeue share, and the resulting options.
 type deadLetterFlags struct {
 	texts map[string]*string // by flag
 	o     app.DeadLetterOptions
@@ -16,12 +16,12 @@ type deadLetterFlags struct {
 func (c *command) deadLetters() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "dead-letters",
-		Short: "See what was given up on, and give it another chance",
-		Long: `Works on the database itself. Dead letters are deliveries whose attempts are used up or
-that were refused (410), and messages that nobody could read.`,
+		Short: "List and requeue failed deliveries",
+		Long: `Works directly on the database. Dead letters are deliveries whose attempts are used up or
+that were refused (410), and messages that could not be read.`,
 		Args: cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) error {
-			return usage("dead-letters: name what to do: list, show or requeue")
+			return usage("dead-letters: name a subcommand: list, show or requeue")
 		},
 	}
 	cmd.AddCommand(c.deadLettersList(), c.deadLettersShow(), c.deadLettersRequeue())
@@ -37,14 +37,14 @@ func newDeadLetterFlags(cmd *cobra.Command, filter bool) *deadLetterFlags {
 	for _, flag := range []struct{ name, help string }{
 		{"kind", "exhausted, refused or unreadable"}, {"status", "open, requeued or resolved"}, {"source", "source of the event"},
 		{"provider", "provider of the event"}, {"event-type", "type of the event"}, {"destination-id", "destination that did not receive it"},
-		{"event-id", "event that was not received"}, {"from", "made at this time or later (RFC 3339)"}, {"to", "made at this time or earlier (RFC 3339)"},
+		{"event-id", "event that was not delivered"}, {"from", "created at this time or later (RFC 3339)"}, {"to", "created at this time or earlier (RFC 3339)"},
 	} {
 		f.texts[flag.name] = cmd.Flags().String(flag.name, "", flag.help)
 	}
 	return f
 }
 
-// options checks the flags and loads what the command needs.
+// options validates the flags and loads what the command needs.
 func (f *deadLetterFlags) options(c *command) (app.DeadLetterOptions, error) {
 	var err error
 	if f.o.Filter, err = app.DeadLetterFilterOf(f.text); err != nil {
@@ -74,10 +74,10 @@ func (f *deadLetterFlags) filtered() bool {
 }
 
 func (c *command) deadLettersList() *cobra.Command {
-	cmd := &cobra.Command{Use: "list", Short: "List dead letters, the newest first", Args: cobra.NoArgs}
+	cmd := &cobra.Command{Use: "list", Short: "List dead letters, newest first", Args: cobra.NoArgs}
 	f := newDeadLetterFlags(cmd, true)
 	cmd.Flags().IntVar(&f.o.Page, "page", f.o.Page, "page of the list")
-	cmd.Flags().IntVar(&f.o.PageSize, "page-size", f.o.PageSize, "dead letters on a page, at most 100")
+	cmd.Flags().IntVar(&f.o.PageSize, "page-size", f.o.PageSize, "dead letters per page, at most 100")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		o, err := f.options(c)
 		if err != nil {
@@ -117,24 +117,24 @@ func (c *command) deadLettersRequeue() *cobra.Command {
 	var all bool
 	cmd := &cobra.Command{
 		Use:   "requeue [ID]",
-		Short: "Give one dead letter another chance, or all that a filter means",
-		Long: `A delivery becomes a replay of its destination, with a new budget of attempts; a message
-goes to the process queue again. Name one by its id, or several by filter, or --all.`,
+		Short: "Requeue one dead letter, or all that match a filter",
+		Long: `A delivery becomes a replay to its destination, with a new budget of attempts; a message
+returns to the process queue. Give an id, a filter, or --all.`,
 		Args: cobra.MaximumNArgs(1),
 	}
 	f := newDeadLetterFlags(cmd, true)
 	cmd.Flags().BoolVar(&all, "all", false, "requeue every open dead letter")
 	cmd.Flags().BoolVar(&f.o.DryRun, "dry-run", false, "only count what would be requeued")
-	cmd.Flags().IntVar(&f.o.Limit, "limit", 0, "requeue at most so many, the oldest first; 0 for all")
-	cmd.Flags().StringVar(&f.o.RequestedBy, "requested-by", f.o.RequestedBy, "who asks")
-	cmd.Flags().StringVar(&f.o.Reason, "reason", "", "why, in 5 to 500 characters")
+	cmd.Flags().IntVar(&f.o.Limit, "limit", 0, "requeue at most so many, oldest first; 0 for all")
+	cmd.Flags().StringVar(&f.o.RequestedBy, "requested-by", f.o.RequestedBy, "who requests it")
+	cmd.Flags().StringVar(&f.o.Reason, "reason", "", "the reason, 5 to 500 characters")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		one := len(args) == 1
 		switch {
 		case one && (all || f.filtered() || f.o.DryRun || f.o.Limit != 0):
 			return usage("dead-letters requeue: give an id or a filter, not both")
 		case !one && all == f.filtered():
-			return usage("dead-letters requeue: name one by its id, or several by filter, or --all")
+			return usage("dead-letters requeue: give an id, a filter, or --all")
 		}
 		o, err := f.options(c)
 		if err != nil {

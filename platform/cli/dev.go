@@ -15,13 +15,13 @@ func (c *command) dev() *cobra.Command {
 	var port int
 	cmd := &cobra.Command{
 		Use:   "dev",
-		Short: "Run everything in one process with nothing installed",
-		Long: `Runs the whole gateway in one process: the records in SQLite in a data folder, the queue
-and the cache in memory, migrated and seeded. Kill it at any moment and start it again:
-every webhook that was accepted is delivered.
+		Short: "Run everything in one process without other services",
+		Long: `Runs the whole gateway in one process: records in SQLite in a data folder, queue and cache
+in memory, migrated and seeded. You can kill it at any moment and start it again: every
+accepted webhook is delivered.
 
-With --demo it sends a few webhooks through itself, shows what became of each, and exits
-with 0 when all went as they should.`,
+With --demo it sends a few webhooks to itself, shows what happened to each, and exits with 0
+if all went as expected.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			var err error
@@ -37,11 +37,12 @@ with 0 when all went as they should.`,
 			}
 			if demo {
 				if cmd.Flags().Changed("callback-base") {
-					return usage("dev: --demo has a receiver of its own; leave --callback-base out")
+					return usage("dev: --demo has its own receiver; remove --callback-base")
 				}
 				app.DemoSettings(flags)
 			}
-			cfg, log, err := c.load(config.Options{Role: config.Dev, Flags: flags})
+			settings := config.Options{Role: config.Dev, Flags: flags}
+			cfg, log, err := c.load(settings)
 			if err != nil {
 				return err
 			}
@@ -49,12 +50,14 @@ with 0 when all went as they should.`,
 			if demo {
 				return app.Demo(cmd.Context(), cfg, log, o)
 			}
-			return app.Dev(cmd.Context(), cfg, log, o)
+			ctx, stop := c.withReload(cmd.Context(), settings)
+			defer stop()
+			return app.Dev(ctx, cfg, log, o)
 		},
 	}
-	cmd.Flags().BoolVar(&demo, "demo", false, "send a few webhooks, show what became of them, and exit")
+	cmd.Flags().BoolVar(&demo, "demo", false, "send a few webhooks, show what happened to them, and exit")
 	cmd.Flags().StringVar(&o.DataDir, "data", "", "folder for the records (default "+app.DefaultDataDir+"; a temporary one with --demo)")
-	cmd.Flags().IntVar(&port, "port", 3000, "port to listen on; 0 takes a free one (APP_PORT)")
+	cmd.Flags().IntVar(&port, "port", config.DefaultNumber("APP_PORT"), "port to listen on; 0 for any free one (APP_PORT)")
 	cmd.Flags().StringVar(&o.CallbackBase, "callback-base", "", "deliver to URL/<provider> instead of the gateway's own sink")
 	return cmd
 }

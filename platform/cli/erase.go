@@ -12,18 +12,19 @@ func (c *command) erase() *cobra.Command {
 	var yes bool
 	cmd := &cobra.Command{
 		Use:   "erase --subject SUBJECT",
-		Short: "Remove what the records hold of a person",
-		Long: `Works on the database itself, while the gateway runs. Of every event with just this subject it
-removes the payload, the webhook's body and headers, and what destinations answered; deliveries that
-wait are ended, and none can be replayed. Refused requests that mention the subject go too. The events'
-records stay, marked as erased, and so does the audit trail. What was cut off is run again. Backups and
-what destinations have received are not reached.`,
+		Short: "Erase a person's data from the records",
+		Long: `Works directly on the database, while the gateway runs. It erases every event with exactly
+this subject: the payload, the webhook's body and headers, and the destinations' responses.
+Open deliveries are ended, and the events cannot be replayed. Refused requests that mention
+the subject are deleted. The events' records stay, marked as erased, and so does the audit
+trail. If it is interrupted, run it again. It does not reach backups, nor what destinations
+have received.`,
 		Args: cobra.NoArgs,
 	}
 	cmd.Flags().StringVar(&o.Subject.Text, "subject", "", "the events' subject, exactly")
-	cmd.Flags().StringVar(&o.Subject.Source, "source", "", "only what came in under this source")
+	cmd.Flags().StringVar(&o.Subject.Source, "source", "", "only events of this source")
 	cmd.Flags().BoolVar(&o.DryRun, "dry-run", false, "only count what would be erased")
-	cmd.Flags().BoolVar(&yes, "yes", false, "do not ask")
+	cmd.Flags().BoolVar(&yes, "yes", false, "do not ask for confirmation")
 	cmd.Flags().BoolVar(&o.JSON, "json", false, "print JSON")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		if f := fault.As(o.Check()); f != nil {

@@ -18,13 +18,13 @@ import (
 func (c *command) integrations() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "integrations",
-		Short: "Set sources up, change and remove them",
-		Long: `Works on the database itself, with the checks of the API. Running gateways go by a change
-within a second. Secrets are better given with --secret-env or --secret-file: others can see
-a command line.`,
+		Short: "Add, change and remove integrations",
+		Long: `Works directly on the database, with the same checks as the API. Running gateways apply a
+change within a second. Prefer --secret-env or --secret-file for secrets: other users of the
+machine can see a command line.`,
 		Args: cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) error {
-			return usage("integrations: name what to do: add, apply, list, show, enable, disable, rotate-secret, rotate-signing-secret or remove")
+			return usage("integrations: name a subcommand: add, apply, list, show, enable, disable, rotate-secret, rotate-signing-secret or remove")
 		},
 	}
 	cmd.AddCommand(c.integrationsAdd(), c.integrationsApply(), c.integrationsList(), c.integrationsShow(), c.integrationsSwitch("enable", true),
@@ -32,7 +32,7 @@ a command line.`,
 	return cmd
 }
 
-// loadTool loads what a command on the records needs.
+// loadTool loads the configuration of a command on the records.
 func (c *command) loadTool() (config.Config, *slog.Logger, error) {
 	return c.load(config.Options{Role: config.Migrate})
 }
@@ -43,14 +43,14 @@ func (c *command) integrationOptions(cmd *cobra.Command) *app.IntegrationOptions
 	return o
 }
 
-// secretFlags are the ways to give secrets.
+// secretFlags are the flags for secrets.
 type secretFlags struct{ values, files, variables []string }
 
 func addSecretFlags(cmd *cobra.Command) *secretFlags {
 	f := &secretFlags{}
 	cmd.Flags().StringArrayVar(&f.values, "secret", nil, "a secret that verifies webhooks")
-	cmd.Flags().StringArrayVar(&f.files, "secret-file", nil, "a file that holds one")
-	cmd.Flags().StringArrayVar(&f.variables, "secret-env", nil, "an environment variable that holds one")
+	cmd.Flags().StringArrayVar(&f.files, "secret-file", nil, "a file with a secret")
+	cmd.Flags().StringArrayVar(&f.variables, "secret-env", nil, "an environment variable with a secret")
 	return f
 }
 
@@ -66,16 +66,16 @@ func (c *command) integrationsAdd() *cobra.Command {
 	var o app.AddOptions
 	cmd := &cobra.Command{
 		Use:     "add PROVIDER",
-		Short:   "Set a source up",
+		Short:   "Add an integration",
 		Example: `  gateway integrations add acme --source acme-eu --secret-env ACME_SECRET --to https://orders.example.com/hooks`,
 		Args:    cobra.ExactArgs(1),
 	}
 	shared, secrets := c.integrationOptions(cmd), addSecretFlags(cmd)
-	cmd.Flags().StringVar(&o.Source, "source", "", "name of the source, which its webhooks' address ends in (default the provider's name)")
-	cmd.Flags().StringVar(&o.Name, "name", "", "name for people (default the provider's title)")
-	cmd.Flags().StringArrayVar(&o.To, "to", nil, "a URL to deliver to")
-	cmd.Flags().StringArrayVar(&o.Options, "option", nil, "an option of the provider, key=value")
-	cmd.Flags().BoolVar(&o.Disabled, "disabled", false, "refuse webhooks until it is enabled")
+	cmd.Flags().StringVar(&o.Source, "source", "", "source name, the last part of the webhook URL (default the provider's name)")
+	cmd.Flags().StringVar(&o.Name, "name", "", "display name (default the provider's title)")
+	cmd.Flags().StringArrayVar(&o.To, "to", nil, "a destination URL")
+	cmd.Flags().StringArrayVar(&o.Options, "option", nil, "a provider option, key=value")
+	cmd.Flags().BoolVar(&o.Disabled, "disabled", false, "refuse webhooks until enabled")
 	cmd.RunE = func(cmd *cobra.Command, args []string) (err error) {
 		o.IntegrationOptions, o.Provider = *shared, args[0]
 		if o.Source == "" {
@@ -98,10 +98,11 @@ func (c *command) integrationsApply() *cobra.Command {
 	var yes bool
 	cmd := &cobra.Command{
 		Use:   "apply -f FILE",
-		Short: "Make the integrations as a file describes them",
-		Long: `Prints what it would do and asks; then all of it is done, or nothing. What the file does not
-mention stays as it is. The secrets that it lists for an integration are all that it shall
-have, and so are the destinations. Secrets stand there as references, env:NAME or file:PATH.
+		Short: "Apply integrations from a file",
+		Long: `Prints a plan and asks for confirmation; then all of it is applied, or nothing. Integrations
+and settings that the file does not mention stay unchanged. The secrets listed for an
+integration replace all its secrets, and the destinations all its destinations. Secrets are
+given as references, env:NAME or file:PATH.
 
   integrations:
     - source: acme-eu
@@ -113,11 +114,11 @@ have, and so are the destinations. Secrets stand there as references, env:NAME o
 	}
 	shared := c.integrationOptions(cmd)
 	cmd.Flags().StringVarP(&o.Path, "file", "f", "", "the file, in YAML")
-	cmd.Flags().BoolVar(&yes, "yes", false, "do not ask")
-	cmd.Flags().BoolVar(&o.DryRun, "dry-run", false, "only print what would be done")
+	cmd.Flags().BoolVar(&yes, "yes", false, "do not ask for confirmation")
+	cmd.Flags().BoolVar(&o.DryRun, "dry-run", false, "only print the plan")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		if o.Path == "" {
-			return usage("integrations apply: name the file with -f")
+			return usage("integrations apply: give the file with -f")
 		}
 		o.IntegrationOptions, o.Confirm = *shared, c.confirm(yes)
 		cfg, log, err := c.loadTool()
@@ -129,19 +130,19 @@ have, and so are the destinations. Secrets stand there as references, env:NAME o
 	return cmd
 }
 
-// confirm asks at the terminal, unless yes was said before.
+// confirm asks at the terminal, unless yes is set.
 func (c *command) confirm(yes bool) app.Confirm {
 	return func() error {
 		switch {
 		case yes:
 			return nil
 		case !telemetry.IsTerminal(os.Stdin):
-			return errors.New("nobody can be asked here, and nothing was done: say --yes")
+			return errors.New("not a terminal, so nothing was done: use --yes to confirm")
 		}
-		_, _ = fmt.Fprint(c.stderr, "Do it? [y/N] ")
+		_, _ = fmt.Fprint(c.stderr, "Proceed? [y/N] ")
 		answer, _ := bufio.NewReader(os.Stdin).ReadString('\n')
 		if answer = strings.ToLower(strings.TrimSpace(answer)); answer != "y" && answer != "yes" {
-			return errors.New("nothing was done")
+			return errors.New("cancelled: nothing was done")
 		}
 		return nil
 	}

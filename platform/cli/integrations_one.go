@@ -13,9 +13,9 @@ func (c *command) integrationsList() *cobra.Command {
 	var o app.ListOptions
 	cmd := &cobra.Command{Use: "list", Short: "List integrations", Args: cobra.NoArgs}
 	shared := c.integrationOptions(cmd)
-	cmd.Flags().StringVar(&o.Provider, "provider", "", "only those of this provider")
-	cmd.Flags().BoolVar(&o.ActiveOnly, "active-only", false, "only those that take webhooks")
-	cmd.Flags().BoolVar(&o.Archived, "archived", false, "those that were removed, too")
+	cmd.Flags().StringVar(&o.Provider, "provider", "", "only integrations of this provider")
+	cmd.Flags().BoolVar(&o.ActiveOnly, "active-only", false, "only enabled integrations")
+	cmd.Flags().BoolVar(&o.Archived, "archived", false, "include removed integrations")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		o.IntegrationOptions = *shared
 		cfg, log, err := c.loadTool()
@@ -28,7 +28,7 @@ func (c *command) integrationsList() *cobra.Command {
 }
 
 func (c *command) integrationsShow() *cobra.Command {
-	cmd := &cobra.Command{Use: "show SOURCE", Short: "Show one integration, and which of its secrets are used", Args: cobra.ExactArgs(1)}
+	cmd := &cobra.Command{Use: "show SOURCE", Short: "Show one integration, with the use of its secrets", Args: cobra.ExactArgs(1)}
 	shared := c.integrationOptions(cmd)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		cfg, log, err := c.loadTool()
@@ -41,9 +41,9 @@ func (c *command) integrationsShow() *cobra.Command {
 }
 
 func (c *command) integrationsSwitch(verb string, active bool) *cobra.Command {
-	short := "Let a source take webhooks again"
+	short := "Accept a source's webhooks again"
 	if !active {
-		short = "Have a source refuse its webhooks; its events wait"
+		short = "Refuse a source's webhooks and park its events"
 	}
 	return &cobra.Command{
 		Use: verb + " SOURCE", Short: short, Args: cobra.ExactArgs(1),
@@ -62,21 +62,22 @@ func (c *command) rotateSecret() *cobra.Command {
 	var expireOld time.Duration
 	cmd := &cobra.Command{
 		Use:   "rotate-secret SOURCE",
-		Short: "Add a secret, and have the others expire after a while",
-		Long: `Adds a secret. Those that verify already go on beside it, for --expire-old at most, or
+		Short: "Add a secret and let the others expire",
+		Long: `Adds a secret. The existing secrets of its purpose stay valid beside it for --expire-old, or
 until they are removed.`,
 		Args: cobra.ExactArgs(1),
 	}
 	secrets := addSecretFlags(cmd)
 	cmd.Flags().StringVar(&o.Note, "note", "", "a note on the new secret")
-	cmd.Flags().DurationVar(&expireOld, "expire-old", 0, "how long the others verify beside it, such as 24h; 0s ends them at once")
+	cmd.Flags().StringVar(&o.Purpose, "purpose", "", "what it is for: signing, token or challenge (default: what proves the provider's webhooks)")
+	cmd.Flags().DurationVar(&expireOld, "expire-old", 0, "how long the others stay valid, such as 24h; 0s ends them immediately")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		given, err := secrets.read("rotate-secret")
 		switch {
 		case err != nil:
 			return err
 		case len(given) != 1:
-			return usage("integrations rotate-secret: give the one new secret, with --secret, --secret-file or --secret-env")
+			return usage("integrations rotate-secret: give exactly one new secret, with --secret, --secret-file or --secret-env")
 		case expireOld < 0:
 			return usage("integrations rotate-secret: --expire-old must be at least 0s")
 		}
@@ -97,11 +98,11 @@ func (c *command) rotateSigningSecret() *cobra.Command {
 	var to string
 	cmd := &cobra.Command{
 		Use:   "rotate-signing-secret SOURCE",
-		Short: "Give a destination a new secret to sign deliveries with, and show it once",
+		Short: "Give a destination a new signing secret and show it once",
 		Args:  cobra.ExactArgs(1),
 	}
 	shared := c.integrationOptions(cmd)
-	cmd.Flags().StringVar(&to, "to", "", "the destination's URL or id, where the source has several")
+	cmd.Flags().StringVar(&to, "to", "", "the destination's URL or id, if the source has several")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		cfg, log, err := c.loadTool()
 		if err != nil {
@@ -117,11 +118,11 @@ func (c *command) integrationsRemove() *cobra.Command {
 	var yes bool
 	cmd := &cobra.Command{
 		Use:   "remove SOURCE",
-		Short: "Remove a source for good; its history stays",
+		Short: "Remove an integration for good; its history stays",
 		Args:  cobra.ExactArgs(1),
 	}
-	cmd.Flags().StringVar(&openJobs, "open-jobs", "finish", "what becomes of deliveries that wait: finish or cancel")
-	cmd.Flags().BoolVar(&yes, "yes", false, "do not ask")
+	cmd.Flags().StringVar(&openJobs, "open-jobs", "finish", "what to do with open deliveries: finish or cancel")
+	cmd.Flags().BoolVar(&yes, "yes", false, "do not ask for confirmation")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		if openJobs != "finish" && openJobs != "cancel" {
 			return usage("integrations remove: --open-jobs must be finish or cancel")

@@ -10,54 +10,54 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// ok runs a line that must succeed and gives what it printed.
-func ok(t *testing.T, line string) string {
+// runOK runs a command line that must succeed and returns its output.
+func runOK(t *testing.T, line string) string {
 	t.Helper()
 	code, stdout, stderr := runLine(t, line)
 	require.Zero(t, code, "%s: %s%s", line, stdout, stderr)
 	return stdout
 }
 
-func TestIntegrationsByHand(t *testing.T) {
+func TestIntegrationsFromTheCommandLine(t *testing.T) {
 	db, _ := records(t)
 	t.Setenv("ACME_SECRET", "secret-from-the-environment")
 	require.NoError(t, os.WriteFile("second", []byte("secret-from-a-file\n"), 0o600))
 
-	added := ok(t, "integrations add acme --source acme-eu --name Europe --secret-env ACME_SECRET --secret-file second --to https://a.example/in --option publicUrl=https://hooks.example.com")
-	require.Contains(t, added, "added acme-eu; its webhooks go to /api/v1/webhooks/acme-eu\n")
-	require.Regexp(t, `deliveries to https://a.example/in are signed with whsec_\S+, which is shown this once`, added)
-	require.Regexp(t, `acme-eu +acme +Europe +enabled +2 +https://a.example/in`, ok(t, "integrations list"))
+	added := runOK(t, "integrations add acme --source acme-eu --name Europe --secret-env ACME_SECRET --secret-file second --to https://a.example/in --option publicUrl=https://hooks.example.com")
+	require.Contains(t, added, "added acme-eu; send its webhooks to /api/v1/webhooks/acme-eu\n")
+	require.Regexp(t, `deliveries to https://a.example/in are signed with whsec_\S+, which is shown only once`, added)
+	require.Regexp(t, `acme-eu +acme +Europe +enabled +2 +https://a.example/in`, runOK(t, "integrations list"))
 
-	require.Contains(t, ok(t, "integrations add stripe --secret whsec_long-enough --option toleranceSeconds=60 --json"), `"toleranceSeconds": 60`)
+	require.Contains(t, runOK(t, "integrations add stripe --secret whsec_long-enough --option toleranceSeconds=60 --json"), `"toleranceSeconds": 60`)
 
-	shown := ok(t, "integrations show acme-eu")
+	shown := runOK(t, "integrations show acme-eu")
 	require.Contains(t, shown, `{"publicUrl":"https://hooks.example.com"}`)
 	require.NotContains(t, shown, "whsec_")
 
-	require.Contains(t, ok(t, "integrations disable acme-eu"), "disabled acme-eu")
-	require.NotContains(t, ok(t, "integrations list --active-only"), "acme-eu")
-	require.Contains(t, ok(t, "integrations enable acme-eu"), "enabled acme-eu")
+	require.Contains(t, runOK(t, "integrations disable acme-eu"), "disabled acme-eu")
+	require.NotContains(t, runOK(t, "integrations list --active-only"), "acme-eu")
+	require.Contains(t, runOK(t, "integrations enable acme-eu"), "enabled acme-eu")
 
-	rotated := ok(t, "integrations rotate-secret acme-eu --secret third-secret --note 2026 --expire-old 24h")
-	require.Equal(t, 2, strings.Count(rotated, "verifies beside it for 24h0m0s at most"))
+	rotated := runOK(t, "integrations rotate-secret acme-eu --secret third-secret --note 2026 --expire-old 24h")
+	require.Equal(t, 2, strings.Count(rotated, "stays valid for at most 24h0m0s"))
 	var i struct {
 		ID      string
 		Secrets []struct{ Note, ExpiresAt string }
 	}
-	require.NoError(t, json.Unmarshal([]byte(ok(t, "integrations show acme-eu --json")), &i))
+	require.NoError(t, json.Unmarshal([]byte(runOK(t, "integrations show acme-eu --json")), &i))
 	require.Len(t, i.Secrets, 3)
 	require.NotEmpty(t, i.Secrets[0].ExpiresAt)
 	require.Empty(t, i.Secrets[2].ExpiresAt)
 	require.Equal(t, "2026", i.Secrets[2].Note)
-	require.Contains(t, ok(t, "integrations rotate-signing-secret acme-eu"), "deliveries are signed with whsec_")
+	require.Contains(t, runOK(t, "integrations rotate-signing-secret acme-eu"), "deliveries are signed with whsec_")
 
 	code, stdout, stderr := runLine(t, "integrations remove acme-eu")
 	require.Equal(t, exitFailed, code)
-	require.Contains(t, stdout, "acme-eu (Europe) will take no more webhooks")
-	require.Contains(t, stderr, "nobody can be asked here, and nothing was done: say --yes")
-	require.Contains(t, ok(t, "integrations remove acme-eu --yes"), "removed acme-eu")
-	require.NotContains(t, ok(t, "integrations list"), "acme-eu")
-	require.Regexp(t, `acme-eu +acme +Europe +removed`, ok(t, "integrations list --archived"))
+	require.Contains(t, stdout, "acme-eu (Europe) will accept no more webhooks")
+	require.Contains(t, stderr, "not a terminal, so nothing was done: use --yes to confirm")
+	require.Contains(t, runOK(t, "integrations remove acme-eu --yes"), "removed acme-eu")
+	require.NotContains(t, runOK(t, "integrations list"), "acme-eu")
+	require.Regexp(t, `acme-eu +acme +Europe +removed`, runOK(t, "integrations list --archived"))
 
 	var actors []string
 	require.NoError(t, db.Select(context.Background(), &actors, `SELECT DISTINCT actor FROM audit_entries WHERE entity_id = $1`, i.ID))
@@ -69,30 +69,30 @@ func TestIntegrationsByHand(t *testing.T) {
 	}
 }
 
-func TestIntegrationCommandsThatAreWrong(t *testing.T) {
+func TestInvalidIntegrationCommands(t *testing.T) {
 	records(t)
 	for _, c := range []struct {
 		sentence, line string
 		code           int
 		says           string
 	}{
-		{"alone", "integrations", exitUsage, "name what to do: add, apply, list"},
+		{"alone", "integrations", exitUsage, "name a subcommand: add, apply, list"},
 		{"no provider", "integrations add", exitUsage, "accepts 1 arg(s)"},
-		{"several mistakes are told line by line", "integrations add initech --source Acme --secret short", exitFailed,
+		{"several mistakes, one per line", "integrations add initech --source Acme --secret short", exitFailed,
 			"3 mistakes:\n  source must begin with a lower-case letter or digit"},
 		{"a variable that is not set", "integrations add acme --source a --secret-env NO_SUCH", exitUsage, "the environment variable NO_SUCH is not set"},
 		{"a file that is not there", "integrations add acme --source a --secret-file nowhere", exitUsage, "nowhere cannot be read: no such file"},
-		{"an option without a value", "integrations add acme --source a --secret long-enough --option x", exitFailed, "--option x: write it as key=value"},
-		{"an option that there is not", "integrations add acme --source a --secret long-enough --option nope=1", exitFailed, "options.nope is not a field"},
-		{"an option of another kind", "integrations add acme --source a --secret long-enough --option toleranceSeconds=soon", exitFailed, "options.toleranceSeconds must be a whole number"},
-		{"a source that exists", "integrations add acme --secret long-enough", exitFailed, "There is an integration with the source acme already"},
-		{"a source that there is not", "integrations show nowhere", exitFailed, "No integration nowhere."},
-		{"no new secret", "integrations rotate-secret acme", exitUsage, "give the one new secret"},
-		{"two new secrets", "integrations rotate-secret acme --secret long-enough --secret longer-enough", exitUsage, "give the one new secret"},
-		{"less than nothing", "integrations rotate-secret acme --secret long-enough --expire-old -1h", exitUsage, "--expire-old must be at least 0s"},
+		{"an option without a value", "integrations add acme --source a --secret long-enough --option x", exitFailed, "--option x: must be key=value"},
+		{"an unknown option", "integrations add acme --source a --secret long-enough --option nope=1", exitFailed, "options.nope is not a field"},
+		{"an option of the wrong type", "integrations add acme --source a --secret long-enough --option toleranceSeconds=soon", exitFailed, "options.toleranceSeconds must be a whole number"},
+		{"a source that exists", "integrations add acme --secret long-enough", exitFailed, "An integration with the source acme already exists"},
+		{"an unknown source", "integrations show nowhere", exitFailed, "There is no integration nowhere."},
+		{"no new secret", "integrations rotate-secret acme", exitUsage, "give exactly one new secret"},
+		{"two new secrets", "integrations rotate-secret acme --secret long-enough --secret longer-enough", exitUsage, "give exactly one new secret"},
+		{"a negative duration", "integrations rotate-secret acme --secret long-enough --expire-old -1h", exitUsage, "--expire-old must be at least 0s"},
 		{"jobs that are dropped", "integrations remove acme --open-jobs drop", exitUsage, "--open-jobs must be finish or cancel"},
-		{"a destination that there is not", "integrations rotate-signing-secret acme --to https://nowhere.example", exitFailed, "0 destinations of acme fit"},
-		{"no file", "integrations apply", exitUsage, "name the file with -f"},
+		{"an unknown destination", "integrations rotate-signing-secret acme --to https://nowhere.example", exitFailed, "0 destinations of acme match"},
+		{"no file", "integrations apply", exitUsage, "give the file with -f"},
 		{"a file of integrations that is not there", "integrations apply -f nowhere.yaml", exitFailed, "no such file"},
 	} {
 		code, stdout, stderr := runLine(t, c.line)
@@ -120,7 +120,7 @@ integrations:
     rateLimitPerMinute: 10
 `
 
-func TestIntegrationsAsAFileDescribesThem(t *testing.T) {
+func TestIntegrationsFromAFile(t *testing.T) {
 	records(t)
 	t.Setenv("ACME_SECRET", "secret-from-the-environment")
 	t.Setenv("TEAM_KEY", "key-of-the-team")
@@ -129,7 +129,7 @@ func TestIntegrationsAsAFileDescribesThem(t *testing.T) {
 	apply := func(text, flags string) string {
 		t.Helper()
 		require.NoError(t, os.WriteFile("i.yaml", []byte(text), 0o600))
-		out := ok(t, "integrations apply -f i.yaml "+flags)
+		out := runOK(t, "integrations apply -f i.yaml "+flags)
 		all += out
 		return out
 	}
@@ -138,11 +138,11 @@ func TestIntegrationsAsAFileDescribesThem(t *testing.T) {
 	code, stdout, stderr := runLine(t, "integrations apply -f i.yaml")
 	require.Equal(t, exitFailed, code)
 	require.Equal(t, plan, stdout, "the plan comes first")
-	require.Contains(t, stderr, "say --yes")
-	require.NotContains(t, ok(t, "integrations list"), "acme-eu", "nothing was done")
-	require.Equal(t, plan+"1 done\n", apply(described, "--yes"))
+	require.Contains(t, stderr, "use --yes to confirm")
+	require.NotContains(t, runOK(t, "integrations list"), "acme-eu", "nothing was done")
+	require.Equal(t, plan+"applied 1 change\n", apply(described, "--yes"))
 
-	const nothing = "nothing to do: everything is as the file says\n"
+	const nothing = "nothing to do: everything matches the file\n"
 	require.Equal(t, nothing, apply(described, "--yes"), "the second time")
 	require.JSONEq(t, `{"applied":false,"steps":[]}`, apply(described, "--json"))
 
@@ -156,14 +156,14 @@ func TestIntegrationsAsAFileDescribesThem(t *testing.T) {
 	for i, line := range []string{
 		`^~ acme-eu: name, isActive, rateLimitPerMinute$`, `^\+ acme-eu: secret$`, `^~ acme-eu: secret [0-9a-f-]{36} \(the old one\): note$`,
 		`^- acme-eu: secret [0-9a-f-]{36}$`, `^~ acme-eu: destination https://a.example/in: auth$`, `^\+ acme-eu: destination https://c.example/in$`,
-		`^- acme-eu: destination https://b.example/in$`, `^7 done$`,
+		`^- acme-eu: destination https://b.example/in$`, `^applied 7 changes$`,
 	} {
 		require.Regexp(t, line, strings.Split(out, "\n")[i])
 	}
 	require.Equal(t, nothing, apply(changed, "--yes"))
-	require.Equal(t, nothing, apply("integrations: [{source: acme-eu}]", "--yes"), "what is not mentioned stays")
+	require.Equal(t, nothing, apply("integrations: [{source: acme-eu}]", "--yes"), "what is not mentioned stays unchanged")
 
-	ok(t, "integrations remove acme-eu --yes")
+	runOK(t, "integrations remove acme-eu --yes")
 	code, _, stderr = runLine(t, "integrations apply -f i.yaml --yes")
 	require.Equal(t, exitFailed, code)
 	require.Contains(t, stderr, "integrations[0].source was removed")
@@ -172,7 +172,7 @@ func TestIntegrationsAsAFileDescribesThem(t *testing.T) {
 	}
 }
 
-func TestMistakesInAFileOfIntegrationsAreNamedAtOnce(t *testing.T) {
+func TestAllMistakesInAFileOfIntegrationsAreReported(t *testing.T) {
 	records(t)
 	for _, c := range []struct {
 		sentence, text string
@@ -180,19 +180,19 @@ func TestMistakesInAFileOfIntegrationsAreNamedAtOnce(t *testing.T) {
 	}{
 		{"no list", "a: 1", []string{"a is not a field", "integrations must be a list"}},
 		{"no YAML", "integrations: [", []string{"i.yaml: yaml: line"}},
-		{"secrets in the open", `integrations: [{source: a, provider: acme, secrets: [plain-secret, {value: plain-secret}, "env:NO_SUCH", "file:nowhere"],
+		{"plain secrets", `integrations: [{source: a, provider: acme, secrets: [plain-secret, {value: plain-secret}, "env:NO_SUCH", "file:nowhere"],
 			destinations: [{url: "https://a.example", auth: {type: bearer, token: plain-secret}, headers: {x: "env:NO_SUCH"}}]}]`,
 			[]string{"integrations[0].secrets[0] must be a reference", "integrations[0].secrets[1].value must be a reference",
 				"integrations[0].secrets[2] cannot be read: the environment variable NO_SUCH is not set", "integrations[0].secrets[3] cannot be read: nowhere",
 				"integrations[0].destinations[0].auth.token must be a reference", "integrations[0].destinations[0].headers.x cannot be read"}},
-		{"a client's key in the open", `integrations: [{source: a, provider: acme, secrets: ["env:PATH"], destinations: [{url: "https://a.example",
+		{"a plain client key", `integrations: [{source: a, provider: acme, secrets: ["env:PATH"], destinations: [{url: "https://a.example",
 			tls: {caCertificate: "file:nowhere.pem", clientCertificate: no PEM, clientKey: plain-secret}}]}]`,
 			[]string{"integrations[0].destinations[0].tls.caCertificate cannot be read: nowhere.pem", "integrations[0].destinations[0].tls.clientKey must be a reference"}},
-		{"files of TLS that are none", `integrations: [{source: a, provider: acme, secrets: ["env:PATH"], destinations: [{url: "https://a.example",
-			tls: {caCertificate: "file:i.yaml"}}]}]`, []string{"integrations[0].destinations[0].tls.caCertificate holds what is no PEM"}},
+		{"invalid TLS files", `integrations: [{source: a, provider: acme, secrets: ["env:PATH"], destinations: [{url: "https://a.example",
+			tls: {caCertificate: "file:i.yaml"}}]}]`, []string{"integrations[0].destinations[0].tls.caCertificate holds text that is not PEM"}},
 		{"several integrations", `integrations: [{source: acme, provider: globex}, {source: b}, {source: acme}, {source: B, provider: initech, secrets: []}]`,
 			[]string{"integrations[0].provider is acme and cannot be changed", "integrations[1].provider is required", "integrations[1].secrets must hold",
-				"integrations[2].source is the same as that of integrations[0]", "integrations[3].source must begin", "integrations[3].provider is none of"}},
+				"integrations[2].source is the same as that of integrations[0]", "integrations[3].source must begin", "integrations[3].provider must be one of"}},
 		{"a destination twice", `integrations: [{source: acme, destinations: [{url: "https://a.example"}, {url: "https://a.example"}, {}]}]`,
 			[]string{"integrations[0].destinations[1].url is the same as that of destinations[0]", "integrations[0].destinations[2].url"}},
 	} {

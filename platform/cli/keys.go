@@ -11,12 +11,13 @@ import (
 func (c *command) keys() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "keys",
-		Short: "Make and revoke keys for the management API",
-		Long: `Works on the database itself. A key has a role (viewer reads; operator replays, cancels,
-requeues and releases too; admin changes integrations and keys too), and may be confined to sources.`,
+		Short: "Create and revoke keys for the management API",
+		Long: `Works directly on the database. A key has a role: viewer reads; operator also replays,
+cancels, requeues and releases; admin also changes integrations, creates, lists and revokes
+keys. It may be restricted to sources.`,
 		Args: cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) error {
-			return usage("keys: name what to do: create, list or revoke")
+			return usage("keys: name a subcommand: create, list or revoke")
 		},
 	}
 	cmd.AddCommand(c.keysCreate(), c.keysList(), c.keysRevoke())
@@ -24,26 +25,27 @@ requeues and releases too; admin changes integrations and keys too), and may be 
 }
 
 func (c *command) keysCreate() *cobra.Command {
-	cmd := &cobra.Command{Use: "create NAME", Short: "Make a key; it is printed this once", Args: cobra.ExactArgs(1)}
+	cmd := &cobra.Command{Use: "create NAME", Short: "Create a key and print it once", Args: cobra.ExactArgs(1)}
 	o := c.integrationOptions(cmd)
 	role := cmd.Flags().String("role", "viewer", "viewer, operator or admin")
-	sources := cmd.Flags().StringSlice("source", nil, "confine it to this source; may be repeated")
-	lifetime := cmd.Flags().Duration("expires-in", 0, "how long it is valid, such as 720h; 0 for good")
+	sources := cmd.Flags().StringSlice("source", nil, "restrict it to this source; may be repeated")
+	var lifetime duration
+	cmd.Flags().Var(&lifetime, "expires-in", "how long it is valid, such as 90d or 720h; 0 for ever")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		if *lifetime < 0 || *lifetime > 100*365*24*time.Hour {
-			return usage("keys create: --expires-in must be from 0 to a hundred years")
+		if lifetime > duration(100*365*24*time.Hour) {
+			return usage("keys create: --expires-in must be at most a hundred years")
 		}
 		cfg, log, err := c.loadTool()
 		if err != nil {
 			return err
 		}
-		return app.CreateKey(cmd.Context(), cfg, log, app.KeyOptions{IntegrationOptions: *o, Name: args[0], Role: *role, Sources: *sources, Lifetime: *lifetime})
+		return app.CreateKey(cmd.Context(), cfg, log, app.KeyOptions{IntegrationOptions: *o, Name: args[0], Role: *role, Sources: *sources, Lifetime: time.Duration(lifetime)})
 	}
 	return cmd
 }
 
 func (c *command) keysList() *cobra.Command {
-	cmd := &cobra.Command{Use: "list", Short: "List all keys, the revoked ones too", Args: cobra.NoArgs}
+	cmd := &cobra.Command{Use: "list", Short: "List all keys, including revoked ones", Args: cobra.NoArgs}
 	o := c.integrationOptions(cmd)
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		cfg, log, err := c.loadTool()
@@ -56,7 +58,7 @@ func (c *command) keysList() *cobra.Command {
 }
 
 func (c *command) keysRevoke() *cobra.Command {
-	cmd := &cobra.Command{Use: "revoke NAME|ID", Short: "End a key; running gateways refuse it within two seconds", Args: cobra.ExactArgs(1)}
+	cmd := &cobra.Command{Use: "revoke NAME|ID", Short: "Revoke a key; running gateways refuse it within two seconds", Args: cobra.ExactArgs(1)}
 	o := c.integrationOptions(cmd)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		cfg, log, err := c.loadTool()

@@ -3,28 +3,30 @@ package cli
 import (
 	"fmt"
 	"log/slog"
+	"os"
 	"strconv"
 
 	"github.com/spf13/cobra"
 
 	"integration-gateway/platform/app"
 	"integration-gateway/platform/config"
+	"integration-gateway/platform/telemetry"
 )
 
 func (c *command) migrate() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "migrate",
-		Short: "Bring the database's schema to a version",
+		Short: "Migrate the database schema",
 		Args:  cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) error {
-			return usage("migrate: name what to do: up, down, version or force")
+			return usage("migrate: name a subcommand: up, down, version or force")
 		},
 	}
 	cmd.AddCommand(c.migrateUp(), c.migrateDown(), c.migrateVersion(), c.migrateForce())
 	return cmd
 }
 
-// onDatabase makes the RunE of a command that needs nothing but the database.
+// onDatabase makes the RunE of a command that only needs the database.
 func (c *command) onDatabase(do func(cmd *cobra.Command, cfg config.Config, log *slog.Logger) error) func(*cobra.Command, []string) error {
 	return func(cmd *cobra.Command, _ []string) error {
 		cfg, log, err := c.load(config.Options{Role: config.Migrate})
@@ -53,14 +55,14 @@ func (c *command) migrateUp() *cobra.Command {
 
 func (c *command) migrateDown() *cobra.Command {
 	var steps int
-	var all bool
+	var all, yes bool
 	cmd := &cobra.Command{
 		Use:   "down",
-		Short: "Undo migrations; data in what they made is lost",
+		Short: "Revert migrations; data in their tables is lost",
 		Args:  cobra.NoArgs,
 	}
 	undo := c.onDatabase(func(cmd *cobra.Command, cfg config.Config, log *slog.Logger) error {
-		version, err := app.MigrateDown(cmd.Context(), cfg, log, steps)
+		version, err := app.MigrateDown(cmd.Context(), cfg, log, steps, c.stdout, c.confirmLoss(yes))
 		if err != nil {
 			return err
 		}
@@ -73,15 +75,27 @@ func (c *command) migrateDown() *cobra.Command {
 		case all && counted:
 			return usage("migrate down: give --steps or --all, not both")
 		case !all && !counted:
-			return usage("migrate down: say how many with --steps N, or undo every migration, and lose all data, with --all")
+			return usage("migrate down: give --steps N, or revert every migration, and lose all data, with --all")
 		case counted && steps < 1:
 			return usage("migrate down: --steps must be at least 1")
 		}
 		return undo(cmd, args)
 	}
-	cmd.Flags().IntVar(&steps, "steps", 0, "how many migrations to undo")
-	cmd.Flags().BoolVar(&all, "all", false, "undo every migration; all data is lost")
+	cmd.Flags().IntVar(&steps, "steps", 0, "how many migrations to revert")
+	cmd.Flags().BoolVar(&all, "all", false, "revert every migration; all data is lost")
+	cmd.Flags().BoolVar(&yes, "yes", false, "do not ask for confirmation")
 	return cmd
+}
+
+// confirmLoss is confirm for irreversible changes: if nobody can be asked, the command line
+// is invalid without --yes.
+func (c *command) confirmLoss(yes bool) app.Confirm {
+	return func() error {
+		if !yes && !telemetry.IsTerminal(os.Stdin) {
+			return usage("not a terminal, so nothing was done: use --yes to confirm")
+		}
+		return c.confirm(yes)()
+	}
 }
 
 func (c *command) migrateVersion() *cobra.Command {
@@ -96,7 +110,7 @@ func (c *command) migrateVersion() *cobra.Command {
 			}
 			suffix := ""
 			if dirty {
-				suffix = " (failed half-way; mend the schema, then: gateway migrate force V)"
+				suffix = " (failed half-way; repair the schema, then run: gateway migrate force V)"
 			}
 			_, _ = fmt.Fprintf(c.stdout, "%d%s\n", version, suffix)
 			return nil
@@ -105,18 +119,21 @@ func (c *command) migrateVersion() *cobra.Command {
 }
 
 func (c *command) migrateForce() *cobra.Command {
-	return &cobra.Command{
+	var yes bool
+	cmd := &cobra.Command{
 		Use:   "force V",
-		Short: "Set the schema's version without running anything, after mending it by hand",
+		Short: "Set the schema's version without a migration, after a manual repair",
 		Args:  cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			version, err := strconv.Atoi(args[0])
 			if err != nil || version < 0 {
-				return usage(fmt.Sprintf("migrate force: %q is no version", args[0]))
+				return usage(fmt.Sprintf("migrate force: %q is not a version", args[0]))
 			}
 			return c.onDatabase(func(cmd *cobra.Command, cfg config.Config, log *slog.Logger) error {
-				return app.MigrateForce(cmd.Context(), cfg, log, version)
+				return app.MigrateForce(cmd.Context(), cfg, log, version, c.stdout, c.confirmLoss(yes))
 			})(cmd, args)
 		},
 	}
+	cmd.Flags().BoolVar(&yes, "yes", false, "do not ask for confirmation")
+	return cmd
 }

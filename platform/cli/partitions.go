@@ -13,10 +13,10 @@ func (c *command) partitions() *cobra.Command {
 	o := app.PartitionsOptions{}
 	cmd := &cobra.Command{
 		Use:   "partitions",
-		Short: "Show what the tables hold, and what retention removes next",
+		Short: "Show the sizes of the tables and what retention removes next",
 		Long: `Lists the tables that grow with every event, with their partitions on PostgreSQL: range,
 rows (the planner's estimate), size, and when RETENTION_EVENTS or RETENTION_AUDIT removes
-them. A partition with an event that is not at its end stays longer. Changes nothing.`,
+them. A partition with an unfinished event is kept longer. Changes nothing.`,
 		Args: cobra.NoArgs,
 		RunE: c.onDatabase(func(cmd *cobra.Command, cfg config.Config, log *slog.Logger) error {
 			o.Out = c.stdout

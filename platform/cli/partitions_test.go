@@ -25,6 +25,7 @@ func TestPartitionsOnPostgres(t *testing.T) {
 	require.Contains(t, stdout, "normalized_events_older")
 	require.Regexp(t, `normalized_events_p\d{8} .* from 20\d\d-\d\d-\d\d`, stdout)
 	require.Regexp(t, `audit_entries_p\d{8} .* never`, stdout)
+	require.Regexp(t, `audit_groups_p\d{8} .* never`, stdout)
 
 	code, stdout, stderr = runLine(t, "partitions --json")
 	require.Zero(t, code, stderr)

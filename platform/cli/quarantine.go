@@ -9,12 +9,12 @@ import (
 func (c *command) quarantine() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "quarantine",
-		Short: "See which webhooks were refused, and release them once the cause is mended",
-		Long: `Works on the database itself. Requests to a known source that could not be verified, or made
-no event, are kept for a while. A release verifies them again with the secrets of now.`,
+		Short: "List refused webhooks and release them after fixing the cause",
+		Long: `Works directly on the database. Requests to a known source that could not be verified, or
+gave no event, are kept for a time. A release verifies them again with the current secrets.`,
 		Args: cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) error {
-			return usage("quarantine: name what to do: list, show or release")
+			return usage("quarantine: name a subcommand: list, show or release")
 		},
 	}
 	cmd.AddCommand(c.quarantineList(), c.quarantineShow(), c.quarantineRelease())
@@ -26,17 +26,17 @@ func (c *command) quarantineOptions(cmd *cobra.Command, filter bool) *app.Quaran
 	o.Out = c.stdout
 	cmd.Flags().BoolVar(&o.JSON, "json", false, "print JSON")
 	if filter {
-		cmd.Flags().StringVar(&o.Source, "source", "", "only those of this source")
-		cmd.Flags().StringVar(&o.Reason, "reason", "", "only those refused for this reason, such as no_match")
+		cmd.Flags().StringVar(&o.Source, "source", "", "only requests to this source")
+		cmd.Flags().StringVar(&o.Reason, "reason", "", "only requests refused for this reason, such as no_match")
 	}
 	return o
 }
 
 func (c *command) quarantineList() *cobra.Command {
-	cmd := &cobra.Command{Use: "list", Short: "List refused requests, the newest first", Args: cobra.NoArgs}
+	cmd := &cobra.Command{Use: "list", Short: "List refused requests, newest first", Args: cobra.NoArgs}
 	o := c.quarantineOptions(cmd, true)
 	cmd.Flags().IntVar(&o.Page, "page", o.Page, "page of the list")
-	cmd.Flags().IntVar(&o.PageSize, "page-size", o.PageSize, "requests on a page, at most 100")
+	cmd.Flags().IntVar(&o.PageSize, "page-size", o.PageSize, "requests per page, at most 100")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		if err := o.Check(); err != nil {
 			return usage("quarantine list: " + err.Error())
@@ -70,14 +70,14 @@ func (c *command) quarantineShow() *cobra.Command {
 func (c *command) quarantineRelease() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "release [ID]",
-		Short: "Verify one refused request again and take it in, or all of a source",
+		Short: "Verify one refused request again, or all of a source, and accept it",
 		Args:  cobra.MaximumNArgs(1),
 	}
 	o := c.quarantineOptions(cmd, true)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		one := len(args) == 1
 		if one == (o.Source != "") || one && o.Reason != "" {
-			return usage("quarantine release: name one by its id, or all of a source with --source")
+			return usage("quarantine release: give an id, or a source with --source")
 		}
 		quarantineID, valid := "", true
 		if one {

@@ -13,7 +13,7 @@ import (
 	"integration-gateway/platform/id"
 )
 
-// records is a seeded database file of its own, and what runs statements on it.
+// records returns a seeded database file, and a function that runs statements on it.
 func records(t *testing.T) (*database.DB, func(query string, args ...any)) {
 	t.Helper()
 	setup(t, "DATABASE_URL", "sqlite://records/gateway.db", "LOG_LEVEL", "error")
@@ -37,16 +37,16 @@ func TestVerify(t *testing.T) {
 	db, exec := records(t)
 	code, stdout, stderr := runLine(t, "verify --grace 0s")
 	require.Zero(t, code, stdout+stderr)
-	require.Contains(t, stdout, "The books hold.")
-	require.NotContains(t, stdout, "QUEUES", "there is no broker")
+	require.Contains(t, stdout, "The consistency check passed.")
+	require.NotContains(t, stdout, "QUEUES", "without a broker")
 
 	var eventID string
 	require.NoError(t, db.Get(context.Background(), &eventID, `SELECT id FROM normalized_events WHERE external_event_id = 'evt_example_failed'`))
 	exec(`UPDATE event_states SET status = 'processed' WHERE event_id = $1`, eventID)
 	code, stdout, stderr = runLine(t, "verify --limit 1")
 	require.Equal(t, exitFailed, code)
-	require.Contains(t, stdout, "wrong_status: 1\n  source acme, event "+eventID+": processed, and its jobs say failed\n")
-	require.Contains(t, stderr, "gateway: the books do not hold: 1 problem\n")
+	require.Contains(t, stdout, "wrong_status: 1\n  source acme, event "+eventID+": processed, but its jobs imply failed\n")
+	require.Contains(t, stderr, "gateway: the consistency check failed: 1 problem\n")
 
 	code, stdout, _ = runLine(t, "verify --json")
 	require.Equal(t, exitFailed, code)
@@ -63,7 +63,7 @@ func TestVerify(t *testing.T) {
 
 	code, stdout, stderr = runLine(t, "verify --repair")
 	require.Zero(t, code, stderr)
-	require.Contains(t, stdout, "The books hold again: 1 repaired.")
+	require.Contains(t, stdout, "The consistency check passed after 1 repair.")
 	code, _, _ = runLine(t, "verify --grace 0s")
 	require.Zero(t, code)
 	var actor string
@@ -102,16 +102,16 @@ func TestDeadLetters(t *testing.T) {
 		{"as JSON in base64", "dead-letters show --json " + unreadable, 0, `"body": "extd"`},
 		{"none is shown", "dead-letters show " + id.New(), exitFailed, "There is no dead letter"},
 		{"a dry run counts", "dead-letters requeue --all --dry-run", 0, "2 would be requeued"},
-		{"a message needs a broker", "dead-letters requeue " + unreadable, exitFailed, "set RABBITMQ_URL, or use the API"},
+		{"a message needs a broker", "dead-letters requeue " + unreadable, exitFailed, "set RABBITMQ_URL, or use the running gateway's API"},
 		{"in bulk", "dead-letters requeue --kind refused --requested-by ada --reason 'x'", exitUsage, "--reason must have from 5"},
-		{"in bulk", "dead-letters requeue --kind refused --requested-by ada", 0, "requeued 1 of 1; 0 cannot be"},
-		{"not twice", "dead-letters requeue " + refused, exitFailed, "is requeued already"},
+		{"in bulk", "dead-letters requeue --kind refused --requested-by ada", 0, "requeued 1 of 1; 0 cannot be requeued"},
+		{"not twice", "dead-letters requeue " + refused, exitFailed, "is already requeued"},
 		{"none is left of that kind", "dead-letters requeue --kind refused --json", 0, `"matched": 0`},
 	} {
 		code, stdout, stderr := runLine(t, step.line)
 		require.Equal(t, step.code, code, "%s: %s%s", step.line, stdout, stderr)
 		require.Contains(t, stdout+stderr, step.says, step.line)
-		require.NotContains(t, stdout, "\x1b", "what others wrote does not steer the terminal")
+		require.NotContains(t, stdout, "\x1b", "foreign text does not control the terminal")
 	}
 	var trail struct{ Actor, Details string }
 	require.NoError(t, db.Get(context.Background(), &trail, `SELECT actor, details FROM audit_entries WHERE action = 'dead_letter.requeued' AND entity_id = $1`, refused))
@@ -119,5 +119,5 @@ func TestDeadLetters(t *testing.T) {
 	require.Contains(t, trail.Details, `"requestedBy":"ada"`)
 	var status string
 	require.NoError(t, db.Get(context.Background(), &status, `SELECT status FROM replay_requests WHERE normalized_event_id = $1`, event.ID))
-	require.Equal(t, "queued", status, "whoever works takes it up")
+	require.Equal(t, "queued", status, "a worker takes it")
 }

@@ -8,7 +8,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// described writes a file that describes the source made.
+// describe writes a file that describes the source made.
 func describe(t *testing.T, rest string) {
 	t.Helper()
 	text := fmt.Sprintf("integrations:\n  - source: made\n    provider: acme\n    secrets: [env:MADE_SECRET]\n%s", rest)
@@ -20,8 +20,8 @@ func TestARedactionInAFileOfIntegrations(t *testing.T) {
 	t.Setenv("MADE_SECRET", "long-enough-secret")
 	const apply = "integrations apply -f made.yaml --yes"
 	describe(t, "    destinations: [{url: 'https://a.example/in', mode: raw}]\n")
-	ok(t, apply)
-	require.Regexp(t, `redacted +nothing`, ok(t, "integrations show made"))
+	runOK(t, apply)
+	require.Regexp(t, `redacted +nothing`, runOK(t, "integrations show made"))
 
 	refused := func(want string) {
 		t.Helper()
@@ -30,20 +30,20 @@ func TestARedactionInAFileOfIntegrations(t *testing.T) {
 		require.Contains(t, stderr, want)
 	}
 	describe(t, "    redact: [$.data.email]\n")
-	refused("integrations[0].redact cannot be while the destination https://a.example/in is in raw mode")
+	refused("integrations[0].redact is not possible while the destination https://a.example/in is in raw mode")
 	describe(t, "    redact: [$.data.email]\n    destinations: [{url: 'https://a.example/in'}]\n")
-	refused("integrations[0].destinations[0].mode is raw, and must be canonical")
+	refused("integrations[0].destinations[0].mode must be canonical, not raw")
 	describe(t, "    redact: [$.eventId]\n    destinations: [{url: 'https://a.example/in', mode: canonical}]\n")
 	refused("integrations[0].redact[0] reaches the event's id")
 
 	describe(t, "    redact: [$.data.email, $..phone]\n    destinations: [{url: 'https://a.example/in', mode: canonical}, {url: 'https://b.example/in'}]\n")
-	require.Contains(t, ok(t, apply), "~ made: redact\n", "the destination leaves the raw mode first, in the same transaction")
-	require.Regexp(t, `redacted +\$\.data\.email, \$\.\.phone`, ok(t, "integrations show made"))
-	require.NotContains(t, ok(t, apply), "~")
+	require.Contains(t, runOK(t, apply), "~ made: redact\n", "the destination leaves raw mode first, in the same transaction")
+	require.Regexp(t, `redacted +\$\.data\.email, \$\.\.phone`, runOK(t, "integrations show made"))
+	require.NotContains(t, runOK(t, apply), "~")
 
 	describe(t, "    destinations: [{url: 'https://a.example/in', mode: raw}, {url: 'https://b.example/in'}]\n")
 	refused("integrations[0].destinations[0].mode cannot be raw")
 	describe(t, "    redact: []\n    destinations: [{url: 'https://a.example/in', mode: raw}, {url: 'https://b.example/in'}]\n")
-	ok(t, apply)
-	require.Regexp(t, `redacted +nothing`, ok(t, "integrations show made"))
+	runOK(t, apply)
+	require.Regexp(t, `redacted +nothing`, runOK(t, "integrations show made"))
 }

@@ -9,10 +9,10 @@ import (
 func (c *command) secrets() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "secrets",
-		Short: "Show which keys the stored secrets need, and change to another",
+		Short: "Show and rotate the keys of stored secrets",
 		Args:  cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) error {
-			return usage("secrets: name what to do: status or rotate-key")
+			return usage("secrets: name a subcommand: status or rotate-key")
 		},
 	}
 	cmd.AddCommand(c.secretsStatus(), c.secretsRotateKey())
@@ -22,9 +22,9 @@ func (c *command) secrets() *cobra.Command {
 func (c *command) secretsStatus() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "status",
-		Short: "Count what is stored by the key that it needs",
-		Long: `Counts, by the id of the key that they need, the secrets of sources and destinations, and
-what was digested or sealed under it. A key that "can go" opens nothing any more. Changes nothing.`,
+		Short: "Count stored secrets by the key they need",
+		Long: `Counts the secrets of sources and destinations by the id of the key that they need, and the
+digests and seals made with each key. A key that "can go" is no longer needed. Changes nothing.`,
 		Args: cobra.NoArgs,
 	}
 	o := c.integrationOptions(cmd)
@@ -41,10 +41,11 @@ what was digested or sealed under it. A key that "can go" opens nothing any more
 func (c *command) secretsRotateKey() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "rotate-key",
-		Short: "Encrypt all stored secrets anew under SECRETS_KEY",
-		Long: `Encrypts what is stored under a key of SECRETS_READ_KEYS, or as it is, anew under SECRETS_KEY,
-while the gateway runs. It may be ended at any time and run again. Exits with 1 and says what
-remains where something cannot be opened.`,
+		Short: "Re-encrypt all stored secrets under SECRETS_KEY",
+		Long: `Re-encrypts what is stored under a key of SECRETS_READ_KEYS, or (with
+SECRETS_READ_PLAIN=true) unencrypted, under SECRETS_KEY, while the gateway runs. It can be
+interrupted and run again. Exits with 1 and lists what remains if something cannot be
+decrypted.`,
 		Args: cobra.NoArgs,
 	}
 	o := c.integrationOptions(cmd)

@@ -20,10 +20,15 @@ func TestSecrets(t *testing.T) {
 
 	first, second := strings.Repeat("1", 32), strings.Repeat("2", 32)
 	t.Setenv("SECRETS_KEY", first)
+	code, stdout, _ = runLine(t, "secrets rotate-key")
+	require.Equal(t, exitFailed, code)
+	require.Contains(t, stdout, "run `gateway secrets rotate-key` with SECRETS_READ_PLAIN=true")
+	t.Setenv("SECRETS_READ_PLAIN", "true")
 	code, stdout, stderr = runLine(t, "secrets rotate-key")
 	require.Zero(t, code, stderr)
-	require.Contains(t, stdout, "sources: 2 looked at, 2 encrypted anew in all\ndestinations: 2 looked at, 4 encrypted anew in all\n")
-	require.Regexp(t, `4 encrypted anew under the key [0-9a-f]{8}, 0 remain\n$`, stdout)
+	t.Setenv("SECRETS_READ_PLAIN", "false")
+	require.Contains(t, stdout, "sources: 2 checked, 2 re-encrypted in total\ndestinations: 2 checked, 4 re-encrypted in total\n")
+	require.Regexp(t, `4 re-encrypted under the key [0-9a-f]{8}, 0 remain\n$`, stdout)
 
 	t.Setenv("SECRETS_KEY", second)
 	code, stdout, stderr = runLine(t, "secrets rotate-key --json")

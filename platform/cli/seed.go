@@ -11,10 +11,10 @@ func (c *command) seed() *cobra.Command {
 	var base string
 	cmd := &cobra.Command{
 		Use:   "seed",
-		Short: "Lay down two demo integrations and a few example events, once",
-		Long: `Makes the integrations acme and globex with well-known secrets, a destination each, and
-a few example events. What exists is never overwritten; run it as often as you like.
-For development and test: in production it refuses.`,
+		Short: "Create two demo integrations and a few example events, once",
+		Long: `Creates the integrations acme and globex with well-known secrets, a destination each, and
+a few example events. It never overwrites existing integrations; you can run it repeatedly.
+For development and test: it refuses to run in production.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			callback, err := callbackBase(base)

@@ -11,8 +11,8 @@ import (
 	"integration-gateway/platform/secret"
 )
 
-// sendSecretVariable names the secret where the command line, which others may see,
-// should not.
+// sendSecretVariable holds the secret when it should not be on the command line, which
+// other users may see.
 const sendSecretVariable = "GATEWAY_SEND_SECRET"
 
 func (c *command) send() *cobra.Command {
@@ -21,10 +21,10 @@ func (c *command) send() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "send PROVIDER",
 		Short: "Send correctly signed sample webhooks of a provider",
-		Long: `Tries an integration before its provider does: sends a gateway samples of what the
-provider sends, signed with the integration's secret, and tells what each was answered.
-Exits with 0 when every answer is what it should be: accepted, known as a repeat with
---repeat, refused with --bad-signature.`,
+		Long: `Tests an integration before its provider does: sends samples of the provider's webhooks to
+a gateway, signed with the integration's secret, and prints each response. Exits with 0 if
+every response is as expected: accepted, recognised as a duplicate with --repeat, or refused
+with --bad-signature.`,
 		Example: `  gateway send acme
   gateway send stripe --source stripe-eu --secret whsec_… --type customer.created
   gateway send github --to https://hooks.example.com/api/v1/webhooks/github --bad-signature`,
@@ -39,9 +39,9 @@ Exits with 0 when every answer is what it should be: accepted, known as a repeat
 				return err
 			}
 			err = app.Send(cmd.Context(), cfg, o)
-			var misuse app.Misuse
-			if errors.As(err, &misuse) {
-				return usage("send: " + misuse.Error())
+			var usageErr app.UsageError
+			if errors.As(err, &usageErr) {
+				return usage("send: " + usageErr.Error())
 			}
 			return err
 		},
@@ -50,9 +50,9 @@ Exits with 0 when every answer is what it should be: accepted, known as a repeat
 	cmd.Flags().StringVar(&o.To, "to", "", "URL to send to (default http://127.0.0.1:$APP_PORT/api/v1/webhooks/<source>)")
 	cmd.Flags().StringVar(&o.Source, "source", "", "source of the integration (default the provider's name)")
 	cmd.Flags().StringVar(&key, "secret", "", "the integration's secret (default $"+sendSecretVariable+", and for acme and globex the demo secret)")
-	cmd.Flags().StringVar(&o.PublicURL, "public-url", "", "the webhook's URL as the provider has it, where it signs that (default PUBLIC_BASE_URL and the path, else the URL that is sent to)")
-	cmd.Flags().IntVar(&o.Count, "count", 1, "how many webhooks to send, each an event of its own")
-	cmd.Flags().BoolVar(&o.BadSignature, "bad-signature", false, "sign with a secret that is not the integration's; each must be refused")
-	cmd.Flags().BoolVar(&o.Repeat, "repeat", false, "send each twice; the second must be known as a repeat")
+	cmd.Flags().StringVar(&o.PublicURL, "public-url", "", "the webhook's URL as configured at the provider, if the provider signs it (default PUBLIC_BASE_URL and the path, or else the URL in --to)")
+	cmd.Flags().IntVar(&o.Count, "count", 1, "how many webhooks to send, each a new event")
+	cmd.Flags().BoolVar(&o.BadSignature, "bad-signature", false, "sign with a wrong secret; each must be refused")
+	cmd.Flags().BoolVar(&o.Repeat, "repeat", false, "send each twice; the second must be a duplicate")
 	return cmd
 }

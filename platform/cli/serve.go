@@ -11,16 +11,19 @@ func (c *command) serve() *cobra.Command {
 	var both bool
 	cmd := &cobra.Command{
 		Use:   "serve",
-		Short: "Take webhooks in and answer the management API",
+		Short: "Receive webhooks and serve the management API",
 		Args:  cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			cfg, log, err := c.load(config.Options{Role: config.Serve, Both: both})
+			o := config.Options{Role: config.Serve, Both: both}
+			cfg, log, err := c.load(o)
 			if err != nil {
 				return err
 			}
-			return app.Serve(cmd.Context(), cfg, log, both)
+			ctx, stop := c.withReload(cmd.Context(), o)
+			defer stop()
+			return app.Serve(ctx, cfg, log, both)
 		},
 	}
-	cmd.Flags().BoolVar(&both, "work", false, "deliver as well, in the same process")
+	cmd.Flags().BoolVar(&both, "work", false, "also deliver, in the same process")
 	return cmd
 }

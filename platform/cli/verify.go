@@ -13,11 +13,11 @@ func (c *command) verify() *cobra.Command {
 	o := app.VerifyOptions{}
 	cmd := &cobra.Command{
 		Use:   "verify",
-		Short: "Prove or refute that nothing accepted is lost",
-		Long: `Reads the books of the system, which may be running, and checks every event, job, attempt,
-replay request and idempotency key. Exits with 0 when the books hold, with 1 and the ids
-where they do not. With --repair it puts back what can be put back, audited as
-books.repaired, and exits with 0 when nothing is left.`,
+		Short: "Check that nothing accepted was lost",
+		Long: `Checks the consistency of every event, job, attempt, replay request and idempotency key; the
+gateway may be running. Exits with 0 if the check passes, or with 1 and the ids of what is
+wrong. With --repair it repairs what can be repaired, audited as books.repaired, and exits
+with 0 if no problem remains.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			switch {
@@ -35,8 +35,8 @@ books.repaired, and exits with 0 when nothing is left.`,
 		},
 	}
 	cmd.Flags().BoolVar(&o.JSON, "json", false, "print the report as JSON")
-	cmd.Flags().BoolVar(&o.Repair, "repair", false, "put back what can be put back")
-	cmd.Flags().IntVar(&o.Limit, "limit", 20, "problems to list for each check; all are counted")
-	cmd.Flags().DurationVar(&o.Grace, "grace", 10*time.Second, "leave out what changed within this time")
+	cmd.Flags().BoolVar(&o.Repair, "repair", false, "repair what can be repaired")
+	cmd.Flags().IntVar(&o.Limit, "limit", 20, "problems to list per check; all are counted")
+	cmd.Flags().DurationVar(&o.Grace, "grace", 10*time.Second, "ignore changes within this time")
 	return cmd
 }

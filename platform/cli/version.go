@@ -16,14 +16,18 @@ func (c *command) version() *cobra.Command {
 		Short: "Print the version",
 		Args:  cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) error {
-			info, _ := debug.ReadBuildInfo()
-			_, err := fmt.Fprintln(c.stdout, "gateway "+versionOf(Version, info))
+			_, err := fmt.Fprintln(c.stdout, "gateway "+version())
 			return err
 		},
 	}
 }
 
-// versionOf is the release, or else what the build knows of its source.
+func version() string {
+	info, _ := debug.ReadBuildInfo()
+	return versionOf(Version, info)
+}
+
+// versionOf returns the release, or else the build's information about its source.
 func versionOf(release string, info *debug.BuildInfo) string {
 	if release != "" {
 		return release

@@ -17,7 +17,7 @@ func (c *command) work() *cobra.Command {
 	var concurrency int
 	cmd := &cobra.Command{
 		Use:   "work",
-		Short: "Deliver what was taken in",
+		Short: "Deliver accepted events",
 		Args:  cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			queues, err := workQueues(names)
@@ -28,15 +28,18 @@ func (c *command) work() *cobra.Command {
 			if cmd.Flags().Changed("concurrency") {
 				flags["DELIVERY_CONCURRENCY"] = strconv.Itoa(concurrency)
 			}
-			cfg, log, err := c.load(config.Options{Role: config.Work, Flags: flags})
+			o := config.Options{Role: config.Work, Flags: flags}
+			cfg, log, err := c.load(o)
 			if err != nil {
 				return err
 			}
-			return app.Work(cmd.Context(), cfg, log, queues)
+			ctx, stop := c.withReload(cmd.Context(), o)
+			defer stop()
+			return app.Work(ctx, cfg, log, queues)
 		},
 	}
-	cmd.Flags().StringSliceVar(&names, "queues", []string{"process", "replay"}, "queues to work on: process, replay")
-	cmd.Flags().IntVar(&concurrency, "concurrency", 64, "deliveries under way at once (DELIVERY_CONCURRENCY)")
+	cmd.Flags().StringSliceVar(&names, "queues", []string{"process", "replay"}, "queues to consume: process, replay")
+	cmd.Flags().IntVar(&concurrency, "concurrency", config.DefaultNumber("DELIVERY_CONCURRENCY"), "concurrent deliveries (DELIVERY_CONCURRENCY)")
 	return cmd
 }
 
@@ -45,7 +48,7 @@ func workQueues(names []string) ([]contract.Queue, error) {
 	for _, name := range names {
 		queue := contract.Queue(name)
 		if queue != contract.ProcessQueue && queue != contract.ReplayQueue {
-			return nil, usage(fmt.Sprintf("--queues: there is no queue %q; the queues are process and replay", name))
+			return nil, usage(fmt.Sprintf("--queues: unknown queue %q; the queues are process and replay", name))
 		}
 		if !slices.Contains(queues, queue) {
 			queues = append(queues, queue)

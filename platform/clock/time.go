@@ -6,11 +6,11 @@ import (
 	"time"
 )
 
-// Time is a moment as records and answers show it: UTC, RFC 3339, with
-// milliseconds, or microseconds where there are any.
+// Time is a moment in the format of records and API answers: UTC, RFC 3339, with
+// milliseconds, or microseconds if there are any.
 type Time struct{ time.Time }
 
-// At wraps t, cut to microseconds.
+// At wraps t, truncated to microseconds.
 func At(t time.Time) Time { return Time{t.UTC().Truncate(time.Microsecond)} }
 
 func (t Time) String() string {
@@ -20,7 +20,7 @@ func (t Time) String() string {
 	return t.UTC().Format("2006-01-02T15:04:05.000000Z")
 }
 
-// MarshalJSON gives the time as a string.
+// MarshalJSON returns the time as a string.
 func (t Time) MarshalJSON() ([]byte, error) { return []byte(`"` + t.String() + `"`), nil }
 
 // Scan reads a time column.
@@ -33,7 +33,7 @@ func (t *Time) Scan(src any) error {
 		*t = Time{}
 		return nil
 	}
-	return fmt.Errorf("a time cannot be read from %T", src)
+	return fmt.Errorf("cannot read a time from %T", src)
 }
 
 // Value writes a time column.

@@ -28,6 +28,10 @@ func complete(c *Config, o Options, given map[string]bool) {
 	if o.Role == Dev {
 		host = "127.0.0.1" // its key is well known: nobody else's machine may reach it
 	}
+	if o.Role == Work && !given["METRICS_ADDR"] {
+		c.MetricsAddr = workMetricsAddr
+	}
+	c.MetricsInAPI = o.Role == Dev
 	if !given["APP_HOST"] {
 		c.HTTP.Host = host
 	}
@@ -58,7 +62,7 @@ func fit(c *Config) {
 func check(c Config, o Options, m *Mistakes) {
 	checkNeeds(c, o, m)
 	checkProduction(c, o, m)
-	checkAcross(c, m)
+	checkAcross(c, o, m)
 }
 
 func checkNeeds(c Config, o Options, m *Mistakes) {
@@ -91,9 +95,16 @@ func checkProduction(c Config, o Options, m *Mistakes) {
 	}
 	if demo(c.ManagementKey.Reveal()) {
 		m.add("MANAGEMENT_API_KEY", "it is a demo key, which everybody knows", "in production use your own, for example from: openssl rand -hex 32")
+	} else if !c.ManagementKey.Empty() && weak(c.ManagementKey.Reveal()) {
+		m.add("MANAGEMENT_API_KEY", "it is easily guessed", "in production use one that was made at random, for example from: openssl rand -hex 32")
+	}
+	if keeps := o.Role == Serve || o.Role == Work || o.Role == Seed; keeps && c.SecretsKey.Empty() && !m.has("SECRETS_KEY") && !m.has("SECRETS_KEY_FILE") {
+		m.add("SECRETS_KEY", "it is not set, and in production secrets are kept encrypted alone", "write at least 32 characters, the same for every process, for example from: openssl rand -hex 32")
 	}
 	if demo(c.SecretsKey.Reveal()) {
 		m.add("SECRETS_KEY", "it is a demo key, which everybody knows", "in production use your own, for example from: openssl rand -hex 32")
+	} else if !c.SecretsKey.Empty() && weak(c.SecretsKey.Reveal()) {
+		m.add("SECRETS_KEY", "it is easily guessed", "in production use one that was made at random, for example from: openssl rand -hex 32")
 	}
 }
 
@@ -115,15 +126,31 @@ func demo(key string) bool {
 
 // checkListeners refuses one port for both listeners, also on different hosts: 0.0.0.0 is
 // every host, and names may be one and the same.
-func checkListeners(c Config, m *Mistakes) {
+// samePort reports whether two addresses have the same port; 0 is any free one.
+func samePort(a, b string) bool {
+	_, first, _ := net.SplitHostPort(a)
+	_, second, _ := net.SplitHostPort(b)
+	return first == second && first != "" && first != "0"
+}
+
+func checkListeners(c Config, o Options, m *Mistakes) {
+	others := map[string]string{"APP_PORT": ":" + strconv.Itoa(c.HTTP.Port), "MANAGEMENT_ADDR": c.ManagementAddr}
+	if o.Role == Work {
+		others = map[string]string{"WORK_HTTP_ADDR": c.WorkAddr}
+	}
+	for name, other := range others {
+		if samePort(c.MetricsAddr, other) {
+			m.add("METRICS_ADDR", "its port is that of "+name+", and metrics have a listener of their own", "give it a port of its own, or leave it empty to turn it off")
+		}
+	}
 	_, port, err := net.SplitHostPort(c.ManagementAddr)
 	if err == nil && c.HTTP.Port != 0 && port == strconv.Itoa(c.HTTP.Port) {
 		m.add("MANAGEMENT_ADDR", "its port is APP_PORT, and the two listeners stand apart", "give it a port of its own, or leave it empty to have the management API on APP_PORT")
 	}
 }
 
-func checkAcross(c Config, m *Mistakes) {
-	checkListeners(c, m)
+func checkAcross(c Config, o Options, m *Mistakes) {
+	checkListeners(c, o, m)
 	checkDoors(c, m)
 	if len(c.SecretsReadKeys) > 0 && c.SecretsKey.Empty() && !m.has("SECRETS_KEY") && !m.has("SECRETS_KEY_FILE") {
 		m.add("SECRETS_READ_KEYS", "they only open secrets, and SECRETS_KEY, which encrypts them, is not set", "set it, or leave these out")

@@ -38,7 +38,7 @@ const (
 type Config struct {
 	Env       Env
 	HTTP      HTTP
-	Doors     Doors
+	Listeners Listeners
 	Log       Log
 	Database  Database
 	RedisURL  secret.Value // empty: no fast path
@@ -55,13 +55,24 @@ type Config struct {
 	// SecretsReadKeys open what was, or will be, encrypted under them and not under
 	// SecretsKey.
 	SecretsReadKeys []secret.Value
-	ManagementAddr  string // host:port of the management API's own listener; "": the public one
-	WorkAddr        string // host:port of a worker's own listener; "" turns it off
-	ShutdownGrace   time.Duration
-	EgressAllow     egress.Allow // what destinations may be besides public addresses
-	EgressDeny      egress.Deny  // what they may not be, whatever is allowed
-	EgressProxy     secret.Value // the URL of what connects to destinations for the gateway, with its credentials; empty: nothing does
-	Providers       []Provider   // of one's own
+	// SecretsReadPlain lets secrets be read that were stored before there was a SecretsKey.
+	SecretsReadPlain bool
+	// Hosts are the names by which the management API may be asked for, besides localhost and
+	// addresses; nil: any. `gateway dev` sets it.
+	Hosts          []string
+	ManagementAddr string // host:port of the management API's own listener; "": the public one
+	WorkAddr       string // host:port of a worker's own listener; "" turns it off
+	MetricsAddr    string // host:port of the listener for metrics; "" turns it off
+	// MetricsInAPI says that the management API answers /metrics: `gateway dev` has one listener.
+	MetricsInAPI  bool
+	ShutdownGrace time.Duration
+	EgressAllow   egress.Allow // what destinations may be besides public addresses
+	EgressDeny    egress.Deny  // what they may not be, whatever is allowed
+	EgressProxy   secret.Value // the URL of what connects to destinations for the gateway, with its credentials; empty: nothing does
+	Providers     []Provider   // of one's own
+
+	Fingerprint string // equal in processes with equal settings, secrets aside; no setting
+	Version     string // of this program, as `gateway version` prints it; no setting
 }
 
 // HTTP is how requests are taken.
@@ -73,6 +84,9 @@ type HTTP struct {
 	ReadTimeout    time.Duration  // a whole request, body included
 	WriteTimeout   time.Duration
 	IdleTimeout    time.Duration
+	MaxConnections int   // open at once
+	NetworkShare   int   // percent of connections and body bytes for one client network; 100 for all
+	MinBodyRate    int64 // bytes a second of a body; 0 for any
 }
 
 // Log is what is written about the program's work.
@@ -94,7 +108,7 @@ func (d Database) SQLite() bool { return scheme(d.URL.Reveal()) == "sqlite" }
 type RabbitMQ struct {
 	URL       secret.Value // empty: a queue in this process
 	Process   string
-	Retry     string // the stem of the retry ladder's names
+	Retry     string // the prefix of the delay queues' names
 	Replay    string
 	Dead      string
 	QueueType string // classic or quorum
@@ -109,10 +123,20 @@ type Webhook struct {
 	MaxInflight      int64 // requests whose bodies have come and that are not answered yet
 	IdempotencyTTL   time.Duration
 
-	QuarantineTime     time.Duration // how long refused requests are kept; 0 keeps none
-	QuarantineRequests int           // of one source
-	QuarantineBytes    int64         // of one source's bodies
+	ReplayWindow time.Duration // how long signatures are remembered where the event's id is not signed; 0 turns it off
+	ReplayAction string        // what is done with one that comes under another id: ReplayMark or ReplayQuarantine
+
+	QuarantineTime      time.Duration // how long refused requests are kept; 0 keeps none
+	QuarantineRequests  int           // of one source
+	QuarantineBytes     int64         // of one source, as they are stored
+	QuarantinePerMinute int64         // bytes of one source and minute, as they are stored
 }
+
+// What is done with a webhook that may be a replay.
+const (
+	ReplayMark       = "mark"
+	ReplayQuarantine = "quarantine"
+)
 
 // Delivery is how events are sent on.
 type Delivery struct {

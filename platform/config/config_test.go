@@ -61,22 +61,65 @@ func TestDefaults(t *testing.T) {
 	require.Equal(t, Config{
 		Env: Development,
 		HTTP: HTTP{Host: "0.0.0.0", Port: 3000, ReadTimeout: time.Minute,
-			WriteTimeout: time.Minute, IdleTimeout: 2 * time.Minute},
-		Doors:    Doors{OIDC: OIDC{RoleClaim: "roles", Roles: map[string]string{"viewer": "viewer", "operator": "operator", "admin": "admin"}}},
-		Log:      Log{Level: "info", Format: "auto"},
-		Database: Database{URL: secret.New(goodDatabase), MaxConnections: 20},
+			WriteTimeout: time.Minute, IdleTimeout: 2 * time.Minute, MaxConnections: 8192, NetworkShare: 25, MinBodyRate: 1024},
+		Listeners: Listeners{OIDC: OIDC{RoleClaim: "roles", Roles: map[string]string{"viewer": "viewer", "operator": "operator", "admin": "admin"}}},
+		Log:       Log{Level: "info", Format: "auto"},
+		Database:  Database{URL: secret.New(goodDatabase), MaxConnections: 20},
 		RabbitMQ: RabbitMQ{URL: secret.New(enough["RABBITMQ_URL"]), Process: "ig.events.process", Retry: "ig.events.retry",
 			Replay: "ig.events.replay", Dead: "ig.events.dead", QueueType: "classic"},
 		Webhook: Webhook{RatePerMinute: 6000, FailurePerMinute: 120, MaxBodyBytes: 5 << 20, MaxInflightBytes: 128 << 20, MaxInflight: 2048,
-			IdempotencyTTL: 24 * time.Hour, QuarantineTime: 7 * 24 * time.Hour, QuarantineRequests: 1000, QuarantineBytes: 32 << 20},
+			IdempotencyTTL: 24 * time.Hour, ReplayWindow: 24 * time.Hour, ReplayAction: ReplayMark, QuarantineTime: 7 * 24 * time.Hour, QuarantineRequests: 50_000, QuarantineBytes: 256 << 20, QuarantinePerMinute: 4 << 20},
 		Delivery: Delivery{MaxAttempts: 15, RetryBase: 5 * time.Second, RetryCap: 30 * time.Minute, Timeout: 15 * time.Second,
 			LockTTL: time.Minute, Concurrency: 256, LeaseMargin: 30 * time.Second, BreakerVolume: 20, BreakerPercent: 80, BreakerProbe: 5 * time.Second},
 		Retention:     Retention{Events: 90 * day, Audit: 400 * day},
 		ManagementKey: secret.New(goodKey), ManagementFailures: 60,
 		WorkAddr:      "127.0.0.1:3001",
+		MetricsAddr:   "127.0.0.1:9464",
+		Fingerprint:   c.Fingerprint,
 		ShutdownGrace: 25 * time.Second,
 		EgressAllow:   egress.Allow{Networks: loopback},
 	}, c)
+}
+
+func TestAWorkerHasAMetricsAddressOfItsOwn(t *testing.T) {
+	setup(t, enough)
+	c, err := Load(Options{Role: Work})
+	require.NoError(t, err)
+	require.Equal(t, "127.0.0.1:9465", c.MetricsAddr, "it runs beside serve")
+	t.Setenv("METRICS_ADDR", ":3001")
+	_, err = Load(Options{Role: Work})
+	require.ErrorContains(t, err, "METRICS_ADDR")
+	require.ErrorContains(t, err, "its port is that of WORK_HTTP_ADDR")
+	t.Setenv("METRICS_ADDR", "127.0.0.1:0")
+	c, err = Load(Options{Role: Work})
+	require.NoError(t, err)
+	require.Equal(t, "127.0.0.1:0", c.MetricsAddr)
+	t.Setenv("METRICS_ADDR", "")
+	c, err = Load(Options{Role: Work})
+	require.NoError(t, err)
+	require.Empty(t, c.MetricsAddr, "turned off")
+}
+
+// TestTheFingerprintTellsSettingsApart: it is public, so no secret may be guessed from it.
+func TestTheFingerprintTellsSettingsApart(t *testing.T) {
+	setup(t, enough)
+	of := func() string {
+		c, err := Load(Options{Role: Serve})
+		require.NoError(t, err)
+		return c.Fingerprint
+	}
+	first := of()
+	require.Regexp(t, "^[0-9a-f]{12}$", first)
+	require.Equal(t, first, of())
+	for name, value := range map[string]string{
+		"DATABASE_URL": "postgres://u:another@h/d", "REDIS_URL": "redis://:secret@h", "RABBITMQ_URL": "amqp://u:another@h/",
+		"EGRESS_PROXY": "http://u:secret@h:1", "MANAGEMENT_API_KEY": goodKey + "x", "SECRETS_KEY": strings.Repeat("k1", 20),
+	} {
+		t.Setenv(name, value)
+		require.Equal(t, first, of(), name)
+	}
+	t.Setenv("IDEMPOTENCY_TTL_SECONDS", "86401")
+	require.NotEqual(t, first, of())
 }
 
 func TestTheDefaultBudgetOutlastsAnHour(t *testing.T) {
@@ -95,21 +138,23 @@ func TestTheDefaultBudgetOutlastsAnHour(t *testing.T) {
 func TestEachVariableIsChecked(t *testing.T) {
 	for _, c := range []struct{ name, bad, problem string }{
 		{"APP_ENV", "staging", `"staging" is unknown; write one of development, test, production`},
-		{"APP_HOST", "http://x", `"http://x" is no host`},
-		{"APP_PORT", "65536", `"65536" is no whole number in its range; write one from 0 to 65535`},
+		{"APP_HOST", "http://x", `"http://x" is not a host`},
+		{"APP_PORT", "65536", `"65536" is not a whole number in its range; write one from 0 to 65535`},
 		{"APP_PORT", "-1", "from 0 to 65535"},
-		{"APP_PORT", "3e3", "no whole number"},
-		{"PUBLIC_BASE_URL", "hooks.example.com", "it is no base URL"},
-		{"PUBLIC_BASE_URL", "https://x/?q", "it is no base URL"},
-		{"TRUSTED_PROXIES", "10.0.0.0/33", `"10.0.0.0/33" is no network`},
+		{"APP_PORT", "3e3", "not a whole number"},
+		{"PUBLIC_BASE_URL", "hooks.example.com", "it is not a base URL"},
+		{"PUBLIC_BASE_URL", "https://x/?q", "it is not a base URL"},
+		{"TRUSTED_PROXIES", "10.0.0.0/33", `"10.0.0.0/33" is not a network`},
 		{"HTTP_READ_TIMEOUT_MS", "99", "from 100 to 600000"},
-		{"HTTP_WRITE_TIMEOUT_MS", "1s", "no whole number"},
+		{"HTTP_WRITE_TIMEOUT_MS", "1s", "not a whole number"},
 		{"HTTP_IDLE_TIMEOUT_MS", "0", "from 1000 to 3600000"},
-		{"WORK_HTTP_ADDR", "3001", `"3001" is no host:port`},
-		{"WORK_HTTP_ADDR", "127.0.0.1:x", "is no host:port"},
-		{"MANAGEMENT_ADDR", "3002", `"3002" is no host:port`},
+		{"WORK_HTTP_ADDR", "3001", `"3001" is not host:port`},
+		{"WORK_HTTP_ADDR", "127.0.0.1:x", "is not host:port"},
+		{"MANAGEMENT_ADDR", "3002", `"3002" is not host:port`},
 		{"MANAGEMENT_ADDR", "10.0.0.5:3000", "its port is APP_PORT"},
-		{"MANAGEMENT_FAILURE_LIMIT_PER_MINUTE", "-1", "no whole number"},
+		{"METRICS_ADDR", "9464", `"9464" is not host:port`},
+		{"METRICS_ADDR", "10.0.0.5:3000", "its port is that of APP_PORT"},
+		{"MANAGEMENT_FAILURE_LIMIT_PER_MINUTE", "-1", "not a whole number"},
 		{"SHUTDOWN_GRACE_SECONDS", "0", "from 1 to 600"},
 		{"LOG_LEVEL", "loud", `"loud" is unknown; write one of debug, info, warn, error, silent`},
 		{"LOG_FORMAT", "xml", "write one of auto, json, text"},
@@ -123,23 +168,25 @@ func TestEachVariableIsChecked(t *testing.T) {
 		{"DATABASE_URL", "postgres:///d", "names no host"},
 		{"DATABASE_URL", "sqlite://", "it names no file"},
 		{"DATABASE_URL", "sqlite:///tmp/x.db", "use PostgreSQL, or run `gateway serve --work`"},
+		{"REDIS_URL", "redis://u:hunter2@a:1,b:2/", "it names several hosts"},
+		{"RABBITMQ_URL", "amqp://u:hunter2@a,b/", "it names several hosts"},
 		{"DATABASE_MAX_CONNECTIONS", "1", "from 2 to 1000"},
 		{"REDIS_URL", "127.0.0.1:6379", "start it with redis:// or rediss:// or unix://"},
 		{"RABBITMQ_URL", "http://guest:hunter2@h", "start it with amqp:// or amqps://"},
 		{"RABBITMQ_URL", "", "meet only through RabbitMQ"},
-		{"RABBITMQ_PROCESS_QUEUE", "amq.mine", `"amq.mine" is no queue name`},
+		{"RABBITMQ_PROCESS_QUEUE", "amq.mine", `"amq.mine" is not a queue name`},
 		{"RABBITMQ_RETRY_QUEUE", strings.Repeat("q", 201), "at most 200 plain characters"},
 		{"RABBITMQ_REPLAY_QUEUE", "ig.events.process", `"ig.events.process" is the name of RABBITMQ_PROCESS_QUEUE too`},
-		{"RABBITMQ_DEAD_QUEUE", "a b", "is no queue name"},
+		{"RABBITMQ_DEAD_QUEUE", "a b", "is not a queue name"},
 		{"RABBITMQ_QUEUE_TYPE", "stream", "write one of classic, quorum"},
-		{"RETENTION_EVENTS", "90", `"90" is no age; write days or hours such as 90d or 36h`},
+		{"RETENTION_EVENTS", "90", `"90" is not an age; write days or hours such as 90d or 36h`},
 		{"RETENTION_EVENTS", "23h", "23h0m0s is less than IDEMPOTENCY_TTL_SECONDS (24h0m0s)"},
-		{"RETENTION_EVENTS", "0d", `"0d" is no age`},
+		{"RETENTION_EVENTS", "0d", `"0d" is not an age`},
 		{"RETENTION_AUDIT", "36501d", "at most 36500d"},
-		{"RETENTION_AUDIT", "9223372036854775807h", "is no age"},
-		{"RETENTION_AUDIT", "d", `"d" is no age`},
-		{"WEBHOOK_RATE_LIMIT_PER_MINUTE", "many", "no whole number"},
-		{"WEBHOOK_FAILURE_LIMIT_PER_MINUTE", "-1", "no whole number"},
+		{"RETENTION_AUDIT", "9223372036854775807h", "is not an age"},
+		{"RETENTION_AUDIT", "d", `"d" is not an age`},
+		{"WEBHOOK_RATE_LIMIT_PER_MINUTE", "many", "not a whole number"},
+		{"WEBHOOK_FAILURE_LIMIT_PER_MINUTE", "-1", "not a whole number"},
 		{"WEBHOOK_MAX_BODY_BYTES", "33554433", "from 1 to 33554432"},
 		{"MAX_INFLIGHT_BODY_BYTES", "33554431", "write one from 33554432"},
 		{"IDEMPOTENCY_TTL_SECONDS", "0", "write one from 1"},
@@ -150,8 +197,8 @@ func TestEachVariableIsChecked(t *testing.T) {
 		{"RETRY_MAX_DELAY_MS", "4999", "is less than RETRY_BASE_DELAY_MS (5s)"},
 		{"DELIVERY_TIMEOUT_MS", "0", "write one from 1"},
 		{"DELIVERY_CONCURRENCY", "0", "from 1 to 10000"},
-		{"EGRESS_ALLOW", "10.0.0.0/8, 300.1.1.1/8", `"300.1.1.1/8" is no network`},
-		{"EGRESS_DENY", "evil.example, *.example", `"*.example" is no network`},
+		{"EGRESS_ALLOW", "10.0.0.0/8, 300.1.1.1/8", `"300.1.1.1/8" is not a network`},
+		{"EGRESS_DENY", "evil.example, *.example", `"*.example" is not a network`},
 		{"EGRESS_PROXY", "socks5://u:hunter2@h:1", "start it with http:// or https://"},
 		{"EGRESS_PROXY", "http://u:hunter2%zz@h", "it is not well-formed"},
 		{"EGRESS_PROXY", "http://u:hunter2@h:1/path", "it holds more than a proxy's address"},
@@ -222,7 +269,7 @@ func TestWhatEachRoleNeeds(t *testing.T) {
 		{"dev needs nothing", Options{Role: Dev}, nil, ""},
 		{"send needs nothing", Options{Role: Send}, map[string]string{"APP_ENV": "production"}, ""},
 		{"dev does not look at the servers of the shell", Options{Role: Dev}, map[string]string{"DATABASE_URL": "mysql://x", "REDIS_URL": "x", "RABBITMQ_URL": "x"}, ""},
-		{"production can do without a key for secrets", Options{Role: Work}, map[string]string{"DATABASE_URL": goodDatabase, "RABBITMQ_URL": "amqp://h/", "APP_ENV": "production"}, ""},
+		{"a worker needs no management key in production", Options{Role: Work}, map[string]string{"DATABASE_URL": goodDatabase, "RABBITMQ_URL": "amqp://h/", "APP_ENV": "production", "SECRETS_KEY": goodSecrets}, ""},
 		{"dev is not for production", Options{Role: Dev}, map[string]string{"APP_ENV": "production", "SECRETS_KEY": goodSecrets}, "APP_ENV: `gateway dev` has well-known secrets"},
 	} {
 		t.Run(c.sentence, func(t *testing.T) {
@@ -244,7 +291,8 @@ func TestProduction(t *testing.T) {
 		{"the demo key is refused", DemoKey, "it is a demo key"},
 		{"a development key is refused", "dev-management-key-1234", "it is a demo key"},
 		{"an example is refused", "please-change-me-soon", "it is a demo key"},
-		{"so is one that merely looks simple", "0123456789abcdef", ""},
+		{"a row of characters is refused", "0123456789abcdef", "it is easily guessed"},
+		{"so is one character", "aaaaaaaaaaaaaaaaaaaaaaaa", "it is easily guessed"},
 	} {
 		t.Run(c.sentence, func(t *testing.T) {
 			setup(t, enough, map[string]string{"APP_ENV": "production", "MANAGEMENT_API_KEY": c.key, "SECRETS_KEY": goodSecrets})
@@ -257,6 +305,35 @@ func TestProduction(t *testing.T) {
 			require.NoError(t, err)
 			require.Zero(t, cfg.EgressAllow, "in production not even loopback is allowed")
 		})
+	}
+}
+
+// Whoever reads of a mistake looks for it where it was made.
+func TestAMistakeOfTheFileNamesItsKeyAndTheFile(t *testing.T) {
+	setup(t, enough)
+	path := file(t, "webhook_max_body_bytes: lots\nlog_level: loud\n")
+	_, err := Load(Options{Role: Serve, Path: path})
+	require.ErrorContains(t, err, "webhook_max_body_bytes in "+path+": \"lots\"")
+	require.NotContains(t, err.Error(), "WEBHOOK_MAX_BODY_BYTES")
+	t.Setenv("LOG_LEVEL", "louder")
+	_, err = Load(Options{Role: Serve, Path: path})
+	require.ErrorContains(t, err, "LOG_LEVEL: \"louder\"", "the environment wins, and is named")
+}
+
+func TestProductionKeepsSecretsEncryptedAlone(t *testing.T) {
+	for _, c := range []struct {
+		role    Role
+		env     string
+		refused bool
+	}{{Serve, "production", true}, {Work, "production", true}, {Migrate, "production", false}, {Serve, "development", false}, {Serve, "test", false}} {
+		setup(t, enough, map[string]string{"APP_ENV": c.env, "MANAGEMENT_API_KEY": goodKey, "SECRETS_KEY": ""})
+		_, err := Load(Options{Role: c.role})
+		if !c.refused {
+			require.NoError(t, err)
+			continue
+		}
+		require.ErrorContains(t, err, "SECRETS_KEY: it is not set")
+		require.ErrorContains(t, err, "openssl rand -hex 32")
 	}
 }
 
@@ -325,7 +402,7 @@ func TestMistakesInTheFile(t *testing.T) {
 		{"a misspelt key without a value", "databse_url:", "did you mean database_url?"},
 		{"a key in a section", "app:\n  port: 3000", "did you mean app_port?"},
 		{"a key like no other", "colour: blue", "delete it"},
-		{"a section for a value", "app_port:\n  - 1\n  - 2", "no whole number"},
+		{"a section for a value", "app_port:\n  - 1\n  - 2", "not a whole number"},
 		{"no YAML", "app_port: [", "cannot be read"},
 		{"no mapping", "hunter2", "it is not a YAML mapping"},
 	} {

@@ -30,7 +30,7 @@ func FuzzSetting(f *testing.F) {
 		if text == "" && !s.blank {
 			return // as if it were not set
 		}
-		err := s.read(text)
+		err := s.read.set(text)
 		if err == nil {
 			return
 		}

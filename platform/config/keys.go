@@ -11,17 +11,17 @@ import (
 )
 
 // keys reads several, apart by blanks or commas.
-func keys(into *[]secret.Value) func(string) error {
-	return func(text string) error {
+func keys(into *[]secret.Value) reader {
+	return reader{fmt.Sprintf("list of keys of at least %d characters", secretsKeyLength), func(text string) error {
 		for _, part := range list(text) {
 			var one secret.Value
-			if err := key(&one, secretsKeyLength)(part); err != nil {
+			if err := key(&one, secretsKeyLength).set(part); err != nil {
 				return err
 			}
 			*into = append(*into, one)
 		}
 		return nil
-	}
+	}}
 }
 
 // maxKeysFile bounds a file of keys.
@@ -29,8 +29,8 @@ const maxKeysFile = 64 << 10
 
 // keysFile reads the keys in a file, one a line: the current one, and those that only open.
 // No error names the path: it may be a key that was given in place of one.
-func keysFile(current *secret.Value, others *[]secret.Value) func(string) error {
-	return func(path string) error {
+func keysFile(current *secret.Value, others *[]secret.Value) reader {
+	return reader{"path of a file", func(path string) error {
 		if !current.Empty() {
 			return wrong("SECRETS_KEY is set too", "give the keys in one of the two")
 		}
@@ -44,7 +44,7 @@ func keysFile(current *secret.Value, others *[]secret.Value) func(string) error 
 		}
 		for i, line := range lines {
 			var one secret.Value
-			if err := key(&one, secretsKeyLength)(line); err != nil {
+			if err := key(&one, secretsKeyLength).set(line); err != nil {
 				p := problem{}
 				_ = errors.As(err, &p) // it is one
 				return wrong(fmt.Sprintf("key %d of the file: %s", i+1, p.what), "%s", p.fix)
@@ -56,7 +56,7 @@ func keysFile(current *secret.Value, others *[]secret.Value) func(string) error 
 			*others = append(*others, one)
 		}
 		return nil
-	}
+	}}
 }
 
 // readAtMost reads a small file. Its error names no path.

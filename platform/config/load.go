@@ -1,6 +1,8 @@
 package config
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"os"
@@ -34,6 +36,7 @@ func Load(o Options) (Config, error) {
 	v := viper.New()
 	readFile(v, o, &mistakes)
 	given := map[string]bool{}
+	fingerprint := sha256.New()
 	for _, s := range settings(&c) {
 		if o.Role == Dev && ownOfDev[s.name] {
 			continue
@@ -41,14 +44,19 @@ func Load(o Options) (Config, error) {
 		text, set, err := lookUp(v, s, o)
 		given[s.name] = set
 		if err == nil && (set || s.fallback != "") {
-			err = s.read(text)
+			err = s.read.set(text)
+		}
+		if !withSecrets[s.name] {
+			fmt.Fprintf(fingerprint, "%s=%q\n", s.name, text)
 		}
 		var p problem
 		if errors.As(err, &p) {
 			mistakes.add(s.name, p.what, "%s", p.fix)
+			mistakes[len(mistakes)-1].Where = whereFrom(v, s, o)
 		}
 	}
 	c.Providers = readProviders(v, &mistakes)
+	c.Fingerprint = hex.EncodeToString(fingerprint.Sum(nil)[:6])
 	complete(&c, o, given)
 	check(c, o, &mistakes)
 	if len(mistakes) > 0 {
@@ -57,10 +65,14 @@ func Load(o Options) (Config, error) {
 	return c, nil
 }
 
+// withSecrets are the settings whose values hold a secret, and are no part of the fingerprint.
+var withSecrets = map[string]bool{"DATABASE_URL": true, "REDIS_URL": true, "RABBITMQ_URL": true, "EGRESS_PROXY": true,
+	"MANAGEMENT_API_KEY": true, "SECRETS_KEY": true, "SECRETS_KEY_FILE": true, "SECRETS_READ_KEYS": true}
+
 // ownOfDev are the settings that `gateway dev` does not read: it brings its own
 // drivers, so that it never touches a database that the shell happens to name.
 // It has one listener too.
-var ownOfDev = map[string]bool{"DATABASE_URL": true, "REDIS_URL": true, "RABBITMQ_URL": true, "MANAGEMENT_ADDR": true,
+var ownOfDev = map[string]bool{"DATABASE_URL": true, "REDIS_URL": true, "RABBITMQ_URL": true, "MANAGEMENT_ADDR": true, "METRICS_ADDR": true,
 	"MANAGEMENT_TLS_CERT_FILE": true, "MANAGEMENT_TLS_KEY_FILE": true, "MANAGEMENT_CLIENT_CA_FILE": true}
 
 // lookUp finds a setting's text, and whether anybody gave one: a flag, the
@@ -104,6 +116,16 @@ func lookUp(v *viper.Viper, s setting, o Options) (text string, given bool, err 
 	return text, true, nil
 }
 
+// whereFrom is the key and the file that a setting's value came from; "" where it came from
+// a flag or the environment, which its name says.
+func whereFrom(v *viper.Viper, s setting, o Options) string {
+	key := strings.ToLower(s.name)
+	if _, flag := o.Flags[s.name]; flag || os.Getenv(s.name) != "" || !v.InConfig(key) {
+		return ""
+	}
+	return key + " in " + v.ConfigFileUsed()
+}
+
 // readFile reads the YAML file, if there is one, and finds keys that mean nothing.
 func readFile(v *viper.Viper, o Options, mistakes *Mistakes) {
 	path, name := o.Path, "--config"
@@ -119,7 +141,7 @@ func readFile(v *viper.Viper, o Options, mistakes *Mistakes) {
 	v.SetConfigFile(path)
 	v.SetConfigType("yaml")
 	if err := v.ReadInConfig(); err != nil {
-		mistakes.add(name, fmt.Sprintf("%s cannot be read: %s", path, reason(err)), "mend the file or name another")
+		mistakes.add(name, fmt.Sprintf("%s cannot be read: %s", path, reason(err)), "fix the file or name another")
 		return
 	}
 	for _, key := range v.AllKeys() {

@@ -9,6 +9,7 @@ import (
 // what to do.
 type Mistake struct {
 	Name    string
+	Where   string // the key and the file where it was given in one; "" elsewhere
 	Problem string
 	Fix     string
 }
@@ -20,7 +21,11 @@ func (m Mistakes) Error() string {
 	var b strings.Builder
 	b.WriteString("the configuration is wrong:")
 	for _, one := range m {
-		fmt.Fprintf(&b, "\n  %s: %s; %s", one.Name, one.Problem, one.Fix)
+		name := one.Name
+		if one.Where != "" {
+			name = one.Where
+		}
+		fmt.Fprintf(&b, "\n  %s: %s; %s", name, one.Problem, one.Fix)
 	}
 	return b.String()
 }

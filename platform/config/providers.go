@@ -24,7 +24,7 @@ func readProviders(v *viper.Viper, m *Mistakes) []Provider {
 	section, ok := v.Get(providersKey).(map[string]any)
 	if !ok {
 		if v.IsSet(providersKey) && v.Get(providersKey) != nil {
-			m.add(providersKey, "it is no section", "write a name, and below it the provider's definition")
+			m.add(providersKey, "it is not a section", "write a name, and below it the provider's definition")
 		}
 		return nil
 	}
@@ -32,7 +32,7 @@ func readProviders(v *viper.Viper, m *Mistakes) []Provider {
 	for name, definition := range section {
 		text, err := json.Marshal(definition)
 		if err != nil || len(text) == 0 || text[0] != '{' {
-			m.add(providersKey+"."+name, "it is no section", "write the provider's definition below its name")
+			m.add(providersKey+"."+name, "it is not a section", "write the provider's definition below its name")
 			continue
 		}
 		all = append(all, Provider{name, text})

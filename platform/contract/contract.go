@@ -1,4 +1,4 @@
-// Package contract is the plain data that crosses modules. It has no behaviour.
+// Package contract holds the plain data that crosses modules. It has no behaviour.
 package contract
 
 import (
@@ -6,13 +6,14 @@ import (
 	"time"
 
 	"integration-gateway/platform/clock"
+	"integration-gateway/platform/secret"
 )
 
-// Queue names the role of a queue; configuration gives the broker's own name.
+// Queue names the role of a queue; the configuration maps it to the broker's name.
 type Queue string
 
-// The queues that hold jobs. Retries wait in the broker's retry ladder and come
-// back through the process queue.
+// The queues that hold jobs. Retries wait in the broker's delay queues and return through
+// the process queue.
 const (
 	ProcessQueue Queue = "process"
 	ReplayQueue  Queue = "replay"
@@ -28,14 +29,14 @@ const (
 	TriggerReplay  Trigger = "replay"
 )
 
-// JobRef names a job. The event's id comes first because an event's rows lie
-// together.
+// JobRef identifies a job. The event's id is part of it because jobs are partitioned by
+// event.
 type JobRef struct {
 	EventID string `json:"e"`
 	JobID   string `json:"j"`
 }
 
-// EventStatus is where an event stands, derived from its destinations' jobs.
+// EventStatus is the status of an event, derived from its destinations' jobs.
 type EventStatus string
 
 // The statuses of an event.
@@ -47,7 +48,7 @@ const (
 	EventFailed     EventStatus = "failed"
 )
 
-// EventState is what changes about an event while it is worked on.
+// EventState is the part of an event that changes during processing.
 type EventState struct {
 	EventID            string
 	Status             EventStatus
@@ -55,10 +56,10 @@ type EventState struct {
 	LastError          *string
 	LastProcessedAt    *time.Time
 	UpdatedAt          time.Time
-	Erased             bool // its payload is gone for good; SaveStates leaves this as it is
+	Erased             bool // its payload was erased for good; SaveStates does not change this
 }
 
-// Deliverable is what delivery needs of an event in order to send it.
+// Deliverable is what delivery needs to send an event.
 type Deliverable struct {
 	EventID       string
 	IntegrationID string
@@ -66,21 +67,31 @@ type Deliverable struct {
 	Provider      string
 	EventType     string
 	CorrelationID string
+	Hops          int    // gateways that its webhook has already passed through
 	Payload       []byte // the canonical event as JSON, exactly as it is sent
-	Active        bool   // whether its integration is
+	Active        bool   // whether its integration is active
+
+	// IdempotencyKey is the same if the provider's webhook is sent again, even to a
+	// database that has lost the event, and differs for any other event; "" if there is
+	// none.
+	IdempotencyKey string
 }
 
-// Original is the webhook that an event came with.
+// HopsHeader counts the gateways that a request has passed through, so that a loop between
+// a destination and a source ends.
+const HopsHeader = "X-Gateway-Hops"
+
+// Original is the webhook of an event.
 type Original struct {
 	EventID string
-	Headers []byte // as they are stored: a JSON object of arrays, credentials redacted
-	Body    []byte // byte for byte, unless it is
+	Headers []byte // as stored: a JSON object of arrays, credentials redacted
+	Body    []byte // byte for byte, unless redacted
 
-	Redacted bool // without what its integration redacted when it came
+	Redacted bool // the integration redacted parts of it on arrival
 }
 
-// NewEvent asks delivery to schedule a freshly stored event. What filters may ask of it is
-// handed over as it is stored, for delivery to read where there is a filter.
+// NewEvent asks delivery to schedule a newly stored event. The fields that filters may use
+// are passed as stored; delivery parses them only if there is a filter.
 type NewEvent struct {
 	EventID       string
 	IntegrationID string
@@ -90,18 +101,29 @@ type NewEvent struct {
 	EventType     string
 	Subject       *string
 	Payload       []byte // the canonical event as JSON
-	Headers       []byte // of the webhook, as they are stored: a JSON object of arrays
+	Headers       []byte // of the webhook, as stored: a JSON object of arrays
+
+	Answers []FilterAnswer // of the destinations' filters, evaluated before the event is stored
 }
 
-// Scheduled says what became of a NewEvent: its jobs, or none and the reason.
+// FilterAnswer is the result of a destination's filter, in its version at that time, for an
+// event.
+type FilterAnswer struct {
+	DestinationID string
+	Filter        string
+	Wanted        bool
+	Reason        string // empty for a plain yes
+}
+
+// Scheduled is the result of a NewEvent: its jobs, or no jobs and the reason.
 type Scheduled struct {
 	EventID string
 	Jobs    []JobRef
-	Reason  string       // set when there is nobody to deliver to
-	Filters []FilterNote // what destinations' filters said, but for a plain yes
+	Reason  string       // set if there is no destination to deliver to
+	Filters []FilterNote // results of destinations' filters, except for a plain yes
 }
 
-// FilterNote is what a destination's filter said of an event.
+// FilterNote is the result of a destination's filter for an event.
 type FilterNote struct {
 	DestinationID string `json:"destinationId"`
 	Delivered     bool   `json:"delivered"`
@@ -116,9 +138,8 @@ type ReplayOrder struct {
 	OnlyFailed    bool    // only destinations whose last job failed
 }
 
-// ReplayAsk asks replay for a request to send an event to one of its destinations
-// again.
-type ReplayAsk struct {
+// ReplayRequest asks replay to send an event to one of its destinations again.
+type ReplayRequest struct {
 	EventID       string
 	DestinationID string
 	RequestedBy   string // 2 to 120 characters
@@ -126,30 +147,31 @@ type ReplayAsk struct {
 	Actor         string // the credential that was used
 }
 
-// Subject says whose events are meant.
+// Subject selects a person's events.
 type Subject struct {
-	Text   string // exactly
+	Text   string // matched exactly
 	Source string // "" for all
 }
 
-// Forgotten counts what an erasure removed, or would.
-type Forgotten struct {
+// ErasureCounts counts what an erasure removed, or would remove.
+type ErasureCounts struct {
 	Events      int `json:"events"`
 	Webhooks    int `json:"webhooks"`   // their bodies and headers
-	Others      int `json:"others"`     // events of others in these webhooks, which lose the original body
-	Deliveries  int `json:"deliveries"` // that were ended
-	Answers     int `json:"answers"`    // of destinations
+	Others      int `json:"others"`     // other subjects' events in these webhooks; they lose the original body
+	Deliveries  int `json:"deliveries"` // ended deliveries
+	Answers     int `json:"answers"`    // stored responses of destinations
 	DeadLetters int `json:"deadLetters"`
 	Quarantined int `json:"quarantined"` // refused requests
 }
 
-// Damage is a place where the books do not hold and something can be put back.
+// Damage is an inconsistency in the records that can be repaired.
 type Damage struct {
 	Kind            DamageKind
 	EventID         string
 	DestinationID   string // of DamageMissingJob
 	JobID           string // of DamageLease and DamageStranded
 	ReplayRequestID string // of DamageReplay
+	RewindID        string // of DamageRewind
 }
 
 // DamageKind names what is wrong, as `gateway verify` shows it.
@@ -158,10 +180,11 @@ type DamageKind string
 // The kinds of damage.
 const (
 	DamageMissingJob DamageKind = "missing_job"        // an open destination of the event has no live job
-	DamageStatus     DamageKind = "wrong_status"       // the event's status is not what its jobs say
+	DamageStatus     DamageKind = "wrong_status"       // the event's status does not match its jobs
 	DamageLease      DamageKind = "lease_ran_out"      // the job is running past its lease
-	DamageStranded   DamageKind = "stranded_job"       // the job is queued and nothing will move it
-	DamageReplay     DamageKind = "replay_without_end" // the request has neither an end nor a live job
+	DamageStranded   DamageKind = "stranded_job"       // the job is queued, but neither published nor due for the relay
+	DamageReplay     DamageKind = "replay_without_end" // the request is unfinished and has no live job
+	DamageRewind     DamageKind = "database_rewound"   // the database has lost commits; to be acknowledged
 )
 
 // ReplayEnd tells replay that the last of a request's jobs has ended.
@@ -172,7 +195,7 @@ type ReplayEnd struct {
 	Error     *string
 }
 
-// AuditEntry is one thing that happened. EntityID may be nil.
+// AuditEntry is one audited action. EntityID may be nil.
 type AuditEntry struct {
 	EntityType string
 	EntityID   *string
@@ -181,18 +204,18 @@ type AuditEntry struct {
 	Details    json.RawMessage // an object
 }
 
-// Refusal is a request that was turned away; refusals are audited in sum.
+// Refusal is a refused request. Refusals are audited as counts.
 type Refusal struct {
 	Action     string // webhook.rejected or auth.failed
 	EntityType string
-	Source     string // the integration's source, or what was asked for in general terms
+	Source     string // the integration's source, or a general name of what was requested
 	Reason     string
 }
 
-// Actors of audit entries that are no management credential.
+// Actors of audit entries that are not management credentials.
 const (
 	ActorGateway = "gateway"
-	ActorCLI     = "gateway-cli" // whoever may run the program on the database
+	ActorCLI     = "gateway-cli" // anyone who can run the program with access to the database
 	ActorSeed    = "seed"
 )
 
@@ -203,52 +226,69 @@ const (
 	EntityDestination     = "destination"
 	EntityDeadLetter      = "dead_letter"
 	EntityManagement      = "management_api"
+	EntityDatabase        = "database"
 	EntityRecords         = "records"
 )
 
-// Attempt is one outbound attempt, as it is stored and shown.
+// Attempt is one outbound attempt, as the API shows it.
 type Attempt struct {
-	ID                string     `db:"id" json:"id"`
-	NormalizedEventID string     `db:"normalized_event_id" json:"normalizedEventId"`
-	IntegrationID     string     `db:"integration_id" json:"integrationId"`
-	DestinationID     string     `db:"destination_id" json:"destinationId"`
-	AttemptNo         int        `db:"attempt_no" json:"attemptNo"`
-	Status            string     `db:"status" json:"status"`
-	HTTPStatus        *int       `db:"http_status" json:"httpStatus"`
-	ResponseBody      *string    `db:"response_body" json:"responseBody"`
-	ErrorMessage      *string    `db:"error_message" json:"errorMessage"`
-	ErrorKind         *string    `db:"error_kind" json:"errorKind"` // a word that does not change; null when it was received
-	Refusal           *string    `db:"refusal" json:"refusal"`      // with the kind egress_refused: what the address is
-	DurationMS        int        `db:"duration_ms" json:"durationMs"`
-	CreatedAt         clock.Time `db:"created_at" json:"createdAt"`
+	ID                string     `json:"id"`
+	NormalizedEventID string     `json:"normalizedEventId"`
+	IntegrationID     string     `json:"integrationId"`
+	DestinationID     string     `json:"destinationId"`
+	AttemptNo         int        `json:"attemptNo"`
+	Status            string     `json:"status" api:"enum=success|failed"`
+	HTTPStatus        *int       `json:"httpStatus"`
+	ResponseBody      *string    `json:"responseBody"`
+	ErrorMessage      *string    `json:"errorMessage"`
+	ErrorKind         *string    `json:"errorKind"` // a stable identifier; null if the delivery succeeded
+	Refusal           *string    `json:"refusal"`   // with kind egress_refused: the category of the address
+	DurationMS        int        `json:"durationMs"`
+	CreatedAt         clock.Time `json:"createdAt"`
 }
 
-// Job is one scheduled execution, as it is shown.
+// Job is one scheduled execution, as the API shows it.
 type Job struct {
-	ID                string      `db:"id" json:"id"`
-	NormalizedEventID string      `db:"normalized_event_id" json:"normalizedEventId"`
-	DestinationID     *string     `db:"destination_id" json:"destinationId"`
-	QueueName         string      `db:"queue_name" json:"queueName"`
-	TriggeredBy       Trigger     `db:"triggered_by" json:"triggeredBy"`
-	Status            string      `db:"status" json:"status"`
-	AttemptNo         int         `db:"attempt_no" json:"attemptNo"`
-	ScheduledAt       clock.Time  `db:"scheduled_at" json:"scheduledAt"`
-	StartedAt         *clock.Time `db:"started_at" json:"startedAt"`
-	CompletedAt       *clock.Time `db:"completed_at" json:"completedAt"`
-	ErrorMessage      *string     `db:"error_message" json:"errorMessage"`
-	CreatedAt         clock.Time  `db:"created_at" json:"createdAt"`
+	ID                string      `json:"id"`
+	NormalizedEventID string      `json:"normalizedEventId"`
+	DestinationID     *string     `json:"destinationId"`
+	QueueName         string      `json:"queueName"`
+	TriggeredBy       Trigger     `json:"triggeredBy" api:"enum=webhook|retry|replay"`
+	Status            string      `json:"status" api:"enum=queued|running|succeeded|failed"`
+	AttemptNo         int         `json:"attemptNo"`
+	ScheduledAt       clock.Time  `json:"scheduledAt"`
+	StartedAt         *clock.Time `json:"startedAt"`
+	CompletedAt       *clock.Time `json:"completedAt"`
+	ErrorMessage      *string     `json:"errorMessage"`
+	CreatedAt         clock.Time  `json:"createdAt"`
 }
 
-// SealedRow is what one row keeps sealed.
+// SealedRow holds the sealed texts of one row.
 type SealedRow struct {
 	ID    string
-	Of    string    // what it belongs to, for people
-	InUse bool      // webhooks are taken in or events delivered with it
-	Texts []*string // a column each, in an order of the owner's; nil where it keeps nothing
+	Of    string    // its owner, for people
+	InUse bool      // accepting webhooks or delivering events needs it
+	Texts []*string // one per column, in the owner's order; nil for an empty column
+	// Places are where the texts are stored, in the same order.
+	Places []secret.Place
 }
 
-// Resealed is a row whose sealed texts are to be replaced, if they still are as before.
+// Resealed is a row whose sealed texts are to be replaced, provided they are unchanged.
 type Resealed struct {
 	ID            string
 	Before, After []*string
+}
+
+// Gauges is the state of the records at a time.
+type Gauges struct {
+	At          time.Time          `json:"at"`
+	Sources     []string           `json:"sources"`   // active ones, the oldest first, up to a bound
+	Jobs        map[string]int64   `json:"jobs"`      // live ones, by state
+	OldestDue   map[Queue]float64  `json:"oldestDue"` // seconds that the oldest due job waits
+	Unpublished float64            `json:"unpublished"`
+	DeadLetters map[string]int64   `json:"deadLetters"` // open ones, by kind
+	Quarantined map[string]int64   `json:"quarantined"` // by source
+	Breakers    map[string]int     `json:"breakers"`    // by destination, as its source and number: 0 closed, 1 half open, 2 open
+	SealLag     float64            `json:"sealLag"`
+	Partitions  map[string]float64 `json:"partitions"` // seconds ahead, by table
 }

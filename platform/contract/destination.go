@@ -7,14 +7,14 @@ import (
 	"integration-gateway/platform/secret"
 )
 
-// DestinationConfig is where an integration's events go and how. In a new destination
-// nil stands for the default; in a change it leaves the value as it is. Headers, Auth and
-// TLS are replaced as a whole.
+// DestinationConfig says where an integration's events are sent and how. In a new
+// destination nil means the default; in a change it keeps the value. Headers, Auth and TLS
+// are replaced as a whole.
 type DestinationConfig struct {
 	URL       *string            `json:"url"`
-	Mode      *DestinationMode   `json:"mode"`
-	Filter    *string            `json:"filter"`    // a CEL expression that says which events go there; "" for all
-	Transform *string            `json:"transform"` // a CEL expression that gives the body; "" for the canonical event
+	Mode      *DestinationMode   `json:"mode" api:"enum=canonical|raw"`
+	Filter    *string            `json:"filter"`    // a CEL expression that selects the events to send; "" for all
+	Transform *string            `json:"transform"` // a CEL expression that returns the body; "" for the canonical event
 	Headers   map[string]string  `json:"headers"`   // sent with each request; their values are write-only
 	Auth      *DestinationAuth   `json:"auth"`
 	TLS       *DestinationTLS    `json:"tls"`
@@ -22,18 +22,18 @@ type DestinationConfig struct {
 	IsActive  *bool              `json:"isActive"`
 }
 
-// DestinationMode says what a destination is sent.
+// DestinationMode says what is sent to a destination.
 type DestinationMode string
 
 // The modes of a destination.
 const (
-	ModeCanonical DestinationMode = "canonical" // the canonical event, or what Transform makes of it
+	ModeCanonical DestinationMode = "canonical" // the canonical event, or the result of Transform
 	ModeRaw       DestinationMode = "raw"       // the provider's body byte for byte, with the provider's own headers
 )
 
-// DestinationAuth is the credential that a destination asks for. It is write-only.
+// DestinationAuth is the credential that a destination requires. It is write-only.
 type DestinationAuth struct {
-	Type         string       `json:"type"` // none, basic, bearer or oauth2 (client credentials, RFC 6749 section 4.4)
+	Type         string       `json:"type" api:"enum=none|basic|bearer|oauth2"` // none, basic, bearer or oauth2 (client credentials, RFC 6749 section 4.4)
 	Username     string       `json:"username"`
 	Password     secret.Value `json:"password"`
 	Token        secret.Value `json:"token"`
@@ -43,49 +43,48 @@ type DestinationAuth struct {
 	Scopes       []string     `json:"scopes"`
 }
 
-// DestinationTLS is what a destination asks for beside a certificate of a well-known
-// authority. Each is one or more blocks of PEM; empty ones take it away.
+// DestinationTLS holds the TLS settings of a destination whose certificates are not the
+// public ones. Each is one or more PEM blocks; an empty one removes the setting.
 type DestinationTLS struct {
-	CACertificate     string       `json:"caCertificate"`     // the authorities that its certificate may be of, in place of the machine's
-	ClientCertificate string       `json:"clientCertificate"` // what is shown to it, with the certificates between it and the authority
-	ClientKey         secret.Value `json:"clientKey"`         // of the first of these; write-only
+	CACertificate     string       `json:"caCertificate"`     // trusted authorities, instead of the machine's
+	ClientCertificate string       `json:"clientCertificate"` // the client certificate, with its intermediate certificates
+	ClientKey         secret.Value `json:"clientKey"`         // of the client certificate; write-only
 }
 
-// DestinationTLSInfo is what is shown of it.
+// DestinationTLSInfo is what the API shows of the TLS settings.
 type DestinationTLSInfo struct {
 	CACertificates    []CertificateInfo `json:"caCertificates"`
 	ClientCertificate *CertificateInfo  `json:"clientCertificate"`
-	Warnings          []string          `json:"warnings"` // what ends within a month, or has ended
+	Warnings          []string          `json:"warnings"` // certificates that expire within a month, or have expired
 }
 
-// CertificateInfo names a certificate.
+// CertificateInfo describes a certificate.
 type CertificateInfo struct {
 	Subject   string     `json:"subject"`
 	ExpiresAt clock.Time `json:"expiresAt"`
 }
 
 // DestinationPolicy overrides the gateway's defaults for one destination. In a change, 0
-// takes the default again.
+// restores the default.
 type DestinationPolicy struct {
 	TimeoutMS     *int `json:"timeoutMs"`     // of one attempt
-	MaxAttempts   *int `json:"maxAttempts"`   // in all, the first included
+	MaxAttempts   *int `json:"maxAttempts"`   // in total, including the first
 	RetryBaseMS   *int `json:"retryBaseMs"`   // wait after the first failure; doubles
 	RetryCapMS    *int `json:"retryCapMs"`    // longest wait
-	Concurrency   *int `json:"concurrency"`   // attempts under way in one process
-	RatePerSecond *int `json:"ratePerSecond"` // attempts started per second in one process
+	Concurrency   *int `json:"concurrency"`   // concurrent attempts, of all workers together
+	RatePerSecond *int `json:"ratePerSecond"` // attempts started per second, by all workers together
 }
 
-// OpenJobs says what becomes of the deliveries that wait for a destination which is
-// removed.
+// OpenJobs says what happens to the open deliveries of a removed destination.
 type OpenJobs string
 
-// What becomes of open jobs.
+// The options for open jobs.
 const (
-	FinishJobs OpenJobs = "finish" // they are made, retries included, also those that waited for an inactive destination or integration
-	CancelJobs OpenJobs = "cancel" // they end as failed; what is under way ends by itself
+	FinishJobs OpenJobs = "finish" // they are delivered, with retries, including those parked for an inactive destination or integration
+	CancelJobs OpenJobs = "cancel" // they end as failed; attempts in progress are completed
 )
 
-// Destination is a destination as it is shown, without what is write-only.
+// Destination is a destination as the API shows it, without write-only values.
 type Destination struct {
 	ID            string
 	IntegrationID string
@@ -94,8 +93,8 @@ type Destination struct {
 	Mode          DestinationMode
 	Filter        string   // "" for all events
 	Transform     string   // "" for the canonical event
-	Headers       []string // the names alone, sorted
-	Auth          string   // the type alone; none without a credential
+	Headers       []string // only the names, sorted
+	Auth          string   // only the type; none without a credential
 	TLS           *DestinationTLSInfo
 	Policy        DestinationPolicy
 	Breaker       string // closed, open or half_open
@@ -103,8 +102,8 @@ type Destination struct {
 	UpdatedAt     time.Time
 }
 
-// NewDestination is a destination that was made, with the signing secret that is shown
-// this once.
+// NewDestination is a created destination, with its signing secret, which is shown only
+// once.
 type NewDestination struct {
 	ID            string `json:"id"`
 	SigningSecret string `json:"signingSecret"`

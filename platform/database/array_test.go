@@ -8,7 +8,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-func TestAnArrayIsWrittenAsPostgreSQLReadsIt(t *testing.T) {
+func TestArraysUsePostgreSQLsBinaryFormat(t *testing.T) {
 	text, number := "x", 7
 	at := time.Date(2000, 1, 1, 1, 0, 0, 1_499, time.FixedZone("", 3600))
 	before := time.Date(1999, 12, 31, 23, 59, 59, 999_999_000, time.UTC)
@@ -24,7 +24,7 @@ func TestAnArrayIsWrittenAsPostgreSQLReadsIt(t *testing.T) {
 		want   string // after the head
 	}{
 		{"one", Text, []any{"a"}, one + "a"},
-		{"the empty text is not nothing", Text, []any{""}, "\x00\x00\x00\x00"},
+		{"the empty text is not NULL", Text, []any{""}, "\x00\x00\x00\x00"},
 		{"nil is NULL", Text, []any{nil}, null},
 		{"nothing needs an escape", Text, []any{`"\{},`}, "\x00\x00\x00\x05" + `"\{},`},
 		{"a pointer is what it points to", Text, []any{&text, noText}, one + "x" + null},
@@ -46,8 +46,8 @@ func TestAnArrayIsWrittenAsPostgreSQLReadsIt(t *testing.T) {
 		})
 	}
 	_, err := arrayOf(UUID, "x' OR 1").BinaryValue()
-	require.ErrorContains(t, err, `"x' OR 1" is no UUID`)
-	require.PanicsWithValue(t, "database: the column c of type text cannot take such a value", func() { arrayOf(Text, 1.5) })
+	require.ErrorContains(t, err, `"x' OR 1" is not a UUID`)
+	require.PanicsWithValue(t, "database: the column c of type text cannot store this value", func() { arrayOf(Text, 1.5) })
 }
 
 func arrayOf(typ Type, values ...any) array {
@@ -58,13 +58,13 @@ func arrayOf(typ Type, values ...any) array {
 	return array{&r.columns[0]}
 }
 
-func TestALargeFirstValueTakesNoMemoryForTheOthers(t *testing.T) {
+func TestALargeFirstValueReservesNoMemoryForTheOthers(t *testing.T) {
 	r := NewRows("body bytea").Expect(256)
 	r.Add(make([]byte, 3<<20))
 	require.Less(t, cap(r.columns[0].data), 4<<20)
 }
 
-func TestARowCostsNoMemoryOfItsOwn(t *testing.T) {
+func TestRowsAllocateNoMemoryEach(t *testing.T) {
 	id, text, at, n := "00010203-0405-0607-0809-0a0b0c0d0e0f", strings.Repeat("x", 50), time.Now(), 7
 	body := []byte(text)
 	r := NewRows("id uuid", "name text", "other text", "body bytea", "at timestamptz", "n bigint", "b boolean")
@@ -74,7 +74,7 @@ func TestARowCostsNoMemoryOfItsOwn(t *testing.T) {
 	require.Less(t, testing.AllocsPerRun(1<<11, add), 0.1)
 }
 
-func TestRowsAreCutToNumbersThatArePrepared(t *testing.T) {
+func TestRowsAreSplitIntoPreparedSizes(t *testing.T) {
 	for _, test := range []struct {
 		name string
 		rows int
@@ -82,9 +82,9 @@ func TestRowsAreCutToNumbersThatArePrepared(t *testing.T) {
 	}{
 		{"no rows, no statement", 0, nil},
 		{"one", 1, []int{1}},
-		{"a power of two goes whole", 64, []int{64}},
-		{"the greatest goes first", 7, []int{4, 2, 1}},
-		{"no part is larger than the bound", 2*maxRows + 3, []int{maxRows, maxRows, 2, 1}},
+		{"a power of two is not split", 64, []int{64}},
+		{"the largest part comes first", 7, []int{4, 2, 1}},
+		{"no part exceeds the limit", 2*maxRows + 3, []int{maxRows, maxRows, 2, 1}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			r := NewRows("id uuid", "n bigint")
@@ -125,11 +125,11 @@ func TestTheNumberOfRowsIsRoundedUp(t *testing.T) {
 	require.Len(t, args, 2+2*maxRows)
 	require.True(t, fixed)
 	_, _, args, fixed = render(maxRows + 1)
-	require.Len(t, args, 2+2*(maxRows+1), "beyond the bound nothing is added")
+	require.Len(t, args, 2+2*(maxRows+1), "above the limit nothing is added")
 	require.False(t, fixed)
 }
 
-func TestAWrongRowIsAMistakeOfTheProgram(t *testing.T) {
+func TestAnInvalidRowPanics(t *testing.T) {
 	require.Panics(t, func() { NewRows("id") })
 	require.Panics(t, func() { NewRows("id uuid").Add("a", "b") })
 }
@@ -142,7 +142,7 @@ func TestAPatternFindsTextLiterally(t *testing.T) {
 	}
 }
 
-func TestConditionsAreNumberedInTheirOrder(t *testing.T) {
+func TestConditionsAreNumberedInOrder(t *testing.T) {
 	var f Filter
 	require.Empty(t, f.where())
 	f.Add("a = ?", 1)

@@ -9,8 +9,7 @@ import (
 // Type is a column's type in a Rows, by PostgreSQL's name.
 type Type string
 
-// The types of columns, and the Go values they take; every one takes nil too,
-// but for Bytes.
+// The types of columns, and the Go values they accept. All except Bytes also accept nil.
 const (
 	UUID   Type = "uuid"        // string, *string
 	Text   Type = "text"        // string, *string
@@ -20,24 +19,24 @@ const (
 	Bool   Type = "boolean"     // bool
 )
 
-// mostAhead bounds the bytes that are taken ahead for the values after the first, which may be
-// a large one among small ones.
-const mostAhead = 64 << 10
+// maxReserve limits the bytes that are reserved for the values after the first, which may
+// be a large one among small ones.
+const maxReserve = 64 << 10
 
-// column is one column of a Rows. Its values lie one after the other in data, so that a row
-// costs no memory of its own: texts as they are, numbers and times (microseconds since 1970)
-// in eight bytes, a boolean in one.
+// column is one column of a Rows. Its values are stored consecutively in data, so that a
+// row needs no allocation of its own: texts as they are, numbers and times (microseconds
+// since 1970) in eight bytes, a boolean in one.
 type column struct {
-	name  string
-	typ   Type
-	data  []byte
-	begin int   // where the first value begins
-	more  int   // values that are expected after the first
-	ends  []int // where each value ends; -1 - end where it is NULL
+	name     string
+	typ      Type
+	data     []byte
+	begin    int   // offset of the first value
+	expected int   // values expected after the first
+	ends     []int // end offset of each value; -1 - end for NULL
 }
 
-// add appends a value. It must not let it escape, so it does not say what it is when it is
-// of a wrong type.
+// add appends a value. Its panic does not name the value's type, so that the value does not
+// escape to the heap.
 func (c *column) add(value any) {
 	switch v := value.(type) {
 	case nil:
@@ -78,7 +77,7 @@ func (c *column) add(value any) {
 		}
 		c.end(false)
 	default:
-		panic("database: the column " + c.name + " of type " + string(c.typ) + " cannot take such a value")
+		panic("database: the column " + c.name + " of type " + string(c.typ) + " cannot store this value")
 	}
 }
 
@@ -88,15 +87,15 @@ func (c *column) text(s string) {
 }
 
 func (c *column) number(n int64) {
-	c.data = binary.BigEndian.AppendUint64(c.data, uint64(n)) //nolint:gosec // two's complement is meant
+	c.data = binary.BigEndian.AppendUint64(c.data, uint64(n)) //nolint:gosec // two's complement is intended
 	c.end(false)
 }
 
 func (c *column) end(null bool) {
 	end := len(c.data)
-	if c.more > 0 {
-		c.data, c.ends = slices.Grow(c.data, min(c.more*(end+end/8), mostAhead)), slices.Grow(c.ends, c.more+1)
-		c.more = 0
+	if c.expected > 0 {
+		c.data, c.ends = slices.Grow(c.data, min(c.expected*(end+end/8), maxReserve)), slices.Grow(c.ends, c.expected+1)
+		c.expected = 0
 	}
 	if null {
 		end = -1 - end
@@ -104,38 +103,38 @@ func (c *column) end(null bool) {
 	c.ends = append(c.ends, end)
 }
 
-// slice is the values from one number to before another.
+// slice returns the values in [from, to).
 func (c *column) slice(from, to int) column {
 	part := *c
 	part.ends = c.ends[from:to]
 	if from > 0 {
-		part.begin = at(c.ends[from-1])
+		part.begin = offset(c.ends[from-1])
 	}
 	return part
 }
 
-// at is where a value ends, NULL or not.
-func at(end int) int {
+// offset decodes the end of a value, NULL or not.
+func offset(end int) int {
 	if end < 0 {
 		return -1 - end
 	}
 	return end
 }
 
-// bytes are those of value number i; null says that it is NULL.
+// bytes returns value number i; null reports whether it is NULL.
 func (c *column) bytes(i int) (b []byte, null bool) {
 	begin, end := c.begin, c.ends[i]
 	if i > 0 {
-		begin = at(c.ends[i-1])
+		begin = offset(c.ends[i-1])
 	}
-	return c.data[begin:at(end)], end < 0
+	return c.data[begin:offset(end)], end < 0
 }
 
-// values gives the values as what a driver of database/sql takes.
+// values passes the values to take in the form that database/sql drivers accept.
 func (c *column) values(take func(i int, value any)) {
 	text := ""
 	if n := len(c.ends); n > 0 && (c.typ == Text || c.typ == UUID) {
-		text = string(c.data[c.begin:at(c.ends[n-1])]) // once for all of them
+		text = string(c.data[c.begin:offset(c.ends[n-1])]) // one conversion for all of them
 	}
 	for i := range c.ends {
 		b, null := c.bytes(i)
@@ -153,10 +152,10 @@ func (c *column) values(take func(i int, value any)) {
 		case c.typ == Bool:
 			take(i, b[0] == 1)
 		default:
-			end := at(c.ends[i]) - c.begin
+			end := offset(c.ends[i]) - c.begin
 			take(i, text[end-len(b):end])
 		}
 	}
 }
 
-func number(b []byte) int64 { return int64(binary.BigEndian.Uint64(b)) } //nolint:gosec // two's complement is meant
+func number(b []byte) int64 { return int64(binary.BigEndian.Uint64(b)) } //nolint:gosec // two's complement is intended

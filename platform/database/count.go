@@ -7,13 +7,12 @@ import (
 	"strings"
 )
 
-// CountedAtMost is how many rows of a list are counted for each page of it. What is beyond
-// is estimated: counting it would read all that the filter means again and again.
+// CountedAtMost is the largest exact total of a list. Larger totals are estimated: counting
+// them for each page would read all matching rows again and again.
 const CountedAtMost = 10_000
 
-// count gives the number of rows that f means, or an estimate of it that is more than
-// CountedAtMost.
-func (l Listing[T]) count(ctx context.Context, db *DB, f *Filter) (total int, estimated bool, err error) {
+// Count returns the number of rows that match f, or an estimate above CountedAtMost.
+func (l Listing[T]) Count(ctx context.Context, db *DB, f *Filter) (total int, estimated bool, err error) {
 	from := l.From
 	if l.CountFrom != "" {
 		from = l.CountFrom
@@ -29,7 +28,12 @@ func (l Listing[T]) count(ctx context.Context, db *DB, f *Filter) (total int, es
 	return max(total, estimate), true, err
 }
 
-// estimatePostgres is what the planner expects.
+// EstimateRows estimates how many rows of a table match f.
+func (db *DB) EstimateRows(ctx context.Context, table string, f *Filter) (int, error) {
+	return db.Dialect.estimate(ctx, db, table, f)
+}
+
+// estimatePostgres returns the planner's estimate.
 // https://www.postgresql.org/docs/current/using-explain.html
 func estimatePostgres(ctx context.Context, db *DB, from string, f *Filter) (int, error) {
 	var text []byte
@@ -47,8 +51,8 @@ func estimatePostgres(ctx context.Context, db *DB, from string, f *Filter) (int,
 	return int(plans[0].Plan.Rows), nil
 }
 
-// estimateSQLite is exact where rows lie without gaps, as they do in a table of events
-// until some are removed from its middle. What a filter means is not estimated.
+// estimateSQLite is exact if the rowids have no gaps, as in a table of events until some
+// are deleted from the middle. It does not estimate filters.
 func estimateSQLite(ctx context.Context, db *DB, from string, f *Filter) (n int, err error) {
 	if len(f.conditions) > 0 {
 		return 0, nil

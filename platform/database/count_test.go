@@ -11,7 +11,7 @@ import (
 	"integration-gateway/platform/testkit"
 )
 
-func TestTotalsAreExactUpToABound(t *testing.T) {
+func TestTotalsAreExactUpToALimit(t *testing.T) {
 	testkit.EachStore(t, func(t *testing.T, db *database.DB) {
 		read := func(all bool, filter ...string) database.List[state] {
 			var f database.Filter
@@ -35,13 +35,13 @@ func TestTotalsAreExactUpToABound(t *testing.T) {
 		require.True(t, list.Estimated)
 		require.InEpsilon(t, 15_000, list.Total, 0.1)
 		list = read(false, "pending")
-		require.True(t, list.Estimated, "a filter that means too many")
+		require.True(t, list.Estimated, "a filter that matches too many")
 		require.Greater(t, list.Total, database.CountedAtMost)
 		list = read(false, "failed")
-		require.False(t, list.Estimated, "a filter that means few")
+		require.False(t, list.Estimated, "a filter that matches few")
 		require.Zero(t, list.Total)
 		list = read(true)
-		require.Equal(t, 15_000, list.Total, "a total that is asked for itself")
+		require.Equal(t, 15_000, list.Total, "a list with CountAll")
 		require.False(t, list.Estimated)
 	})
 }

@@ -1,9 +1,9 @@
-// Package database is the system of record: PostgreSQL in production, SQLite
-// for the embedded default. One SQL text serves both; the few words that differ
-// are fields of Dialect, and rows go in bulk through Rows.
+// Package database is the system of record: PostgreSQL in production, SQLite for the
+// embedded default. One SQL text serves both. Dialect holds the few differences, and Rows
+// passes many rows to a statement.
 //
-// Errors that mean "the database does not answer now" come out as
-// fault.Unavailable; sql.ErrNoRows passes unchanged.
+// Errors that mean "the database is unavailable" are returned as fault.Unavailable;
+// sql.ErrNoRows is returned unchanged.
 package database
 
 import (
@@ -14,24 +14,26 @@ import (
 	"log/slog"
 	"reflect"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/jmoiron/sqlx"
 
+	"integration-gateway/platform/backoff"
 	"integration-gateway/platform/clock"
 	"integration-gateway/platform/fault"
 )
 
-// Config says which database and how patient to be with it.
+// Config names the database and its timeouts.
 type Config struct {
 	URL              string        // postgres://… or sqlite://path
 	MaxConnections   int           // PostgreSQL only; default 20
-	StatementTimeout time.Duration // default 10 s; a hung server is given up on soon after
+	StatementTimeout time.Duration // default 10 s; a hung server's connection is abandoned soon after
 	LockTimeout      time.Duration // default 5 s, so that one frozen process does not stop the others
 }
 
-// DB is two pools of connections. Lists go through Get and Select, rows by key through
-// SelectRows, writes through InTx.
+// DB holds two connection pools. Get and Select read lists, SelectRows reads rows by key,
+// SelectApart reads configuration, InTx writes.
 type DB struct {
 	Dialect Dialect
 	url     string
@@ -39,16 +41,34 @@ type DB struct {
 	write   *sqlx.DB
 	read    *sqlx.DB
 
-	prepared      *statements // of write
-	preparedReads *statements // of the pool that SelectRows reads from
+	prepared      *statements // of the write pool
+	preparedReads *statements // of the pool that SelectRows uses
+
+	spare  *DB                      // see Spare
+	server func() string            // see Server
+	clock  *atomic.Pointer[reading] // see Now
+	full   *atomic.Bool             // the last write found the disk full
+
+	failures *failures
 }
 
 func newDB(d Dialect, url string, now clock.Now, write, read *sqlx.DB) *DB {
-	return &DB{Dialect: d, url: url, now: now, write: write, read: read,
-		prepared: newStatements(write), preparedReads: newStatements(read)}
+	db := &DB{Dialect: d, url: url, now: now, write: write, read: read,
+		prepared: newStatements(write), preparedReads: newStatements(read),
+		server: func() string { return "" }, clock: &atomic.Pointer[reading]{}, full: &atomic.Bool{}, failures: &failures{}}
+	db.spare = db
+	return db
 }
 
-// Open prepares a pool; it does not connect. Its error means that the URL is wrong.
+// Spare returns the same database over a connection reserved for what must not wait for a
+// free one: a process's heartbeat. On SQLite it is the DB itself.
+func (db *DB) Spare() *DB { return db.spare }
+
+// Server identifies the running server that the connections lead to; "" before the first
+// connection, and on SQLite. A different value means a failover or a restart.
+func (db *DB) Server() string { return db.server() }
+
+// Open prepares the pools without connecting. An error means that the URL is invalid.
 func Open(cfg Config, now clock.Now) (*DB, error) {
 	if cfg.MaxConnections == 0 {
 		cfg.MaxConnections = 20
@@ -71,91 +91,103 @@ func Open(cfg Config, now clock.Now) (*DB, error) {
 
 // Close ends all connections.
 func (db *DB) Close() error {
-	return errors.Join(db.read.Close(), db.write.Close())
+	err := errors.Join(db.read.Close(), db.write.Close())
+	if db.spare != db {
+		err = errors.Join(err, db.spare.write.Close())
+	}
+	return err
 }
 
-// Ping asks the database for an answer.
+// Ping checks that the database answers.
 func (db *DB) Ping(ctx context.Context) error {
 	var one int
 	return db.Get(ctx, &one, `SELECT 1`)
 }
 
-// WaitReady pings with growing pauses until the database answers or ctx ends,
-// and says in the log that it is waiting.
+var reconnect = backoff.Exponential{Min: 100 * time.Millisecond, Max: 5 * time.Second}
+
+// WaitReady pings with growing pauses until the database answers or ctx ends, and logs that
+// it is waiting.
 func (db *DB) WaitReady(ctx context.Context, log *slog.Logger) error {
-	pause := 100 * time.Millisecond
-	for {
-		attempt, cancel := context.WithTimeout(ctx, 5*time.Second)
-		err := db.Ping(attempt)
+	for attempt := 0; ; attempt++ {
+		ping, cancel := context.WithTimeout(ctx, 5*time.Second)
+		err := db.Ping(ping)
 		cancel()
 		if err == nil {
 			return nil
 		}
-		log.WarnContext(ctx, "waiting for the database", "error", err, "retry_in", pause.String())
-		select {
-		case <-ctx.Done():
+		wait := reconnect.Wait(attempt)
+		log.WarnContext(ctx, "waiting for the database", "error", err, "retry_in", wait.String())
+		if !clock.Sleep(ctx, wait) {
 			return fmt.Errorf("the database never answered: %w", err)
-		case <-time.After(pause):
 		}
-		pause = min(pause*2, 5*time.Second)
 	}
 }
 
-// Get reads one row into dest; sql.ErrNoRows when there is none.
+// Get reads one row into dest; sql.ErrNoRows if there is none.
 func (db *DB) Get(ctx context.Context, dest any, query string, args ...any) error {
-	return db.Dialect.classify(db.read.GetContext(ctx, dest, query, args...))
+	return db.classify(db.read.GetContext(ctx, dest, query, args...))
 }
 
 // Select reads all rows into dest.
 func (db *DB) Select(ctx context.Context, dest any, query string, args ...any) error {
-	return db.Dialect.classify(db.read.SelectContext(ctx, dest, query, args...))
+	return db.classify(db.read.SelectContext(ctx, dest, query, args...))
+}
+
+// SelectApart is Select by the connections that transactions use: for what must go on while
+// lists take all of theirs.
+func (db *DB) SelectApart(ctx context.Context, dest any, query string, args ...any) error {
+	return db.classify(db.preparedReads.db.SelectContext(ctx, dest, query, args...))
 }
 
 // SelectRows reads all rows of a query that joins v; see Tx.SelectRows.
 func (db *DB) SelectRows(ctx context.Context, dest any, r *Rows, query string, args ...any) error {
 	text, all, fixed := db.Dialect.with(r, query, args)
 	pool := db.preparedReads
-	if fixed && pool.of(text) == nil {
+	if fixed && pool.get(text) == nil {
 		pool.prepare(ctx)
 	}
 	if fixed {
-		if stmt := pool.of(text); stmt != nil { //nolint:sqlclosecheck // it stays for the next
-			return db.Dialect.classify(stmt.SelectContext(ctx, dest, all...))
+		if stmt := pool.get(text); stmt != nil { //nolint:sqlclosecheck // it stays prepared
+			return db.classify(stmt.SelectContext(ctx, dest, all...))
 		}
 	}
-	return db.Dialect.classify(pool.db.SelectContext(ctx, dest, text, all...))
+	return db.classify(pool.db.SelectContext(ctx, dest, text, all...))
 }
 
-// attempts is how often a transaction that the database chose as a deadlock's
-// victim is begun anew.
-const attempts = 4
+// maxTxAttempts limits how often a transaction is retried after a deadlock or a
+// serialization failure.
+const maxTxAttempts = 4
 
-// InTx runs fn in a transaction and commits it unless fn fails. fn may run again
-// from the start after a deadlock or a serialization failure, so it keeps its
-// effects to the transaction and to variables that it sets anew.
+// InTx runs fn in a transaction and commits it unless fn fails. After a deadlock or a
+// serialization failure fn runs again from the start, so its only effects must be in the
+// transaction and in variables that it sets again.
 func (db *DB) InTx(ctx context.Context, fn func(tx *Tx) error) error {
 	var err error
-	for range attempts {
+	for range maxTxAttempts {
 		if err = db.inTx(ctx, fn); !db.Dialect.isConflict(err) {
 			break
 		}
 	}
 	if errors.Is(err, sql.ErrTxDone) && ctx.Err() != nil {
-		err = ctx.Err() // which ended the transaction
+		err = ctx.Err() // ctx ended the transaction
 	}
-	return db.Dialect.classify(err)
+	return db.classify(db.recordDisk(err))
 }
 
 func (db *DB) inTx(ctx context.Context, fn func(tx *Tx) error) error {
-	tx := &Tx{Dialect: db.Dialect, Now: db.now(), db: db}
+	tx := &Tx{Dialect: db.Dialect, Now: db.Now(), db: db}
 	tx.begin = func() (*sqlx.Tx, error) { return db.write.BeginTxx(ctx, nil) }
-	defer tx.rollback() // also when fn panics: on SQLite all writers would wait for ever
-	if db.Dialect.together == nil {
+	defer tx.rollback() // also if fn panics: on SQLite all writers would wait for ever
+	if db.Dialect.combine == nil {
 		if _, err := tx.begun(); err != nil {
 			return err
 		}
 	}
 	if err := fn(tx); err != nil {
+		if tx.failed != nil && errors.Is(err, tx.failed) {
+			return tx.failed // without the name of the statement that brought it to light
+		}
 		return err
 	}
 	if err := tx.commit(ctx); err != nil {
@@ -168,35 +200,35 @@ func (db *DB) inTx(ctx context.Context, fn func(tx *Tx) error) error {
 	return nil
 }
 
-// WriteRows is SelectRows for a statement that writes and is a transaction of its own: one
-// round trip instead of three. dest is a slice's address, and set anew.
+// WriteRows is SelectRows for a writing statement that is its own transaction: one round
+// trip instead of three. dest points to a slice, which is overwritten.
 func (db *DB) WriteRows(ctx context.Context, dest any, r *Rows, query string, args ...any) error {
 	text, all, fixed := db.Dialect.with(r, query, args)
-	if fixed && db.prepared.of(text) == nil {
+	if fixed && db.prepared.get(text) == nil {
 		db.prepared.prepare(ctx)
 	}
 	run := func() error { return db.write.SelectContext(ctx, dest, text, all...) }
 	if fixed {
-		if stmt := db.prepared.of(text); stmt != nil { //nolint:sqlclosecheck // it stays for the next
+		if stmt := db.prepared.get(text); stmt != nil { //nolint:sqlclosecheck // it stays prepared
 			run = func() error { return stmt.SelectContext(ctx, dest, all...) }
 		}
 	}
 	var err error
-	for range attempts {
-		reflect.ValueOf(dest).Elem().SetZero() // of what came before a deadlock
+	for range maxTxAttempts {
+		reflect.ValueOf(dest).Elem().SetZero() // drops results from before a deadlock
 		if err = run(); !db.Dialect.isConflict(err) {
 			break
 		}
 	}
-	return db.Dialect.classify(err)
+	return db.classify(db.recordDisk(err))
 }
 
-// unavailable is what an outage looks like to the modules.
+// unavailable is the error of an outage.
 func unavailable(err error) error {
-	return fault.Unavailable.Wrap(err, "database_unavailable", "The database does not answer.").After(5 * time.Second)
+	return fault.Unavailable.Wrap(err, "database_unavailable", "The database is unavailable.").After(5 * time.Second)
 }
 
-// transient reports the outages that look alike on every driver.
+// transient reports outages that look the same with every driver.
 func transient(err error) bool {
 	return errors.Is(err, context.DeadlineExceeded) || errors.Is(err, sql.ErrConnDone)
 }

@@ -14,7 +14,7 @@ import (
 	"integration-gateway/platform/testkit"
 )
 
-func TestRowsGoInAndOutUnchangedOnBothEngines(t *testing.T) {
+func TestRowsRoundTripUnchangedOnBothEngines(t *testing.T) {
 	testkit.EachStore(t, func(t *testing.T, db *database.DB) {
 		ctx := context.Background()
 		first, second := id.New(), id.New()
@@ -45,22 +45,21 @@ func TestRowsGoInAndOutUnchangedOnBothEngines(t *testing.T) {
 	})
 }
 
-func TestBytesOfAnySizeGoInAndOutUnchanged(t *testing.T) {
+func TestBytesOfAnySizeRoundTripUnchanged(t *testing.T) {
 	testkit.EachStore(t, func(t *testing.T, db *database.DB) {
 		ctx := context.Background()
 		for _, sizes := range [][]int{{0}, {1, 0}, {64 << 10}, {64<<10 + 1}, {1, 3 << 20, 0, 2 << 20}} {
-			rows := database.NewRows("id uuid", "integration_id uuid", "source text", "provider text", "idempotency_key text",
-				"signature_valid boolean", "request_headers text", "raw_body bytea", "source_ip text", "correlation_id text", "received_at timestamptz")
+			rows := database.NewRows("id uuid", "request_headers bytea", "raw_body bytea", "source_ip text")
 			want := map[string][]byte{}
 			ids := []string{}
 			for i, size := range sizes {
 				body := make([]byte, size)
 				for n := range body {
-					body[n] = byte(n*7 + i) // every byte there is
+					body[n] = byte(n*7 + i) // every byte value
 				}
 				ids = append(ids, id.New())
 				want[ids[i]] = body
-				rows.Add(ids[i], id.New(), "s", "p", "k", true, "{}", body, "", "c", noon)
+				rows.Add(ids[i], []byte("{}"), body, "")
 			}
 			require.NoError(t, db.InTx(ctx, func(tx *database.Tx) error { return tx.Insert(ctx, "webhook_events", rows) }))
 			var got []struct {
@@ -76,7 +75,7 @@ func TestBytesOfAnySizeGoInAndOutUnchanged(t *testing.T) {
 	})
 }
 
-func TestATransactionThatFailsLeavesNothingAndAnnouncesNothing(t *testing.T) {
+func TestAFailedTransactionWritesNothingAndRunsNoAfterCommit(t *testing.T) {
 	testkit.EachStore(t, func(t *testing.T, db *database.DB) {
 		ctx := context.Background()
 		announced := false
@@ -95,7 +94,7 @@ func TestATransactionThatFailsLeavesNothingAndAnnouncesNothing(t *testing.T) {
 	})
 }
 
-func TestALeaseIsCountedByTheDatabasesClock(t *testing.T) {
+func TestLeasesUseTheDatabasesClock(t *testing.T) {
 	testkit.EachStore(t, func(t *testing.T, db *database.DB) {
 		var later, earlier bool
 		require.NoError(t, db.Get(context.Background(), &later, `SELECT `+db.Dialect.LeaseIn("$1")+` > `+db.Dialect.LeaseNow, 1500))

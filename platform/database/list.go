@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"integration-gateway/platform/fault"
+	"integration-gateway/platform/id"
 )
 
 // Filter collects the conditions of a list.
@@ -17,7 +18,7 @@ type Filter struct {
 	args       []any
 }
 
-// Add appends a condition; each ? in it stands for one of args.
+// Add appends a condition; each ? in it is replaced by one of args.
 func (f *Filter) Add(condition string, args ...any) {
 	for _, arg := range args {
 		f.args = append(f.args, arg)
@@ -26,7 +27,25 @@ func (f *Filter) Add(condition string, args ...any) {
 	f.conditions = append(f.conditions, condition)
 }
 
-// Among appends the condition that a column has one of values; of none, no row has.
+// clockMargin is more than the clocks of two machines differ.
+const clockMargin = time.Hour
+
+// CreatedBetween appends the conditions that a time of creation is in a window; nil is no
+// bound. They also bound the id, which contains a time of the machine that made it, so that an
+// index on the id alone finds the window.
+func (f *Filter) CreatedBetween(idColumn, timeColumn string, from, to *time.Time) {
+	if from != nil {
+		f.Add(timeColumn+" >= ?", *from)
+		f.Add(idColumn+" >= ?", id.Floor(from.Add(-clockMargin)))
+	}
+	if to != nil {
+		f.Add(timeColumn+" <= ?", *to)
+		f.Add(idColumn+" < ?", id.Floor(to.Add(clockMargin)))
+	}
+}
+
+// Among appends the condition that a column has one of values; without values no row
+// matches.
 func (f *Filter) Among(column string, values []string) {
 	if len(values) == 0 {
 		f.Add("1 = 0")
@@ -39,10 +58,17 @@ func (f *Filter) Among(column string, values []string) {
 	f.Add(column+" IN (?"+strings.Repeat(", ?", len(values)-1)+")", args...)
 }
 
-// Only reports whether all conditions begin with this table's name.
+// Only reports whether all conditions start with this table's name.
 func (f *Filter) Only(table string) bool {
 	return !slices.ContainsFunc(f.conditions, func(c string) bool { return !strings.HasPrefix(c, table) })
 }
+
+// Continue returns an empty filter whose arguments are numbered after f's, for a second
+// table of the same statement. Its Where returns the arguments of both.
+func (f *Filter) Continue() *Filter { return &Filter{args: slices.Clone(f.args)} }
+
+// Where returns the conditions as a WHERE clause, "" if there are none, and the arguments.
+func (f *Filter) Where() (clause string, args []any) { return f.where(), f.args }
 
 func (f *Filter) where() string {
 	if len(f.conditions) == 0 {
@@ -51,41 +77,40 @@ func (f *Filter) where() string {
 	return " WHERE " + strings.Join(f.conditions, " AND ")
 }
 
-// Page is which part of a list is wanted: a page by number, or what follows a
-// position.
+// Page selects a part of a list: a page by number, or the rows after a position.
 type Page struct {
-	Number int // from 1; ignored when After is set
+	Number int // from 1; ignored if After is set
 	Size   int // 1 to 100
 	After  *Position
 }
 
-// Position is a place in a list: the sort column's value there and the row's id.
+// Position is a position in a list: the row's sort value and its id.
 type Position struct {
 	Value string
 	ID    string
 }
 
-// TimeValue is a time as a Position's value.
+// TimeValue formats a time as a Position's value.
 func TimeValue(t time.Time) string { return t.UTC().Format(time.RFC3339Nano) }
 
-// Listing says how a list of T is read.
+// Listing describes how a list of T is read.
 type Listing[T any] struct {
 	Columns string   // the columns of a row
 	From    string   // the tables, without FROM
-	Sort    []string // the columns to sort by; none when the order is the rows' own
+	Sort    []string // the columns to sort by; none if the ID alone sorts the rows
 	ID      string   // the column that makes the order total
 	Desc    bool
-	Key     func(T) Position // a row's place; nil where the list has no cursors, as one that sorts by several columns
+	Key     func(T) Position // a row's position; nil for lists without cursors, such as those sorted by several columns
 
-	CountFrom string // the tables that the number of rows and the filter need; From when ""
-	CountAll  bool   // of a list whose total is asked for itself: however many there are
+	CountFrom string // the tables needed for the count and the filter; default From
+	CountAll  bool   // always count exactly, however many there are
 }
 
-// List is one page, and what is said about the whole.
+// List is one page of a list, with its total.
 type List[T any] struct {
 	Items     []T // never nil
 	Total     int
-	Estimated bool      // Total is an estimate: there are more than CountedAtMost
+	Estimated bool      // Total is an estimate, above CountedAtMost
 	Next      *Position // nil on the last page
 }
 
@@ -93,7 +118,7 @@ type List[T any] struct {
 func ReadList[T any](ctx context.Context, db *DB, l Listing[T], f *Filter, p Page) (List[T], error) {
 	list := List[T]{Items: []T{}}
 	var err error
-	if list.Total, list.Estimated, err = l.count(ctx, db, f); err != nil {
+	if list.Total, list.Estimated, err = l.Count(ctx, db, f); err != nil {
 		return list, fmt.Errorf("count: %w", err)
 	}
 	query, args, err := l.Statement(f, p)
@@ -113,8 +138,8 @@ func ReadList[T any](ctx context.Context, db *DB, l Listing[T], f *Filter, p Pag
 	return list, nil
 }
 
-// Statement reads a page, and one row more to know whether another follows; fault.Invalid
-// when the page's position is none of this list.
+// Statement returns the query of a page, with one extra row to know whether another page
+// follows; fault.Invalid if the position does not belong to this list.
 func (l Listing[T]) Statement(f *Filter, p Page) (query string, args []any, err error) {
 	paged := Filter{conditions: slices.Clone(f.conditions), args: slices.Clone(f.args)}
 	direction, compare := "", ">"
@@ -140,8 +165,8 @@ func (l Listing[T]) startAfter(f *Filter, after Position, compare string) error 
 	}
 	value, err := time.Parse(time.RFC3339Nano, after.Value)
 	if err != nil {
-		return fault.Invalid.Wrap(err, "bad_cursor", "The cursor is not one that this list gave.").At("cursor")
+		return fault.Invalid.Wrap(err, "bad_cursor", "The cursor does not belong to this list.").At("cursor")
 	}
-	f.Add(fmt.Sprintf("(%s, %s) %s (?, ?)", l.Sort[0], l.ID, compare), value, after.ID)
+	f.Add(fmt.Sprintf("(%s, %s) %s (?, ?)", l.Sort[0], l.ID, compare), value.UTC(), after.ID)
 	return nil
 }

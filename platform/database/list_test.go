@@ -24,7 +24,7 @@ type state struct {
 	Updated clock.Time `db:"updated_at"`
 }
 
-// states are sorted by their own order, or by sort.
+// states are sorted by id, or by sort.
 func states(desc bool, sort ...string) database.Listing[state] {
 	return database.Listing[state]{
 		Columns: "event_id, status, last_error, updated_at", From: "event_states", ID: "event_id", Sort: sort, Desc: desc,
@@ -37,7 +37,7 @@ func states(desc bool, sort ...string) database.Listing[state] {
 	}
 }
 
-// insertStates writes a row for each moment, and gives their ids in their order.
+// insertStates writes a row for each moment, and returns their ids in order.
 func insertStates(t *testing.T, db *database.DB, moments ...time.Time) []string {
 	t.Helper()
 	rows := database.NewRows("event_id uuid", "status text", "processing_attempts bigint", "received_at timestamptz", "updated_at timestamptz")
@@ -61,8 +61,8 @@ func idsOf(items []state) []string {
 }
 
 func TestPagesAndCursorsShowEveryRowOnceInBothDirections(t *testing.T) {
-	// Equal times, times that differ by a microsecond, whole seconds and fractions:
-	// what text and times could order differently.
+	// Equal times, times that differ by a microsecond, whole seconds and fractions: cases
+	// where text and times could sort differently.
 	moments := []time.Time{
 		noon, noon, noon, noon.Add(time.Microsecond), noon.Add(500 * time.Millisecond), noon.Add(510 * time.Millisecond),
 		noon.Add(time.Second), noon.Add(-time.Microsecond), noon.Add(-time.Second), noon, noon.Add(10 * time.Second), noon.AddDate(-100, 0, 0),
@@ -128,7 +128,7 @@ func walkPages(t *testing.T, db *database.DB, l database.Listing[state], size, t
 	}
 }
 
-func TestAFilterHoldsForTheTotalAndForEveryPage(t *testing.T) {
+func TestAFilterAppliesToTheTotalAndEveryPage(t *testing.T) {
 	testkit.EachStore(t, func(t *testing.T, db *database.DB) {
 		ids := insertStates(t, db, noon, noon, noon, noon, noon)
 		require.NoError(t, db.InTx(context.Background(), func(tx *database.Tx) error {
@@ -150,7 +150,7 @@ func TestAFilterHoldsForTheTotalAndForEveryPage(t *testing.T) {
 	})
 }
 
-func TestAnEmptyListIsAListAllTheSame(t *testing.T) {
+func TestAnEmptyListIsNotNil(t *testing.T) {
 	testkit.EachStore(t, func(t *testing.T, db *database.DB) {
 		list, err := database.ReadList(context.Background(), db, states(true, "updated_at"), &database.Filter{}, database.Page{Number: 3, Size: 20})
 		require.NoError(t, err)
@@ -192,12 +192,12 @@ func TestTextIsFoundLiterallyAnywhere(t *testing.T) {
 			{"a percent sign is no wildcard", "0%", []string{`100% done`}},
 			{"an underscore is no wildcard", "a_b", []string{`a_b`}},
 			{"a backslash is itself", `:\d`, []string{`C:\dir`}},
-			{"two are two", `\\`, []string{`C:\\dir`}},
-			{"one is found in one and in two", `\`, []string{`C:\dir`, `C:\\dir`}},
+			{"two match two", `\\`, []string{`C:\\dir`}},
+			{"one matches one and two", `\`, []string{`C:\dir`, `C:\\dir`}},
 			{"case does not matter", "abc", []string{`ABC`}},
 			{"the middle is found", "00 d", []string{`1000 done`}},
-			{"nothing is in all", "", texts},
-			{"what is not there is not found", "zzz", []string{}},
+			{"the empty text matches all", "", texts},
+			{"a missing text is not found", "zzz", []string{}},
 		} {
 			t.Run(test.name, func(t *testing.T) {
 				var f database.Filter

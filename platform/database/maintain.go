@@ -11,26 +11,26 @@ import (
 )
 
 const (
-	// The advisory locks. Making partitions is short and waited for; maintenance may be long.
-	makingLock      = 7_307_000
+	// The advisory locks. Creating partitions is short, so others wait for it; maintenance may be long.
+	partitionLock   = 7_307_000
 	maintenanceLock = 7_307_001
-	// ddlPatience is how long a change of the schema waits for its lock, while whoever
-	// wants a lock that conflicts waits behind it; then it lets go and tries again.
-	ddlPatience = time.Second
-	ddlAttempts = 5
+	// ddlLockTimeout is how long a schema change waits for its lock, during which
+	// conflicting lock requests queue behind it; then it releases the lock and retries.
+	ddlLockTimeout = time.Second
+	ddlAttempts    = 5
 
 	maintenanceTimeout = 5 * time.Minute // one statement
 )
 
-// Maintenance is the right to change partitions, which one process has at a time, and a
-// connection of its own. On SQLite there is nothing to lock, and no partition.
+// Maintenance is the exclusive right of one process to change partitions, with a connection
+// of its own. On SQLite there is nothing to lock, and there are no partitions.
 type Maintenance struct {
 	db   *DB
 	conn *sqlx.Conn // nil on SQLite
 }
 
-// Maintain runs fn while no other process maintains the database; ran is false where one
-// does.
+// Maintain runs fn while no other process maintains the database; ran is false if another
+// one does.
 func (db *DB) Maintain(ctx context.Context, fn func(*Maintenance) error) (ran bool, err error) {
 	if db.Dialect.Name != postgres.Name {
 		return true, fn(&Maintenance{db: db})
@@ -44,10 +44,10 @@ func (db *DB) Maintain(ctx context.Context, fn func(*Maintenance) error) (ran bo
 	return ran, err
 }
 
-// onOwnConnection takes no connection of the pools: those are for webhooks. What it locks
-// it lets go of with the connection.
+// onOwnConnection uses no connection of the pools, which are for webhooks. Closing the
+// connection releases its locks.
 func (db *DB) onOwnConnection(ctx context.Context, fn func(*Maintenance) error) (err error) {
-	pool, err := poolPostgres(Config{URL: db.url, StatementTimeout: maintenanceTimeout, LockTimeout: ddlPatience}, 1, nil)
+	pool, err := poolPostgres(Config{URL: db.url, StatementTimeout: maintenanceTimeout, LockTimeout: ddlLockTimeout}, 1, nil, newSessions())
 	if err != nil {
 		return err
 	}
@@ -60,11 +60,11 @@ func (db *DB) onOwnConnection(ctx context.Context, fn func(*Maintenance) error) 
 	return db.Dialect.classify(fn(&Maintenance{db: db, conn: conn}))
 }
 
-// MakePartitions makes those that are missing, and gives their names. Each is made apart
-// and then attached: that takes a lock which reads and writes of the table do not wait for
-// (SHARE UPDATE EXCLUSIVE), where CREATE TABLE … PARTITION OF takes one that all wait for.
+// CreatePartitions creates the missing partitions and returns their names. Each is created
+// separately and then attached, which takes a lock that does not block reads and writes
+// (SHARE UPDATE EXCLUSIVE); CREATE TABLE … PARTITION OF would block both.
 // https://www.postgresql.org/docs/current/sql-altertable.html
-func (db *DB) MakePartitions(ctx context.Context) (made []string, err error) {
+func (db *DB) CreatePartitions(ctx context.Context) (created []string, err error) {
 	if db.Dialect.Name != postgres.Name {
 		return nil, nil
 	}
@@ -72,21 +72,33 @@ func (db *DB) MakePartitions(ctx context.Context) (made []string, err error) {
 		return nil, err
 	}
 	err = db.onOwnConnection(ctx, func(m *Maintenance) error {
-		lock := func() error { _, err := m.conn.ExecContext(ctx, `SELECT pg_advisory_lock($1)`, makingLock); return err }
-		if err := m.retry(lock); err != nil {
-			return fmt.Errorf("wait for whoever makes partitions: %w", err)
+		lock := func() error {
+			_, err := m.conn.ExecContext(ctx, `SELECT pg_advisory_lock($1)`, partitionLock)
+			return err
 		}
-		missing, err := db.missingPartitions(ctx) // another process may have made them
+		if err := m.retry(lock); err != nil {
+			return fmt.Errorf("wait for another process that creates partitions: %w", err)
+		}
+		missing, err := db.missingPartitions(ctx) // another process may have created them
 		for _, p := range missing {
-			create := fmt.Sprintf("CREATE TABLE %s (LIKE %s INCLUDING ALL)", p.Name, p.Table)
+			create := fmt.Sprintf("CREATE TABLE %s (LIKE %s INCLUDING ALL) WITH (fillfactor = %d)", p.Name, p.Table, fillFactor(p.Table))
 			if err := m.inTx(ctx, create, p.attach()); err != nil {
-				return fmt.Errorf("make the partition %s: %w", p.Name, err)
+				return fmt.Errorf("create the partition %s: %w", p.Name, err)
 			}
-			made = append(made, p.Name)
+			created = append(created, p.Name)
 		}
 		return err
 	})
-	return made, err
+	return created, err
+}
+
+// fillFactor is how full, in percent, inserts make a table's pages. Jobs leave room for the next versions
+// of their neighbours, which are then in the same page and need no new index entries.
+func fillFactor(table string) int {
+	if table == "processing_jobs" {
+		return 50
+	}
+	return 100
 }
 
 func (db *DB) missingPartitions(ctx context.Context) ([]Partition, error) {
@@ -102,7 +114,7 @@ func (p Partition) attach() string {
 	return fmt.Sprintf("ALTER TABLE %s ATTACH PARTITION %s FOR VALUES FROM (%s) TO ('%s')", p.Table, p.Name, from, p.To)
 }
 
-// retry runs a change of the schema again where it did not get its lock in time.
+// retry repeats a schema change that did not get its lock in time.
 func (m *Maintenance) retry(do func() error) (err error) {
 	for range ddlAttempts {
 		if err = do(); !hasCode(err, "55P03", "40P01") {
@@ -128,29 +140,29 @@ func (m *Maintenance) inTx(ctx context.Context, statements ...string) error {
 	})
 }
 
-const selectStandingSQL = `
+const selectStateSQL = `
 SELECT c.relispartition AS attached, COALESCE(bool_or(i.inhdetachpending), false) AS pending
 FROM   pg_class c
 LEFT   JOIN pg_inherits i ON i.inhrelid = c.oid
 WHERE  c.oid = to_regclass($1)
 GROUP  BY c.relispartition`
 
-type tableStanding struct{ Attached, Pending bool }
+type tableState struct{ Attached, Pending bool }
 
-// standing says whether a table is attached to its parent; false when it is not there.
-func (m *Maintenance) standing(ctx context.Context, name string) (s tableStanding, exists bool, err error) {
-	err = m.conn.GetContext(ctx, &s, selectStandingSQL, name)
+// state reports whether a table is attached to its parent; false if it does not exist.
+func (m *Maintenance) state(ctx context.Context, name string) (s tableState, exists bool, err error) {
+	err = m.conn.GetContext(ctx, &s, selectStateSQL, name)
 	if errors.Is(err, sql.ErrNoRows) {
 		return s, false, nil
 	}
 	return s, err == nil, err
 }
 
-// Detach takes a partition out of its table and keeps it, without making anybody wait.
-// What was interrupted is completed. A partition that is no part of its table stays so.
+// Detach detaches a partition from its table and keeps it, without blocking anyone. An
+// interrupted detach is completed. It does nothing if the partition is already detached.
 func (m *Maintenance) Detach(ctx context.Context, p Partition) error {
 	err := m.retry(func() error {
-		s, exists, err := m.standing(ctx, p.Name)
+		s, exists, err := m.state(ctx, p.Name)
 		if err != nil || !exists || !s.Attached {
 			return err
 		}
@@ -167,12 +179,12 @@ func (m *Maintenance) Detach(ctx context.Context, p Partition) error {
 	return nil
 }
 
-// Attach puts a partition back that Detach took out, also where a process died between.
+// Attach attaches a detached partition again, also if a process died in between.
 func (m *Maintenance) Attach(ctx context.Context, p Partition) error {
-	if _, exists, err := m.standing(ctx, p.Name); err != nil || !exists {
+	if _, exists, err := m.state(ctx, p.Name); err != nil || !exists {
 		return err
 	}
-	if err := m.Detach(ctx, p); err != nil { // one that is half detached
+	if err := m.Detach(ctx, p); err != nil { // it may be half detached
 		return err
 	}
 	if err := m.inTx(ctx, p.attach()); err != nil {
@@ -181,15 +193,15 @@ func (m *Maintenance) Attach(ctx context.Context, p Partition) error {
 	return nil
 }
 
-// condemned is the comment of a table that Drop was about to drop.
-const condemned = "gateway: to be dropped"
+// dropMarker is the comment of a table that is about to be dropped.
+const dropMarker = "gateway: to be dropped"
 
-// Drop removes a partition and all that is in it.
+// Drop removes a partition with its rows.
 func (m *Maintenance) Drop(ctx context.Context, p Partition) error {
-	if _, exists, err := m.standing(ctx, p.Name); err != nil || !exists {
+	if _, exists, err := m.state(ctx, p.Name); err != nil || !exists {
 		return err
 	}
-	if err := m.inTx(ctx, fmt.Sprintf("COMMENT ON TABLE %s IS '%s'", p.Name, condemned)); err != nil {
+	if err := m.inTx(ctx, fmt.Sprintf("COMMENT ON TABLE %s IS '%s'", p.Name, dropMarker)); err != nil {
 		return fmt.Errorf("mark the partition %s: %w", p.Name, err)
 	}
 	if err := m.Detach(ctx, p); err != nil {
@@ -198,17 +210,17 @@ func (m *Maintenance) Drop(ctx context.Context, p Partition) error {
 	return m.drop(ctx, p.Name)
 }
 
-const selectCondemnedSQL = `
+const selectMarkedSQL = `
 SELECT c.relname FROM pg_class c
 WHERE  c.relkind = 'r' AND NOT c.relispartition AND c.oid::regclass::text = c.relname AND obj_description(c.oid, 'pg_class') = $1`
 
-// DropCondemned drops what a process that died had detached in order to drop it.
-func (m *Maintenance) DropCondemned(ctx context.Context) error {
+// DropMarked drops the partitions that a dead process had detached in order to drop them.
+func (m *Maintenance) DropMarked(ctx context.Context) error {
 	if m.conn == nil {
 		return nil
 	}
 	var names []string
-	if err := m.conn.SelectContext(ctx, &names, selectCondemnedSQL, condemned); err != nil {
+	if err := m.conn.SelectContext(ctx, &names, selectMarkedSQL, dropMarker); err != nil {
 		return fmt.Errorf("look up detached partitions: %w", err)
 	}
 	for _, name := range names {

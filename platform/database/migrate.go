@@ -18,17 +18,17 @@ import (
 	"integration-gateway/migrations"
 )
 
-// MigrateUp brings the schema to this binary's version, and makes partitions ahead.
-// Several processes may call it at once: one migrates, the others wait.
+// MigrateUp migrates the schema to this binary's version, and creates partitions in
+// advance. Several processes may call it at once: one migrates, the others wait.
 func (db *DB) MigrateUp() error {
 	if err := db.migrate(func(m *migrate.Migrate) error { return m.Up() }); err != nil {
 		return err
 	}
-	_, err := db.MakePartitions(context.Background())
+	_, err := db.CreatePartitions(context.Background())
 	return err
 }
 
-// MigrateDown undoes so many migrations; 0 undoes all.
+// MigrateDown reverts so many migrations; 0 reverts all.
 func (db *DB) MigrateDown(steps int) error {
 	return db.migrate(func(m *migrate.Migrate) error {
 		if steps == 0 {
@@ -38,14 +38,14 @@ func (db *DB) MigrateDown(steps int) error {
 	})
 }
 
-// MigrateForce sets the version without running anything, after a migration that
-// failed half-way was mended by hand.
+// MigrateForce sets the version without running anything, after a half-applied migration
+// was repaired by hand.
 func (db *DB) MigrateForce(version int) error {
 	return db.migrate(func(m *migrate.Migrate) error { return m.Force(version) })
 }
 
-// MigrationVersion gives the schema's version, 0 before the first migration, and
-// whether a migration failed half-way.
+// MigrationVersion returns the schema's version, 0 before the first migration, and whether
+// a migration failed half-way.
 func (db *DB) MigrationVersion() (version uint, dirty bool, err error) {
 	err = db.migrate(func(m *migrate.Migrate) error {
 		version, dirty, err = m.Version()
@@ -57,9 +57,8 @@ func (db *DB) MigrationVersion() (version uint, dirty bool, err error) {
 	return version, dirty, err
 }
 
-// CheckSchema says, with the command that mends it, whether the schema is not the
-// one that this binary needs. A newer schema is accepted: during a rolling
-// upgrade it is migrated first.
+// CheckSchema returns an error, with the command that fixes it, if this binary needs
+// another schema. A newer schema is accepted: a rolling upgrade migrates it first.
 func (db *DB) CheckSchema(ctx context.Context) error {
 	var have struct {
 		Version uint `db:"version"`
@@ -71,9 +70,9 @@ func (db *DB) CheckSchema(ctx context.Context) error {
 	case err != nil && !errors.Is(err, sql.ErrNoRows) && !isMissingTable(err):
 		return err
 	case err != nil || have.Version < want:
-		return fmt.Errorf("the database's schema is at version %d and this program needs %d; run: gateway migrate up", have.Version, want)
+		return fmt.Errorf("the database's schema is at version %d, but this program needs %d; run: gateway migrate up", have.Version, want)
 	case have.Dirty:
-		return fmt.Errorf("migration %d failed half-way; mend the schema, then run: gateway migrate force %d", have.Version, have.Version)
+		return fmt.Errorf("migration %d failed half-way; repair the schema, then run: gateway migrate force %d", have.Version, have.Version)
 	}
 	return nil
 }
@@ -86,12 +85,16 @@ func latestVersion(dialect string) uint {
 	names, _ := fs.Glob(migrations.Files, dialect+"/*.up.sql")
 	var latest uint64
 	for _, name := range names {
-		number, _, _ := strings.Cut(strings.TrimPrefix(name, dialect+"/"), "_")
-		if n, err := strconv.ParseUint(number, 10, 32); err == nil {
-			latest = max(latest, n)
-		}
+		latest = max(latest, numberOf(dialect, name))
 	}
 	return uint(latest)
+}
+
+// numberOf returns the number of a migration's file; 0 for any other file.
+func numberOf(dialect, name string) uint64 {
+	number, _, _ := strings.Cut(strings.TrimPrefix(name, dialect+"/"), "_")
+	n, _ := strconv.ParseUint(number, 10, 32)
+	return n
 }
 
 func (db *DB) migrate(run func(*migrate.Migrate) error) (err error) {
@@ -99,7 +102,7 @@ func (db *DB) migrate(run func(*migrate.Migrate) error) (err error) {
 	if err != nil {
 		return fmt.Errorf("read the migrations: %w", err)
 	}
-	// The migrator closes its pool, so it gets one of its own.
+	// The migrator closes its pool, so it gets its own.
 	own, err := Open(Config{URL: db.url, MaxConnections: 3,
 		StatementTimeout: migrationTimeout, LockTimeout: migrationTimeout}, db.now)
 	if err != nil {
@@ -115,7 +118,7 @@ func (db *DB) migrate(run func(*migrate.Migrate) error) (err error) {
 		_ = own.Close()
 		return fmt.Errorf("prepare the migrations: %w", err)
 	}
-	m.LockTimeout = migrationTimeout // whoever else migrates is waited for; the default gives up after 15 s
+	m.LockTimeout = migrationTimeout // wait for other migrating processes; the default gives up after 15 s
 	defer func() {
 		sourceErr, driverErr := m.Close()
 		err = errors.Join(err, sourceErr, driverErr)

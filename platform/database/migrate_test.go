@@ -25,7 +25,7 @@ func TestTheSchemaIsCheckedAgainstTheProgram(t *testing.T) {
 		ctx, db := context.Background(), open()
 		err := db.CheckSchema(ctx)
 		require.ErrorContains(t, err, "at version 0")
-		require.ErrorContains(t, err, "gateway migrate up", "the error names the command that mends it")
+		require.ErrorContains(t, err, "gateway migrate up", "the error names the command that fixes it")
 
 		require.NoError(t, db.MigrateUp())
 		require.NoError(t, db.CheckSchema(ctx))
@@ -35,7 +35,7 @@ func TestTheSchemaIsCheckedAgainstTheProgram(t *testing.T) {
 
 		setVersion(t, db, int(version), true)
 		require.ErrorContains(t, db.CheckSchema(ctx), "gateway migrate force")
-		require.Error(t, db.MigrateUp(), "a schema that is half-way is not migrated further")
+		require.Error(t, db.MigrateUp(), "a half-migrated schema is not migrated further")
 		require.NoError(t, db.MigrateForce(int(version)))
 		require.NoError(t, db.CheckSchema(ctx))
 
@@ -73,7 +73,7 @@ func TestADirtyVersionIsShown(t *testing.T) {
 	})
 }
 
-func TestReplicasMayMigrateAtOnce(t *testing.T) {
+func TestReplicasCanMigrateConcurrently(t *testing.T) {
 	testkit.EachEmptyStore(t, func(t *testing.T, open func() *database.DB) {
 		db := open()
 		if db.Dialect.Name == "sqlite" {
@@ -98,7 +98,7 @@ func TestReplicasMayMigrateAtOnce(t *testing.T) {
 	})
 }
 
-func TestADatabaseThatIsAwayIsNoOldSchema(t *testing.T) {
+func TestAnUnreachableDatabaseIsNotAnOldSchema(t *testing.T) {
 	db, err := database.Open(database.Config{URL: closedURL}, clock.System)
 	require.NoError(t, err)
 	defer func() { _ = db.Close() }()

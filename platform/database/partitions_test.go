@@ -9,7 +9,7 @@ import (
 	"integration-gateway/platform/id"
 )
 
-func TestPartitionsAreMadeAheadOfTime(t *testing.T) {
+func TestPartitionsAreCreatedInAdvance(t *testing.T) {
 	table := Partitioned{Table: "events", Key: "id", Width: week}
 	at := func(day string) time.Time {
 		moment, err := time.Parse(time.DateOnly, day)
@@ -21,13 +21,13 @@ func TestPartitionsAreMadeAheadOfTime(t *testing.T) {
 		last, now time.Time
 		want      []string
 	}{
-		{"at first there is one for what is older, this week's, and three weeks", time.Time{}, at("2026-11-25"),
+		{"initially one for older rows, one for this week, and three more weeks", time.Time{}, at("2026-11-25"),
 			[]string{"older – 2026-11-23", "2026-11-23 – 2026-11-30", "2026-11-30 – 2026-12-07", "2026-12-07 – 2026-12-14", "2026-12-14 – 2026-12-21"}},
 		{"a week begins on Monday", time.Time{}, at("2026-11-23"),
 			[]string{"older – 2026-11-23", "2026-11-23 – 2026-11-30", "2026-11-30 – 2026-12-07", "2026-12-07 – 2026-12-14", "2026-12-14 – 2026-12-21"}},
 		{"and ends with Sunday", at("2026-12-14"), at("2026-11-23").Add(-time.Millisecond), nil},
 		{"nothing is missing", at("2026-12-21"), at("2026-11-29"), nil},
-		{"three weeks before the last one's end the next is made", at("2026-12-21"), at("2026-11-30"), []string{"2026-12-21 – 2026-12-28"}},
+		{"three weeks before the end of the last one the next is created", at("2026-12-21"), at("2026-11-30"), []string{"2026-12-21 – 2026-12-28"}},
 		{"weeks in which nothing ran are one partition", at("2026-10-05"), at("2026-11-25"),
 			[]string{"2026-10-05 – 2026-11-23", "2026-11-23 – 2026-11-30", "2026-11-30 – 2026-12-07", "2026-12-07 – 2026-12-14", "2026-12-14 – 2026-12-21"}},
 	} {

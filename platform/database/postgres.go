@@ -2,12 +2,10 @@ package database
 
 import (
 	"database/sql"
-	"database/sql/driver"
 	"errors"
 	"fmt"
-	"io"
 	"maps"
-	"net"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -27,9 +25,12 @@ var postgres = Dialect{
 	leaseIn: func(millis string) string {
 		return "clock_timestamp() + " + millis + " * interval '1 millisecond'"
 	},
+	bytesHold: func(column, part string) string {
+		return "position(CAST(" + part + " AS bytea) IN " + column + ") > 0"
+	},
 	relation:   unnest,
-	parts:      whole,
-	together:   together,
+	split:      unsplit,
+	combine:    combineWrites,
 	classify:   classifyPostgres,
 	estimate:   estimatePostgres,
 	isConflict: func(err error) bool { return hasCode(err, "40001", "40P01") },
@@ -39,53 +40,67 @@ var postgres = Dialect{
 const (
 	idleTimeout    = 15 * time.Second
 	connectTimeout = 5 * time.Second
-	cancelGrace    = time.Second // for the server to confirm that a statement was cancelled
+	cancelGrace    = time.Second // for the server to confirm a cancelled statement
 
 	migrationTimeout = 15 * time.Minute // one statement of a migration
 )
 
-// keyed is how statements of the write pool are planned: all of them find their rows by
-// key, and must do so also in a table that grew a moment ago and that the planner takes
-// for empty. By statistics it would read such a table whole for a dozen rows.
+// keyedSettings are the planner settings of the write pool. All its statements look rows up
+// by key, and must do so also in a table that has just grown and that the statistics call
+// empty: the planner would scan it completely for a dozen rows.
 // https://www.postgresql.org/docs/current/runtime-config-query.html
-var keyed = map[string]string{
+var keyedSettings = map[string]string{
 	"enable_seqscan":   "off",
 	"enable_hashjoin":  "off",
 	"enable_mergejoin": "off",
 	"plan_cache_mode":  "force_generic_plan",
 }
 
-// paged is how lists are read: a page needs no second process beside those that take webhooks.
-var paged = map[string]string{"max_parallel_workers_per_gather": "0"}
+// listSettings are the settings for lists: a page needs no parallel worker in competition
+// with accepting webhooks.
+var listSettings = map[string]string{"max_parallel_workers_per_gather": "0"}
 
-// openPostgres makes two pools: one for transactions and for rows by key, and one for
-// lists, a quarter of the connections, which is planned by statistics.
+// openPostgres makes three pools: one for transactions and rows by key; one for lists, with
+// a quarter of the connections and normal planning; and one spare connection, since all
+// others may be in use.
 func openPostgres(cfg Config, now clock.Now) (*DB, error) {
 	reads := max(1, cfg.MaxConnections/4)
-	write, err := poolPostgres(cfg, max(1, cfg.MaxConnections-reads), keyed)
+	all := newSessions()
+	write, err := poolPostgres(cfg, max(1, cfg.MaxConnections-reads-1), keyedSettings, all)
 	if err != nil {
 		return nil, err
 	}
-	read, err := poolPostgres(cfg, reads, paged)
+	read, err := poolPostgres(cfg, reads, listSettings, all)
 	if err != nil {
-		return nil, err
+		return nil, errors.Join(err, write.Close())
+	}
+	spare, err := poolPostgres(cfg, 1, keyedSettings, all)
+	if err != nil {
+		return nil, errors.Join(err, write.Close(), read.Close())
 	}
 	db := newDB(postgres, cfg.URL, now, write, read)
 	db.preparedReads = db.prepared
+	db.spare = newDB(postgres, cfg.URL, now, spare, spare)
+	db.spare.full, db.spare.clock, db.spare.failures = db.full, db.clock, db.failures
+	db.server = all.current
 	return db, nil
 }
 
-func poolPostgres(cfg Config, connections int, settings map[string]string) (*sqlx.DB, error) {
-	pgCfg, err := pq.NewConfig(cfg.URL)
+func poolPostgres(cfg Config, connections int, settings map[string]string, all *sessions) (*sqlx.DB, error) {
+	dsn, err := hostsAndPorts(cfg.URL)
 	if err != nil {
-		return nil, errors.New("the database URL is not understood; write postgres://user:password@host:5432/name?sslmode=…")
+		return nil, err
+	}
+	pgCfg, err := pq.NewConfig(dsn)
+	if err != nil {
+		return nil, errors.New("invalid database URL; write postgres://user:password@host:5432/name?sslmode=…")
 	}
 	if pgCfg.Runtime == nil {
 		pgCfg.Runtime = map[string]string{}
 	}
 	runtime := map[string]string{
 		"timezone":                            "UTC",
-		"jit":                                 "off", // it takes longer than any statement here
+		"jit":                                 "off", // compiling takes longer than any statement here
 		"statement_timeout":                   millis(cfg.StatementTimeout),
 		"lock_timeout":                        millis(cfg.LockTimeout),
 		"idle_in_transaction_session_timeout": millis(idleTimeout),
@@ -103,12 +118,14 @@ func poolPostgres(cfg Config, connections int, settings map[string]string) (*sql
 	if pgCfg.ConnectTimeout == 0 {
 		pgCfg.ConnectTimeout = connectTimeout
 	}
-	connector, err := pq.NewConnectorConfig(pgCfg)
+	hosts, err := hostsOf(pgCfg)
 	if err != nil {
-		return nil, fmt.Errorf("the database URL: %w", err)
+		return nil, err
 	}
-	connector.Dialer(deadlineDialer{answer: cfg.StatementTimeout + 2*time.Second})
-	db := sqlx.NewDb(sql.OpenDB(watchingConnector{connector}), "postgres")
+	for _, host := range hosts {
+		host.Dialer(deadlineDialer{timeout: cfg.StatementTimeout + 2*time.Second})
+	}
+	db := sqlx.NewDb(sql.OpenDB(connector{hosts, all}), "postgres")
 	db.SetMaxOpenConns(connections)
 	db.SetMaxIdleConns(connections)
 	db.SetConnMaxIdleTime(5 * time.Minute)
@@ -117,51 +134,7 @@ func poolPostgres(cfg Config, connections int, settings map[string]string) (*sql
 
 func millis(d time.Duration) string { return strconv.FormatInt(d.Milliseconds(), 10) }
 
-func hasCode(err error, codes ...string) bool {
-	e, ok := asError[*pq.Error](err)
-	if !ok {
-		return false
-	}
-	for _, code := range codes {
-		if string(e.Code) == code {
-			return true
-		}
-	}
-	return false
-}
-
-// classifyPostgres tells an outage from a mistake.
-// https://www.postgresql.org/docs/current/errcodes-appendix.html
-func classifyPostgres(err error) error {
-	if err == nil {
-		return nil
-	}
-	if e, ok := asError[*pq.Error](err); ok {
-		switch string(e.Code)[:2] {
-		case "08", "53", "57", "58": // connection, resources, operator intervention, system
-			return unavailable(err)
-		case "40": // still a deadlock after all attempts
-			return unavailable(err)
-		}
-		// A lock timeout, an idle timeout, a standby, and a database that takes no connections.
-		if hasCode(err, "55P03", "25P03", "25006", "55000") {
-			return unavailable(err)
-		}
-		// A check that no constraint makes is that of the partitions: one is missing.
-		if hasCode(err, "23514") && e.Constraint == "" {
-			return unavailable(err)
-		}
-		return err
-	}
-	var network net.Error
-	if transient(err) || errors.As(err, &network) || errors.Is(err, driver.ErrBadConn) ||
-		errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, net.ErrClosed) {
-		return unavailable(err)
-	}
-	return err
-}
-
-// unnest renders r as arrays, one parameter a column. They follow the query's own.
+// unnest renders r as arrays, one parameter per column. They follow the query's own.
 func unnest(r *Rows, query string, args []any) (body, numbered string, all []any, fixed bool) {
 	arrays := make([]string, len(r.columns))
 	for i := range r.columns {
@@ -172,9 +145,10 @@ func unnest(r *Rows, query string, args []any) (body, numbered string, all []any
 	return "SELECT * FROM unnest(" + strings.Join(arrays, ", ") + ")", query, args, true
 }
 
-// together makes each write a WITH of its own. All of them see the database as it was before.
+// combineWrites makes each write a WITH clause. All of them see the database's state before
+// the statement.
 // https://www.postgresql.org/docs/current/queries-with.html#QUERIES-WITH-MODIFYING
-func together(list []write) (text string, args []any) {
+func combineWrites(list []write) (text string, args []any) {
 	if len(list) == 1 {
 		return withUnnested(list[0], nil)
 	}
@@ -191,12 +165,29 @@ func together(list []write) (text string, args []any) {
 	return b.String(), args
 }
 
+// failedTables returns the table whose write was refused, or all tables of the group if the
+// server does not name it.
+func failedTables(list []write, err error) string {
+	var tables []string
+	e, _ := asError[*pq.Error](err)
+	for _, w := range list {
+		table := w.table()
+		if e != nil && (e.Table == table || strings.HasPrefix(e.Table, table+"_")) { // a partition
+			return table
+		}
+		if !slices.Contains(tables, table) {
+			tables = append(tables, table)
+		}
+	}
+	return strings.Join(tables, ", ")
+}
+
 func withUnnested(w write, args []any) (text string, all []any) {
 	body, query, all, _ := unnest(w.rows, w.query, args)
 	return w.rows.before(body, query), all
 }
 
-func whole(r *Rows) []*Rows {
+func unsplit(r *Rows) []*Rows {
 	if r.Len() == 0 {
 		return nil
 	}

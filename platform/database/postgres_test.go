@@ -27,7 +27,7 @@ func openWith(t *testing.T, cfg database.Config) *database.DB {
 	return db
 }
 
-// within gives what call returns, and fails the test when that takes longer than limit.
+// within returns the result of call, and fails the test if it takes longer than limit.
 func within(t *testing.T, limit time.Duration, call func() error) error {
 	t.Helper()
 	ended := make(chan error, 1)
@@ -41,7 +41,7 @@ func within(t *testing.T, limit time.Duration, call func() error) error {
 	}
 }
 
-// everyCall gives all ways to ask the database.
+// everyCall returns all ways to use the database.
 func everyCall(ctx context.Context, db *database.DB) map[string]func() error {
 	return map[string]func() error{
 		"ping":   func() error { return db.Ping(ctx) },
@@ -55,7 +55,7 @@ func everyCall(ctx context.Context, db *database.DB) map[string]func() error {
 	}
 }
 
-func TestAClosedPortIsAnOutageAtOnce(t *testing.T) {
+func TestAClosedPortIsAnImmediateOutage(t *testing.T) {
 	db := openWith(t, database.Config{URL: closedURL})
 	for name, call := range everyCall(context.Background(), db) {
 		err := within(t, 2*time.Second, call)
@@ -91,7 +91,7 @@ func hungServer(t *testing.T) string {
 	return "postgres://gateway@" + listener.Addr().String() + "/gateway?sslmode=disable"
 }
 
-func TestAServerThatHangsIsAnOutageByTheCallersDeadline(t *testing.T) {
+func TestAHangingServerIsAnOutageByTheCallersDeadline(t *testing.T) {
 	db := openWith(t, database.Config{URL: hungServer(t)})
 	for name := range everyCall(context.Background(), db) {
 		ctx, cancel := context.WithTimeout(context.Background(), 100*time.Millisecond)
@@ -101,13 +101,13 @@ func TestAServerThatHangsIsAnOutageByTheCallersDeadline(t *testing.T) {
 	}
 }
 
-func TestAServerThatHangsIsAnOutageWithoutACallersDeadline(t *testing.T) {
+func TestAHangingServerIsAnOutageWithoutACallersDeadline(t *testing.T) {
 	db := openWith(t, database.Config{URL: hungServer(t) + "&connect_timeout=1"})
 	err := within(t, 4*time.Second, func() error { return db.Ping(context.Background()) })
 	require.True(t, fault.Is(err, fault.Unavailable), "%v", err)
 }
 
-func TestAConnectionThatHangsIsAnOutageByTheCallersDeadline(t *testing.T) {
+func TestAHangingConnectionIsAnOutageByTheCallersDeadline(t *testing.T) {
 	proxy := testkit.NewProxy(t, testkit.Postgres(t))
 	db := openWith(t, database.Config{URL: proxy.URL()})
 	for name := range everyCall(context.Background(), db) {
@@ -118,11 +118,11 @@ func TestAConnectionThatHangsIsAnOutageByTheCallersDeadline(t *testing.T) {
 		cancel()
 		require.True(t, fault.Is(err, fault.Unavailable), "%s: %v", name, err)
 		proxy.Resume()
-		require.NoError(t, everyCall(context.Background(), db)[name](), "%s: the pool heals", name)
+		require.NoError(t, everyCall(context.Background(), db)[name](), "%s: the pool recovers", name)
 	}
 }
 
-func TestAConnectionThatIsResetIsAnOutageAndThePoolHeals(t *testing.T) {
+func TestAResetConnectionIsAnOutageAndThePoolRecovers(t *testing.T) {
 	proxy := testkit.NewProxy(t, testkit.Postgres(t))
 	db := openWith(t, database.Config{URL: proxy.URL()})
 	for name, call := range everyCall(context.Background(), db) {
@@ -131,18 +131,18 @@ func TestAConnectionThatIsResetIsAnOutageAndThePoolHeals(t *testing.T) {
 		err := within(t, 3*time.Second, call)
 		require.True(t, fault.Is(err, fault.Unavailable), "%s: %v", name, err)
 		proxy.Resume()
-		require.NoError(t, call(), "%s: the pool heals", name)
+		require.NoError(t, call(), "%s: the pool recovers", name)
 	}
 }
 
-func TestAStatementWithoutEndIsStopped(t *testing.T) {
+func TestAnEndlessStatementIsCancelled(t *testing.T) {
 	db := openWith(t, database.Config{URL: testkit.Postgres(t), StatementTimeout: 50 * time.Millisecond})
 	err := within(t, 2*time.Second, func() error { return db.Get(context.Background(), new(string), `SELECT pg_sleep(60)::text`) })
 	require.True(t, fault.Is(err, fault.Unavailable), "%v", err)
 	require.NoError(t, db.Ping(context.Background()))
 }
 
-func TestACallersDeadlineStopsAStatement(t *testing.T) {
+func TestACallersDeadlineCancelsAStatement(t *testing.T) {
 	db := openWith(t, database.Config{URL: testkit.Postgres(t)})
 	ctx, cancel := context.WithTimeout(context.Background(), 50*time.Millisecond)
 	defer cancel()
@@ -151,7 +151,7 @@ func TestACallersDeadlineStopsAStatement(t *testing.T) {
 	require.NoError(t, db.Ping(context.Background()))
 }
 
-func TestALockThatIsNotHadIsAnOutage(t *testing.T) {
+func TestALockTimeoutIsAnOutage(t *testing.T) {
 	db := openWith(t, database.Config{URL: testkit.Postgres(t), LockTimeout: 50 * time.Millisecond})
 	ctx := context.Background()
 	ids := insertStates(t, db, noon)
@@ -168,7 +168,7 @@ func TestALockThatIsNotHadIsAnOutage(t *testing.T) {
 
 const terminateSQL = `SELECT pg_terminate_backend($1, 5000)`
 
-func TestAConnectionThatIsCutLosesTheTransactionAndThePoolHeals(t *testing.T) {
+func TestATerminatedConnectionLosesTheTransactionAndThePoolRecovers(t *testing.T) {
 	u := testkit.Postgres(t)
 	db, other := testkit.Open(t, u), testkit.Open(t, u)
 	ctx := context.Background()
@@ -205,7 +205,7 @@ func TestARestartedServerIsUsedAgain(t *testing.T) {
 	ctx := context.Background()
 	const idle = 5
 	together, ended := make(chan struct{}), make(chan error)
-	for range idle { // so many connections lie in the pool
+	for range idle { // so many connections are idle in the pool
 		go func() {
 			ended <- db.InTx(ctx, func(tx *database.Tx) error { err := begin(ctx)(tx); <-together; return err })
 		}()
@@ -227,10 +227,10 @@ func TestARestartedServerIsUsedAgain(t *testing.T) {
 		failures++
 		require.LessOrEqual(t, failures, idle, "each dead connection costs one call at most")
 	}
-	t.Logf("%d of %d dead connections were noticed by a call that failed", failures, idle)
+	t.Logf("%d of %d dead connections caused a failed call", failures, idle)
 }
 
-func TestADatabaseThatTakesNoConnectionsIsAnOutage(t *testing.T) {
+func TestADatabaseThatAcceptsNoConnectionsIsAnOutage(t *testing.T) {
 	admin := testkit.Server(t, "TEST_DATABASE_URL")
 	u := testkit.Postgres(t)
 	parsed, err := url.Parse(u)
@@ -243,7 +243,7 @@ func TestADatabaseThatTakesNoConnectionsIsAnOutage(t *testing.T) {
 		}))
 	}
 	db := testkit.Open(t, u)
-	allow(false) // as in a restore
+	allow(false) // as during a restore
 	for name, call := range everyCall(ctx, openWith(t, database.Config{URL: u})) {
 		err := call()
 		require.True(t, fault.Is(err, fault.Unavailable), "%s: %v", name, err)
@@ -262,7 +262,7 @@ func TestStartWaitsForTheDatabaseUntilItsContextEnds(t *testing.T) {
 	require.NoError(t, testkit.Open(t, testkit.SQLite(t)).WaitReady(context.Background(), log))
 }
 
-func TestAURLThatIsNotUnderstoodIsRefusedWithoutItsPassword(t *testing.T) {
+func TestAnInvalidURLIsRefusedWithoutShowingItsPassword(t *testing.T) {
 	for _, u := range []string{"", "mysql://a:hunter2@b/c", "postgres://a:hunter2@b:port/c", "postgres://a:hunter2@b/c?sslmode=perhaps", "sqlite://"} {
 		_, err := database.Open(database.Config{URL: u}, clock.System)
 		require.Error(t, err, u)
@@ -270,7 +270,22 @@ func TestAURLThatIsNotUnderstoodIsRefusedWithoutItsPassword(t *testing.T) {
 	}
 }
 
-// begin is a transaction of one statement that waits for nothing.
+func TestHostsAreTriedInOrder(t *testing.T) {
+	u, err := url.Parse(testkit.Server(t, testkit.PostgresVariable))
+	require.NoError(t, err)
+	one := u.Host
+	for _, list := range []string{"127.0.0.1:1," + one, one + ",127.0.0.1:1"} { // libpq's form
+		u.Host = list
+		require.NoError(t, openWith(t, database.Config{URL: u.String()}).Ping(context.Background()))
+	}
+	query := u.Query()
+	u.Host = one
+	query.Set("port", "1,"+u.Port())
+	u.Host, u.RawQuery = "127.0.0.1,"+u.Hostname(), query.Encode()
+	require.NoError(t, openWith(t, database.Config{URL: u.String()}).Ping(context.Background()))
+}
+
+// begin is a transaction with one statement that waits for nothing.
 func begin(ctx context.Context) func(*database.Tx) error {
 	return func(tx *database.Tx) error { return tx.Get(ctx, new(int), `SELECT 1`) }
 }

@@ -37,7 +37,7 @@ func TestEveryTableHasItsPartitionsAhead(t *testing.T) {
 	require.Empty(t, none)
 }
 
-func TestManyProcessesMakePartitionsOnce(t *testing.T) {
+func TestConcurrentProcessesCreatePartitionsOnce(t *testing.T) {
 	url := testkit.Postgres(t)
 	later := func() time.Time { return clock.System().Add(100 * 24 * time.Hour) }
 	var running sync.WaitGroup
@@ -46,7 +46,7 @@ func TestManyProcessesMakePartitionsOnce(t *testing.T) {
 		db, err := database.Open(database.Config{URL: url}, later)
 		require.NoError(t, err)
 		t.Cleanup(func() { _ = db.Close() })
-		running.Go(func() { made[i], errs[i] = db.MakePartitions(t.Context()) })
+		running.Go(func() { made[i], errs[i] = db.CreatePartitions(t.Context()) })
 	}
 	running.Wait()
 	seen := map[string]bool{}
@@ -72,14 +72,15 @@ func TestARowWithoutAPartitionIsAnOutage(t *testing.T) {
 		})
 	}
 	far := id.At(clock.System().Add(60 * 24 * time.Hour))
-	require.True(t, fault.Is(insert(far, "pending"), fault.Unavailable), "nobody made it in time")
-	require.False(t, fault.Is(insert(id.New(), "odd"), fault.Unavailable), "a mistake stays one")
-	require.NoError(t, insert(id.At(time.Unix(0, 0)), "pending"), "what is older than all others has a place")
+	require.True(t, fault.Is(insert(far, "pending"), fault.Unavailable), "its partition was not created in time")
+	require.False(t, fault.Is(insert(id.New(), "odd"), fault.Unavailable), "a violated constraint is not an outage")
+	require.NoError(t, insert(id.At(time.Unix(0, 0)), "pending"), "rows older than all partitions have one")
 }
 
 var errUndo = errors.New("undo")
 
-// explain gives the executed plan of a statement over ids in a transaction, which is undone.
+// explain returns the executed plan of a statement over ids, in a transaction that is
+// rolled back.
 func explain(t *testing.T, db *database.DB, ids []string, query string) string {
 	t.Helper()
 	var lines []string
@@ -95,8 +96,8 @@ func explain(t *testing.T, db *database.DB, ids []string, query string) string {
 	return strings.Join(lines, "\n")
 }
 
-// A statement by key touches the partition that holds the key and no other, also when
-// the others were analyzed while they were empty.
+// A statement by key touches only the partition that holds the key, also if the others were
+// analyzed while they were empty.
 func TestAKeyIsLookedUpInOnePartition(t *testing.T) {
 	db := testkit.Open(t, testkit.Postgres(t))
 	ids := insertStates(t, db, slices.Repeat([]time.Time{noon}, 3000)...)

@@ -4,12 +4,11 @@ import (
 	"strings"
 )
 
-// Rows is a relation that a statement uses under the name v: unnest over arrays
-// on PostgreSQL, VALUES on SQLite, from one list of columns.
+// Rows is a relation that a statement uses under the name v: unnest over arrays on
+// PostgreSQL, VALUES on SQLite, from one list of columns.
 type Rows struct{ columns []column }
 
-// NewRows makes an empty relation. Columns are written "name type", such as
-// "id uuid".
+// NewRows makes an empty relation. Columns are given as "name type", such as "id uuid".
 func NewRows(columns ...string) *Rows {
 	r := &Rows{columns: make([]column, len(columns))}
 	for i, c := range columns {
@@ -22,16 +21,16 @@ func NewRows(columns ...string) *Rows {
 	return r
 }
 
-// Expect says how many rows will be added, where there may be many, so that the memory for
-// them is taken at once.
+// Expect announces how many rows will be added, so that the memory for many rows is
+// allocated once.
 func (r *Rows) Expect(rows int) *Rows {
 	for i := range r.columns {
-		r.columns[i].more = rows - 1
+		r.columns[i].expected = rows - 1
 	}
 	return r
 }
 
-// IDs makes a relation of one column id.
+// IDs makes a relation with one column, id.
 func IDs(ids []string) *Rows {
 	r := NewRows("id uuid").Expect(len(ids))
 	for _, id := range ids {
@@ -40,10 +39,11 @@ func IDs(ids []string) *Rows {
 	return r
 }
 
-// Add appends a row: one value a column, in order. It keeps none of them.
+// Add appends a row with one value per column, in order. It does not keep references to
+// them.
 func (r *Rows) Add(values ...any) {
 	if len(values) != len(r.columns) {
-		panic("database: a row has another number of values than there are columns")
+		panic("database: the number of values differs from the number of columns")
 	}
 	for i, v := range values {
 		r.columns[i].add(v)
@@ -53,7 +53,7 @@ func (r *Rows) Add(values ...any) {
 // Len is the number of rows.
 func (r *Rows) Len() int { return len(r.columns[0].ends) }
 
-// slice is the rows from one number to before another.
+// slice returns the rows in [from, to).
 func (r *Rows) slice(from, to int) *Rows {
 	part := &Rows{columns: make([]column, len(r.columns))}
 	for i, c := range r.columns {
@@ -70,13 +70,13 @@ func (r *Rows) names() []string {
 	return names
 }
 
-// with puts r before query as v. args keep their numbers.
+// with renders r before query as v. args keep their numbers.
 func (d Dialect) with(r *Rows, query string, args []any) (text string, all []any, fixed bool) {
 	body, query, all, fixed := d.relation(r, query, args)
 	return r.before(body, query), all, fixed
 }
 
-// before is the query with its relation v, whose rows body gives.
+// before returns the query with its relation v, whose rows body selects.
 func (r *Rows) before(body, query string) string {
 	return "WITH v (" + strings.Join(r.names(), ", ") + ") AS (" + body + ")\n" + query
 }

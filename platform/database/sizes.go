@@ -2,11 +2,11 @@ package database
 
 import "context"
 
-// TableSize is what a table that is not partitioned takes.
+// TableSize is the size of a table without partitions.
 type TableSize struct {
 	Table string `db:"name"`
-	Rows  *int64 `db:"rows"`  // on PostgreSQL the planner's estimate; nil before its first
-	Bytes int64  `db:"bytes"` // on PostgreSQL with its indexes
+	Rows  *int64 `db:"rows"`  // on PostgreSQL the planner's estimate; nil before the first ANALYZE
+	Bytes int64  `db:"bytes"` // on PostgreSQL including indexes
 }
 
 const selectSizesPostgresSQL = `
@@ -20,7 +20,7 @@ SELECT v.name, COALESCE((SELECT sum(s.pgsize) FROM dbstat s WHERE s.name = v.nam
 FROM   v
 WHERE  v.name IS NOT NULL`
 
-// TableSizes gives the sizes of those of the tables that are not partitioned.
+// TableSizes returns the sizes of the tables that are not partitioned.
 func (db *DB) TableSizes(ctx context.Context, tables []string) ([]TableSize, error) {
 	names := NewRows("name text")
 	for _, t := range tables {
@@ -37,7 +37,7 @@ func (db *DB) TableSizes(ctx context.Context, tables []string) ([]TableSize, err
 	if db.Dialect.Name == postgres.Name {
 		return list, nil
 	}
-	for i := range list { // reads an index of each; nobody waits for a reader
+	for i := range list { // scans an index of each; readers block nobody
 		if err := db.Get(ctx, &list[i].Rows, "SELECT count(*) FROM "+list[i].Table); err != nil {
 			return nil, err
 		}

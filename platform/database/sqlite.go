@@ -2,6 +2,7 @@ package database
 
 import (
 	"database/sql"
+	"errors"
 	"fmt"
 	"math/bits"
 	"net/url"
@@ -18,7 +19,7 @@ import (
 	"integration-gateway/platform/clock"
 )
 
-// sqliteNow is written as the driver writes times, so that the two compare.
+// sqliteNow has the driver's time format, so that the two compare.
 const sqliteNow = `strftime('%Y-%m-%d %H:%M:%f+00:00', 'now'`
 
 var sqliteDialect = Dialect{
@@ -28,8 +29,11 @@ var sqliteDialect = Dialect{
 	leaseIn: func(millis string) string {
 		return sqliteNow + `, ((` + millis + `) / 1000.0) || ' seconds')`
 	},
+	bytesHold: func(column, part string) string {
+		return "instr(" + column + ", " + part + ") > 0"
+	},
 	relation:   valuesList,
-	parts:      powersOfTwo,
+	split:      powersOfTwo,
 	classify:   classifySQLite,
 	estimate:   estimateSQLite,
 	isConflict: func(err error) bool { return hasResult(err, sqlite3.SQLITE_BUSY) },
@@ -42,10 +46,10 @@ var sqliteDialect = Dialect{
 func openSQLite(cfg Config, now clock.Now) (*DB, error) {
 	path := strings.TrimPrefix(cfg.URL, "sqlite://")
 	if path == "" {
-		return nil, fmt.Errorf("the database URL names no file; write sqlite://path/to/gateway.db")
+		return nil, fmt.Errorf("the database URL has no file; write sqlite://path/to/gateway.db")
 	}
 	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
-		return nil, fmt.Errorf("the database's folder: %w", err)
+		return nil, fmt.Errorf("create the database's folder: %w", err)
 	}
 	write, err := sql.Open("sqlite", sqliteDSN(path, false))
 	if err != nil {
@@ -54,13 +58,13 @@ func openSQLite(cfg Config, now clock.Now) (*DB, error) {
 	write.SetMaxOpenConns(1)
 	read, err := sql.Open("sqlite", sqliteDSN(path, true))
 	if err != nil {
-		return nil, fmt.Errorf("open %s: %w", path, err)
+		return nil, errors.Join(fmt.Errorf("open %s: %w", path, err), write.Close())
 	}
 	read.SetMaxOpenConns(max(4, runtime.NumCPU()))
 	return newDB(sqliteDialect, cfg.URL, now, sqlx.NewDb(write, "sqlite"), sqlx.NewDb(read, "sqlite")), nil
 }
 
-// sqliteDSN sets what durability and concurrency need on every connection.
+// sqliteDSN sets the options for durability and concurrency on every connection.
 func sqliteDSN(path string, readOnly bool) string {
 	q := url.Values{}
 	for _, pragma := range []string{
@@ -83,7 +87,7 @@ func hasResult(err error, code int) bool {
 	return ok && e.Code()&0xff == code
 }
 
-// classifySQLite tells an outage from a mistake. https://sqlite.org/rescode.html
+// classifySQLite distinguishes outages from errors of this program. https://sqlite.org/rescode.html
 func classifySQLite(err error) error {
 	switch {
 	case err == nil:
@@ -96,14 +100,14 @@ func classifySQLite(err error) error {
 	return err
 }
 
-// maxRows is the most rows of a statement that is kept prepared. SQLite takes 32,766
+// maxRows is the largest number of rows of a prepared statement. SQLite allows 32,766
 // parameters in one. https://sqlite.org/limits.html
 const maxRows = 256
 
-// valuesList renders r as VALUES, one parameter a cell. Up to maxRows rows, their number
-// is rounded up to a power of two by rows of NULL, which equal nothing, so that few texts
-// serve all. The cells are nameless and so come first: SQLite looks a name ($7, ?7) up by
-// walking the list of names, and a statement's time would grow with the square of it.
+// valuesList renders r as VALUES, one parameter per cell. Up to maxRows rows, the number is
+// rounded up to a power of two with rows of NULL, which equal nothing, so that a few texts
+// serve all sizes. The cells have no names and so come first: SQLite looks a name ($7, ?7)
+// up in a linear list, and a statement's time would grow quadratically.
 func valuesList(r *Rows, query string, args []any) (body, numbered string, all []any, fixed bool) {
 	if r.Len() == 0 {
 		return "SELECT " + strings.TrimSuffix(strings.Repeat("NULL, ", len(r.columns)), ", ") + " WHERE false", query, args, false
@@ -135,14 +139,14 @@ func renumber(query string, by int) string {
 			digits++
 		}
 		b.WriteByte('$')
-		if n, err := strconv.Atoi(after[:digits]); err == nil { // else it is no parameter
+		if n, err := strconv.Atoi(after[:digits]); err == nil { // otherwise it is not a parameter
 			b.WriteString(strconv.Itoa(n + by))
 		}
 		query = after[digits:]
 	}
 }
 
-// powersOfTwo cuts r so that each part has a number of rows that is kept prepared, and
+// powersOfTwo splits r so that each part has a number of rows that stays prepared, and
 // needs no row of NULL.
 func powersOfTwo(r *Rows) []*Rows {
 	var parts []*Rows

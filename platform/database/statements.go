@@ -8,59 +8,60 @@ import (
 	"github.com/jmoiron/sqlx"
 )
 
-// maxStatements bounds how many are kept prepared. There are a few dozen, each with a
-// few numbers of rows where that is part of the text.
+// maxStatements limits the prepared statements. There are a few dozen, each with a few
+// numbers of rows if that is part of the text.
 const maxStatements = 512
 
-// statements keeps prepared what is run again and again: it is parsed once a
-// connection, and takes one round trip instead of two. What is met in a transaction is
-// prepared after it, since on SQLite that holds the only connection.
+// statements prepares statements that are run repeatedly: each is parsed once per
+// connection and takes one round trip instead of two. A statement first seen in a
+// transaction is prepared after it, since on SQLite the transaction holds the only
+// connection.
 type statements struct {
 	db *sqlx.DB
 
-	mu    sync.Mutex
-	ready map[string]*sqlx.Stmt
-	met   []string
+	mu       sync.Mutex
+	prepared map[string]*sqlx.Stmt
+	seen     []string
 }
 
 func newStatements(db *sqlx.DB) *statements {
-	return &statements{db: db, ready: map[string]*sqlx.Stmt{}}
+	return &statements{db: db, prepared: map[string]*sqlx.Stmt{}}
 }
 
-// of gives the prepared statement of that text; nil when there is none yet.
-func (s *statements) of(text string) *sqlx.Stmt {
+// get returns the prepared statement of a text; nil if there is none yet.
+func (s *statements) get(text string) *sqlx.Stmt {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if stmt, ok := s.ready[text]; ok {
+	if stmt, ok := s.prepared[text]; ok {
 		return stmt
 	}
-	if len(s.ready)+len(s.met) < maxStatements && !slices.Contains(s.met, text) {
-		s.met = append(s.met, text)
+	if len(s.prepared)+len(s.seen) < maxStatements && !slices.Contains(s.seen, text) {
+		s.seen = append(s.seen, text)
 	}
 	return nil
 }
 
-// prepare prepares what was met. What cannot be prepared now is met again.
+// prepare prepares the statements seen. A failed one is seen again.
 func (s *statements) prepare(ctx context.Context) {
 	s.mu.Lock()
-	met := s.met
-	s.met = nil
+	met := s.seen
+	s.seen = nil
 	s.mu.Unlock()
 	for _, text := range met {
 		stmt, err := s.db.PreparexContext(ctx, text)
 		if err != nil {
 			return
 		}
-		s.keep(text, stmt)
+		s.add(text, stmt)
 	}
 }
 
-func (s *statements) keep(text string, stmt *sqlx.Stmt) {
+func (s *statements) add(text string, stmt *sqlx.Stmt) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if _, twice := s.ready[text]; twice {
+	if _, twice := s.prepared[text]; twice {
 		_ = stmt.Close()
 		return
 	}
-	s.ready[text] = stmt
+	s.prepared[text] = stmt
 }

@@ -26,7 +26,7 @@ func attemptsOf(t *testing.T, db *database.DB, event string) int {
 	return n
 }
 
-func TestADeadlocksVictimIsBegunAnew(t *testing.T) {
+func TestADeadlocksVictimIsRetried(t *testing.T) {
 	db := testkit.Open(t, testkit.Postgres(t))
 	ctx := context.Background()
 	ids := insertStates(t, db, noon, noon)
@@ -57,11 +57,11 @@ func TestADeadlocksVictimIsBegunAnew(t *testing.T) {
 	}
 	require.NoError(t, <-ended)
 	require.NoError(t, <-ended)
-	require.GreaterOrEqual(t, <-runs+<-runs, 3, "one of the two ran twice; before the other got on, it may have lost again")
+	require.GreaterOrEqual(t, <-runs+<-runs, 3, "one of the two ran at least twice; it may have lost more than once")
 	require.Equal(t, []int{2, 2}, []int{attemptsOf(t, db, ids[0]), attemptsOf(t, db, ids[1])})
 }
 
-func TestATransactionThatAlwaysLosesGivesUp(t *testing.T) {
+func TestATransactionThatAlwaysConflictsGivesUp(t *testing.T) {
 	db := testkit.Open(t, testkit.Postgres(t))
 	runs := 0
 	err := db.InTx(context.Background(), func(tx *database.Tx) error {
@@ -73,7 +73,7 @@ func TestATransactionThatAlwaysLosesGivesUp(t *testing.T) {
 	require.Equal(t, 4, runs)
 }
 
-func TestATransactionThatItsCallerLeftSaysSo(t *testing.T) {
+func TestACancelledTransactionReturnsItsContextsError(t *testing.T) {
 	testkit.EachStore(t, func(t *testing.T, db *database.DB) {
 		ctx, leave := context.WithCancel(context.Background())
 		err := db.InTx(ctx, func(tx *database.Tx) error {
@@ -91,7 +91,7 @@ func TestATransactionThatItsCallerLeftSaysSo(t *testing.T) {
 	})
 }
 
-func TestAMistakeIsNotTriedAgain(t *testing.T) {
+func TestOtherErrorsAreNotRetried(t *testing.T) {
 	testkit.EachStore(t, func(t *testing.T, db *database.DB) {
 		for _, failure := range []error{errors.New("ours"), fault.Invalid.New("theirs", "theirs"), sql.ErrNoRows} {
 			runs := 0
@@ -99,7 +99,7 @@ func TestAMistakeIsNotTriedAgain(t *testing.T) {
 				runs++
 				return failure
 			})
-			require.Equal(t, failure, err, "an error that is not the database's passes unchanged")
+			require.Equal(t, failure, err, "an error from elsewhere is returned unchanged")
 			require.Equal(t, 1, runs)
 		}
 		err := db.Get(context.Background(), new(int), `SELECT nonsense FROM nowhere`)
@@ -152,7 +152,7 @@ func TestConcurrentWritersLoseNothing(t *testing.T) {
 	})
 }
 
-// readAndWrite loses another's write unless the row is locked from the read on.
+// readAndWrite loses a concurrent write unless the row is locked when it is read.
 func readAndWrite(db *database.DB, event string) error {
 	ctx := context.Background()
 	return db.InTx(ctx, func(tx *database.Tx) error {
@@ -174,14 +174,14 @@ func TestAReaderDoesNotWaitForAWriter(t *testing.T) {
 			if _, err := tx.Exec(ctx, bumpSQL, ids[0]); err != nil {
 				return err
 			}
-			require.Equal(t, 0, attemptsOf(t, db, ids[0]), "nor does it see what is not committed")
+			require.Equal(t, 0, attemptsOf(t, db, ids[0]), "nor does it see uncommitted changes")
 			return nil
 		}))
 		require.Equal(t, 1, attemptsOf(t, db, ids[0]))
 	})
 }
 
-func TestAnotherProcessMayWriteToTheSameSQLiteFile(t *testing.T) {
+func TestAnotherProcessCanWriteToTheSameSQLiteFile(t *testing.T) {
 	u := testkit.SQLite(t)
 	pools := []*database.DB{testkit.Open(t, u), testkit.Open(t, u)}
 	ids := insertStates(t, pools[0], noon)
@@ -208,14 +208,14 @@ func TestReadsCannotWriteOnSQLite(t *testing.T) {
 	require.Error(t, db.Select(context.Background(), &ids, `DELETE FROM installation RETURNING id`))
 }
 
-func TestARefusedRowIsKnownByItsConstraint(t *testing.T) {
+func TestIsUniqueRecognisesUniqueConstraints(t *testing.T) {
 	testkit.EachStore(t, func(t *testing.T, db *database.DB) {
 		event, destination := id.New(), id.New()
 		attempt := func(no int, status string) error {
 			return db.InTx(context.Background(), func(tx *database.Tx) error {
-				rows := database.NewRows("id uuid", "normalized_event_id uuid", "integration_id uuid", "destination_id uuid", "job_id uuid",
+				rows := database.NewRows("id uuid", "normalized_event_id uuid", "destination_id uuid", "job_id uuid",
 					"attempt_no bigint", "status text", "duration_ms bigint", "created_at timestamptz")
-				rows.Add(id.New(), event, event, destination, event, no, status, 1, clock.System())
+				rows.Add(id.New(), event, destination, event, no, status, 1, clock.System())
 				return tx.Insert(context.Background(), "delivery_attempts", rows)
 			})
 		}
@@ -229,17 +229,17 @@ func TestARefusedRowIsKnownByItsConstraint(t *testing.T) {
 		require.NoError(t, attempt(1, "success"))
 		require.NoError(t, source())
 		require.False(t, db.Dialect.IsUnique(nil))
-		require.True(t, db.Dialect.IsUnique(attempt(1, "success")), "the primary key is taken")
-		require.True(t, db.Dialect.IsUnique(source()), "the source is taken")
+		require.True(t, db.Dialect.IsUnique(attempt(1, "success")), "the primary key exists")
+		require.True(t, db.Dialect.IsUnique(source()), "the source exists")
 		check := attempt(2, "splendid")
 		require.Error(t, check)
 		require.False(t, db.Dialect.IsUnique(check), "another constraint")
-		require.False(t, db.Dialect.IsUnique(errors.New("UNIQUE constraint failed")), "a text proves nothing")
+		require.False(t, db.Dialect.IsUnique(errors.New("UNIQUE constraint failed")), "a text alone proves nothing")
 		require.NoError(t, attempt(2, "failed"))
 	})
 }
 
-func TestMoreRowsThanOneStatementTakesGoInTogether(t *testing.T) {
+func TestMoreRowsThanFitOneStatementAreInsertedTogether(t *testing.T) {
 	testkit.EachStore(t, func(t *testing.T, db *database.DB) {
 		insertStates(t, db, make([]time.Time, 9_000)...)
 		var n int

@@ -4,24 +4,26 @@ import (
 	"context"
 	"database/sql"
 	"fmt"
+	"regexp"
 	"strings"
 	"time"
 
 	"github.com/jmoiron/sqlx"
 )
 
-// Tx is a transaction. What must commit together takes one as a parameter.
+// Tx is a transaction. Changes that must commit together take one as a parameter.
 //
-// On PostgreSQL what Insert and Write are given waits for the next statement or for the
-// commit, and goes in one round trip with what else waits. A transaction begins with its
-// first statement that does not wait: one that has none is a single statement.
+// On PostgreSQL, Insert and Write are deferred until the next statement or the commit, and
+// share its round trip. A transaction begins with its first statement that is not deferred;
+// one without any is a single statement.
 type Tx struct {
 	Dialect Dialect
-	Now     time.Time // the moment the transaction began, by the application's clock
+	Now     time.Time // the start of the transaction, by the application's clock
 	db      *DB
 	begin   func() (*sqlx.Tx, error)
 	tx      *sqlx.Tx // nil until begun
 	waiting []write
+	failed  error // of what waited
 	after   []func()
 }
 
@@ -31,10 +33,20 @@ type write struct {
 	query string
 }
 
-// AfterCommit runs f once the transaction is committed, and never when it is not.
+var target = regexp.MustCompile(`(?i)^\s*(?:INSERT INTO|UPDATE|DELETE FROM)\s+(\w+)`)
+
+// table returns the table that w writes to.
+func (w write) table() string {
+	if found := target.FindStringSubmatch(w.query); found != nil {
+		return found[1]
+	}
+	return "a table"
+}
+
+// AfterCommit runs f after the transaction is committed, and never if it is not.
 func (tx *Tx) AfterCommit(f func()) { tx.after = append(tx.after, f) }
 
-// Get reads one row into dest; sql.ErrNoRows when there is none.
+// Get reads one row into dest; sql.ErrNoRows if there is none.
 func (tx *Tx) Get(ctx context.Context, dest any, query string, args ...any) error {
 	open, err := tx.open(ctx)
 	if err != nil {
@@ -52,7 +64,7 @@ func (tx *Tx) Select(ctx context.Context, dest any, query string, args ...any) e
 	return open.SelectContext(ctx, dest, query, args...)
 }
 
-// Exec runs a statement and gives the number of rows it touched.
+// Exec runs a statement and returns the number of affected rows.
 func (tx *Tx) Exec(ctx context.Context, query string, args ...any) (int64, error) {
 	if _, err := tx.open(ctx); err != nil {
 		return 0, err
@@ -60,8 +72,8 @@ func (tx *Tx) Exec(ctx context.Context, query string, args ...any) (int64, error
 	return tx.run(ctx, query, args, false)
 }
 
-// SelectRows is Select for a statement that uses r as the relation v, with r's
-// columns. args are $1, $2 …; r takes the numbers behind them.
+// SelectRows is Select for a statement that uses r as the relation v, with r's columns.
+// args are $1, $2 …; r takes the numbers after them.
 func (tx *Tx) SelectRows(ctx context.Context, dest any, r *Rows, query string, args ...any) error {
 	open, err := tx.open(ctx)
 	if err != nil {
@@ -83,31 +95,31 @@ func (tx *Tx) ExecRows(ctx context.Context, r *Rows, query string, args ...any) 
 	return tx.run(ctx, text, all, fixed)
 }
 
-// Insert writes all of r into table, at the latest with the commit; see Tx. Nothing
-// happens when r is empty.
+// Insert writes all of r into table, at the latest with the commit; see Tx. It does nothing
+// if r is empty.
 func (tx *Tx) Insert(ctx context.Context, table string, r *Rows) error {
 	cols := strings.Join(r.names(), ", ")
-	for _, part := range tx.Dialect.parts(r) {
+	for _, part := range tx.Dialect.split(r) {
 		query := "INSERT INTO " + table + " (" + cols + ") SELECT " + cols + " FROM v"
-		if tx.Dialect.together != nil {
+		if tx.Dialect.combine != nil {
 			tx.waiting = append(tx.waiting, write{part, query})
 			continue
 		}
 		if _, err := tx.ExecRows(ctx, part, query); err != nil {
-			return fmt.Errorf("insert into %s: %w", table, err)
+			return fmt.Errorf("write %s: %w", table, err)
 		}
 	}
 	return nil
 }
 
-// Write is ExecRows for a statement that nobody needs the count of. It comes after all that
-// waits, and may wait itself; see Tx.
+// Write is ExecRows for a statement whose count is not needed. It runs after the deferred
+// statements, and may itself be deferred; see Tx.
 func (tx *Tx) Write(ctx context.Context, r *Rows, query string) error {
-	if tx.Dialect.together == nil {
+	if tx.Dialect.combine == nil {
 		_, err := tx.ExecRows(ctx, r, query)
 		return err
 	}
-	if len(tx.waiting) > 0 { // statements that go together do not see each other's rows
+	if len(tx.waiting) > 0 { // combined statements do not see each other's rows
 		if _, err := tx.open(ctx); err != nil {
 			return err
 		}
@@ -116,16 +128,27 @@ func (tx *Tx) Write(ctx context.Context, r *Rows, query string) error {
 	return nil
 }
 
-// open is the transaction, begun, with all that waits written.
+// open returns the transaction, begun and with all deferred statements written.
 func (tx *Tx) open(ctx context.Context) (*sqlx.Tx, error) {
 	open, err := tx.begun()
 	if err != nil || len(tx.waiting) == 0 {
 		return open, err
 	}
-	text, args := tx.Dialect.together(tx.waiting)
+	return open, tx.writeWaiting(func(text string, args []any) error {
+		_, err := tx.run(ctx, text, args, true)
+		return err
+	})
+}
+
+// writeWaiting passes the deferred writes to run. Its error names the tables written to and is
+// kept, because it does not concern the next statement.
+func (tx *Tx) writeWaiting(run func(text string, args []any) error) error {
+	list := tx.waiting
 	tx.waiting = nil
-	_, err = tx.run(ctx, text, args, true)
-	return open, err
+	if err := run(tx.Dialect.combine(list)); err != nil {
+		tx.failed = fmt.Errorf("write %s: %w", failedTables(list, err), err)
+	}
+	return tx.failed
 }
 
 func (tx *Tx) begun() (*sqlx.Tx, error) {
@@ -140,7 +163,7 @@ func (tx *Tx) begun() (*sqlx.Tx, error) {
 	return began, nil
 }
 
-// run runs a statement in the begun transaction, and gives the number of rows it touched.
+// run runs a statement in the begun transaction, and returns the number of affected rows.
 func (tx *Tx) run(ctx context.Context, text string, args []any, fixed bool) (int64, error) {
 	var res sql.Result
 	var err error
@@ -155,20 +178,21 @@ func (tx *Tx) run(ctx context.Context, text string, args []any, fixed bool) (int
 	return res.RowsAffected()
 }
 
-// stmt is the prepared statement of a text that comes again; nil for others, and when
-// it is met for the first time.
+// stmt returns the prepared statement of a reused text; nil for other texts, and the first
+// time.
 func (tx *Tx) stmt(ctx context.Context, text string, fixed bool) *sqlx.Stmt {
 	if !fixed {
 		return nil
 	}
-	stmt := tx.db.prepared.of(text)
+	stmt := tx.db.prepared.get(text)
 	if stmt == nil {
 		return nil
 	}
 	return tx.tx.StmtxContext(ctx, stmt)
 }
 
-// commit writes what waits and commits; where nothing was begun both are one statement.
+// commit writes the deferred statements and commits; if nothing was begun, both are one
+// statement.
 func (tx *Tx) commit(ctx context.Context) error {
 	if tx.tx != nil {
 		if _, err := tx.open(ctx); err != nil {
@@ -182,17 +206,17 @@ func (tx *Tx) commit(ctx context.Context) error {
 	if len(tx.waiting) == 0 {
 		return nil
 	}
-	text, args := tx.Dialect.together(tx.waiting)
-	var err error
-	if stmt := tx.db.prepared.of(text); stmt != nil { //nolint:sqlclosecheck // it stays for the next
-		_, err = stmt.ExecContext(ctx, args...)
-	} else {
-		_, err = tx.db.write.ExecContext(ctx, text, args...)
-	}
-	return err
+	return tx.writeWaiting(func(text string, args []any) (err error) {
+		if stmt := tx.db.prepared.get(text); stmt != nil { //nolint:sqlclosecheck // it stays for the next
+			_, err = stmt.ExecContext(ctx, args...)
+		} else {
+			_, err = tx.db.write.ExecContext(ctx, text, args...)
+		}
+		return err
+	})
 }
 
-// rollback ends a transaction that was not committed; else it does nothing.
+// rollback ends an uncommitted transaction; otherwise it does nothing.
 func (tx *Tx) rollback() {
 	if tx.tx != nil {
 		_ = tx.tx.Rollback()

@@ -3,6 +3,7 @@ package database_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -22,9 +23,9 @@ func stateOf(ids ...string) *database.Rows {
 }
 
 func keyOf(keys ...string) *database.Rows {
-	rows := database.NewRows("idempotency_key text", "event_id uuid", "correlation_id text", "created_at timestamptz")
+	rows := database.NewRows("idempotency_key text", "event_id uuid")
 	for _, key := range keys {
-		rows.Add(key, id.New(), "c", noon)
+		rows.Add(key, id.New())
 	}
 	return rows
 }
@@ -35,9 +36,9 @@ func countOf(t *testing.T, db *database.DB, table string) (n int) {
 	return n
 }
 
-// Whether what waits is written by itself, with the commit or before another statement, for
-// the first time or prepared, the transaction is one.
-func TestWhatWaitsIsWrittenAsAWhole(t *testing.T) {
+// The transaction is atomic, whether deferred statements are written alone, with the commit
+// or before another statement, for the first time or prepared.
+func TestDeferredStatementsAreWrittenAtomically(t *testing.T) {
 	ctx := context.Background()
 	before := map[string]func(tx *database.Tx) error{
 		"alone":            func(*database.Tx) error { return nil },
@@ -55,18 +56,18 @@ func TestWhatWaitsIsWrittenAsAWhole(t *testing.T) {
 				}
 				for _, key := range []string{name + "1", name + "2", name + "3"} {
 					require.NoError(t, store(key))
-					require.True(t, db.Dialect.IsUnique(store(key)), "the key is taken")
+					require.True(t, db.Dialect.IsUnique(store(key)), "the key exists")
 				}
 				require.Equal(t, keys+3, countOf(t, db, "idempotency_keys"))
 				added := countOf(t, db, "event_states") - states
-				require.Zero(t, added%3, "of those that failed, no row of either table is there")
+				require.Zero(t, added%3, "failed transactions left no row in either table")
 				require.Contains(t, []int{3, 6}, added)
 			})
 		}
 	})
 }
 
-func TestAStatementSeesWhatWasToBeWrittenBeforeIt(t *testing.T) {
+func TestAStatementSeesTheDeferredOnesBeforeIt(t *testing.T) {
 	ctx := context.Background()
 	const bumpRowsSQL = `UPDATE event_states SET processing_attempts = processing_attempts + 1 FROM v WHERE event_states.event_id = v.id`
 	statements := map[string]func(tx *database.Tx, event string) (n int, err error){
@@ -115,7 +116,7 @@ func TestAStatementSeesWhatWasToBeWrittenBeforeIt(t *testing.T) {
 	})
 }
 
-func TestWhatWaitsIsNotWrittenWhenTheTransactionFails(t *testing.T) {
+func TestDeferredStatementsAreDroppedIfTheTransactionFails(t *testing.T) {
 	ctx := context.Background()
 	testkit.EachStore(t, func(t *testing.T, db *database.DB) {
 		ours := errors.New("ours")
@@ -128,9 +129,9 @@ func TestWhatWaitsIsNotWrittenWhenTheTransactionFails(t *testing.T) {
 	})
 }
 
-// A writer that goes by itself waits for a lock as any other, and is an outage when it waits
-// too long.
-func TestASingleStatementIsATransactionLikeOthers(t *testing.T) {
+// A single deferred write waits for locks like any other statement, and a lock timeout is
+// an outage.
+func TestASingleDeferredStatementIsATransaction(t *testing.T) {
 	ctx := context.Background()
 	u := testkit.Postgres(t)
 	holder, hasty := testkit.Open(t, u), openWith(t, database.Config{URL: u, LockTimeout: 1e7})
@@ -149,4 +150,64 @@ func TestASingleStatementIsATransactionLikeOthers(t *testing.T) {
 	leave()
 	err := holder.InTx(left, func(tx *database.Tx) error { return tx.Insert(left, "idempotency_keys", keyOf("l")) })
 	require.ErrorIs(t, err, context.Canceled)
+}
+
+// Deferred writes run before another statement. Their failure must not be reported as that
+// statement's.
+func TestAFailedWriteNamesItsOwnTable(t *testing.T) {
+	ctx := context.Background()
+	statement := func(do func(tx *database.Tx) error) func(*database.Tx) error {
+		return func(tx *database.Tx) error {
+			if err := do(tx); err != nil {
+				return fmt.Errorf("look at the installation: %w", err)
+			}
+			return nil
+		}
+	}
+	next := map[string]func(*database.Tx) error{
+		"the commit": func(*database.Tx) error { return nil },
+		"get":        statement(func(tx *database.Tx) error { return tx.Get(ctx, new(string), `SELECT id FROM installation`) }),
+		"exec": statement(func(tx *database.Tx) error {
+			_, err := tx.Exec(ctx, `UPDATE installation SET id = id`)
+			return err
+		}),
+		"write": statement(func(tx *database.Tx) error {
+			return tx.Write(ctx, database.IDs([]string{id.New()}), `UPDATE event_states SET status = status FROM v WHERE event_id = v.id`)
+		}),
+	}
+	testkit.EachStore(t, func(t *testing.T, db *database.DB) {
+		event := id.New()
+		store := func(first, then func(*database.Tx) error) error {
+			return db.InTx(ctx, func(tx *database.Tx) error {
+				if err := first(tx); err != nil {
+					return err
+				}
+				if err := tx.Insert(ctx, "event_states", stateOf(event)); err != nil {
+					return err
+				}
+				return then(tx)
+			})
+		}
+		nothing := func(*database.Tx) error { return nil }
+		others := func(tx *database.Tx) error { return tx.Insert(ctx, "idempotency_keys", keyOf(id.New())) }
+		require.NoError(t, store(nothing, nothing))
+		for name, then := range next {
+			for before, first := range map[string]func(*database.Tx) error{"alone": nothing, "with another table's": others} {
+				t.Run(name+", "+before, func(t *testing.T) {
+					err := store(first, then)
+					require.True(t, db.Dialect.IsUnique(err), "%v", err)
+					require.Regexp(t, `^write event_states: `, err.Error())
+					require.NotContains(t, err.Error(), "installation")
+				})
+			}
+		}
+		t.Run("what the transaction makes of it stays", func(t *testing.T) {
+			ours := errors.New("ours")
+			require.Equal(t, ours, db.InTx(ctx, func(tx *database.Tx) error {
+				refused := errors.Join(tx.Insert(ctx, "event_states", stateOf(event)), tx.Get(ctx, new(string), `SELECT id FROM installation`))
+				require.True(t, db.Dialect.IsUnique(refused))
+				return ours
+			}))
+		})
+	})
 }

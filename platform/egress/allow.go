@@ -8,15 +8,15 @@ import (
 	"strings"
 )
 
-// Allow is what the operator allows besides public addresses. The zero value allows
-// nothing more.
+// Allow lists what the operator allows in addition to public addresses. The zero value adds
+// nothing.
 type Allow struct {
 	Networks []netip.Prefix
 	Hosts    []string // in lower case, without a final dot; whatever they resolve to
 }
 
-// ParseAllow reads EGRESS_ALLOW: networks such as 10.1.0.0/16, addresses, and host
-// names. Its error names every entry that is wrong.
+// ParseAllow reads EGRESS_ALLOW: networks such as 10.1.0.0/16, addresses, and host names.
+// Its error names every invalid entry.
 func ParseAllow(list []string) (allow Allow, err error) {
 	allow.Networks, allow.Hosts, err = parseEntries(list)
 	return allow, err
@@ -38,17 +38,17 @@ func parseEntries(list []string) (networks []netip.Prefix, hosts []string, err e
 		case name != "":
 			hosts = append(hosts, name)
 		default:
-			wrong = append(wrong, fmt.Errorf("%q is no network (10.1.0.0/16), no address and no host name; leave out scheme, port and wildcards", entry))
+			wrong = append(wrong, fmt.Errorf("%q is not a network (10.1.0.0/16), an address or a host name; leave out scheme, port and wildcards", entry))
 		}
 	}
 	return networks, hosts, errors.Join(wrong...)
 }
 
-// parseNetwork gives the zero Prefix when entry does not mean to be a network.
+// parseNetwork returns the zero Prefix if entry is not meant to be a network.
 func parseNetwork(entry string) (netip.Prefix, error) {
 	if addr, err := netip.ParseAddr(entry); err == nil {
 		if addr.Zone() != "" {
-			return netip.Prefix{}, fmt.Errorf("%q has a zone; leave out what follows the %%", entry)
+			return netip.Prefix{}, fmt.Errorf("%q has a zone; leave out the %% and what follows", entry)
 		}
 		addr = addr.Unmap()
 		return netip.PrefixFrom(addr, addr.BitLen()), nil
@@ -59,17 +59,17 @@ func parseNetwork(entry string) (netip.Prefix, error) {
 	network, err := netip.ParsePrefix(entry)
 	switch {
 	case err != nil:
-		return netip.Prefix{}, fmt.Errorf("%q is no network; write it as 10.1.0.0/16 or fd00::/8", entry)
+		return netip.Prefix{}, fmt.Errorf("%q is not a network; write it as 10.1.0.0/16 or fd00::/8", entry)
 	case network.Addr().Is4In6():
 		return netip.Prefix{}, fmt.Errorf("%q is an IPv4 network within IPv6; write it as IPv4", entry)
 	case network != network.Masked():
-		return netip.Prefix{}, fmt.Errorf("%q has an address beyond its prefix; write %s for the network", entry, network.Masked())
+		return netip.Prefix{}, fmt.Errorf("%q has address bits beyond its prefix; write %s for the network", entry, network.Masked())
 	}
 	return network, nil
 }
 
-// hostName gives entry as a host name in lower case, or "" when it is none. A name
-// whose last label is a number is an address with a mistake in it.
+// hostName returns entry as a host name in lower case, or "" if it is not one. A name whose
+// last label is a number is a mistyped address.
 func hostName(entry string) string {
 	name := strings.TrimSuffix(strings.ToLower(entry), ".")
 	labels := strings.Split(name, ".")

@@ -25,21 +25,21 @@ func TestParseAllow(t *testing.T) {
 		{"a name", "sink", "", "sink", ""},
 		{"a name with dots, in capitals", "Sink.Internal.Example", "", "sink.internal.example", ""},
 		{"a name with its final dot", "sink.example.", "", "sink.example", ""},
-		{"an underscore, as compose has them", "app_sink_1", "", "app_sink_1", ""},
+		{"an underscore, as in compose names", "app_sink_1", "", "app_sink_1", ""},
 		{"blanks around it", "  localhost ", "", "localhost", ""},
 		{"nothing", "", "", "", ""},
 		{"an address beyond the prefix", "10.1.2.3/16", "", "", "write 10.1.0.0/16"},
-		{"a prefix that is too long", "10.0.0.0/33", "", "", "is no network"},
+		{"a prefix that is too long", "10.0.0.0/33", "", "", "is not a network"},
 		{"a mapped network", "::ffff:10.0.0.0/104", "", "", "write it as IPv4"},
 		{"a zone", "fe80::1%eth0", "", "", "zone"},
 		{"a port", "localhost:3000", "", "", "leave out scheme, port"},
 		{"a URL", "http://localhost", "", "", "leave out scheme, port"},
 		{"a wildcard", "*.example.com", "", "", "wildcards"},
-		{"an address that is none", "10.0.0.256", "", "", "is no network"},
-		{"an address cut short", "10.1", "", "", "is no network"},
-		{"an address in one number", "2130706433", "", "", "is no network"},
-		{"an address in hex", "0x7f000001", "", "", "is no network"},
-		{"an empty label", "a..b", "", "", "no host name"},
+		{"an invalid address", "10.0.0.256", "", "", "is not a network"},
+		{"an address cut short", "10.1", "", "", "is not a network"},
+		{"an address in one number", "2130706433", "", "", "is not a network"},
+		{"an address in hex", "0x7f000001", "", "", "is not a network"},
+		{"an empty label", "a..b", "", "", "or a host name"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			allow, err := ParseAllow([]string{c.entry})
@@ -55,13 +55,13 @@ func TestParseAllow(t *testing.T) {
 			require.Equal(t, c.host, strings.Join(allow.Hosts, ","))
 		})
 	}
-	t.Run("a host is one whatever its case and final dot", func(t *testing.T) {
+	t.Run("case and a final dot do not matter", func(t *testing.T) {
 		allow, err := ParseAllow([]string{"sink.example"})
 		require.NoError(t, err)
 		require.True(t, allow.host("Sink.Example."))
-		require.False(t, allow.host("a.sink.example"), "and names below it are others")
+		require.False(t, allow.host("a.sink.example"), "names below it do not match")
 	})
-	t.Run("every mistake is named at once", func(t *testing.T) {
+	t.Run("all mistakes are reported at once", func(t *testing.T) {
 		_, err := ParseAllow([]string{"10.0.0.0/8", "10.0.0.0/99", "a b", "*"})
 		require.ErrorContains(t, err, `"10.0.0.0/99"`)
 		require.ErrorContains(t, err, `"a b"`)

@@ -14,7 +14,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-func TestConnectionsAreUsedAgain(t *testing.T) {
+func TestConnectionsAreReused(t *testing.T) {
 	var opened atomic.Int32
 	s := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		_, _ = io.Copy(w, io.LimitReader(r.Body, 20<<10))
@@ -26,7 +26,7 @@ func TestConnectionsAreUsedAgain(t *testing.T) {
 	}
 	s.Start()
 	t.Cleanup(s.Close)
-	c := inside(t, Config{})
+	c := localClient(t, Config{})
 	for range 10 {
 		_, err := post(t, c, s.URL, strings.Repeat("x", 17<<10)) // a little more than is kept
 		require.NoError(t, err)
@@ -39,12 +39,12 @@ func TestConnectionsAreUsedAgain(t *testing.T) {
 		}
 		wg.Wait()
 	}
-	require.LessOrEqual(t, opened.Load(), int32(33), "those of one wave serve the next")
+	require.LessOrEqual(t, opened.Load(), int32(33), "each wave reuses the connections of the previous one")
 }
 
-// A server that closes a kept connection at the moment it is used again used to turn
-// a healthy endpoint into a failed attempt.
-func TestAKeptConnectionThatWasClosedIsNoFailure(t *testing.T) {
+// A server that closed an idle connection in the moment of its reuse made a healthy
+// endpoint look like a failed attempt.
+func TestAClosedIdleConnectionIsNotAFailure(t *testing.T) {
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
 	t.Cleanup(func() { _ = listener.Close() })
@@ -59,7 +59,7 @@ func TestAKeptConnectionThatWasClosedIsNoFailure(t *testing.T) {
 			go answerOnceThenCloseOnUse(conn)
 		}
 	}()
-	c := inside(t, Config{})
+	c := localClient(t, Config{})
 	for range 3 {
 		res, err := post(t, c, "http://"+listener.Addr().String(), "body")
 		require.NoError(t, err)
@@ -82,5 +82,5 @@ func answerOnceThenCloseOnUse(conn net.Conn) {
 	if _, err := io.WriteString(conn, "HTTP/1.1 204 No Content\r\n\r\n"); err != nil {
 		return
 	}
-	_, _ = conn.Read(buffer) // the next request arrives, and is not answered
+	_, _ = conn.Read(buffer) // the next request arrives and is not answered
 }

@@ -6,13 +6,13 @@ import (
 	"strings"
 )
 
-// Deny is what the operator forbids, whatever Allow says. The zero value forbids nothing.
+// Deny lists what the operator forbids, overriding Allow. The zero value forbids nothing.
 type Deny struct {
 	Networks []netip.Prefix
-	Hosts    []string // in lower case, without a final dot; each stands for all names below it too
+	Hosts    []string // in lower case, without a final dot; each includes all names below it
 }
 
-// ParseDeny reads EGRESS_DENY, whose entries are like those of EGRESS_ALLOW.
+// ParseDeny reads EGRESS_DENY, whose entries have the same form as those of EGRESS_ALLOW.
 func ParseDeny(list []string) (deny Deny, err error) {
 	deny.Networks, deny.Hosts, err = parseEntries(list)
 	return deny, err
@@ -23,21 +23,21 @@ func (d Deny) host(name string) bool {
 	return slices.ContainsFunc(d.Hosts, func(h string) bool { return name == h || strings.HasSuffix(name, "."+h) })
 }
 
-// network reports whether addr, or the IPv4 address that it leads to, is forbidden.
+// network reports whether addr, or the IPv4 address embedded in it, is forbidden.
 func (d Deny) network(addr netip.Addr) bool {
 	addr = addr.Unmap().WithZone("")
 	v4, leads := embedded(addr)
 	return slices.ContainsFunc(d.Networks, func(n netip.Prefix) bool { return n.Contains(addr) || leads && n.Contains(v4) })
 }
 
-// rules are who may be connected to.
+// rules say which addresses may be connected to.
 type rules struct {
 	allow Allow
 	deny  Deny
 }
 
-// host judges a name before it is resolved. named says that it is allowed whatever it
-// resolves to, but for what is forbidden.
+// host checks a name before it is resolved. named reports whether the name is
+// allowed whatever it resolves to, except for denied addresses.
 func (r rules) host(name string) (refusal Refusal, named bool) {
 	if r.deny.host(name) {
 		return Denied, false
@@ -45,7 +45,7 @@ func (r rules) host(name string) (refusal Refusal, named bool) {
 	return 0, r.allow.host(name)
 }
 
-// address judges an address that a name resolved to.
+// address checks an address that a name resolved to.
 func (r rules) address(addr netip.Addr, named bool) (Refusal, bool) {
 	switch {
 	case !addr.IsValid():
@@ -55,5 +55,5 @@ func (r rules) address(addr netip.Addr, named bool) (Refusal, bool) {
 	case named:
 		return 0, false
 	}
-	return r.allow.judge(addr)
+	return r.allow.check(addr)
 }

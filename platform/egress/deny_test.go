@@ -41,15 +41,15 @@ func TestDenyWinsOverAllow(t *testing.T) {
 	require.True(t, refused, "no address")
 }
 
-func TestWhatIsDeniedIsNeverConnectedTo(t *testing.T) {
+func TestDeniedAddressesAreNeverConnectedTo(t *testing.T) {
 	u, err := url.Parse(serve(t, func(http.ResponseWriter, *http.Request) { t.Error("it was reached") }))
 	require.NoError(t, err)
 	for name, c := range map[string]struct{ allow, deny, host string }{
-		"an address":                      {"127.0.0.0/8", "127.0.0.1", "127.0.0.1"},
-		"a name":                          {"localhost", "localhost", "localhost"},
-		"an address by a name":            {"localhost", "127.0.0.0/8,::1", "localhost"},
-		"an address in another form":      {"127.0.0.0/8", "127.0.0.1", "[::ffff:127.0.0.1]"},
-		"a name that is written in other": {"localhost", "localhost", "LOCALHOST."},
+		"an address":                 {"127.0.0.0/8", "127.0.0.1", "127.0.0.1"},
+		"a name":                     {"localhost", "localhost", "localhost"},
+		"an address by a name":       {"localhost", "127.0.0.0/8,::1", "localhost"},
+		"an address in another form": {"127.0.0.0/8", "127.0.0.1", "[::ffff:127.0.0.1]"},
+		"a name in another spelling": {"localhost", "localhost", "LOCALHOST."},
 	} {
 		t.Run(name, func(t *testing.T) {
 			allow, err := ParseAllow(entries(c.allow))
@@ -62,7 +62,7 @@ func TestWhatIsDeniedIsNeverConnectedTo(t *testing.T) {
 			var refusal Refusal
 			require.ErrorAs(t, err, &refusal)
 			require.Equal(t, Denied, refusal)
-			require.Equal(t, map[Refusal]int64{Denied: 1}, client.Refused(), "and it is counted once, whatever the number of addresses")
+			require.Equal(t, map[Refusal]int64{Denied: 1}, client.Refused(), "counted once, whatever the number of addresses")
 		})
 	}
 }

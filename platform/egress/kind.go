@@ -5,28 +5,39 @@ import (
 	"errors"
 	"io"
 	"net"
+	"net/textproto"
 	"strings"
 	"syscall"
 )
 
-// Kind says, in a word that does not change, what kept an answer away.
+// Kind is a stable identifier of the reason why there was no response.
 type Kind string
 
 // The kinds of failures.
 const (
-	KindRefused     Kind = "egress_refused" // by our own rules; the Refusal says why
+	KindRefused     Kind = "egress_refused" // by our rules; the Refusal says why
 	KindProxy       Kind = "proxy"          // EGRESS_PROXY did not connect
 	KindDNS         Kind = "dns"            // the name did not resolve
 	KindTimeout     Kind = "timeout"
-	KindTLS         Kind = "tls" // the handshake, the certificate on either side included
+	KindTLS         Kind = "tls" // the handshake, including the certificates of both sides
 	KindNoListener  Kind = "connection_refused"
 	KindUnreachable Kind = "unreachable"
-	KindLost        Kind = "connection_lost" // it broke off before an answer
+	KindLost        Kind = "connection_lost" // closed before a response
+	KindProtocol    Kind = "protocol"        // not an HTTP response to a POST, such as 101 Switching Protocols
 	KindOther       Kind = "other"
 )
 
-// KindOf classifies an error of Do.
+// KindOf returns the kind of an error of Do.
 func KindOf(err error) Kind {
+	var known *Failure
+	if errors.As(err, &known) {
+		return known.Kind
+	}
+	return classify(err)
+}
+
+// classify returns the kind of a library's error.
+func classify(err error) Kind {
 	var (
 		proxy   *ProxyError
 		dns     *net.DNSError
@@ -48,21 +59,37 @@ func KindOf(err error) Kind {
 		return KindDNS
 	case errors.As(err, &timeout) && timeout.Timeout():
 		return KindTimeout
-	case ofTLS(err):
+	case isTLSError(err):
 		return KindTLS
 	case is(syscall.ECONNREFUSED):
 		return KindNoListener
 	case is(syscall.EHOSTUNREACH, syscall.ENETUNREACH):
 		return KindUnreachable
-	case is(io.EOF, io.ErrUnexpectedEOF, syscall.ECONNRESET, syscall.EPIPE):
+	case is(io.EOF, io.ErrUnexpectedEOF, syscall.ECONNRESET, syscall.EPIPE, net.ErrClosed):
 		return KindLost
+	case isHTTPError(err):
+		return KindProtocol
 	}
 	return KindOther
 }
 
-// ofTLS knows what crypto/tls has types for, and the rest, alerts of the other side among
-// it, by how all of its errors begin.
-func ofTLS(err error) bool {
+// isHTTPError recognises net/http's errors about an invalid response, most of which have no
+// type.
+func isHTTPError(err error) bool {
+	if errors.As(err, new(protocolError)) || errors.As(err, new(textproto.ProtocolError)) {
+		return true
+	}
+	for _, part := range []string{"malformed HTTP", "response headers exceeded", "readLoopPeekFailLocked", "unsupported transfer encoding", "bad Content-Length", "too many transfer encodings"} {
+		if strings.Contains(err.Error(), part) {
+			return true
+		}
+	}
+	return false
+}
+
+// isTLSError recognises crypto/tls's typed errors, and the others, including alerts of the
+// other side, by their common prefix.
+func isTLSError(err error) bool {
 	var (
 		certificate *tls.CertificateVerificationError
 		record      tls.RecordHeaderError

@@ -27,30 +27,31 @@ func TestKindOf(t *testing.T) {
 		"a refusal":                      {dial(Private), KindRefused},
 		"the proxy, though it timed out": {fmt.Errorf("send: %w", &ProxyError{Err: os.ErrDeadlineExceeded}), KindProxy},
 		"no such name":                   {dial(&net.DNSError{IsNotFound: true}), KindDNS},
-		"a name server that is silent":   {dial(&net.DNSError{IsTimeout: true}), KindDNS},
+		"a silent name server":           {dial(&net.DNSError{IsTimeout: true}), KindDNS},
 		"a deadline":                     {fmt.Errorf("send: %w", context.DeadlineExceeded), KindTimeout},
 		"a connection that timed out":    {dial(os.ErrDeadlineExceeded), KindTimeout},
 		"a certificate":                  {fmt.Errorf("send: %w", &tls.CertificateVerificationError{Err: errors.New("x509: no")}), KindTLS},
 		"no TLS at all":                  {tls.RecordHeaderError{}, KindTLS},
 		"an alert of the other side":     {&net.OpError{Op: "remote error", Err: errors.New("tls: bad certificate")}, KindTLS},
-		"nobody listens":                 {dial(os.NewSyscallError("connect", syscall.ECONNREFUSED)), KindNoListener},
-		"no way to the host":             {dial(os.NewSyscallError("connect", syscall.EHOSTUNREACH)), KindUnreachable},
-		"no way to the network":          {dial(os.NewSyscallError("connect", syscall.ENETUNREACH)), KindUnreachable},
-		"it hung up":                     {fmt.Errorf("send: %w", io.EOF), KindLost},
+		"no listener":                    {dial(os.NewSyscallError("connect", syscall.ECONNREFUSED)), KindNoListener},
+		"no route to the host":           {dial(os.NewSyscallError("connect", syscall.EHOSTUNREACH)), KindUnreachable},
+		"no route to the network":        {dial(os.NewSyscallError("connect", syscall.ENETUNREACH)), KindUnreachable},
+		"closed connection":              {fmt.Errorf("send: %w", io.EOF), KindLost},
 		"a reset":                        {&net.OpError{Op: "read", Err: os.NewSyscallError("read", syscall.ECONNRESET)}, KindLost},
-		"anything else":                  {errors.New("malformed HTTP response"), KindOther},
+		"no HTTP":                        {errors.New("malformed HTTP response"), KindProtocol},
+		"anything else":                  {errors.New("the moon is full"), KindOther},
 	} {
 		require.Equal(t, c.want, KindOf(c.err), name)
 	}
 }
 
-// What the library really answers, as against what the table above takes for granted.
+// The library's real errors, which the table above only assumes.
 func TestKindsOfRealFailures(t *testing.T) {
 	closed, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
 	nobody := closed.Addr().String()
 	require.NoError(t, closed.Close())
-	silent, err := net.Listen("tcp", "127.0.0.1:0") // the kernel accepts, nobody else does
+	silent, err := net.Listen("tcp", "127.0.0.1:0") // only the kernel accepts
 	require.NoError(t, err)
 	t.Cleanup(func() { _ = silent.Close() })
 	hangsUp := serve(t, func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) })
@@ -60,20 +61,20 @@ func TestKindsOfRealFailures(t *testing.T) {
 		to   string
 		want Kind
 	}{
-		"nobody listens":     {"http://" + nobody, KindNoListener},
-		"it never answers":   {"http://" + silent.Addr().String(), KindTimeout},
-		"no handshake":       {"https://" + silent.Addr().String(), KindTimeout},
-		"it hangs up":        {hangsUp, KindLost},
-		"it speaks no TLS":   {"https://" + u.Host, KindTLS},
-		"a name without end": {"http://" + strings.Repeat("a", 64) + ".invalid", KindDNS},
-		"private":            {"http://10.0.0.1", KindRefused},
+		"no listener":       {"http://" + nobody, KindNoListener},
+		"no response":       {"http://" + silent.Addr().String(), KindTimeout},
+		"no handshake":      {"https://" + silent.Addr().String(), KindTimeout},
+		"closed connection": {hangsUp, KindLost},
+		"no TLS":            {"https://" + u.Host, KindTLS},
+		"an overlong name":  {"http://" + strings.Repeat("a", 64) + ".invalid", KindDNS},
+		"private":           {"http://10.0.0.1", KindRefused},
 	} {
 		t.Run(name, func(t *testing.T) {
 			ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
 			defer cancel()
 			req, err := http.NewRequestWithContext(ctx, http.MethodPost, c.to, http.NoBody)
 			require.NoError(t, err)
-			_, err = inside(t, Config{}).Do(req, nil)
+			_, err = localClient(t, Config{}).Do(req, nil)
 			require.Error(t, err)
 			require.Equal(t, c.want, KindOf(err), "%v", err)
 		})

@@ -2,6 +2,7 @@ package egress
 
 import (
 	"bufio"
+	"cmp"
 	"context"
 	"crypto/tls"
 	"encoding/base64"
@@ -16,28 +17,28 @@ import (
 	"time"
 )
 
-// maxTunnels is how many of a name's addresses the proxy is asked for.
+// maxTunnels is how many of a name's addresses are tried through the proxy.
 const maxTunnels = 3
 
-// ProxyError says why Config.Proxy did not connect. It holds neither its address nor its
-// credentials.
+// ProxyError says why Config.Proxy did not connect. It contains neither the proxy's address
+// nor its credentials.
 type ProxyError struct {
-	Status int   // what it answered; 0 when it could not be asked
-	Err    error // why not
+	Status int   // its response; 0 if it could not be reached
+	Err    error // why it could not be reached
 }
 
 func (e *ProxyError) Error() string {
 	if e.Status != 0 {
 		return "the egress proxy answered HTTP " + strconv.Itoa(e.Status)
 	}
-	return "the egress proxy cannot be asked: " + e.Err.Error()
+	return "the egress proxy is unreachable: " + e.Err.Error()
 }
 
 func (e *ProxyError) Unwrap() error { return e.Err }
 
-// tunnel connects through the proxy. The name is resolved and the address judged here, and
-// the proxy is asked for just that address, so that the rules hold whatever it would
-// resolve the name to. TLS is spoken with the destination, inside.
+// tunnel connects through the proxy. The name is resolved and the address checked here, and
+// the proxy connects to exactly that address, so the rules apply whatever the proxy would
+// resolve the name to. TLS with the destination runs inside the tunnel.
 func (c *Client) tunnel(ctx context.Context, host, port string, named bool) (net.Conn, error) {
 	ctx, cancel := context.WithTimeout(ctx, c.cfg.DialTimeout)
 	defer cancel()
@@ -48,8 +49,8 @@ func (c *Client) tunnel(ctx context.Context, host, port string, named bool) (net
 	var refused Refusal
 	var allowed []netip.Addr
 	for _, addr := range addrs {
-		if refusal, no := c.rules.address(addr.Unmap(), named); no {
-			refused = or(refused, refusal)
+		if refusal, no := c.rules.Load().address(addr.Unmap(), named); no {
+			refused = cmp.Or(refused, refusal)
 			continue
 		}
 		allowed = append(allowed, addr.Unmap())
@@ -59,7 +60,7 @@ func (c *Client) tunnel(ctx context.Context, host, port string, named bool) (net
 	var failed error
 	deadline, _ := ctx.Deadline()
 	for i, addr := range allowed {
-		conn, err := c.askWithin(ctx, time.Until(deadline)/time.Duration(len(allowed)-i), addr, port)
+		conn, err := c.requestTunnelWithin(ctx, time.Until(deadline)/time.Duration(len(allowed)-i), addr, port)
 		if err == nil {
 			return conn, nil
 		}
@@ -74,10 +75,10 @@ func (c *Client) tunnel(ctx context.Context, host, port string, named bool) (net
 	return nil, Unknown
 }
 
-// alternate takes addresses of both families in turn, so that one family that leads nowhere
-// leaves the other its try (RFC 8305, section 4).
+// alternate orders addresses of both families alternately, so that an unreachable family
+// does not use up all tries (RFC 8305, section 4).
 func alternate(addrs []netip.Addr) []netip.Addr {
-	var families [2][]netip.Addr // that of the first address, and the other
+	var families [2][]netip.Addr // the first address's family, and the other
 	for _, a := range addrs {
 		other := 0
 		if a.Is4() != addrs[0].Is4() {
@@ -96,22 +97,22 @@ func alternate(addrs []netip.Addr) []netip.Addr {
 	return list
 }
 
-// askWithin is ask with a part of the time that there is.
-func (c *Client) askWithin(ctx context.Context, part time.Duration, addr netip.Addr, port string) (net.Conn, error) {
+// requestTunnelWithin is requestTunnel with a part of the remaining time.
+func (c *Client) requestTunnelWithin(ctx context.Context, part time.Duration, addr netip.Addr, port string) (net.Conn, error) {
 	ctx, cancel := context.WithTimeout(ctx, part)
 	defer cancel()
-	return c.ask(ctx, addr, port)
+	return c.requestTunnel(ctx, addr, port)
 }
 
-// ask has the proxy connect to one address (RFC 9110, 9.3.6).
-func (c *Client) ask(ctx context.Context, addr netip.Addr, port string) (net.Conn, error) {
-	conn, err := c.toProxy(ctx)
+// requestTunnel makes the proxy connect to one address (RFC 9110, 9.3.6).
+func (c *Client) requestTunnel(ctx context.Context, addr netip.Addr, port string) (net.Conn, error) {
+	conn, err := c.dialProxy(ctx)
 	if err != nil {
 		return nil, &ProxyError{Err: withoutAddress(err)}
 	}
 	deadline, _ := ctx.Deadline() // tunnel sets one
 	stop := context.AfterFunc(ctx, func() { _ = conn.SetDeadline(time.Unix(1, 0)) })
-	err = errors.Join(conn.SetDeadline(deadline), connect(conn, net.JoinHostPort(addr.String(), port), c.cfg.Proxy.User))
+	err = errors.Join(conn.SetDeadline(deadline), sendConnect(conn, net.JoinHostPort(addr.String(), port), c.cfg.Proxy.User))
 	if stop() && err == nil {
 		err = conn.SetDeadline(time.Time{})
 	} else if err == nil {
@@ -128,10 +129,10 @@ func (c *Client) ask(ctx context.Context, addr netip.Addr, port string) (net.Con
 	return conn, nil
 }
 
-// toProxy connects to the proxy, which the operator chose and no rule is asked about.
-func (c *Client) toProxy(ctx context.Context) (net.Conn, error) {
+// dialProxy connects to the proxy. The operator chose it, so no rule applies.
+func (c *Client) dialProxy(ctx context.Context) (net.Conn, error) {
 	u := c.cfg.Proxy
-	port := or(u.Port(), map[string]string{"http": "80", "https": "443"}[u.Scheme])
+	port := cmp.Or(u.Port(), map[string]string{"http": "80", "https": "443"}[u.Scheme])
 	dialer := net.Dialer{KeepAlive: keepAlive}
 	conn, err := dialer.DialContext(ctx, "tcp", net.JoinHostPort(u.Hostname(), port))
 	if err != nil || u.Scheme != "https" {
@@ -145,7 +146,7 @@ func (c *Client) toProxy(ctx context.Context) (net.Conn, error) {
 	return secured, nil
 }
 
-func connect(conn net.Conn, to string, user *url.Userinfo) error {
+func sendConnect(conn net.Conn, to string, user *url.Userinfo) error {
 	req := &http.Request{Method: http.MethodConnect, URL: &url.URL{Opaque: to}, Host: to, Header: http.Header{}}
 	if user != nil {
 		password, _ := user.Password()
@@ -164,12 +165,12 @@ func connect(conn net.Conn, to string, user *url.Userinfo) error {
 	case res.StatusCode != http.StatusOK:
 		return &ProxyError{Status: res.StatusCode}
 	case answer.Buffered() > 0:
-		return errors.New("it spoke before the destination was asked anything")
+		return errors.New("it sent data before the destination was contacted")
 	}
 	return nil
 }
 
-// withoutAddress is what went wrong with a connection, without where it led.
+// withoutAddress returns a connection's error without its address.
 func withoutAddress(err error) error {
 	var op *net.OpError
 	if errors.As(err, &op) && op.Err != nil {
@@ -177,7 +178,7 @@ func withoutAddress(err error) error {
 	}
 	var dns *net.DNSError
 	if errors.As(err, &dns) {
-		return errors.New("its name does not resolve")
+		return errors.New("its name cannot be resolved")
 	}
 	return err
 }

@@ -21,18 +21,18 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// connectProxy is a small CONNECT proxy. It notes what it was asked for, and answers with
-// refuse where that is set.
+// connectProxy is a small CONNECT proxy. It records its requests, and answers with refuse
+// if that is set.
 type connectProxy struct {
-	mu     sync.Mutex
-	asked  []string
-	auth   string
-	refuse int
+	mu       sync.Mutex
+	requests []string
+	auth     string
+	refuse   int
 }
 
 func (p *connectProxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	p.mu.Lock()
-	p.asked, p.auth = append(p.asked, r.Method+" "+r.Host), r.Header.Get("Proxy-Authorization")
+	p.requests, p.auth = append(p.requests, r.Method+" "+r.Host), r.Header.Get("Proxy-Authorization")
 	refuse := p.refuse
 	p.mu.Unlock()
 	if refuse != 0 {
@@ -58,11 +58,12 @@ func (p *connectProxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 func (p *connectProxy) seen() []string {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return append([]string{}, p.asked...)
+	return append([]string{}, p.requests...)
 }
 
-// through starts a proxy and gives a client that goes by it and may reach what allow names.
-func through(t *testing.T, cfg Config, allow string, overTLS bool) (*connectProxy, *Client) {
+// throughProxy starts a proxy and returns a client that uses it and may connect to the
+// addresses in allow.
+func throughProxy(t *testing.T, cfg Config, allow string, overTLS bool) (*connectProxy, *Client) {
 	t.Helper()
 	p := &connectProxy{}
 	s := httptest.NewUnstartedServer(p)
@@ -89,7 +90,7 @@ func entries(text string) []string {
 	return strings.FieldsFunc(text, func(r rune) bool { return r == ',' })
 }
 
-func TestTheProxyConnectsAndTLSIsTheDestinations(t *testing.T) {
+func TestTLSIsWithTheDestinationThroughTheProxy(t *testing.T) {
 	s := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		_, _ = io.WriteString(w, "by "+r.Host)
 	}))
@@ -99,10 +100,10 @@ func TestTheProxyConnectsAndTLSIsTheDestinations(t *testing.T) {
 	for name, overTLS := range map[string]bool{"http": false, "https": true} {
 		t.Run(name, func(t *testing.T) {
 			roots := x509.NewCertPool()
-			p, c := through(t, Config{RootCAs: roots}, "127.0.0.1", overTLS)
+			p, c := throughProxy(t, Config{RootCAs: roots}, "127.0.0.1", overTLS)
 			_, err := post(t, c, s.URL, "")
 			if !overTLS {
-				require.ErrorAs(t, err, new(x509.UnknownAuthorityError), "whoever stands between is not believed")
+				require.ErrorAs(t, err, new(x509.UnknownAuthorityError), "an intermediary is not trusted")
 				require.Equal(t, KindTLS, KindOf(err))
 			}
 			roots.AddCert(s.Certificate())
@@ -114,39 +115,39 @@ func TestTheProxyConnectsAndTLSIsTheDestinations(t *testing.T) {
 			require.Equal(t, "Basic "+base64.StdEncoding.EncodeToString([]byte("operator:hunter2")), p.auth)
 			_, err = post(t, c, s.URL, "")
 			require.NoError(t, err)
-			require.Len(t, p.seen(), asked, "the connection is used again")
+			require.Len(t, p.seen(), asked, "the connection is reused")
 		})
 	}
 }
 
-func TestTheProxyIsAskedForTheAddressThatWasJudged(t *testing.T) {
+func TestTheProxyGetsTheCheckedAddress(t *testing.T) {
 	u, err := url.Parse(serve(t, func(w http.ResponseWriter, r *http.Request) { _, _ = io.WriteString(w, r.Host) }))
 	require.NoError(t, err)
-	p, c := through(t, Config{}, "127.0.0.1", false)
+	p, c := throughProxy(t, Config{}, "127.0.0.1", false)
 	res, err := post(t, c, "http://localhost:"+u.Port()+"/", "")
 	require.NoError(t, err)
-	require.Equal(t, "localhost:"+u.Port(), string(res.Body), "the destination is asked by its name")
-	require.Equal(t, []string{"CONNECT 127.0.0.1:" + u.Port()}, p.seen(), "and the proxy by the address, whatever it would make of the name")
+	require.Equal(t, "localhost:"+u.Port(), string(res.Body), "the destination gets its name")
+	require.Equal(t, []string{"CONNECT 127.0.0.1:" + u.Port()}, p.seen(), "and the proxy the address, whatever it would resolve the name to")
 }
 
-func TestTheRulesHoldThroughAProxy(t *testing.T) {
+func TestTheRulesApplyThroughAProxy(t *testing.T) {
 	for host, want := range map[string]Refusal{"127.0.0.1": Loopback, "localhost": Loopback, "10.0.0.1": Private, "169.254.169.254": Metadata, "[::ffff:10.0.0.1]": Private} {
-		p, c := through(t, Config{}, "", false)
+		p, c := throughProxy(t, Config{}, "", false)
 		_, err := post(t, c, "https://"+host+"/?token=hunter2", "")
 		var refusal Refusal
 		require.ErrorAs(t, err, &refusal, host)
 		require.Equal(t, want, refusal, host)
-		require.Empty(t, p.seen(), "the proxy is not asked")
+		require.Empty(t, p.seen(), "the proxy is not used")
 	}
 	deny, err := ParseDeny([]string{"localhost"})
 	require.NoError(t, err)
-	_, c := through(t, Config{Deny: deny}, "localhost", false)
+	_, c := throughProxy(t, Config{Deny: deny}, "localhost", false)
 	_, err = post(t, c, "https://localhost/", "")
 	require.ErrorIs(t, err, Denied)
 }
 
 func TestAProxyThatDoesNotConnect(t *testing.T) {
-	p, c := through(t, Config{}, "127.0.0.1", false)
+	p, c := throughProxy(t, Config{}, "127.0.0.1", false)
 	p.refuse = http.StatusProxyAuthRequired
 	_, err := post(t, c, "http://127.0.0.1:1/", "")
 	var failed *ProxyError
@@ -158,25 +159,25 @@ func TestAProxyThatDoesNotConnect(t *testing.T) {
 	p.refuse = 0
 	_, err = post(t, c, "http://127.0.0.1:1/", "")
 	require.ErrorAs(t, err, &failed)
-	require.Equal(t, http.StatusBadGateway, failed.Status, "what it cannot reach")
+	require.Equal(t, http.StatusBadGateway, failed.Status, "an unreachable destination")
 
 	c.cfg.Proxy = &url.URL{Scheme: "http", Host: "127.0.0.1:1", User: url.UserPassword("operator", "hunter2")}
 	_, err = post(t, c, "http://127.0.0.1:1/", "")
 	require.ErrorAs(t, err, &failed)
 	require.Zero(t, failed.Status)
-	require.NotContains(t, err.Error(), "127.0.0.1:1", "its address is nobody's business")
+	require.NotContains(t, err.Error(), "127.0.0.1:1", "the proxy's address is not shown")
 	require.NotContains(t, err.Error(), "hunter2")
 }
 
-func TestAProxyThatHangsOrTalksIsLeft(t *testing.T) {
+func TestAHangingOrMisbehavingProxyIsAbandoned(t *testing.T) {
 	for name, c := range map[string]struct {
 		answers string
 		says    string
 	}{
-		"it never answers":         {"", "i/o timeout"},
-		"it talks of its own":      {"HTTP/1.1 200 OK\r\n\r\nSSH-2.0", "spoke before"},
-		"its header has no end":    {"HTTP/1.1 200 OK\r\nX: " + strings.Repeat("x", maxHeaderBytes), "unexpected EOF"},
-		"it speaks something else": {"SSH-2.0-OpenSSH\r\n\r\n", "malformed HTTP"},
+		"it never responds":        {"", "i/o timeout"},
+		"it sends data unasked":    {"HTTP/1.1 200 OK\r\n\r\nSSH-2.0", "sent data before"},
+		"its header is endless":    {"HTTP/1.1 200 OK\r\nX: " + strings.Repeat("x", maxHeaderBytes), "unexpected EOF"},
+		"it uses another protocol": {"SSH-2.0-OpenSSH\r\n\r\n", "malformed HTTP"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			listener, err := net.Listen("tcp", "127.0.0.1:0")
@@ -192,18 +193,18 @@ func TestAProxyThatHangsOrTalksIsLeft(t *testing.T) {
 				_, _ = io.Copy(io.Discard, conn)
 				_ = conn.Close()
 			}()
-			client := inside(t, Config{Proxy: &url.URL{Scheme: "http", Host: listener.Addr().String()}, DialTimeout: 200 * time.Millisecond})
+			client := localClient(t, Config{Proxy: &url.URL{Scheme: "http", Host: listener.Addr().String()}, DialTimeout: 200 * time.Millisecond})
 			_, err = post(t, client, "http://127.0.0.1:1/", "")
 			var failed *ProxyError
 			require.ErrorAs(t, err, &failed)
 			require.ErrorContains(t, err, c.says)
 		})
 	}
-	t.Run("the caller leaves", func(t *testing.T) {
+	t.Run("the caller gives up", func(t *testing.T) {
 		listener, err := net.Listen("tcp", "127.0.0.1:0")
 		require.NoError(t, err)
 		t.Cleanup(func() { _ = listener.Close() })
-		client := inside(t, Config{Proxy: &url.URL{Scheme: "http", Host: listener.Addr().String()}})
+		client := localClient(t, Config{Proxy: &url.URL{Scheme: "http", Host: listener.Addr().String()}})
 		ctx, cancel := context.WithCancel(context.Background())
 		go func() {
 			conn, err := listener.Accept()
@@ -219,7 +220,7 @@ func TestAProxyThatHangsOrTalksIsLeft(t *testing.T) {
 	})
 }
 
-func TestAddressesOfBothFamiliesAreTriedInTurn(t *testing.T) {
+func TestAddressesOfBothFamiliesAreTriedAlternately(t *testing.T) {
 	var addrs, want []netip.Addr
 	for _, text := range []string{"2001:db8::1", "2001:db8::2", "2001:db8::3", "192.0.2.1"} {
 		addrs = append(addrs, netip.MustParseAddr(text))

@@ -1,17 +1,20 @@
 package egress
 
-import "net/netip"
+import (
+	"cmp"
+	"net/netip"
+)
 
-// Refusal says why an address may not be connected to. It is an error, which
-// errors.As finds in what Do returns.
+// Refusal says why connecting to an address is not allowed. It is an error, which errors.As
+// finds in the errors of Do.
 type Refusal int
 
-// The refusals. An address that is several of them is the first that fits.
+// The refusals. An address with several gets the first that applies.
 const (
-	Unknown       Refusal = iota + 1 // what cannot be read cannot be allowed
-	Metadata                         // of a cloud's machine: credentials for whoever asks
+	Unknown       Refusal = iota + 1 // unreadable addresses are never allowed
+	Metadata                         // of a cloud provider: gives credentials to any caller
 	Loopback                         // this machine
-	Unspecified                      // this machine, too, on most systems
+	Unspecified                      // also this machine, on most systems
 	Private                          // RFC 1918, RFC 4193, RFC 3879, RFC 8215
 	LinkLocal                        // RFC 3927, RFC 4291
 	SharedCarrier                    // RFC 6598, carrier-grade NAT
@@ -19,8 +22,8 @@ const (
 	Broadcast                        // RFC 919
 	Benchmarking                     // RFC 2544, RFC 5180
 	Documentation                    // RFC 5737, RFC 3849, RFC 9637
-	Reserved                         // whatever else the IANA registries do not route
-	Denied                           // what the operator forbids, by its address or its name
+	Reserved                         // other addresses that the IANA registries do not route
+	Denied                           // forbidden by the operator, by address or name
 )
 
 var refusalNames = map[Refusal]string{
@@ -39,7 +42,7 @@ var refusalNames = map[Refusal]string{
 	Denied:        "denied",
 }
 
-// reasons are the refusals for machines; they do not change.
+// reasons are the stable identifiers of the refusals.
 var reasons = map[Refusal]string{
 	Unknown: "unreadable", Metadata: "metadata", Loopback: "loopback", Unspecified: "unspecified", Private: "private",
 	LinkLocal: "link_local", SharedCarrier: "cgnat", Multicast: "multicast", Broadcast: "broadcast", Benchmarking: "benchmarking",
@@ -48,19 +51,19 @@ var reasons = map[Refusal]string{
 
 func (r Refusal) String() string { return refusalNames[r] }
 
-// Reason is the refusal in a word that does not change.
+// Reason returns the refusal's stable identifier.
 func (r Refusal) Reason() string { return reasons[r] }
 
 func (r Refusal) Error() string {
 	if r == Denied {
-		return "the destination is one that EGRESS_DENY forbids"
+		return "the destination is forbidden by EGRESS_DENY"
 	}
 	return "the destination is a " + r.String() + ", which EGRESS_ALLOW does not allow"
 }
 
-// The networks that are no public destination, after the IANA registries of special
-// purpose addresses (RFC 6890) for IPv4 and IPv6, and the clouds' own documents for
-// their metadata services. The first that contains an address decides.
+// The networks that are not public, from the IANA registries of special-purpose addresses
+// (RFC 6890) for IPv4 and IPv6, and the cloud providers' documents about their metadata
+// services. The first match decides.
 var special = []struct {
 	network netip.Prefix
 	refusal Refusal
@@ -83,7 +86,7 @@ var special = []struct {
 	{netip.MustParsePrefix("172.16.0.0/12"), Private},
 	{netip.MustParsePrefix("192.0.0.0/24"), Reserved}, // protocol assignments
 	{netip.MustParsePrefix("192.0.2.0/24"), Documentation},
-	{netip.MustParsePrefix("192.88.99.0/24"), Reserved}, // 6to4 relays, given up
+	{netip.MustParsePrefix("192.88.99.0/24"), Reserved}, // 6to4 relays, deprecated
 	{netip.MustParsePrefix("192.168.0.0/16"), Private},
 	{netip.MustParsePrefix("198.18.0.0/15"), Benchmarking},
 	{netip.MustParsePrefix("198.51.100.0/24"), Documentation},
@@ -94,13 +97,13 @@ var special = []struct {
 
 	{netip.MustParsePrefix("::/128"), Unspecified},
 	{netip.MustParsePrefix("::1/128"), Loopback},
-	{netip.MustParsePrefix("64:ff9b:1::/48"), Private}, // an own NAT64's prefix
+	{netip.MustParsePrefix("64:ff9b:1::/48"), Private}, // local-use NAT64 prefix
 	{netip.MustParsePrefix("fc00::/7"), Private},
 	{netip.MustParsePrefix("fe80::/10"), LinkLocal},
-	{netip.MustParsePrefix("fec0::/10"), Private}, // site-local, given up
+	{netip.MustParsePrefix("fec0::/10"), Private}, // site-local, deprecated
 	{netip.MustParsePrefix("ff00::/8"), Multicast},
 	{netip.MustParsePrefix("2001:2::/48"), Benchmarking},
-	{netip.MustParsePrefix("2001::/23"), Reserved}, // protocol assignments, Teredo among them
+	{netip.MustParsePrefix("2001::/23"), Reserved}, // protocol assignments, including Teredo
 	{netip.MustParsePrefix("2001:db8::/32"), Documentation},
 	{netip.MustParsePrefix("3fff::/20"), Documentation},
 }
@@ -109,12 +112,12 @@ var (
 	compatible = netip.MustParsePrefix("::/96")        // RFC 4291 2.5.5.1
 	nat64      = netip.MustParsePrefix("64:ff9b::/96") // RFC 6052
 	sixToFour  = netip.MustParsePrefix("2002::/16")    // RFC 3056
-	unicast6   = netip.MustParsePrefix("2000::/3")     // all of IPv6 that IANA has given out
+	unicast6   = netip.MustParsePrefix("2000::/3")     // all IPv6 addresses that IANA has allocated
 )
 
-// judge says whether addr may be connected to, and if not, why. An IPv6 address that
-// leads to an IPv4 address is judged by that one.
-func (a Allow) judge(addr netip.Addr) (Refusal, bool) {
+// check reports whether addr may be connected to, and if not, why. An IPv6 address with an
+// embedded IPv4 address is checked by that one.
+func (a Allow) check(addr netip.Addr) (Refusal, bool) {
 	addr = addr.Unmap().WithZone("")
 	if !addr.IsValid() {
 		return Unknown, true
@@ -132,17 +135,17 @@ func (a Allow) judge(addr netip.Addr) (Refusal, bool) {
 	}
 	switch v4, leads := embedded(addr); {
 	case compatible.Contains(addr): // never routed, whatever it embeds
-		refusal, _ := a.judge(v4)
-		return or(refusal, Reserved), true
+		refusal, _ := a.check(v4)
+		return cmp.Or(refusal, Reserved), true
 	case leads:
-		return a.judge(v4)
+		return a.check(v4)
 	case !unicast6.Contains(addr):
 		return Reserved, true
 	}
 	return 0, false
 }
 
-// embedded gives the IPv4 address that an IPv6 address leads to, or means to.
+// embedded returns the IPv4 address that an IPv6 address embeds.
 func embedded(addr netip.Addr) (v4 netip.Addr, leads bool) {
 	raw := addr.As16()
 	switch {

@@ -9,8 +9,8 @@ import (
 
 const public Refusal = 0
 
-// judged are addresses on both sides of every edge; TestJudgeKnowsBothSidesOfEveryEdge
-// counts them.
+// judged are addresses on both sides of every boundary; TestBothSidesOfEveryBoundaryAreTested
+// verifies that they are complete.
 var judged = []struct {
 	name  string
 	addrs map[string]Refusal
@@ -38,7 +38,7 @@ var judged = []struct {
 		"240.0.0.0": Reserved, "255.255.255.254": Reserved, "255.255.255.255": Broadcast}},
 
 	{"IPv6 beside ::", map[string]Refusal{"::": Unspecified, "::1": Loopback, "::2": Unspecified}},
-	{"what IANA has given out", map[string]Refusal{"1fff:ffff::": Reserved, "2000::": public, "2606:4700::1111": public, "3ffe::": public, "4000::": Reserved}},
+	{"what IANA has allocated", map[string]Refusal{"1fff:ffff::": Reserved, "2000::": public, "2606:4700::1111": public, "3ffe::": public, "4000::": Reserved}},
 	{"2001::/23", map[string]Refusal{"2000:ffff::": public, "2001::": Reserved, "2001:1ff:ffff::": Reserved, "2001:200::": public}},
 	{"2001:2::/48", map[string]Refusal{"2001:1:ffff::": Reserved, "2001:2::": Benchmarking, "2001:2:0:ffff::": Benchmarking, "2001:2:1::": Reserved}},
 	{"2001:db8::/32", map[string]Refusal{"2001:db7:ffff::": public, "2001:db8::": Documentation, "2001:db8:ffff::": Documentation, "2001:db9::": public}},
@@ -56,13 +56,13 @@ var judged = []struct {
 	{"IPv4-translated", map[string]Refusal{"::ffff:0:8.8.8.8": Reserved, "::ffff:0:127.0.0.1": Reserved}},
 	{"6to4", map[string]Refusal{"2002:808:808::1": public, "2002:7f00:1::1": Loopback, "2002:a00:1::1": Private, "2002:a9fe:a9fe::1": Metadata, "2003::": public}},
 	{"Teredo", map[string]Refusal{"2001:0:808:808::": Reserved}},
-	{"IPv6 that embeds IPv4, to the last address", map[string]Refusal{
+	{"IPv6 with embedded IPv4, to the last address", map[string]Refusal{
 		"::ffff:ffff": Broadcast, "::1:0:0": Reserved, "64:ff9a:ffff:ffff:ffff:ffff:ffff:ffff": Reserved,
 		"64:ff9b::": Unspecified, "64:ff9b::ffff:ffff": Broadcast, "64:ff9b::1:0:0": Reserved,
 		"64:ff9b:0:ffff:ffff:ffff:ffff:ffff": Reserved, "64:ff9b:1::": Private, "64:ff9b:1:ffff:ffff:ffff:ffff:ffff": Private,
 		"2001:ffff:ffff:ffff:ffff:ffff:ffff:ffff": public, "2002::": Unspecified, "2002:ffff:ffff:ffff:ffff:ffff:ffff:ffff": Broadcast,
 	}},
-	{"the neighbours of metadata", map[string]Refusal{
+	{"the neighbours of metadata addresses", map[string]Refusal{
 		"169.254.170.1": LinkLocal, "169.254.170.3": LinkLocal, "169.254.170.22": LinkLocal,
 		"169.254.170.24": LinkLocal, "100.100.100.201": SharedCarrier, "192.0.0.191": Reserved,
 		"192.0.0.193": Reserved, "fd00:ec2::255": Private, "fd00:ec2::22": Private,
@@ -78,21 +78,21 @@ var judged = []struct {
 	}},
 }
 
-func TestJudge(t *testing.T) {
+func TestAddressesAreClassified(t *testing.T) {
 	for _, c := range judged {
 		t.Run(c.name, func(t *testing.T) {
 			for text, want := range c.addrs {
-				got, refused := Allow{}.judge(netip.MustParseAddr(text))
+				got, refused := Allow{}.check(netip.MustParseAddr(text))
 				require.Equal(t, want, got, text)
 				require.Equal(t, want != public, refused, text)
 			}
 		})
 	}
-	_, refused := Allow{}.judge(netip.Addr{})
+	_, refused := Allow{}.check(netip.Addr{})
 	require.True(t, refused, "no address")
 }
 
-func TestJudgeAllowsWhatTheOperatorAllows(t *testing.T) {
+func TestAllowedAddressesAreAccepted(t *testing.T) {
 	allow, err := ParseAllow([]string{"10.1.0.0/16", "127.0.0.1", "fd00:1::/32", "169.254.169.254"})
 	require.NoError(t, err)
 	for text, want := range map[string]Refusal{
@@ -104,7 +104,7 @@ func TestJudgeAllowsWhatTheOperatorAllows(t *testing.T) {
 		"64:ff9b::10.1.0.1": public, "2002:a01:1::": public, "2002:a02:1::": Private,
 		"::10.1.0.1": Reserved,
 	} {
-		got, refused := allow.judge(netip.MustParseAddr(text))
+		got, refused := allow.check(netip.MustParseAddr(text))
 		require.Equal(t, want, got, text)
 		require.Equal(t, want != public, refused, text)
 	}
@@ -128,7 +128,7 @@ func TestEveryRefusalHasAName(t *testing.T) {
 	}
 }
 
-// lastOf is the last address of a network.
+// lastOf returns the last address of a network.
 func lastOf(n netip.Prefix) netip.Addr {
 	raw := n.Addr().AsSlice()
 	for bit := n.Bits(); bit < len(raw)*8; bit++ {
@@ -138,7 +138,7 @@ func lastOf(n netip.Prefix) netip.Addr {
 	return last
 }
 
-func TestJudgeKnowsBothSidesOfEveryEdge(t *testing.T) {
+func TestBothSidesOfEveryBoundaryAreTested(t *testing.T) {
 	known := map[netip.Addr]bool{}
 	for _, c := range judged {
 		for text := range c.addrs {
@@ -153,14 +153,14 @@ func TestJudgeKnowsBothSidesOfEveryEdge(t *testing.T) {
 		first, last := n.Masked().Addr(), lastOf(n)
 		for _, addr := range []netip.Addr{first.Prev(), first, last, last.Next()} {
 			if addr.IsValid() {
-				require.True(t, known[addr], "%s has an edge at %s, and the table is silent about it", n, addr)
+				require.True(t, known[addr], "%s has a boundary at %s, which the table lacks", n, addr)
 			}
 		}
 	}
 }
 
-// Every edge of IPv4 is one in each form that IPv6 has for it.
-func TestJudgeSeesIPv4WithinIPv6AtEveryEdge(t *testing.T) {
+// Every boundary of IPv4 is one in each form that IPv6 has for it.
+func TestIPv4WithinIPv6IsCheckedAtEveryBoundary(t *testing.T) {
 	tried := 0
 	for _, c := range judged {
 		for text, want := range c.addrs {
@@ -175,10 +175,10 @@ func TestJudgeSeesIPv4WithinIPv6AtEveryEdge(t *testing.T) {
 			copy(six[2:], raw[:])
 			copy(old[12:], raw[:])
 			for _, form := range [][16]byte{mapped, nat, six} {
-				got, _ := Allow{}.judge(netip.AddrFrom16(form))
+				got, _ := Allow{}.check(netip.AddrFrom16(form))
 				require.Equal(t, want, got, "%s as %s", text, netip.AddrFrom16(form))
 			}
-			_, refused := Allow{}.judge(netip.AddrFrom16(old))
+			_, refused := Allow{}.check(netip.AddrFrom16(old))
 			require.True(t, refused, "%s as %s", text, netip.AddrFrom16(old))
 		}
 	}

@@ -8,80 +8,88 @@ import (
 	"sync"
 )
 
-// TLS is what one destination asks for beside the usual. Whatever it holds, the server's
-// certificate is verified.
+// TLS holds a destination's own TLS settings. Whatever they are, the server's certificate
+// is verified.
 type TLS struct {
-	ID          string           // the same for the same content
-	RootCAs     *x509.CertPool   // in place of Config.RootCAs; nil: these
-	Certificate *tls.Certificate // shown to a server that asks for one; nil: none
+	ID          string           // equal for equal content
+	RootCAs     *x509.CertPool   // replaces Config.RootCAs; nil: keeps them
+	Certificate *tls.Certificate // presented to a server that requests one; nil: none
 }
 
-// maxTransports bounds the TLS configurations of which connections are kept.
+// maxTransports limits the TLS configurations with open connections.
 const maxTransports = 256
 
-// transports keeps one for each TLS configuration, so that connections are used again and
-// none is by another configuration. Beyond the bound the one goes that was not used for
-// the longest time.
-type transports struct {
-	mu     sync.Mutex
-	of     map[string]*list.Element
-	newest *list.List // of *ownTransport
+// transportCache holds one transport per TLS configuration, so that connections are reused,
+// but never across configurations. Above the limit, the least recently used one is evicted.
+type transportCache struct {
+	mu   sync.Mutex
+	byID map[string]*list.Element
+	lru  *list.List // of *cachedTransport
 }
 
-type ownTransport struct {
+type cachedTransport struct {
 	id string
 	*http.Transport
 }
 
-func newTransports() *transports {
-	return &transports{of: map[string]*list.Element{}, newest: list.New()}
+func newTransportCache() *transportCache {
+	return &transportCache{byID: map[string]*list.Element{}, lru: list.New()}
 }
 
-func (t *transports) get(id string, fresh func() *http.Transport) *http.Transport {
+// closeIdle closes idle connections.
+func (t *transportCache) closeIdle() {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if e, ok := t.of[id]; ok {
-		t.newest.MoveToFront(e)
-		return transportOf(e)
-	}
-	for t.newest.Len() >= maxTransports {
-		t.drop(t.newest.Back())
-	}
-	made := fresh()
-	t.of[id] = t.newest.PushFront(&ownTransport{id, made})
-	return made
-}
-
-func transportOf(e *list.Element) *http.Transport { return e.Value.(*ownTransport).Transport }
-
-func (t *transports) drop(e *list.Element) {
-	own := t.newest.Remove(e).(*ownTransport)
-	delete(t.of, own.id)
-	own.CloseIdleConnections()
-}
-
-func (t *transports) forget(id string) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if e, ok := t.of[id]; ok {
-		t.drop(e)
-	}
-}
-
-func (t *transports) close() {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	for e := t.newest.Front(); e != nil; e = e.Next() {
+	for _, e := range t.byID {
 		transportOf(e).CloseIdleConnections()
 	}
 }
 
-// by is the transport for requests under own.
-func (c *Client) by(own *TLS) *http.Transport {
+func (t *transportCache) get(id string, fresh func() *http.Transport) *http.Transport {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if e, ok := t.byID[id]; ok {
+		t.lru.MoveToFront(e)
+		return transportOf(e)
+	}
+	for t.lru.Len() >= maxTransports {
+		t.drop(t.lru.Back())
+	}
+	made := fresh()
+	t.byID[id] = t.lru.PushFront(&cachedTransport{id, made})
+	return made
+}
+
+func transportOf(e *list.Element) *http.Transport { return e.Value.(*cachedTransport).Transport }
+
+func (t *transportCache) drop(e *list.Element) {
+	own := t.lru.Remove(e).(*cachedTransport)
+	delete(t.byID, own.id)
+	own.CloseIdleConnections()
+}
+
+func (t *transportCache) forget(id string) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if e, ok := t.byID[id]; ok {
+		t.drop(e)
+	}
+}
+
+func (t *transportCache) close() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for e := t.lru.Front(); e != nil; e = e.Next() {
+		transportOf(e).CloseIdleConnections()
+	}
+}
+
+// transportFor returns the transport for requests with own.
+func (c *Client) transportFor(own *TLS) *http.Transport {
 	if own == nil {
 		return c.transport
 	}
-	return c.own.get(own.ID, func() *http.Transport {
+	return c.transports.get(own.ID, func() *http.Transport {
 		t := c.newTransport()
 		if own.RootCAs != nil {
 			t.TLSClientConfig.RootCAs = own.RootCAs
@@ -93,9 +101,9 @@ func (c *Client) by(own *TLS) *http.Transport {
 	})
 }
 
-// Forget ends the connections under a TLS configuration that is used no more.
+// Forget closes the connections of a TLS configuration that is no longer used.
 func (c *Client) Forget(own *TLS) {
 	if own != nil {
-		c.own.forget(own.ID)
+		c.transports.forget(own.ID)
 	}
 }

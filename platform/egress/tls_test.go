@@ -15,8 +15,9 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// asking is a server that asks for a client certificate and counts its connections.
-func asking(t *testing.T) (*httptest.Server, *atomic.Int64) {
+// requiringCertificate returns a server that requires a client certificate and counts its
+// connections.
+func requiringCertificate(t *testing.T) (*httptest.Server, *atomic.Int64) {
 	t.Helper()
 	opened := &atomic.Int64{}
 	s := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -34,7 +35,7 @@ func asking(t *testing.T) (*httptest.Server, *atomic.Int64) {
 	return s, opened
 }
 
-// trusting is a configuration that trusts s and shows its own certificate back.
+// trusting returns a configuration that trusts s and presents s's own certificate.
 func trusting(s *httptest.Server, id string) *TLS {
 	roots := x509.NewCertPool()
 	roots.AddCert(s.Certificate())
@@ -49,13 +50,13 @@ func postAs(t *testing.T, c *Client, own *TLS, to string) (Response, error) {
 }
 
 func TestADestinationsOwnTLS(t *testing.T) {
-	s, opened := asking(t)
-	c := inside(t, Config{})
+	s, opened := requiringCertificate(t)
+	c := localClient(t, Config{})
 	_, err := postAs(t, c, nil, s.URL)
-	require.ErrorAs(t, err, new(x509.UnknownAuthorityError), "its authority is nobody else's")
+	require.ErrorAs(t, err, new(x509.UnknownAuthorityError), "its authority is not public")
 	own := trusting(s, "a")
 	_, err = postAs(t, c, &TLS{ID: "b", RootCAs: own.RootCAs}, s.URL)
-	require.Error(t, err, "it asks for a certificate")
+	require.Error(t, err, "it requires a certificate")
 	require.Equal(t, KindTLS, KindOf(err))
 
 	opened.Store(0)
@@ -64,30 +65,30 @@ func TestADestinationsOwnTLS(t *testing.T) {
 		require.NoError(t, err)
 		require.Equal(t, "1", string(res.Body))
 	}
-	require.EqualValues(t, 1, opened.Load(), "the connection is used again")
+	require.EqualValues(t, 1, opened.Load(), "the connection is reused")
 	_, err = postAs(t, c, trusting(s, "c"), s.URL)
 	require.NoError(t, err)
-	require.EqualValues(t, 2, opened.Load(), "another configuration has connections of its own")
+	require.EqualValues(t, 2, opened.Load(), "another configuration has its own connections")
 	c.Forget(own)
 	c.Forget(nil)
 	_, err = postAs(t, c, own, s.URL)
 	require.NoError(t, err)
-	require.EqualValues(t, 3, opened.Load(), "what was forgotten is made anew")
+	require.EqualValues(t, 3, opened.Load(), "a forgotten configuration connects again")
 	_, err = postAs(t, c, nil, s.URL)
-	require.Error(t, err, "and no request goes by another's configuration")
+	require.Error(t, err, "no request uses another configuration")
 }
 
-func TestConfigurationsAreBounded(t *testing.T) {
-	made := newTransports()
+func TestConfigurationsAreLimited(t *testing.T) {
+	made := newTransportCache()
 	fresh := func() *http.Transport { return &http.Transport{} }
 	first := made.get("0", fresh)
 	for i := 1; i < maxTransports; i++ {
 		made.get(strconv.Itoa(i), fresh)
 	}
-	require.Same(t, first, made.get("0", fresh), "there is room for so many")
+	require.Same(t, first, made.get("0", fresh), "the limit is not exceeded")
 	made.get("one more", fresh)
-	require.Len(t, made.of, maxTransports)
-	require.Equal(t, maxTransports, made.newest.Len())
-	require.Same(t, first, made.get("0", fresh), "it was used lately")
-	require.NotContains(t, made.of, "1", "that which was not went")
+	require.Len(t, made.byID, maxTransports)
+	require.Equal(t, maxTransports, made.lru.Len())
+	require.Same(t, first, made.get("0", fresh), "it was used recently")
+	require.NotContains(t, made.byID, "1", "the least recently used one was evicted")
 }

@@ -10,19 +10,19 @@ import (
 
 const maxURL = 2048
 
-// CheckURL answers nil when raw can be a destination's URL, else a fault.Invalid that
-// says what is wrong with it and does not repeat it. Whether its host may be connected to
-// shows when it is: names resolve to other addresses tomorrow.
+// CheckURL returns nil if raw is a valid destination URL, or else a fault.Invalid that says
+// what is wrong without repeating the URL. The host's address is checked when a connection
+// is made: names may resolve to other addresses later.
 func CheckURL(raw string) error {
 	if len(raw) > maxURL {
 		return badURL("must have at most %d bytes", maxURL)
 	}
 	if strings.ContainsAny(raw, " \\") {
-		return badURL("must not hold blanks or backslashes")
+		return badURL("must not contain blanks or backslashes")
 	}
 	u, err := url.Parse(raw)
 	if err != nil {
-		return badURL("is not well-formed") // the error would repeat a password
+		return badURL("is not well-formed") // the error would contain the password
 	}
 	switch {
 	case u.Scheme != "http" && u.Scheme != "https":
@@ -30,7 +30,7 @@ func CheckURL(raw string) error {
 	case u.Opaque != "" || u.Hostname() == "":
 		return badURL("must name a host")
 	case u.User != nil:
-		return badURL("must not hold a user or password")
+		return badURL("must not contain a user or password")
 	case strings.Contains(raw, "#"):
 		return badURL("must not have a fragment (#…); it would never be sent")
 	case strings.Contains(u.Hostname(), "%"):

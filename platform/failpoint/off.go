@@ -2,5 +2,5 @@
 
 package failpoint
 
-// Hit marks a moment. In this build it does nothing.
+// Hit marks a failpoint. In this build it does nothing.
 func Hit(string) {}

@@ -12,15 +12,15 @@ import (
 	"syscall"
 )
 
-// Variable holds what happens where: moment=action@n, several with commas between
-// them. At the moment's n-th hit (the first where @n is left out)
+// Variable holds the actions: failpoint=action@n, separated by commas. At the failpoint's
+// n-th hit (the first if @n is left out)
 //
-//	kill  the process ends, as by kill -9
-//	stop  the process freezes, as by kill -STOP, until somebody continues it
-//	hang  the goroutine waits for ever
+//	kill  ends the process, as by kill -9
+//	stop  freezes the process, as by kill -STOP, until it is continued
+//	hang  blocks the goroutine for ever
 const Variable = "GATEWAY_FAILPOINT"
 
-// Hit marks a moment, and does what Variable says.
+// Hit marks a failpoint and runs its action.
 func Hit(name string) {
 	p := points()[name]
 	if p == nil || p.hits.Add(1) != p.at {
@@ -30,7 +30,7 @@ func Hit(name string) {
 	switch p.action {
 	case "kill":
 		_ = syscall.Kill(os.Getpid(), syscall.SIGKILL)
-		select {} // the signal takes its time
+		select {} // until the signal arrives
 	case "stop":
 		_ = syscall.Kill(os.Getpid(), syscall.SIGSTOP)
 	case "hang":
@@ -65,12 +65,12 @@ func parse(text string) (map[string]*point, error) {
 		if counted {
 			n, err := strconv.ParseInt(count, 10, 64)
 			if err != nil || n < 1 {
-				return nil, fmt.Errorf("%q: %q is no count", part, count)
+				return nil, fmt.Errorf("%q: %q is not a count", part, count)
 			}
 			p.at = n
 		}
 		if action != "kill" && action != "stop" && action != "hang" {
-			return nil, fmt.Errorf("%q: the action is kill, stop or hang", part)
+			return nil, fmt.Errorf("%q: the action must be kill, stop or hang", part)
 		}
 		list[name] = p
 	}

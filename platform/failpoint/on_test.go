@@ -8,12 +8,12 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-func TestWhatTheVariableSays(t *testing.T) {
+func TestParse(t *testing.T) {
 	list, err := parse("after-claim=kill@5,before-ack=hang")
 	require.NoError(t, err)
 	require.Equal(t, "kill", list[AfterClaim].action)
 	require.EqualValues(t, 5, list[AfterClaim].at)
-	require.EqualValues(t, 1, list[BeforeAck].at, "the first hit where no count is given")
+	require.EqualValues(t, 1, list[BeforeAck].at, "without a count, the first hit")
 	for _, wrong := range []string{"after-claim", "after-claim=explode", "after-claim=kill@0", "after-claim=kill@soon"} {
 		_, err := parse(wrong)
 		require.Error(t, err, wrong)

@@ -1,6 +1,6 @@
-// Package fault is the one vocabulary of errors. An error is classified where
-// it is known what it means, and translated once: into HTTP by httpapi, into
-// ack, retry or dead letter by the consumers.
+// Package fault defines the kinds of errors. An error is classified where its meaning is
+// known, and translated once: into an HTTP status by httpapi, into ack, retry or dead
+// letter by the consumers.
 package fault
 
 import (
@@ -9,17 +9,18 @@ import (
 	"time"
 )
 
-// Kind says whose fault it is and whether trying again can help.
+// Kind says who caused an error and whether a retry can help.
 type Kind int
 
-// The zero Kind is Internal on purpose: an error nobody classified is our bug
-// and must never reach a caller as a 4xx.
+// The zero Kind is Internal on purpose: an unclassified error is our bug and must never
+// reach a caller as a 4xx.
 const (
 	Internal Kind = iota
 	Invalid
 	Unauthorized
 	Forbidden
 	NotFound
+	MethodNotAllowed
 	Conflict
 	TooLarge
 	UnsupportedMedia
@@ -27,7 +28,7 @@ const (
 	Unavailable
 )
 
-// Field is one mistake in the caller's input: where, and what to do about it.
+// Field is one invalid field of the caller's input, and how to correct it.
 type Field struct {
 	Field   string `json:"field"`
 	Message string `json:"message"`
@@ -49,33 +50,33 @@ func (k Kind) New(reason, format string, args ...any) *Error {
 	return &Error{Kind: k, Reason: reason, Message: fmt.Sprintf(format, args...)}
 }
 
-// Wrap classifies cause as k. The cause is for the log; callers see the message.
+// Wrap classifies cause as k. The cause is only logged; callers see the message.
 func (k Kind) Wrap(cause error, reason, format string, args ...any) *Error {
 	e := k.New(reason, format, args...)
 	e.cause = cause
 	return e
 }
 
-// At names the field that is wrong; the message doubles as its explanation.
+// At names the invalid field; the message is used as its explanation.
 func (e *Error) At(field string) *Error {
 	e.Fields = append(e.Fields, Field{Field: field, Message: e.Message})
 	return e
 }
 
-// After says when trying again makes sense.
+// After sets when a retry makes sense.
 func (e *Error) After(d time.Duration) *Error {
 	e.RetryAfter = d
 	return e
 }
 
-// Because keeps what an operator may know of the reason and a caller may not, such as
-// how far a timestamp is off. It stands in no answer.
+// Because adds a detail that operators may see and callers may not, such as how far a
+// timestamp is off. It appears in no answer.
 func (e *Error) Because(format string, args ...any) *Error {
 	e.detail = fmt.Sprintf(format, args...)
 	return e
 }
 
-// Detail is what Because kept; without it what callers see.
+// Detail returns what Because added, or else the message.
 func (e *Error) Detail() string {
 	if e.detail == "" {
 		return e.Message
@@ -101,7 +102,7 @@ func As(err error) *Error {
 	return nil
 }
 
-// KindOf gives err's kind; Internal when nobody classified it.
+// KindOf returns err's kind; Internal if it is unclassified.
 func KindOf(err error) Kind {
 	if e := As(err); e != nil {
 		return e.Kind

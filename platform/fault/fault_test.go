@@ -6,7 +6,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-func TestTheDetailIsForOperatorsAlone(t *testing.T) {
+func TestTheDetailIsOnlyForOperators(t *testing.T) {
 	err := Unauthorized.New("outside_tolerance", "The credentials are not valid.").Because("%d s outside tolerance", 412)
 	require.Equal(t, "412 s outside tolerance", err.Detail())
 	require.Equal(t, "The credentials are not valid.", err.Error())

@@ -8,6 +8,7 @@ import (
 	"mime"
 	"net"
 	"net/http"
+	"net/netip"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -16,64 +17,73 @@ import (
 	"golang.org/x/sync/semaphore"
 
 	"integration-gateway/platform/fault"
-	"integration-gateway/platform/strictjson"
 )
 
-// firstRead is what a body is given before it has shown a single byte, and so what
-// a caller who only announces a large one can hold of our memory.
+// firstRead is the buffer of a body before its first byte, and so the memory that a caller
+// who only announces a large body can hold.
 const firstRead = 16 << 10
 
 const leaseKey = "httpapi.lease"
 
-// lease is what one request holds of what all together may have in flight.
+// lease is one request's share of the memory and slots for all requests in flight.
 type lease struct {
-	bodies, requests *semaphore.Weighted
-	bytes, places    int64
+	bodies       *budget
+	requests     *semaphore.Weighted
+	unpacking    *unpackQueue
+	network      netip.Prefix
+	shareWarning *shareWarning
+	pace         *pace
+	bytes        int64
+	slots        int64
+	unpacks      int64 // 1 while its large body is unpacked
 }
 
 func (l *lease) take(n int64) error {
 	if l == nil {
 		return nil
 	}
-	if !l.bodies.TryAcquire(n) {
-		return fault.Unavailable.New("bodies_in_flight", "Too many bytes are being received at the moment.").After(time.Second)
+	if err := l.bodies.take(l.network, l.bytes, n); err != nil {
+		if fault.As(err).Reason == networkBodies {
+			l.shareWarning.reached(l.network, "body bytes")
+		}
+		return err
 	}
 	l.bytes += n
 	return nil
 }
 
-// enter takes a place among the requests that are worked on. One whose body is still
-// on its way has none, so that slow senders keep nobody out.
+// enter takes a slot among the requests in progress. A request whose body is still arriving
+// has none, so that slow senders block nobody.
 func (l *lease) enter() error {
-	if l == nil || l.places > 0 {
+	if l == nil || l.slots > 0 {
 		return nil
 	}
 	if !l.requests.TryAcquire(1) {
-		return fault.Unavailable.New("requests_in_flight", "Too many requests are being worked on at the moment.").After(time.Second)
+		return fault.Unavailable.New("requests_in_flight", "Too many requests are in progress right now.").After(time.Second)
 	}
-	l.places++
+	l.slots++
 	return nil
 }
 
-func (l *lease) giveBack() {
-	l.bodies.Release(l.bytes)
-	l.requests.Release(l.places)
+func (l *lease) release() {
+	l.bodies.release(l.network, l.bytes)
+	l.requests.Release(l.slots)
 }
 
-// lendBodies lets ReadBody take what it needs, and gives back when the request is
-// over: a body stays in memory until its handler has returned.
-func (s *Server) lendBodies(next echo.HandlerFunc) echo.HandlerFunc {
+// withLease lets ReadBody take what it needs, and releases it when the request is over: a
+// body stays in memory until its handler has returned.
+func (s *Server) withLease(next echo.HandlerFunc) echo.HandlerFunc {
 	return func(c echo.Context) error {
-		l := &lease{bodies: s.bodies, requests: s.requests}
+		l := &lease{bodies: s.bodies, requests: s.requests, unpacking: s.unpacking, network: clientNetwork(s.clientAddr(c.Request())), shareWarning: s.crowding, pace: s.paceOf(c)}
 		c.Set(leaseKey, l)
-		defer l.giveBack()
+		defer l.release()
 		return next(c)
 	}
 }
 
-// ReadBody reads the request's body, byte for byte. A body of limit bytes is read, one
-// more is fault.TooLarge; one that breaks off or comes too slowly is fault.Invalid; and
-// fault.Unavailable when all requests together hold too much, or are too many.
+// ReadBody reads the request's body unchanged, at most limit bytes; a longer one is
+// fault.TooLarge. An incomplete or slow body is fault.Invalid. It returns fault.Unavailable
+// if all requests together hold too many bytes, or are too many.
 func ReadBody(c echo.Context, limit int64) ([]byte, error) {
 	l, _ := c.Get(leaseKey).(*lease)
 	body, err := readBody(c.Request(), limit, l)
@@ -87,15 +97,21 @@ func readBody(r *http.Request, limit int64, l *lease) ([]byte, error) {
 	if r.ContentLength > limit {
 		return nil, tooLarge(limit)
 	}
-	most := limit + 1 // one byte more than is allowed shows that there is more
+	most := limit + 1 // one more byte than allowed detects a longer body
 	if r.ContentLength >= 0 {
 		most = max(r.ContentLength, 1)
 	}
+	var p *pace
+	if l != nil {
+		p = l.pace
+	}
+	defer p.over()
 	var body []byte
 	for {
+		p.after(len(body))
 		if len(body) == cap(body) {
 			grown := min(max(firstRead, 2*int64(cap(body))), most)
-			if grown == int64(cap(body)) { // all that was announced has come
+			if grown == int64(cap(body)) { // all announced bytes have arrived
 				return body, nil
 			}
 			if err := l.take(grown - int64(cap(body))); err != nil {
@@ -110,8 +126,6 @@ func readBody(r *http.Request, limit int64, l *lease) ([]byte, error) {
 			return nil, tooLarge(limit)
 		case errors.Is(err, io.EOF):
 			return body, nil
-		case err != nil && errors.As(err, new(*http.MaxBytesError)):
-			return nil, tooLarge(limit) // a packed body
 		case err != nil:
 			return nil, broken(err)
 		}
@@ -127,38 +141,13 @@ func broken(err error) error {
 	if errors.As(err, &timeout) && timeout.Timeout() {
 		return fault.Invalid.Wrap(err, "body_too_slow", "The body did not arrive in time.")
 	}
-	return fault.Invalid.Wrap(err, "body_broken", "The body could not be read to its end.")
+	return fault.Invalid.Wrap(err, "body_broken", "The body could not be read completely.")
 }
 
-// DecodeJSON reads the request's body, at most limit bytes of JSON, into dest. Fields that
-// dest does not have are passed over: a client may be written for more than we know.
+// DecodeJSON reads the request's body, at most limit bytes of JSON, into dest.
 func DecodeJSON(c echo.Context, limit int64, dest any) error {
-	return decode(c, limit, dest, func(*json.Decoder) {})
-}
-
-// DecodeKnownJSON is DecodeJSON where a field that dest does not have is a mistake: in a
-// filter, a name that is mistyped would mean everything.
-func DecodeKnownJSON(c echo.Context, limit int64, dest any) error {
-	return decode(c, limit, dest, (*json.Decoder).DisallowUnknownFields)
-}
-
-// DecodeStrictJSON reads the request's body, at most limit bytes of JSON, into the struct
-// that dest points to. Its fault.Invalid names every field that is wrong or that dest does
-// not have, by its path.
-func DecodeStrictJSON(c echo.Context, limit int64, dest any) error {
-	var text json.RawMessage
-	if err := DecodeJSON(c, limit, &text); err != nil {
-		return err
-	}
-	if wrong := strictjson.Read(text, dest); len(wrong) > 0 {
-		return Invalid(wrong)
-	}
-	return nil
-}
-
-func decode(c echo.Context, limit int64, dest any, prepare func(*json.Decoder)) error {
 	if c.Request().ContentLength == 0 {
-		return emptyBody() // also without a content-type: there is no content to have one
+		return emptyBody() // also without a content-type: an empty body needs none
 	}
 	kind, params, err := mime.ParseMediaType(c.Request().Header.Get(echo.HeaderContentType))
 	charset := params["charset"]
@@ -166,7 +155,7 @@ func decode(c echo.Context, limit int64, dest any, prepare func(*json.Decoder)) 
 		return fault.UnsupportedMedia.New("not_json", "The content-type must be application/json.")
 	}
 	if encoding := c.Request().Header.Get(echo.HeaderContentEncoding); encoding != "" && !strings.EqualFold(encoding, "identity") {
-		return fault.UnsupportedMedia.New("packed", "The body must not be packed; send it without a content-encoding.")
+		return fault.UnsupportedMedia.New("packed", "The body must not be compressed; send it without a content-encoding.")
 	}
 	body, err := ReadBody(c, limit)
 	if err != nil {
@@ -176,21 +165,23 @@ func decode(c echo.Context, limit int64, dest any, prepare func(*json.Decoder)) 
 		return fault.Invalid.New("malformed_json", "The body is not UTF-8.")
 	}
 	decoder := json.NewDecoder(bytes.NewReader(body))
-	prepare(decoder)
 	if err := decoder.Decode(dest); err != nil {
 		return malformed(err)
 	}
 	if _, err := decoder.Token(); !errors.Is(err, io.EOF) {
-		return fault.Invalid.New("malformed_json", "The body goes on after its JSON value, at byte %d.", decoder.InputOffset())
+		return fault.Invalid.New("malformed_json", "The body has data after its JSON value, at byte %d.", decoder.InputOffset())
 	}
 	return nil
 }
 
+// reasonEmpty is the reason of a refusal because there is no body.
+const reasonEmpty = "empty_body"
+
 func emptyBody() error {
-	return fault.Invalid.New("empty_body", "The body is empty; it must be a JSON object.")
+	return fault.Invalid.New(reasonEmpty, "The body is empty; it must be a JSON object.")
 }
 
-// malformed says where a body is wrong, in the caller's terms.
+// malformed says where a body is invalid.
 func malformed(err error) error {
 	var syntax *json.SyntaxError
 	var kind *json.UnmarshalTypeError
@@ -198,19 +189,13 @@ func malformed(err error) error {
 	case errors.Is(err, io.EOF):
 		return emptyBody()
 	case errors.Is(err, io.ErrUnexpectedEOF):
-		return fault.Invalid.New("malformed_json", "The body is JSON that ends too early.")
+		return fault.Invalid.New("malformed_json", "The body's JSON is incomplete.")
 	case errors.As(err, &syntax):
-		return fault.Invalid.Wrap(err, "malformed_json", "The body is not JSON at byte %d.", syntax.Offset)
+		return fault.Invalid.Wrap(err, "malformed_json", "The body is not valid JSON at byte %d.", syntax.Offset)
 	case errors.As(err, &kind) && kind.Field != "":
 		return Invalid([]fault.Field{{Field: kind.Field, Message: "must not be a JSON " + kind.Value}})
 	case errors.As(err, &kind):
 		return fault.Invalid.Wrap(err, "malformed_json", "The body must be a JSON object, not a JSON %s.", kind.Value)
-	}
-	if _, field, unknown := strings.Cut(err.Error(), "unknown field "); unknown {
-		if name := strings.Trim(field, `"`); name != "" {
-			field = name
-		}
-		return Invalid([]fault.Field{{Field: field, Message: "is not a field of this request"}})
 	}
 	return fault.Invalid.Wrap(err, "malformed_json", "The body does not fit this request.")
 }

@@ -18,7 +18,7 @@ import (
 	"integration-gateway/platform/httpapi"
 )
 
-// echoBody answers the length of the body, read up to limit.
+// echoBody answers with the length of the body, read up to limit.
 func echoBody(limit int64) echo.HandlerFunc {
 	return func(c echo.Context) error {
 		body, err := httpapi.ReadBody(c, limit)
@@ -69,7 +69,7 @@ func TestReadBodyOverAConnection(t *testing.T) {
 		{"in chunks", head + "Transfer-Encoding: chunked\r\n\r\n3\r\nxxx\r\n2\r\nxx\r\n0\r\n\r\n", 200, "[5,true]"},
 		{"in chunks beyond the limit", head + "Transfer-Encoding: chunked\r\n\r\n3e9\r\n" + strings.Repeat("x", 1001) + "\r\n0\r\n\r\n", 413, "PAYLOAD_TOO_LARGE"},
 		{"announced beyond the limit, and never sent", head + "Content-Length: 1001\r\n\r\n", 413, "PAYLOAD_TOO_LARGE"},
-		{"a chunk that is none", head + "Transfer-Encoding: chunked\r\n\r\nzz\r\nxxx\r\n0\r\n\r\n", 400, "VALIDATION_ERROR"},
+		{"an invalid chunk", head + "Transfer-Encoding: chunked\r\n\r\nzz\r\nxxx\r\n0\r\n\r\n", 400, "VALIDATION_ERROR"},
 		{"a sender that stops", head + "Content-Length: 100\r\n\r\nxxx", 400, "did not arrive in time"},
 		{"a sender that never starts", head + "Content-Length: 100\r\n\r\n", 400, "did not arrive in time"},
 	} {
@@ -79,22 +79,22 @@ func TestReadBodyOverAConnection(t *testing.T) {
 			require.Contains(t, text, c.says)
 		})
 	}
-	t.Run("a sender that leaves in the middle", func(t *testing.T) {
+	t.Run("a sender that disconnects in the middle", func(t *testing.T) {
 		conn, err := net.Dial("tcp", addr)
 		require.NoError(t, err)
 		defer func() { _ = conn.Close() }()
-		require.NoError(t, conn.SetDeadline(clock.System().Add(patience)))
+		require.NoError(t, conn.SetDeadline(clock.System().Add(waitTimeout)))
 		_, err = io.WriteString(conn, head+"Content-Length: 100\r\n\r\nxxx")
 		require.NoError(t, err)
 		require.NoError(t, conn.(*net.TCPConn).CloseWrite())
 		text, err := io.ReadAll(conn)
 		require.NoError(t, err)
 		require.Contains(t, string(text), "HTTP/1.1 400")
-		require.Contains(t, string(text), "could not be read to its end")
+		require.Contains(t, string(text), "could not be read completely")
 	})
 }
 
-// holdBody reads a body, says so, and answers once it may leave.
+// holdBody reads a body, signals it, and answers once it is released.
 func holdBody(holding, leave chan struct{}) echo.HandlerFunc {
 	return func(c echo.Context) error {
 		if _, err := httpapi.ReadBody(c, 1000); err != nil {
@@ -106,7 +106,7 @@ func holdBody(holding, leave chan struct{}) echo.HandlerFunc {
 	}
 }
 
-func TestBodiesInFlightAreBounded(t *testing.T) {
+func TestBodyBytesInFlightAreLimited(t *testing.T) {
 	holding, leave := make(chan struct{}), make(chan struct{})
 	h := setup(t, httpapi.Config{BodyBytesInFlight: 100}, map[string]echo.HandlerFunc{
 		"/hold": holdBody(holding, leave),
@@ -118,19 +118,19 @@ func TestBodiesInFlightAreBounded(t *testing.T) {
 	done := make(chan int)
 	go func() { done <- post("/hold", 60).status }()
 	<-holding
-	require.Equal(t, http.StatusOK, post("/body", 40).status, "what just fits")
+	require.Equal(t, http.StatusOK, post("/body", 40).status, "the limit")
 	refused := post("/body", 41)
 	require.Equal(t, http.StatusServiceUnavailable, refused.status, "one byte more")
 	require.Equal(t, "DEPENDENCY_UNAVAILABLE", refused.body.Error.Code)
 	require.Equal(t, "1", refused.header.Get("Retry-After"))
 	close(leave)
 	require.Equal(t, http.StatusOK, <-done)
-	require.Equal(t, http.StatusOK, post("/body", 100).status, "everything was given back")
+	require.Equal(t, http.StatusOK, post("/body", 100).status, "all bytes were released")
 	require.Equal(t, http.StatusServiceUnavailable, post("/body", 101).status)
-	require.Equal(t, http.StatusOK, post("/body", 100).status, "also by those that were refused")
+	require.Equal(t, http.StatusOK, post("/body", 100).status, "also by refused requests")
 }
 
-func TestRequestsInFlightAreBounded(t *testing.T) {
+func TestRequestsInFlightAreLimited(t *testing.T) {
 	holding, leave := make(chan struct{}), make(chan struct{})
 	h := setup(t, httpapi.Config{RequestsInFlight: 2}, map[string]echo.HandlerFunc{
 		"/hold": holdBody(holding, leave),
@@ -146,19 +146,19 @@ func TestRequestsInFlightAreBounded(t *testing.T) {
 	go func() { slow <- post("/body", coming).status }()
 	_, err := end.Write([]byte("x"))
 	require.NoError(t, err)
-	require.Equal(t, http.StatusOK, post("/body", strings.NewReader("x")).status, "one whose body is still coming holds no place")
+	require.Equal(t, http.StatusOK, post("/body", strings.NewReader("x")).status, "a request whose body is still arriving holds no slot")
 	go func() { done <- post("/hold", strings.NewReader("x")).status }()
 	<-holding
 	refused := post("/body", strings.NewReader("x"))
-	require.Equal(t, http.StatusServiceUnavailable, refused.status, "one more than there is room for")
+	require.Equal(t, http.StatusServiceUnavailable, refused.status, "one more than the limit")
 	require.Equal(t, "DEPENDENCY_UNAVAILABLE", refused.body.Error.Code)
 	require.Equal(t, "1", refused.header.Get("Retry-After"))
 	close(leave)
 	require.Equal(t, http.StatusOK, <-done)
 	require.Equal(t, http.StatusOK, <-done)
 	require.NoError(t, end.Close())
-	require.Equal(t, http.StatusOK, <-slow, "its place was free by then")
-	require.Equal(t, http.StatusOK, post("/body", strings.NewReader("x")).status, "every place was given back")
+	require.Equal(t, http.StatusOK, <-slow, "its slot was free by then")
+	require.Equal(t, http.StatusOK, post("/body", strings.NewReader("x")).status, "every slot was released")
 }
 
 func TestDecodeJSON(t *testing.T) {
@@ -168,13 +168,10 @@ func TestDecodeJSON(t *testing.T) {
 			Count int `json:"count"`
 		} `json:"nested"`
 	}
-	h := setup(t, httpapi.Config{}, map[string]echo.HandlerFunc{"/json": func(c echo.Context) error {
-		var o order
-		if err := httpapi.DecodeJSON(c, 100, &o); err != nil {
-			return err
-		}
-		return httpapi.Data(c, http.StatusOK, o.Reason)
-	}})
+	h := setup(t, httpapi.Config{}, nil)
+	h.Routes().Public.POST("/json", func(c echo.Context) error {
+		return httpapi.Data(c, http.StatusOK, httpapi.BodyOf[order](c).Reason)
+	}, httpapi.Spec{Body: order{}, BodyLimit: 100})
 	const kind = "application/json"
 	for _, c := range []struct {
 		name, contentType, body string
@@ -188,22 +185,23 @@ func TestDecodeJSON(t *testing.T) {
 		{"no content type", "", `{"reason":"why"}`, 415, "must be application/json", "null"},
 		{"a form", "application/x-www-form-urlencoded", `reason=why`, 415, "must be application/json", "null"},
 		{"another charset", "application/json; charset=latin1", `{}`, 415, "must be application/json", "null"},
-		{"a content type that is none", "application/json; charset", `{}`, 415, "must be application/json", "null"},
+		{"an invalid content type", "application/json; charset", `{}`, 415, "must be application/json", "null"},
 		{"nothing", kind, ``, 400, "empty", "null"},
 		{"nothing, of no type", "", ``, 400, "empty", "null"},
 		{"blanks", kind, `  `, 400, "empty", "null"},
-		{"an end too early", kind, `{"reason":"wh`, 400, "ends too early", "null"},
+		{"incomplete JSON", kind, `{"reason":"wh`, 400, "incomplete", "null"},
 		{"no JSON", kind, `{"reason":why}`, 400, "at byte 11", "null"},
 		{"a comma too many", kind, `{"reason":"why",}`, 400, "at byte 17", "null"},
 		{"an array", kind, `[]`, 400, "must be a JSON object, not a JSON array", "null"},
+		{"null", kind, `null`, 400, "must be a JSON object, not a JSON null", "null"},
 		{"a string", kind, `"why"`, 400, "must be a JSON object, not a JSON string", "null"},
-		{"a number for a text", kind, `{"reason":5}`, 400, "reason must not be a JSON number", `[{"field":"reason","message":"must not be a JSON number"}]`},
-		{"a text for a nested number", kind, `{"nested":{"count":"5"}}`, 400, "nested.count", `[{"field":"nested.count","message":"must not be a JSON string"}]`},
-		{"a field that nobody knows", kind, `{"reason":"why","ticket":{"id":[7]}}`, 200, "", ""},
-		{"a second value", kind, `{"reason":"why"}{}`, 400, "goes on after", "null"},
-		{"rubbish behind", kind, `{"reason":"why"}]`, 400, "goes on after", "null"},
-		{"bytes that are no UTF-8", kind, "{\"reason\":\"\xff\"}", 400, "not UTF-8", "null"},
-		{"nested without end", kind, `{"reason":` + strings.Repeat("[", 89), 400, "", "null"},
+		{"a number for a text", kind, `{"reason":5}`, 400, "reason must be text", `[{"field":"reason","message":"must be text"}]`},
+		{"a text for a nested number", kind, `{"nested":{"count":"5"}}`, 400, "nested.count", `[{"field":"nested.count","message":"must be a whole number"}]`},
+		{"an unknown field", kind, `{"reason":"why","ticket":{"id":[7]}}`, 400, "ticket is not a field", `[{"field":"ticket","message":"is not a field of this request"}]`},
+		{"a second value", kind, `{"reason":"why"}{}`, 400, "has data after", "null"},
+		{"trailing garbage", kind, `{"reason":"why"}]`, 400, "has data after", "null"},
+		{"bytes that are not UTF-8", kind, "{\"reason\":\"\xff\"}", 400, "not UTF-8", "null"},
+		{"nested too deeply", kind, `{"reason":` + strings.Repeat("[", 89), 400, "", "null"},
 		{"as large as allowed", kind, `{"reason":"why"}` + strings.Repeat(" ", 84), 200, "", ""},
 		{"one byte larger", kind, `{"reason":"why"}` + strings.Repeat(" ", 85), 413, "100 bytes", "null"},
 	} {
@@ -221,25 +219,23 @@ func TestDecodeJSON(t *testing.T) {
 	}
 }
 
-func TestABodyThatIsNotWhatARouteReads(t *testing.T) {
-	h := setup(t, httpapi.Config{}, map[string]echo.HandlerFunc{"/json": func(c echo.Context) error {
-		var o struct {
-			Reason string `json:"reason"`
-		}
-		if err := httpapi.DecodeKnownJSON(c, 100, &o); err != nil {
-			return err
-		}
-		return httpapi.Data(c, http.StatusOK, o.Reason)
-	}})
+func TestUnexpectedBodies(t *testing.T) {
+	h := setup(t, httpapi.Config{}, nil)
+	type order struct {
+		Reason string `json:"reason"`
+	}
+	h.Routes().Public.POST("/json", func(c echo.Context) error {
+		return httpapi.Data(c, http.StatusOK, httpapi.BodyOf[order](c).Reason)
+	}, httpapi.Spec{Body: order{}, BodyLimit: 100})
 	for _, c := range []struct {
 		name, encoding, body string
 		status               int
 		says, details        string
 	}{
-		{"a field that nobody knows", "", `{"resaon":"why"}`, 400, "resaon is not a field", `[{"field":"resaon","message":"is not a field of this request"}]`},
+		{"an unknown field", "", `{"resaon":"why"}`, 400, "resaon is not a field", `[{"field":"resaon","message":"is not a field of this request; did you mean reason?"}]`},
 		{"a field without a name", "", `{"":"why"}`, 400, `"" is not a field`, `[{"field":"\"\"","message":"is not a field of this request"}]`},
-		{"packed", "gzip", `{"reason":"why"}`, 415, "must not be packed", "null"},
-		{"packed with nothing", "Identity", `{"reason":"why"}`, 200, "", ""},
+		{"packed", "gzip", `{"reason":"why"}`, 415, "must not be compressed", "null"},
+		{"the identity encoding", "Identity", `{"reason":"why"}`, 200, "", ""},
 	} {
 		r := httptest.NewRequest(http.MethodPost, "/api/v1/json", strings.NewReader(c.body))
 		r.Header.Set("Content-Type", "application/json")

@@ -18,11 +18,11 @@ import (
 	"integration-gateway/platform/testkit"
 )
 
-// brief is a time after which the server has enough of a slow caller. The tests wait for
-// it to say so, however long that takes.
+// brief is a timeout of the server for slow callers. The tests wait for the server to apply
+// it, however long that takes.
 const brief = 100 * time.Millisecond
 
-// overTLS gives a server's TLS, and the client's that trusts it.
+// overTLS returns a server's TLS configuration, and that of a client that trusts it.
 func overTLS(t *testing.T) (server, client *tls.Config) {
 	a := testkit.NewAuthority(t)
 	pair := a.Issue(time.Hour, time.Minute).Pair(t)
@@ -30,13 +30,14 @@ func overTLS(t *testing.T) (server, client *tls.Config) {
 		&tls.Config{MinVersion: tls.VersionTLS12, RootCAs: a.Pool(), ServerName: "localhost"}
 }
 
-// hungUp waits until the server closes the connection, and gives what it said before.
-func hungUp(t *testing.T, conn net.Conn) string {
+// waitForClose waits until the server closes the connection, and returns what it sent
+// before.
+func waitForClose(t *testing.T, conn net.Conn) string {
 	t.Helper()
-	require.NoError(t, conn.SetReadDeadline(clock.System().Add(patience)))
+	require.NoError(t, conn.SetReadDeadline(clock.System().Add(waitTimeout)))
 	said, err := io.ReadAll(conn)
 	var timeout net.Error
-	require.False(t, errors.As(err, &timeout) && timeout.Timeout(), "the server still waits")
+	require.False(t, errors.As(err, &timeout) && timeout.Timeout(), "the server is still waiting")
 	return string(said)
 }
 
@@ -67,28 +68,28 @@ func TestSlowloris(t *testing.T) {
 			}
 			_, err = io.WriteString(conn, c.sends)
 			require.NoError(t, err)
-			require.NotContains(t, hungUp(t, conn), "200 OK")
+			require.NotContains(t, waitForClose(t, conn), "200 OK")
 		})
 	}
 }
 
-func TestAConnectionThatIsNotUsedIsClosed(t *testing.T) {
+func TestAnIdleConnectionIsClosed(t *testing.T) {
 	h := setup(t, httpapi.Config{IdleTimeout: brief}, nil)
 	conn, err := net.Dial("tcp", h.start(t))
 	require.NoError(t, err)
 	defer func() { _ = conn.Close() }()
 	_, err = io.WriteString(conn, "GET /api/v1/open HTTP/1.1\r\nHost: x\r\n\r\n")
 	require.NoError(t, err)
-	require.Contains(t, hungUp(t, conn), "200 OK")
+	require.Contains(t, waitForClose(t, conn), "200 OK")
 }
 
-func TestACallerWhoDoesNotReadIsGivenUp(t *testing.T) {
+func TestAClientThatDoesNotReadIsDisconnected(t *testing.T) {
 	server, client := overTLS(t)
 	for name, own := range map[string]*tls.Config{"plain": nil, "over TLS": server} {
 		t.Run(name, func(t *testing.T) {
 			given, timeout := make(chan error, 1), brief
 			if own != nil {
-				timeout = 2 * time.Second // shaking hands has to fit
+				timeout = 2 * time.Second // enough for the handshake
 			}
 			h := setup(t, httpapi.Config{WriteTimeout: timeout, TLS: own}, map[string]echo.HandlerFunc{"/much": func(c echo.Context) error {
 				piece := []byte(strings.Repeat("x", 1<<20))
@@ -110,8 +111,8 @@ func TestACallerWhoDoesNotReadIsGivenUp(t *testing.T) {
 			select {
 			case err := <-given:
 				require.Error(t, err)
-			case <-time.After(patience):
-				require.Fail(t, "the answer is still being written")
+			case <-time.After(waitTimeout):
+				require.Fail(t, "the response is still being written")
 			}
 		})
 	}
@@ -124,18 +125,18 @@ func TestHeaderBombs(t *testing.T) {
 		header string
 		status int
 	}{
-		"within bounds":      {"X-Filler: " + strings.Repeat("x", 32<<10) + "\r\n", http.StatusOK},
-		"one that is long":   {"X-Filler: " + strings.Repeat("x", 80<<10) + "\r\n", http.StatusRequestHeaderFieldsTooLarge},
-		"many":               {strings.Repeat("X-Filler: x\r\n", 8<<10), http.StatusRequestHeaderFieldsTooLarge},
-		"one without an end": {"X-Filler: " + strings.Repeat("x", 100<<10), http.StatusRequestHeaderFieldsTooLarge},
+		"within the limit": {"X-Filler: " + strings.Repeat("x", 32<<10) + "\r\n", http.StatusOK},
+		"a long one":       {"X-Filler: " + strings.Repeat("x", 80<<10) + "\r\n", http.StatusRequestHeaderFieldsTooLarge},
+		"many":             {strings.Repeat("X-Filler: x\r\n", 8<<10), http.StatusRequestHeaderFieldsTooLarge},
+		"an endless one":   {"X-Filler: " + strings.Repeat("x", 100<<10), http.StatusRequestHeaderFieldsTooLarge},
 	} {
 		t.Run(name, func(t *testing.T) {
 			conn, err := tls.Dial("tcp", addr, client)
 			require.NoError(t, err)
 			defer func() { _ = conn.Close() }()
-			// The server answers before it has read all, so that writing may fail.
+			// The server answers before it has read everything, so writing may fail.
 			_, _ = io.WriteString(conn, "GET /api/v1/open HTTP/1.1\r\nHost: x\r\nConnection: close\r\n"+c.header+"\r\n")
-			require.Contains(t, hungUp(t, conn), http.StatusText(c.status))
+			require.Contains(t, waitForClose(t, conn), http.StatusText(c.status))
 		})
 	}
 }
@@ -143,9 +144,9 @@ func TestHeaderBombs(t *testing.T) {
 func TestHTTPOverTLS(t *testing.T) {
 	server, client := overTLS(t)
 	addr := setup(t, httpapi.Config{TLS: server}, nil).start(t)
-	visitor := &http.Client{Transport: &http.Transport{TLSClientConfig: client, ForceAttemptHTTP2: true}, Timeout: patience}
-	defer visitor.CloseIdleConnections()
-	res, err := visitor.Get("https://" + addr + "/api/v1/open")
+	httpClient := &http.Client{Transport: &http.Transport{TLSClientConfig: client, ForceAttemptHTTP2: true}, Timeout: waitTimeout}
+	defer httpClient.CloseIdleConnections()
+	res, err := httpClient.Get("https://" + addr + "/api/v1/open")
 	require.NoError(t, err)
 	a := read(t, res)
 	require.Equal(t, http.StatusOK, a.status)
@@ -153,7 +154,7 @@ func TestHTTPOverTLS(t *testing.T) {
 	require.Equal(t, "max-age=31536000", a.header.Get("Strict-Transport-Security"))
 
 	status, text := raw(t, addr, "GET /api/v1/integrations HTTP/1.1\r\nHost: x\r\nX-Internal-Api-Key: "+key+"\r\n\r\n")
-	require.Equal(t, http.StatusBadRequest, status, "plain HTTP is told so, and nothing else")
+	require.Equal(t, http.StatusBadRequest, status, "plain HTTP gets only this response")
 	require.Contains(t, text, "HTTPS")
 	require.Empty(t, setup(t, httpapi.Config{}, nil).do(t, get("/api/v1/open")).header.Get("Strict-Transport-Security"))
 }

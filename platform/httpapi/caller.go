@@ -5,14 +5,13 @@ import (
 	"slices"
 )
 
-// Role is what a credential may do. Each holds those before it.
+// Role is the permission level of a credential. Each includes those before it.
 type Role int
 
-// The roles. The zero Role is none, so that a route or a credential without one lets
-// nobody do anything.
+// The roles. The zero Role is none: a route or a credential without a role allows nothing.
 const (
 	Viewer   Role = iota + 1 // reads
-	Operator                 // sends again, cancels, releases
+	Operator                 // replays, cancels, releases
 	Admin                    // changes integrations, destinations, secrets and keys
 )
 
@@ -30,42 +29,42 @@ func ParseRole(name string) (Role, bool) {
 	return 0, false
 }
 
-// Scope is what a credential is confined to. A nil Scope confines nothing; one without
+// Scope restricts a credential to sources. A nil Scope restricts nothing; one without
 // sources shows nothing.
 type Scope struct {
 	Sources      []string
-	Integrations []string // the ids of those that have the sources
+	Integrations []string // the ids of the sources' integrations
 }
 
-// Caller is who a management request was made by.
+// Caller identifies who made a management request.
 type Caller struct {
-	Actor string // the credential's name, as audit entries have it
+	Actor string // the credential's name, as in audit entries
 	Role  Role
 	Scope *Scope
 }
 
-// Authenticator knows the management credentials of one kind: keys, or bearer tokens.
+// Authenticator checks the management credentials of one kind: keys, or bearer tokens.
 type Authenticator interface {
-	// Authenticate finds who shows credential: fault.Unauthorized when nobody may, for
-	// whatever reason, fault.Unavailable when that cannot be told at the moment.
+	// Authenticate returns the caller with this credential; fault.Unauthorized if it is not
+	// valid for any reason, fault.Unavailable if that cannot be determined right now.
 	Authenticate(ctx context.Context, credential string) (Caller, error)
 }
 
 type scopeKey struct{}
 
-// ScopeOf is what the request's credential is confined to; nil where nothing is, and
-// in what the gateway does by itself.
+// ScopeOf returns the restriction of the request's credential; nil if there is none, and in
+// the gateway's own work.
 func ScopeOf(ctx context.Context) *Scope {
 	scope, _ := ctx.Value(scopeKey{}).(*Scope)
 	return scope
 }
 
-// WithScope gives a context that is confined to scope.
+// WithScope returns a context that is restricted to scope.
 func WithScope(ctx context.Context, scope *Scope) context.Context {
 	return context.WithValue(ctx, scopeKey{}, scope)
 }
 
-// SeesSource reports whether the credential of ctx may know of a source's records.
+// SeesSource reports whether ctx's credential may see a source's records.
 func SeesSource(ctx context.Context, source string) bool {
 	scope := ScopeOf(ctx)
 	return scope == nil || slices.Contains(scope.Sources, source)

@@ -10,23 +10,27 @@ import (
 
 const headerForwardedFor = "X-Forwarded-For"
 
-// ClientIP is the address that a request came from: the peer's, or, when the peer is
-// a trusted proxy, the one that the trusted proxies say. It is in canonical form, or
-// "" when the peer has no IP address.
+// ClientIP returns the address that a request came from: the peer's, or, if the peer is a
+// trusted proxy, the one that the trusted proxies report. It is in canonical form, or "" if
+// the peer has no IP address.
 func ClientIP(c echo.Context) string {
 	if e := c.Echo(); e != nil && e.IPExtractor != nil {
 		return e.IPExtractor(c.Request())
 	}
-	return text(peer(c.Request())) // never echo's own fallback, which believes anyone
+	return text(peer(c.Request())) // never echo's fallback, which trusts any header
 }
 
 func (s *Server) clientIP(r *http.Request) string {
-	return text(clientAddr(peer(r), r.Header.Values(headerForwardedFor), s.cfg.TrustedProxies))
+	return text(s.clientAddr(r))
 }
 
-// clientAddr walks X-Forwarded-For from the right, where the nearest proxy wrote, for
-// as long as trusted proxies vouch for what stands there. It stops at the first
-// address that is no trusted proxy, and before an entry that is no address.
+func (s *Server) clientAddr(r *http.Request) netip.Addr {
+	return clientAddr(peer(r), r.Header.Values(headerForwardedFor), s.cfg.TrustedProxies)
+}
+
+// clientAddr walks X-Forwarded-For from the right, where the nearest proxy wrote, as long
+// as the entries are trusted proxies. It stops at the first address that is not a trusted
+// proxy, and before an invalid entry.
 func clientAddr(peer netip.Addr, forwarded []string, trusted []netip.Prefix) netip.Addr {
 	client := peer
 	for i := len(forwarded) - 1; i >= 0; i-- {
@@ -51,7 +55,7 @@ func clientAddr(peer netip.Addr, forwarded []string, trusted []netip.Prefix) net
 	return client
 }
 
-// parseEntry reads an address with or without a port: some load balancers write one.
+// parseEntry reads an address with or without a port, which some load balancers add.
 func parseEntry(entry string) (netip.Addr, bool) {
 	entry = strings.TrimSpace(entry)
 	if withPort, err := netip.ParseAddrPort(entry); err == nil {
@@ -72,8 +76,8 @@ func peer(r *http.Request) netip.Addr {
 	return addr
 }
 
-// canonical makes one address of its spellings: IPv4 in IPv6 is IPv4, and a zone
-// means something on its own machine only.
+// canonical returns one form for all spellings of an address: IPv4 in IPv6 is IPv4, and
+// zones, which are local to a machine, are removed.
 func canonical(addr netip.Addr) netip.Addr { return addr.Unmap().WithZone("") }
 
 func within(addr netip.Addr, networks []netip.Prefix) bool {

@@ -9,7 +9,7 @@ import (
 	"github.com/labstack/echo/v4"
 )
 
-// The bounds of what is read of a body that was refused before its end.
+// The limits for reading the rest of a refused body.
 const (
 	drainBytes = 64 << 20
 	drainTime  = 10 * time.Second
@@ -17,11 +17,11 @@ const (
 
 const refusedKey = "httpapi.refused"
 
-// answerEarly lets an error be answered while the body is still coming. It is called
-// before the answer is written, whose length must be known; drain does the rest.
+// answerEarly allows an error response while the body is still arriving. It is called
+// before the response is written, whose length must be known; drain does the rest.
 func answerEarly(c echo.Context) {
 	r := c.Request()
-	// Who waits for "100 Continue" sees the answer and sends no body.
+	// A client that waits for "100 Continue" sees the response and sends no body.
 	if r.ContentLength == 0 || strings.EqualFold(r.Header.Get("Expect"), "100-continue") {
 		return
 	}
@@ -30,9 +30,9 @@ func answerEarly(c echo.Context) {
 	}
 }
 
-// drain reads on, within bounds and into nothing, when a request was refused before its
-// body was read. A connection closed in the middle of a body is reset, and most senders
-// then report a broken connection in place of the answer that says what was wrong.
+// drain reads and discards the rest of the body, within limits, if a request was refused
+// before its body was read. Closing the connection in the middle of a body resets it, and
+// most senders would report a broken connection instead of the response.
 func (s *Server) drain(next echo.HandlerFunc) echo.HandlerFunc {
 	return func(c echo.Context) error {
 		err := next(c)

@@ -19,9 +19,9 @@ import (
 	"integration-gateway/platform/httpapi"
 )
 
-// A sender writes its whole body before it reads the answer, as most do. The body is
-// far larger than what the kernel's buffers hold and what net/http reads by itself.
-func TestARefusalIsReadByThoseWhoWriteFirst(t *testing.T) {
+// A sender writes its whole body before it reads the response, like most do. The body is
+// far larger than the kernel's buffers and what net/http reads by itself.
+func TestARefusalReachesClientsThatWriteFirst(t *testing.T) {
 	h := setup(t, httpapi.Config{}, map[string]echo.HandlerFunc{"/body": echoBody(1000)})
 	addr := h.start(t)
 	body := strings.Repeat("x", 6<<20)
@@ -38,9 +38,9 @@ func TestARefusalIsReadByThoseWhoWriteFirst(t *testing.T) {
 			conn, err := net.Dial("tcp", addr)
 			require.NoError(t, err)
 			defer func() { _ = conn.Close() }()
-			require.NoError(t, conn.SetDeadline(clock.System().Add(6*patience)))
+			require.NoError(t, conn.SetDeadline(clock.System().Add(6*waitTimeout)))
 			answers := bufio.NewReader(conn)
-			for _, request := range []string{c.header, c.header} { // the connection stays good for another
+			for _, request := range []string{c.header, c.header} { // the connection stays usable
 				_, err = io.WriteString(conn, "POST "+c.path+" HTTP/1.1\r\nHost: x\r\n"+request)
 				require.NoError(t, err)
 				res, err := http.ReadResponse(answers, nil)
@@ -58,16 +58,16 @@ func TestARefusalDoesNotWaitForTheBody(t *testing.T) {
 		began := clock.System()
 		status, _ := raw(t, addr, "POST /api/v1/body HTTP/1.1\r\nHost: x\r\nContent-Length: 5000000\r\n"+extra+"\r\n")
 		require.Equal(t, http.StatusRequestEntityTooLarge, status)
-		require.Less(t, clock.System().Sub(began), patience, "a body that never comes is not waited for")
+		require.Less(t, clock.System().Sub(began), waitTimeout, "it does not wait for a body that never arrives")
 	}
 }
 
-func TestEndlessBodiesAreCutOff(t *testing.T) {
+func TestEndlessBodiesAreAborted(t *testing.T) {
 	h := setup(t, httpapi.Config{ReadTimeout: 300 * time.Millisecond}, map[string]echo.HandlerFunc{"/body": echoBody(1000)})
 	conn, err := net.Dial("tcp", h.start(t))
 	require.NoError(t, err)
 	defer func() { _ = conn.Close() }()
-	require.NoError(t, conn.SetDeadline(clock.System().Add(patience)))
+	require.NoError(t, conn.SetDeadline(clock.System().Add(waitTimeout)))
 	_, err = io.WriteString(conn, "POST /api/v1/body HTTP/1.1\r\nHost: x\r\nContent-Length: 999999999999\r\n\r\n")
 	require.NoError(t, err)
 	chunk := bytes.Repeat([]byte("x"), 64<<10)
@@ -75,5 +75,5 @@ func TestEndlessBodiesAreCutOff(t *testing.T) {
 		_, err = conn.Write(chunk)
 	}
 	var timeout net.Error
-	require.False(t, errors.As(err, &timeout) && timeout.Timeout(), "the gateway hung up: %v", err)
+	require.False(t, errors.As(err, &timeout) && timeout.Timeout(), "the gateway closed the connection: %v", err)
 }

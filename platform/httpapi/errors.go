@@ -14,7 +14,7 @@ import (
 	"integration-gateway/platform/fault"
 )
 
-// answers is the only table that turns failures into HTTP.
+// answers is the only table that maps failures to HTTP.
 var answers = map[fault.Kind]struct {
 	status int
 	code   string
@@ -24,12 +24,19 @@ var answers = map[fault.Kind]struct {
 	fault.Unauthorized:     {http.StatusUnauthorized, "UNAUTHORIZED"},
 	fault.Forbidden:        {http.StatusForbidden, "FORBIDDEN"},
 	fault.NotFound:         {http.StatusNotFound, "NOT_FOUND"},
+	fault.MethodNotAllowed: {http.StatusMethodNotAllowed, "METHOD_NOT_ALLOWED"},
 	fault.Conflict:         {http.StatusConflict, "CONFLICT"},
 	fault.TooLarge:         {http.StatusRequestEntityTooLarge, "PAYLOAD_TOO_LARGE"},
 	fault.UnsupportedMedia: {http.StatusUnsupportedMediaType, "UNSUPPORTED_MEDIA_TYPE"},
 	fault.RateLimited:      {http.StatusTooManyRequests, "RATE_LIMITED"},
 	fault.Unavailable:      {http.StatusServiceUnavailable, "DEPENDENCY_UNAVAILABLE"},
 }
+
+// StatusOf returns the status of the answer to errors of this kind.
+func StatusOf(kind fault.Kind) int { return answers[kind].status }
+
+// CodeOf returns the code of the answer to errors of this kind.
+func CodeOf(kind fault.Kind) string { return answers[kind].code }
 
 type failure struct {
 	Success bool `json:"success"`
@@ -40,8 +47,8 @@ type failure struct {
 	} `json:"error"`
 }
 
-// errorHandler answers err. The message of an Internal error and every cause stay in
-// the log, which logRequest writes.
+// errorHandler answers err. The message of an Internal error and every cause are only
+// logged, by logRequest.
 func errorHandler(log *slog.Logger) echo.HTTPErrorHandler {
 	return func(err error, c echo.Context) {
 		if c.Response().Committed {
@@ -57,7 +64,9 @@ func errorHandler(log *slog.Logger) echo.HTTPErrorHandler {
 			body.Error.Message = "Something went wrong on our side; it is in the log under this correlation id."
 		}
 		header := c.Response().Header()
-		header.Del(echo.HeaderAllow) // another method is no route here, so nothing is told about the others
+		if f.Kind != fault.MethodNotAllowed { // a 405 lists the methods in Allow
+			header.Del(echo.HeaderAllow)
+		}
 		if f.Kind == fault.RateLimited || f.Kind == fault.Unavailable {
 			header.Set(echo.HeaderRetryAfter, strconv.Itoa(max(1, int(math.Ceil(f.RetryAfter.Seconds())))))
 		}
@@ -65,24 +74,20 @@ func errorHandler(log *slog.Logger) echo.HTTPErrorHandler {
 		header.Set(echo.HeaderContentLength, strconv.Itoa(len(text)))
 		answerEarly(c)
 		if err := c.JSONBlob(answer.status, text); err != nil {
-			log.DebugContext(c.Request().Context(), "the caller went away before the answer", "error", err)
+			log.DebugContext(c.Request().Context(), "the client disconnected before the response", "error", err)
 		}
 	}
 }
 
-// classified finds what the caller may know of err.
+// classified returns what the caller may know of err.
 func classified(err error) *fault.Error {
 	if f := fault.As(err); f != nil {
 		return f
 	}
-	var own *echo.HTTPError
-	if errors.As(err, &own) && (own.Code == http.StatusNotFound || own.Code == http.StatusMethodNotAllowed) {
-		return noRoute()
-	}
-	// A deadline of ours that nobody classified, or a caller who left: nobody's mistake,
-	// and worth another try.
+	// An unclassified deadline of ours, or a client that disconnected: not the caller's
+	// mistake, and worth a retry.
 	if errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled) {
-		return fault.Unavailable.Wrap(err, "gave_up", "The request took too long and was given up.")
+		return fault.Unavailable.Wrap(err, "gave_up", "The request took too long and was cancelled.")
 	}
 	return fault.Internal.Wrap(err, "internal", "internal error")
 }

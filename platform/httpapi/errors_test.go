@@ -36,13 +36,13 @@ func TestErrors(t *testing.T) {
 		{"too large", fault.TooLarge.New("r", "No."), 413, "PAYLOAD_TOO_LARGE", "No.", "null", ""},
 		{"another media type", fault.UnsupportedMedia.New("r", "No."), 415, "UNSUPPORTED_MEDIA_TYPE", "No.", "null", ""},
 		{"too many", fault.RateLimited.New("r", "No.").After(7 * time.Second), 429, "RATE_LIMITED", "No.", "null", "7"},
-		{"a part of a second is a second", fault.RateLimited.New("r", "No.").After(time.Millisecond), 429, "RATE_LIMITED", "No.", "null", "1"},
+		{"a part of a second is rounded up", fault.RateLimited.New("r", "No.").After(time.Millisecond), 429, "RATE_LIMITED", "No.", "null", "1"},
 		{"a second and a part are two", fault.RateLimited.New("r", "No.").After(1001 * time.Millisecond), 429, "RATE_LIMITED", "No.", "null", "2"},
-		{"no time said is a second", fault.Unavailable.Wrap(cause, "r", "Later."), 503, "DEPENDENCY_UNAVAILABLE", "Later.", "null", "1"},
+		{"the default is a second", fault.Unavailable.Wrap(cause, "r", "Later."), 503, "DEPENDENCY_UNAVAILABLE", "Later.", "null", "1"},
 		{"wrapped on the way up", fmt.Errorf("receive: %w", fault.NotFound.Wrap(cause, "r", "No.")), 404, "NOT_FOUND", "No.", "null", ""},
-		{"nobody classified it", cause, 500, "INTERNAL_SERVER_ERROR", "Something went wrong on our side; it is in the log under this correlation id.", "null", ""},
+		{"unclassified", cause, 500, "INTERNAL_SERVER_ERROR", "Something went wrong on our side; it is in the log under this correlation id.", "null", ""},
 		{"ours, with a message", fault.Internal.Wrap(cause, "r", "the table is broken"), 500, "INTERNAL_SERVER_ERROR", "Something went wrong on our side; it is in the log under this correlation id.", "null", ""},
-		{"a deadline nobody classified", fmt.Errorf("select: %w", context.DeadlineExceeded), 503, "DEPENDENCY_UNAVAILABLE", "The request took too long and was given up.", "null", "1"},
+		{"an unclassified deadline", fmt.Errorf("select: %w", context.DeadlineExceeded), 503, "DEPENDENCY_UNAVAILABLE", "The request took too long and was cancelled.", "null", "1"},
 		{"an error of the router that is ours", echo.NewHTTPError(http.StatusBadGateway, "secret"), 500, "INTERNAL_SERVER_ERROR", "Something went wrong on our side; it is in the log under this correlation id.", "null", ""},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -52,7 +52,7 @@ func TestErrors(t *testing.T) {
 			require.JSONEq(t, fmt.Sprintf(`{"success":false,"error":{"code":%q,"message":%q,"details":%s}}`, c.code, c.message, c.details), a.text)
 			require.Equal(t, c.retryAfter, a.header.Get("Retry-After"))
 			if c.status >= 500 {
-				require.Contains(t, h.log.String(), c.err.Error(), "the log has it all")
+				require.Contains(t, h.log.String(), c.err.Error(), "the log has the cause")
 			} else {
 				require.NotContains(t, h.log.String(), `"level":"ERROR"`)
 			}
@@ -60,11 +60,11 @@ func TestErrors(t *testing.T) {
 	}
 }
 
-func TestAPanicIsAnInternalErrorAndStaysInTheLog(t *testing.T) {
+func TestAPanicIsAnInternalErrorWithItsTextOnlyInTheLog(t *testing.T) {
 	h := setup(t, httpapi.Config{}, map[string]echo.HandlerFunc{
 		"/panic": func(echo.Context) error { panic("the boiler burst") },
 		"/late": func(c echo.Context) error {
-			_ = httpapi.Data(c, http.StatusOK, "sent already")
+			_ = httpapi.Data(c, http.StatusOK, "already sent")
 			panic("too late")
 		},
 	})
@@ -77,17 +77,17 @@ func TestAPanicIsAnInternalErrorAndStaysInTheLog(t *testing.T) {
 
 	a = h.do(t, httptest.NewRequest(http.MethodPost, "/api/v1/late", nil))
 	require.Equal(t, http.StatusOK, a.status)
-	require.Contains(t, h.log.String(), "too late", "also when the answer was on its way")
+	require.Contains(t, h.log.String(), "too late", "also if the response had started")
 }
 
-func TestAHandlerMayCutTheConnection(t *testing.T) {
+func TestAHandlerMayAbortTheConnection(t *testing.T) {
 	h := setup(t, httpapi.Config{}, map[string]echo.HandlerFunc{"/cut": func(echo.Context) error { panic(http.ErrAbortHandler) }})
 	_, err := http.Post("http://"+h.start(t)+"/api/v1/cut", "", nil)
 	require.Error(t, err)
 	require.NotContains(t, h.log.String(), "stack")
 }
 
-func TestAnAnswerThatCannotBeWrittenAsJSONIsOurFault(t *testing.T) {
+func TestAnUnserializableResponseIsAServerError(t *testing.T) {
 	h := setup(t, httpapi.Config{}, map[string]echo.HandlerFunc{"/bad": func(c echo.Context) error {
 		return httpapi.Data(c, http.StatusOK, func() {})
 	}})

@@ -10,8 +10,8 @@ import (
 	"integration-gateway/platform/id"
 )
 
-// FuzzForwardedFor: the client's address is the peer's unless a trusted proxy says
-// otherwise, and then never one that nobody wrote down.
+// FuzzForwardedFor: the client's address is the peer's unless a trusted proxy reports
+// another one, which then was in the header.
 func FuzzForwardedFor(f *testing.F) {
 	for _, header := range []string{"", "203.0.113.7", "203.0.113.7, 10.0.0.2", "[2001:db8::1]:443", "::ffff:10.0.0.1", "fe80::1%eth0", ",,", "unknown", "1.2.3.4:99999", "\"1.2.3.4\""} {
 		f.Add(header, "10.0.0.1")
@@ -28,13 +28,13 @@ func FuzzForwardedFor(f *testing.F) {
 		require.True(t, client.IsValid())
 		require.Empty(t, client.Zone())
 		if !within(peer, trusted) {
-			require.Equal(t, peer, client, "a stranger's header is not believed")
+			require.Equal(t, peer, client, "an untrusted header is ignored")
 		}
 	})
 }
 
-// FuzzCursor: what is read as a cursor is one that a list can start from, and is written
-// as the same one again.
+// FuzzCursor: a cursor that parses can start a list, and is formatted to the same text
+// again.
 func FuzzCursor(f *testing.F) {
 	p := Paging{order: "newest"}
 	f.Add(p.cursor(database.Position{Value: "2026-01-05T10:00:00Z", ID: id.New()}))

@@ -8,46 +8,56 @@ import (
 
 	"github.com/labstack/echo/v4"
 
+	"integration-gateway/platform/clock"
 	"integration-gateway/platform/fault"
 )
 
-// HeaderManagementKey is the header that management routes need, exactly once.
+// HeaderManagementKey is the header that management routes require, exactly once.
 const HeaderManagementKey = "X-Internal-Api-Key"
 
-// ManagementActor is the name of the configured key, which may do everything.
+// ManagementActor is the name of the configured key, which has all permissions.
 const ManagementActor = "management-key"
 
 type actorKey struct{}
 
-// Actor is the name of the credential that a request was made with, never what the
-// caller says of itself; "" on public routes.
+// Actor returns the name of the request's credential, never what the caller says; "" on
+// public routes.
 func Actor(ctx context.Context) string {
 	name, _ := ctx.Value(actorKey{}).(string)
 	return name
 }
 
-// WithActor gives a context whose Actor is name.
+// WithActor returns a context whose Actor is name.
 func WithActor(ctx context.Context, name string) context.Context {
 	return context.WithValue(ctx, actorKey{}, name)
 }
 
-// admit lets a request pass whose credential has the group's role. Every failure to show
-// a credential gets the same answer, and so does every one that does not suffice.
+// admit passes requests whose credential has the group's role. All failures to authenticate
+// get the same answer, and so do all insufficient credentials.
 func (s *Server) admit(g Group) echo.MiddlewareFunc {
 	return func(next echo.HandlerFunc) echo.HandlerFunc {
 		return func(c echo.Context) error {
 			r := c.Request()
-			caller, err := s.caller(r)
+			caller, err := s.authenticate(c)
 			if err != nil {
-				return s.unproven(c, err)
+				return err
+			}
+			if err := s.checkHost(r.Host); err != nil {
+				s.failed("wrong_host", ClientIP(c))
+				return err
 			}
 			if reason := g.forbids(caller); reason != "" {
 				s.failed(reason, ClientIP(c))
-				return fault.Forbidden.New(reason, "This credential may not use this route.")
+				return g.forbidden(reason, caller)
 			}
 			ctx := WithActor(r.Context(), caller.Actor)
 			if caller.Scope != nil {
 				ctx = WithScope(ctx, caller.Scope)
+			}
+			if r.Method == http.MethodGet {
+				own, cancel := context.WithTimeout(ctx, s.cfg.QueryTimeout)
+				defer cancel()
+				ctx = own
 			}
 			c.SetRequest(r.WithContext(ctx))
 			return next(c)
@@ -55,8 +65,42 @@ func (s *Server) admit(g Group) echo.MiddlewareFunc {
 	}
 }
 
-// forbids gives the reason why the caller may not use the group's routes, or "". A caller
-// who is confined to sources may use only routes that are known to heed it.
+// authenticate returns the caller of a request. Above an address's failure limit, only a
+// number of credentials are checked concurrently. One that was valid recently needs no
+// slot, nor does a request without a credential, so others behind the same address cannot
+// block it.
+func (s *Server) authenticate(c echo.Context) (Caller, error) {
+	r := c.Request()
+	shown := s.credentialOf(r)
+	done, wait := func() {}, time.Duration(0)
+	if shown != "" && !s.failures.validRecently(shown, s.now()) {
+		done, wait = s.failures.guess(ClientIP(c), s.now())
+	}
+	if wait > 0 {
+		return Caller{}, tooManyFailures(wait)
+	}
+	defer done()
+	caller, err := s.caller(r)
+	if err != nil {
+		return Caller{}, s.unauthenticated(c, err)
+	}
+	s.failures.recordValid(shown, s.now())
+	return caller, nil
+}
+
+// credentialOf returns a request's credential, valid or not; "" for none.
+func (s *Server) credentialOf(r *http.Request) string {
+	if key := r.Header.Get(HeaderManagementKey); key != "" {
+		return key
+	}
+	if tokens := s.bearer(r); len(tokens) > 0 {
+		return tokens[0]
+	}
+	return ""
+}
+
+// forbids returns the reason why the caller may not use the group's routes, or "". A caller
+// who is restricted to sources may use only routes that enforce it.
 func (g Group) forbids(caller Caller) string {
 	switch {
 	case caller.Role < g.role:
@@ -67,18 +111,29 @@ func (g Group) forbids(caller Caller) string {
 	return ""
 }
 
-// unproven answers a request whose caller is not known. One that may be at fault itself is
-// counted, and beyond the limit its address is told to wait; since the credential is looked
-// at first, a right one that can be checked never is.
-func (s *Server) unproven(c echo.Context, err error) error {
+// forbidden says what the route needs.
+func (g Group) forbidden(reason string, caller Caller) error {
+	switch {
+	case reason == "outside_scope":
+		return fault.Forbidden.New(reason, "This route needs a credential that is not restricted to sources.")
+	case caller.Role == 0:
+		return fault.Forbidden.New(reason, "This route needs the role %s; this credential has no role.", g.role)
+	}
+	return fault.Forbidden.New(reason, "This route needs the role %s; this credential has the role %s.", g.role, caller.Role)
+}
+
+// unauthenticated answers a request without a valid credential. If the caller may be at
+// fault, it is counted, and above the limit its address is told to wait, after a delay.
+func (s *Server) unauthenticated(c echo.Context, err error) error {
 	f := fault.As(err)
 	refused := f != nil && f.Kind == fault.Unauthorized
 	if refused {
 		s.failed(f.Reason, ClientIP(c))
 	}
-	if refused || f != nil && f.Reason == issuerAway {
+	if refused || f != nil && f.Reason == issuerUnavailable {
 		if wait := s.failures.add(ClientIP(c), s.now()); wait > 0 {
-			return fault.RateLimited.New("too_many_failures", "Too many requests without a valid credential came from this address.").After(wait)
+			clock.Sleep(c.Request().Context(), guessDelay)
+			return tooManyFailures(wait)
 		}
 	}
 	if !refused {
@@ -91,21 +146,25 @@ func (s *Server) unproven(c echo.Context, err error) error {
 	return f
 }
 
-// Refuse is the one answer to a credential that is missing or not valid.
+func tooManyFailures(wait time.Duration) error {
+	return fault.RateLimited.New("too_many_failures", "Too many requests without a valid credential came from this address.").After(wait)
+}
+
+// Refuse is the only answer to a missing or invalid credential.
 func Refuse(reason string) *fault.Error {
 	return fault.Unauthorized.New(reason, "This route needs a valid x-internal-api-key header.")
 }
 
-const issuerAway = "issuer_away"
+const issuerUnavailable = "issuer_away"
 
-// Unchecked is the answer to a token while nobody can tell whether it is right. Made-up
-// ones get it too, so that it counts as a failure of its address.
+// Unchecked is the answer to a token that cannot be checked right now. Forged tokens get it
+// too, so it counts as a failure of the address.
 func Unchecked(wait time.Duration) *fault.Error {
-	return fault.Unavailable.New(issuerAway, "The issuer of tokens cannot be asked for its keys at the moment.").After(wait)
+	return fault.Unavailable.New(issuerUnavailable, "The token issuer's keys cannot be fetched right now.").After(wait)
 }
 
-// caller finds whose credential the request shows. Two are refused even when one is
-// right, since a proxy in front may have looked at the other.
+// caller identifies the request's credential. Two credentials are refused even if one is
+// valid, since a proxy in front may have checked the other.
 func (s *Server) caller(r *http.Request) (Caller, error) {
 	given, tokens := r.Header.Values(HeaderManagementKey), s.bearer(r)
 	switch {
@@ -127,8 +186,8 @@ func (s *Server) caller(r *http.Request) (Caller, error) {
 	return s.keys.Authenticate(r.Context(), given[0])
 }
 
-// bearer gives the request's bearer tokens, where there can be any. Authorization of
-// another scheme is for somebody in front, and no credential here.
+// bearer returns the request's bearer tokens, if tokens are configured. Authorization with
+// another scheme is meant for a proxy in front, and is not a credential here.
 func (s *Server) bearer(r *http.Request) []string {
 	if s.tokens == nil {
 		return nil

@@ -16,8 +16,8 @@ import (
 	"integration-gateway/platform/secret"
 )
 
-// spellings are request lines' methods and targets with what they answer without a key.
-// 401 says that it is the route; everything else is no route at all.
+// spellings are methods and targets with their status without a key. 401 means that it is
+// the route; everything else matches no route.
 var spellings = []struct {
 	name, method, target string
 	status               int
@@ -65,22 +65,22 @@ var spellings = []struct {
 	{"below an id", "GET", "/api/v1/events/1/status", 401},
 	{"below nothing", "GET", "/api/v1/events/1/other", 404},
 	{"a route that writes", "POST", "/api/v1/events/1/replay", 401},
-	{"another method", "POST", "/api/v1/integrations", 404},
-	{"HEAD", "HEAD", "/api/v1/integrations", 404},
-	{"OPTIONS", "OPTIONS", "/api/v1/integrations", 404},
+	{"another method", "POST", "/api/v1/integrations", 405},
+	{"HEAD", "HEAD", "/api/v1/integrations", 405},
+	{"OPTIONS", "OPTIONS", "/api/v1/integrations", 405},
 	{"OPTIONS of everything", "OPTIONS", "*", 404},
-	{"TRACE", "TRACE", "/api/v1/integrations", 404},
-	{"PROPFIND", "PROPFIND", "/api/v1/integrations", 404},
-	{"CONNECT", "CONNECT", "/api/v1/integrations", 404},
+	{"TRACE", "TRACE", "/api/v1/integrations", 405},
+	{"PROPFIND", "PROPFIND", "/api/v1/integrations", 405},
+	{"CONNECT", "CONNECT", "/api/v1/integrations", 405},
 	{"CONNECT to an authority", "CONNECT", "gateway:80", 404},
-	{"a method in small letters", "get", "/api/v1/integrations", 404},
-	{"a method nobody knows", "GETT", "/api/v1/integrations", 404},
+	{"a method in small letters", "get", "/api/v1/integrations", 405},
+	{"an unknown method", "GETT", "/api/v1/integrations", 405},
 	{"the base", "GET", "/api/v1", 404},
 	{"the root", "GET", "/", 404},
 	{"nothing like a route", "GET", "/.env", 404},
 }
 
-func TestNoSpellingOfAPathAnswersWithoutTheKey(t *testing.T) {
+func TestNoSpellingOfAPathIsServedWithoutTheKey(t *testing.T) {
 	h := setup(t, httpapi.Config{}, nil)
 	addr := h.start(t)
 	for _, s := range spellings {
@@ -89,31 +89,31 @@ func TestNoSpellingOfAPathAnswersWithoutTheKey(t *testing.T) {
 			require.Equal(t, s.status, status, text)
 			require.NotContains(t, text, hidden)
 			if s.method != "HEAD" {
-				code := map[int]string{401: "UNAUTHORIZED", 404: "NOT_FOUND"}[s.status]
+				code := map[int]string{401: "UNAUTHORIZED", 404: "NOT_FOUND", 405: "METHOD_NOT_ALLOWED"}[s.status]
 				require.Contains(t, text, `{"success":false,"error":{"code":"`+code+`"`)
 			}
 		})
 	}
 }
 
-func TestNoSpellingOfAPathAnswersWithoutTheKeyWhateverTheServer(t *testing.T) {
+func TestNoSpellingOfAPathIsServedWithoutTheKeyByAnyServer(t *testing.T) {
 	h := setup(t, httpapi.Config{}, nil)
 	for _, s := range spellings {
 		u, err := url.ParseRequestURI(s.target)
 		if err != nil {
-			continue // only a raw connection can say this
+			continue // only a raw connection can send this
 		}
 		t.Run(s.name, func(t *testing.T) {
 			r := httptest.NewRequest(http.MethodGet, "/", nil)
 			r.Method, r.URL, r.RequestURI = s.method, u, s.target
 			a := h.do(t, r)
-			require.Contains(t, []int{401, 404}, a.status)
+			require.Contains(t, []int{401, 404, 405}, a.status)
 			require.NotContains(t, a.text, hidden)
 		})
 	}
 }
 
-func TestMethodOverridesAreNotHeard(t *testing.T) {
+func TestMethodOverridesAreIgnored(t *testing.T) {
 	h := setup(t, httpapi.Config{}, nil)
 	for _, name := range []string{"X-HTTP-Method-Override", "X-Method-Override", "X-Original-URL", "X-Rewrite-URL"} {
 		r := httptest.NewRequest(http.MethodGet, "/api/v1/nothing", nil)
@@ -131,10 +131,10 @@ func TestManagementKey(t *testing.T) {
 	}{
 		{"the key", []string{key}, 200, []string{}},
 		{"none", nil, 401, []string{"missing_key 192.0.2.1"}},
-		{"an empty one", []string{""}, 401, []string{"wrong_key 192.0.2.1"}},
+		{"an empty key", []string{""}, 401, []string{"wrong_key 192.0.2.1"}},
 		{"another", []string{"another-management-key"}, 401, []string{"wrong_key 192.0.2.1"}},
-		{"the start of it", []string{key[:len(key)-1]}, 401, []string{"wrong_key 192.0.2.1"}},
-		{"more than it", []string{key + "x"}, 401, []string{"wrong_key 192.0.2.1"}},
+		{"a prefix of it", []string{key[:len(key)-1]}, 401, []string{"wrong_key 192.0.2.1"}},
+		{"a longer one", []string{key + "x"}, 401, []string{"wrong_key 192.0.2.1"}},
 		{"another case", []string{strings.ToUpper(key)}, 401, []string{"wrong_key 192.0.2.1"}},
 		{"it twice", []string{key, key}, 401, []string{"repeated_key 192.0.2.1"}},
 		{"it and another", []string{key, "x"}, 401, []string{"repeated_key 192.0.2.1"}},
@@ -163,7 +163,7 @@ func TestManagementKey(t *testing.T) {
 
 func TestWithoutAConfiguredKeyManagementIsClosed(t *testing.T) {
 	s := httpapi.New(httpapi.Config{ManagementKey: secret.New("")}, httpapi.Deps{Log: slog.New(slog.DiscardHandler), Now: clock.System})
-	s.Routes().Viewer.GET("/integrations", func(c echo.Context) error { return httpapi.Data(c, 200, hidden) })
+	s.Routes().Viewer.GET("/integrations", func(c echo.Context) error { return httpapi.Data(c, 200, hidden) }, httpapi.Spec{Raw: true})
 	for _, given := range []string{"", "x"} {
 		r := get("/api/v1/integrations")
 		r.Header.Set("X-Internal-Api-Key", given)

@@ -13,17 +13,18 @@ import (
 	"integration-gateway/platform/clock"
 )
 
-// checkTimeout is what one dependency has to answer in.
+// checkTimeout is the timeout of one dependency's check.
 const checkTimeout = 2 * time.Second
 
 const (
 	pathHealth = Base + "/health"
 	pathLive   = "/livez"
 	pathReady  = "/readyz"
+
+	pathMetrics = "/metrics"
 )
 
-// Check answers nil when a dependency can be used. What it says otherwise goes to
-// the log only.
+// Check returns nil if a dependency can be used. Its error is only logged.
 type Check func(ctx context.Context) error
 
 type checkResult struct {
@@ -41,24 +42,45 @@ type probeReport struct {
 	Timestamp clock.Time `json:"timestamp"`
 }
 
-// Health registers the public routes that say how the process is:
+// Health registers the public routes that report the state of the process:
 //   - GET /api/v1/health: each of checks by its name; 503 and "degraded" when one fails
 //   - GET /livez: 200 as long as the process answers at all, whatever it depends on
 //   - GET /readyz: 503 while ready fails, and from Drain on
 //
-// The latter two stand at the root and below the API's base.
+// /livez and /readyz are registered at the root and below the API's base.
 func (s *Server) Health(checks map[string]Check, ready Check) {
 	p := &prober{server: s, checks: checks, ready: ready}
-	s.Routes().Public.GET("/health", p.health)
+	s.Routes().Public.GET("/health", p.health, healthSpec)
 	for _, base := range []string{"", Base} {
-		s.register(Route{Method: http.MethodGet, Path: base + pathLive}, p.live)
-		s.register(Route{Method: http.MethodGet, Path: base + pathReady}, p.readiness)
+		s.register(Route{Method: http.MethodGet, Path: base + pathLive, Spec: liveSpec}, p.live)
+		s.register(Route{Method: http.MethodGet, Path: base + pathReady, Spec: readySpec}, p.readiness)
 	}
+}
+
+// The probes are raw: load balancers may add parameters.
+var (
+	healthSpec = Spec{Raw: true, Summary: "The state of the process and of what it depends on.", Names: map[string]any{"Check": checkResult{}}, Answers: []Answer{
+		Returns(http.StatusOK, "Health", healthReport{}).If("all is well"),
+		Returns(http.StatusServiceUnavailable, "Health", healthReport{}).If("a dependency fails: the status is degraded"),
+	}}
+	liveSpec  = Spec{Raw: true, Summary: "Whether the process answers.", Answers: []Answer{Returns(http.StatusOK, "Probe", probeReport{})}}
+	readySpec = Spec{Raw: true, Summary: "Whether the process can accept webhooks.", Answers: []Answer{
+		Returns(http.StatusOK, "Probe", probeReport{}).If("it can"),
+		Returns(http.StatusServiceUnavailable, "Probe", probeReport{}).If("the database does not answer (error), or the process is stopping (draining)"),
+	}}
+)
+
+var metricsSpec = Spec{Raw: true, Media: "text/plain", Summary: "The metrics, in the format of Prometheus.", Answers: []Answer{{Status: http.StatusOK, Shape: Other}}}
+
+// Metrics registers GET /metrics at the root, for credentials of that role; 0 for anyone who
+// reaches the listener. A credential that is restricted to sources may not read it.
+func (s *Server) Metrics(role Role, h http.Handler) {
+	s.register(Route{Method: http.MethodGet, Path: pathMetrics, Role: role, Spec: metricsSpec}, echo.WrapHandler(h))
 }
 
 func isProbe(route string) bool {
 	switch route {
-	case pathHealth, pathLive, pathReady, Base + pathLive, Base + pathReady:
+	case pathHealth, pathLive, pathReady, Base + pathLive, Base + pathReady, pathMetrics:
 		return true
 	}
 	return false
@@ -68,8 +90,8 @@ type prober struct {
 	server *Server
 	checks map[string]Check
 	ready  Check
-	// Anyone may ask for health as often as they like; a dependency is asked once at a
-	// time, and one that hangs holds one goroutine.
+	// Anyone can request the health at any rate; a dependency is checked once at a time,
+	// and a hanging one holds one goroutine.
 	running singleflight.Group
 }
 
@@ -113,14 +135,14 @@ func (p *prober) readiness(c echo.Context) error {
 	return probed(c, report.Status == "ok", report)
 }
 
-// ask runs check, or waits for one that runs already. It returns in time even when
-// the check does not.
+// ask runs check, or waits for a running one. It returns in time even if the check does
+// not.
 func (p *prober) ask(ctx context.Context, name string, check Check) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), checkTimeout)
 	defer cancel()
 	result := p.running.DoChan(name, func() (_ any, err error) {
 		defer func() {
-			if v := recover(); v != nil { // singleflight would bring the process down
+			if v := recover(); v != nil { // singleflight would crash the process
 				err = fmt.Errorf("panic: %v", v)
 			}
 		}()
@@ -136,7 +158,7 @@ func (p *prober) ask(ctx context.Context, name string, check Check) error {
 	}
 }
 
-// probed answers a report, and when to ask again where something is wrong.
+// probed answers with a report, and when to retry if something is wrong.
 func probed(c echo.Context, ok bool, report any) error {
 	if ok {
 		return Data(c, http.StatusOK, report)

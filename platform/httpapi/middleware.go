@@ -10,22 +10,22 @@ import (
 	"unicode"
 	"unicode/utf8"
 
-	"github.com/google/uuid"
 	"github.com/labstack/echo/v4"
 
 	"integration-gateway/platform/fault"
+	ids "integration-gateway/platform/id"
 	"integration-gateway/platform/telemetry"
 )
 
-// The headers that carry a correlation id; answers use the first.
+// The headers that carry a correlation id; responses use the first.
 const (
 	HeaderCorrelation = "X-Correlation-Id"
 	headerRequestID   = "X-Request-Id"
 	maxCorrelation    = 128
 )
 
-// correlate names the request: by the caller's own id where that is fit to be
-// stored and logged, else by a new one.
+// correlate gives the request a correlation id: the caller's own if it is fit to be stored
+// and logged, or else a new one.
 func (s *Server) correlate(next echo.HandlerFunc) echo.HandlerFunc {
 	return func(c echo.Context) error {
 		r := c.Request()
@@ -33,10 +33,11 @@ func (s *Server) correlate(next echo.HandlerFunc) echo.HandlerFunc {
 		if !plainID(id) {
 			id = r.Header.Get(headerRequestID)
 		}
+		with := telemetry.WithCorrelation
 		if !plainID(id) {
-			id = uuid.NewString()
+			id, with = ids.NewCorrelation(), telemetry.WithGeneratedCorrelation
 		}
-		c.SetRequest(r.WithContext(telemetry.WithCorrelation(r.Context(), id)))
+		c.SetRequest(r.WithContext(with(r.Context(), id)))
 		c.Response().Header().Set(HeaderCorrelation, id)
 		return next(c)
 	}
@@ -56,8 +57,8 @@ func plainID(id string) bool {
 	return true
 }
 
-// logRequest answers errors and writes the one line that there is about a request.
-// It names the route and not the path: paths and queries may hold anything.
+// logRequest answers errors and writes the request's only log line. It logs the route
+// instead of the path, since paths and queries may contain anything.
 func (s *Server) logRequest(next echo.HandlerFunc) echo.HandlerFunc {
 	return func(c echo.Context) error {
 		start := s.now()
@@ -65,30 +66,52 @@ func (s *Server) logRequest(next echo.HandlerFunc) echo.HandlerFunc {
 		if err != nil {
 			c.Error(err)
 		}
+		took := s.now.Since(start)
+		s.answered(c.Path(), c.Request().Method, c.Response().Status, took)
 		level := lineLevel(err, c.Path())
 		ctx := c.Request().Context()
-		if !s.log.Enabled(ctx, level) {
+		noted, _ := c.Get(notesKey).([]slog.Attr)
+		if !s.log.Enabled(ctx, level) || level == slog.LevelInfo && err != nil && !s.floods.admits(classified(err).Reason, valueOf(noted, "source")) {
 			return nil
 		}
 		attrs := []slog.Attr{
 			slog.String("method", c.Request().Method),
 			slog.String("route", c.Path()),
 			slog.Int("status", c.Response().Status),
-			slog.Float64("duration_ms", float64(s.now.Since(start).Microseconds())/1000),
+			slog.Float64("duration_ms", float64(took.Microseconds())/1000),
 			slog.String("client_ip", ClientIP(c)),
 		}
-		s.log.LogAttrs(ctx, level, "request", append(attrs, failureAttrs(err)...)...)
+		s.log.LogAttrs(ctx, level, "request", append(append(attrs, noted...), failureAttrs(err)...)...)
 		return nil
 	}
 }
 
-// lineLevel goes by the error and not by the status, which an answer that was on its
-// way already keeps.
+// notesKey is where Note stores its values.
+const notesKey = "httpapi.notes"
+
+// Note adds a field to the request's log line, such as its source. The value must be fit
+// for a log: our own ids and names, nothing from the caller.
+func Note(c echo.Context, key, value string) {
+	noted, _ := c.Get(notesKey).([]slog.Attr)
+	c.Set(notesKey, append(noted, slog.String(key, value)))
+}
+
+// valueOf returns a noted value, "" if there is none.
+func valueOf(noted []slog.Attr, key string) string {
+	for _, a := range noted {
+		if a.Key == key {
+			return a.Value.String()
+		}
+	}
+	return ""
+}
+
+// lineLevel depends on the error, not on the status, which may already have been sent.
 func lineLevel(err error, route string) slog.Level {
 	switch {
 	case err != nil && classified(err).Kind == fault.Internal:
 		return slog.LevelError
-	case err != nil && ours(err):
+	case err != nil && isOwnFailure(err):
 		return slog.LevelWarn
 	case isProbe(route):
 		return slog.LevelDebug
@@ -96,20 +119,20 @@ func lineLevel(err error, route string) slog.Level {
 	return slog.LevelInfo
 }
 
-// ours reports whether a failure is not the caller's doing.
-func ours(err error) bool {
+// isOwnFailure reports whether a failure is not the caller's mistake.
+func isOwnFailure(err error) bool {
 	kind := classified(err).Kind
 	return kind == fault.Internal || kind == fault.Unavailable
 }
 
-// failureAttrs is what the log learns of an error: why a request was refused, and
-// the whole chain where the fault is ours.
+// failureAttrs returns the log fields of an error: why a request was refused, and the whole
+// chain for our own errors.
 func failureAttrs(err error) []slog.Attr {
 	if err == nil {
 		return nil
 	}
 	attrs := []slog.Attr{slog.String("reason", classified(err).Reason)}
-	if ours(err) {
+	if isOwnFailure(err) {
 		attrs = append(attrs, slog.String("error", err.Error()))
 	}
 	var p *panicError
@@ -119,7 +142,7 @@ func failureAttrs(err error) []slog.Attr {
 	return attrs
 }
 
-// panicError is a panic in a handler, with where it happened.
+// panicError is a panic in a handler, with its stack.
 type panicError struct {
 	value any
 	stack []byte
@@ -127,13 +150,13 @@ type panicError struct {
 
 func (p *panicError) Error() string { return fmt.Sprintf("panic: %v", p.value) }
 
-// recoverPanic turns a panic into an internal error, which stays between us and the log.
+// recoverPanic turns a panic into an internal error, whose text is only logged.
 func (s *Server) recoverPanic(next echo.HandlerFunc) echo.HandlerFunc {
 	return func(c echo.Context) (err error) {
 		defer func() {
 			switch p := recover(); p {
 			case nil:
-			case http.ErrAbortHandler: // net/http's own way to cut a connection
+			case http.ErrAbortHandler: // net/http's way to abort a connection
 				panic(p)
 			default:
 				err = &panicError{value: p, stack: debug.Stack()}
@@ -152,29 +175,46 @@ func securityHeaders(next echo.HandlerFunc) echo.HandlerFunc {
 		h.Set("X-Frame-Options", "DENY")
 		h.Set("Referrer-Policy", "no-referrer")
 		if c.Request().TLS != nil {
-			h.Set("Strict-Transport-Security", "max-age=31536000") // a year; RFC 6797 has it over TLS alone
+			h.Set("Strict-Transport-Security", "max-age=31536000") // a year; RFC 6797 allows it only over TLS
 		}
 		return next(c)
 	}
 }
 
-// decodedPath makes routing see what handlers see. With RawPath left in place the
-// router would compare the encoded spelling, and /api/v1/%69ntegrations would be
-// another path than the route that it names.
-func decodedPath(next echo.HandlerFunc) echo.HandlerFunc {
+// decodedPath makes routing use the path that handlers see. With RawPath set, the router
+// would compare the encoded spelling, and /api/v1/%69ntegrations would not match its route.
+func (s *Server) decodedPath(next echo.HandlerFunc) echo.HandlerFunc {
 	return func(c echo.Context) error {
 		u := c.Request().URL
 		u.RawPath = ""
-		// The router would answer OPTIONS itself, with a 204 and the methods of the route.
-		if !routable(u.Path) || c.Request().Method == http.MethodOptions {
+		if !routable(u.Path) {
 			return noRoute()
 		}
-		return next(c)
+		// The router would answer OPTIONS itself, with a 204.
+		if c.Request().Method == http.MethodOptions {
+			return s.unrouted(c)
+		}
+		err := next(c)
+		if errors.Is(err, echo.ErrNotFound) || errors.Is(err, echo.ErrMethodNotAllowed) {
+			return s.unrouted(c)
+		}
+		return err
 	}
 }
 
-// routable refuses the spellings that no route has, and that routers and proxies
-// disagree about: an empty segment, path parameters, bytes that are not text.
+// unrouted answers a request without a route. If its path has routes with other methods, it
+// says which.
+func (s *Server) unrouted(c echo.Context) error {
+	allow := s.allowed(c.Request().URL.Path)
+	if len(allow) == 0 {
+		return noRoute()
+	}
+	c.Response().Header().Set(echo.HeaderAllow, strings.Join(allow, ", "))
+	return fault.MethodNotAllowed.New("wrong_method", "This path allows %s.", strings.Join(allow, ", "))
+}
+
+// routable refuses spellings that no route has and that routers and proxies interpret
+// differently: an empty segment, path parameters, bytes that are not text.
 func routable(path string) bool {
 	return strings.HasPrefix(path, "/") &&
 		!strings.HasSuffix(path, "/") &&

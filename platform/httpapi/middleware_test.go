@@ -28,7 +28,7 @@ func TestCorrelation(t *testing.T) {
 		{"the correlation id", "aZ09._:-", "", "aZ09._:-"},
 		{"the request id in its place", "", "req-1", "req-1"},
 		{"the correlation id before the request id", "corr-1", "req-1", "corr-1"},
-		{"the request id when the correlation id is unfit", "two words", "req-1", "req-1"},
+		{"the request id if the correlation id is invalid", "two words", "req-1", "req-1"},
 		{"one of 128 characters", strings.Repeat("a", 128), "", strings.Repeat("a", 128)},
 		{"one of 129 characters", strings.Repeat("a", 129), "", ""},
 		{"one with a slash", "a/b", "", ""},
@@ -54,7 +54,7 @@ func TestCorrelation(t *testing.T) {
 	})
 }
 
-func TestTheLineAboutARequest(t *testing.T) {
+func TestTheLogLineOfARequest(t *testing.T) {
 	h := setup(t, httpapi.Config{}, map[string]echo.HandlerFunc{"/webhooks/:source": func(echo.Context) error {
 		return fault.Unauthorized.New("bad_signature", "The signature does not match.")
 	}})

@@ -14,13 +14,13 @@ type success struct {
 	Meta    any  `json:"meta"` // null but for lists
 }
 
-// Whole describes a list that is given whole.
-type Whole struct {
+// Total describes a list that is returned completely.
+type Total struct {
 	Total int `json:"total"`
 }
 
-// Meta describes a page of a list. Page is null when the list was read by cursor, and
-// NextCursor on the last page and where the order has no cursors. A total beyond
+// Meta describes a page of a list. Page is null if the list was read by cursor; NextCursor
+// is null on the last page and for orders without cursors. A total above
 // database.CountedAtMost is an estimate.
 type Meta struct {
 	Page            *int    `json:"page"`
@@ -31,21 +31,21 @@ type Meta struct {
 	NextCursor      *string `json:"nextCursor"`
 }
 
-// Data answers status with data.
+// Data answers with status and data.
 func Data(c echo.Context, status int, data any) error {
 	return c.JSON(status, success{Success: true, Data: data})
 }
 
-// All answers a whole list that is not paged; total is its length.
+// All answers with a whole list that is not paged; total is its length.
 func All[T any](c echo.Context, items []T) error {
 	if items == nil {
 		items = []T{}
 	}
-	return c.JSON(http.StatusOK, success{Success: true, Data: items, Meta: Whole{len(items)}})
+	return c.JSON(http.StatusOK, success{Success: true, Data: items, Meta: Total{len(items)}})
 }
 
-// Paged answers one page of a list, each row through view. order is the query's
-// order, which the cursor must be used with again.
+// Paged answers with one page of a list, each row converted by view. order is the query's
+// order, to which the cursor belongs.
 func Paged[T, V any](c echo.Context, p Paging, list database.List[T], view func(T) V) error {
 	views := make([]V, len(list.Items))
 	for i, item := range list.Items {
@@ -61,4 +61,20 @@ func Paged[T, V any](c echo.Context, p Paging, list database.List[T], view func(
 		meta.NextCursor = &next
 	}
 	return c.JSON(http.StatusOK, success{Success: true, Data: views, Meta: meta})
+}
+
+// OrEmpty makes an empty list of none, since answers hold arrays.
+func OrEmpty[T any](items []T) []T {
+	if items == nil {
+		return []T{}
+	}
+	return items
+}
+
+// OrNull is a text that is null where there is none.
+func OrNull(text string) *string {
+	if text == "" {
+		return nil
+	}
+	return &text
 }

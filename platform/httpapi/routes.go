@@ -9,9 +9,9 @@ import (
 // Base is the prefix of the API.
 const Base = "/api/v1"
 
-// Routes is where modules register. Whatever is registered in a group needs a management
-// credential of its role, because it is registered there: no path is ever matched to
-// decide that. Public routes need none.
+// Routes is where modules register. A route's group alone determines the management
+// credential that it requires; paths are never matched for that. Public routes require
+// none.
 type Routes struct {
 	Public   Group
 	Viewer   Group
@@ -26,41 +26,53 @@ type Group struct {
 	scoped bool
 }
 
-// Route is a route with what it asks for.
+// Route is a route with its requirements.
 type Route struct {
 	Method, Path string
 	Role         Role // 0: public
-	Scoped       bool // credentials that are confined to sources may use it
+	Scoped       bool // credentials that are restricted to sources may use it
+	Spec         Spec
 }
 
-// Scoped is the group for routes that heed ScopeOf: they list and touch nothing of other
-// sources. All others are closed to credentials that are confined.
+// PathParams returns the parameters in the route's path.
+func (r Route) PathParams() []Param { return pathParams(r.Path) }
+
+// Scoped returns the group for routes that enforce ScopeOf: they list and change nothing of
+// other sources. All other routes refuse restricted credentials.
 func (g Group) Scoped() Group {
 	g.scoped = true
 	return g
 }
 
 // GET registers a route that reads.
-func (g Group) GET(path string, h echo.HandlerFunc) { g.add(http.MethodGet, path, h) }
+func (g Group) GET(path string, h echo.HandlerFunc, spec Spec) { g.add(http.MethodGet, path, h, spec) }
 
-// HEAD registers a route that tells whether something is there.
-func (g Group) HEAD(path string, h echo.HandlerFunc) { g.add(http.MethodHead, path, h) }
-
-// POST registers a route that writes.
-func (g Group) POST(path string, h echo.HandlerFunc) { g.add(http.MethodPost, path, h) }
-
-// PATCH registers a route that changes.
-func (g Group) PATCH(path string, h echo.HandlerFunc) { g.add(http.MethodPatch, path, h) }
-
-// DELETE registers a route that removes.
-func (g Group) DELETE(path string, h echo.HandlerFunc) { g.add(http.MethodDelete, path, h) }
-
-func (g Group) add(method, path string, h echo.HandlerFunc) {
-	g.server.register(Route{method, Base + path, g.role, g.scoped}, h)
+// HEAD registers a route that reports whether something exists.
+func (g Group) HEAD(path string, h echo.HandlerFunc, spec Spec) {
+	g.add(http.MethodHead, path, h, spec)
 }
 
-// register refuses a route that stands already: echo would let the later one, and its
-// protection or lack of it, win without a word.
+// POST registers a route that writes.
+func (g Group) POST(path string, h echo.HandlerFunc, spec Spec) {
+	g.add(http.MethodPost, path, h, spec)
+}
+
+// PATCH registers a route that changes.
+func (g Group) PATCH(path string, h echo.HandlerFunc, spec Spec) {
+	g.add(http.MethodPatch, path, h, spec)
+}
+
+// DELETE registers a route that removes.
+func (g Group) DELETE(path string, h echo.HandlerFunc, spec Spec) {
+	g.add(http.MethodDelete, path, h, spec)
+}
+
+func (g Group) add(method, path string, h echo.HandlerFunc, spec Spec) {
+	g.server.register(Route{method, Base + path, g.role, g.scoped, spec}, h)
+}
+
+// register refuses a duplicate route: echo would silently replace the earlier one, with its
+// protection.
 func (s *Server) register(route Route, h echo.HandlerFunc) {
 	for _, r := range s.echo.Routes() {
 		if r.Method == route.Method && r.Path == route.Path {
@@ -68,6 +80,9 @@ func (s *Server) register(route Route, h echo.HandlerFunc) {
 		}
 	}
 	s.registered = append(s.registered, route)
+	if !route.Spec.Raw {
+		h = s.withInput(route, h)
+	}
 	if route.Role == 0 {
 		s.echo.Add(route.Method, route.Path, h)
 		return

@@ -1,9 +1,10 @@
-// Package httpapi is how the gateway speaks HTTP: the listener and its bounds, the
-// envelope of answers and errors, who may call management routes, whose address a
-// request came from, how bodies and queries are read. It knows no route but health.
+// Package httpapi is the HTTP layer: the listener and its limits, the format of answers and
+// errors, authorization of management routes, client addresses, and reading bodies and
+// queries. It knows no route except health.
 package httpapi
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -12,6 +13,7 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"runtime"
 	"sync/atomic"
 	"time"
 
@@ -22,89 +24,119 @@ import (
 	"integration-gateway/platform/secret"
 )
 
-// The bounds that hold where Config leaves a zero.
+// The defaults for zero fields of Config.
 const (
 	defaultReadTimeout  = 30 * time.Second
 	defaultWriteTimeout = 60 * time.Second // counts from the header, so it covers a slow body and the answer
+	defaultQueryTimeout = 15 * time.Second
 	defaultIdleTimeout  = 120 * time.Second
+	defaultBodyGrace    = 5 * time.Second
 	defaultBodyBytes    = 256 << 20
 	defaultRequests     = 2048
 	readHeaderTimeout   = 10 * time.Second
 	maxHeaderBytes      = 64 << 10
 )
 
-// Config is what an operator decides about the listener. A zero duration or size
-// takes the default.
+// Config holds the operator's settings of the listener. A zero duration or size means the
+// default.
 type Config struct {
-	Addr              string       // host:port; port 0 takes a free one
-	TLS               *tls.Config  // nil: plain HTTP; it is asked at each handshake for what holds then
-	ManagementKey     secret.Value // empty: no key is right, management is closed
+	Addr              string       // host:port; port 0 for any free one
+	TLS               *tls.Config  // nil: plain HTTP; evaluated at each handshake
+	ManagementKey     secret.Value // empty: no key is valid, management is closed
 	TrustedProxies    []netip.Prefix
 	ReadTimeout       time.Duration // a whole request with its body; 30 s
-	WriteTimeout      time.Duration // from a request's header to the end of its answer; 60 s
+	WriteTimeout      time.Duration // from a request's header to the end of its response; 60 s
+	QueryTimeout      time.Duration // of management requests that read; 15 s
 	IdleTimeout       time.Duration // between two requests of a connection; 120 s
 	BodyBytesInFlight int64         // of all requests together; 256 MiB
-	RequestsInFlight  int64         // whose bodies have come and that are worked on; 2048
-	FailuresPerMinute int           // requests without a valid credential of one client address; 0 for no limit
+	RequestsInFlight  int64         // requests in progress whose bodies have arrived; 2048
+	MaxConnections    int           // open at once; 0 for no limit
+	NetworkShare      int           // percent of bytes, connections and queue slots that one client network may use when they are scarce; 0 or 100 for all
+	MinBodyRate       int64         // bytes a second of a body, after BodyGrace; 0 for any
+	BodyGrace         time.Duration // time before a body's rate matters; 5 s
+	// Hosts are the host names accepted for management routes, in addition to localhost and
+	// IP addresses; nil: any name.
+	Hosts             []string
+	FailuresPerMinute int // requests without a valid credential per client address; 0 for no limit
 }
 
 // Deps is what the server needs from the outside.
 type Deps struct {
 	Log *slog.Logger
 	Now clock.Now
-	// Keys knows the credentials beside Config.ManagementKey. Nil: there are none.
+	// Keys checks the keys other than Config.ManagementKey. Nil: there are none.
 	Keys Authenticator
-	// Tokens knows bearer tokens. Nil: there are none, and the header that they come in
-	// means nothing.
+	// Tokens checks bearer tokens. Nil: there are none, and their header is ignored.
 	Tokens Authenticator
-	// AuthFailed hears of every management request without the right credential: the
-	// reason, such as missing_key, wrong_token or role_too_low, and the client's address.
+	// Sources resolves the parameter source. Nil: no route has it.
+	Sources Sources
+	// AuthFailed is called for every management request without a sufficient credential, with
+	// the reason, such as missing_key, wrong_token or role_too_low, and the client's address.
 	// It must not block. Nil is allowed.
 	AuthFailed func(reason string, clientIP string)
+	// Answered is called for every answered request, with its route ("" if there is none). It
+	// must not block. Nil is allowed.
+	Answered func(route, method string, code int, took time.Duration)
 }
 
 // Server is one listener and its routes.
 type Server struct {
-	cfg      Config
-	log      *slog.Logger
-	now      clock.Now
-	failed   func(reason, clientIP string)
-	echo     *echo.Echo
-	http     *http.Server
-	bodies   *semaphore.Weighted
-	requests *semaphore.Weighted
-	listener net.Listener
-	draining atomic.Bool
+	cfg         Config
+	log         *slog.Logger
+	now         clock.Now
+	failed      func(reason, clientIP string)
+	answered    func(route, method string, code int, took time.Duration)
+	echo        *echo.Echo
+	http        *http.Server
+	bodies      *budget
+	requests    *semaphore.Weighted
+	unpacking   *unpackQueue
+	connections *connections
+	crowding    *shareWarning
+	floods      *floods
+	listener    net.Listener
+	draining    atomic.Bool
 
 	keys       Authenticator
 	tokens     Authenticator
 	failures   failures
 	registered []Route
+	sources    Sources
 }
 
 // New builds a server without routes; it opens nothing.
 func New(cfg Config, d Deps) *Server {
-	cfg.ReadTimeout = or(cfg.ReadTimeout, defaultReadTimeout)
-	cfg.WriteTimeout = or(cfg.WriteTimeout, defaultWriteTimeout)
-	cfg.IdleTimeout = or(cfg.IdleTimeout, defaultIdleTimeout)
-	cfg.BodyBytesInFlight = or(cfg.BodyBytesInFlight, defaultBodyBytes)
-	cfg.RequestsInFlight = or(cfg.RequestsInFlight, defaultRequests)
+	cfg.ReadTimeout = cmp.Or(cfg.ReadTimeout, defaultReadTimeout)
+	cfg.WriteTimeout = cmp.Or(cfg.WriteTimeout, defaultWriteTimeout)
+	cfg.QueryTimeout = cmp.Or(cfg.QueryTimeout, defaultQueryTimeout)
+	cfg.IdleTimeout = cmp.Or(cfg.IdleTimeout, defaultIdleTimeout)
+	cfg.BodyGrace = cmp.Or(cfg.BodyGrace, defaultBodyGrace)
+	cfg.BodyBytesInFlight = cmp.Or(cfg.BodyBytesInFlight, defaultBodyBytes)
+	cfg.RequestsInFlight = cmp.Or(cfg.RequestsInFlight, defaultRequests)
 	if d.AuthFailed == nil {
 		d.AuthFailed = func(string, string) {}
 	}
+	if d.Answered == nil {
+		d.Answered = func(string, string, int, time.Duration) {}
+	}
+	w := &shareWarning{log: d.Log, now: d.Now, trusted: len(cfg.TrustedProxies) > 0}
 	s := &Server{
-		cfg: cfg, log: d.Log, now: d.Now, failed: d.AuthFailed,
-		echo: echo.New(), bodies: semaphore.NewWeighted(cfg.BodyBytesInFlight),
-		requests: semaphore.NewWeighted(cfg.RequestsInFlight),
-		keys:     d.Keys, tokens: d.Tokens, failures: failures{limit: cfg.FailuresPerMinute},
+		cfg: cfg, log: d.Log, now: d.Now, failed: d.AuthFailed, answered: d.Answered,
+		echo: echo.New(), bodies: newBudget(cfg.BodyBytesInFlight, cfg.NetworkShare),
+		requests:    semaphore.NewWeighted(cfg.RequestsInFlight),
+		unpacking:   newUnpackQueue(unpacksAtOnce(runtime.GOMAXPROCS(0)), cfg.NetworkShare),
+		connections: newConnections(cfg.MaxConnections, cfg.NetworkShare, cfg.TrustedProxies, func(n netip.Prefix) { w.reached(n, "connections") }),
+		crowding:    w,
+		floods:      newFloods(d.Log),
+		keys:        d.Keys, tokens: d.Tokens, failures: failures{limit: cfg.FailuresPerMinute}, sources: d.Sources,
 	}
 	s.echo.HideBanner = true
 	s.echo.HidePort = true
 	s.echo.HTTPErrorHandler = errorHandler(d.Log)
 	s.echo.IPExtractor = s.clientIP
-	// Before routing, so that a request without a route passes them all the same.
-	s.echo.Pre(s.correlate, s.drain, s.logRequest, s.recoverPanic, securityHeaders, s.lendBodies, decodedPath)
-	// Over TLS as without: of HTTP/2, one connection may hold a megabyte that no bound counts.
+	// Before routing, so that they also apply to requests without a route.
+	s.echo.Pre(s.correlate, s.drain, s.logRequest, s.recoverPanic, securityHeaders, s.withLease, s.decodedPath)
+	// Without HTTP/2 also over TLS: one of its connections may hold a megabyte that no limit counts.
 	protocols := new(http.Protocols)
 	protocols.SetHTTP1(true)
 	s.http = &http.Server{
@@ -116,6 +148,7 @@ func New(cfg Config, d Deps) *Server {
 		WriteTimeout:      cfg.WriteTimeout,
 		IdleTimeout:       cfg.IdleTimeout,
 		MaxHeaderBytes:    maxHeaderBytes,
+		ConnState:         s.connections.onStateChange,
 		ErrorLog:          slog.NewLogLogger(d.Log.Handler(), slog.LevelWarn),
 		// "OPTIONS *" would be answered by net/http itself, with a 200.
 		DisableGeneralOptionsHandler: true,
@@ -123,15 +156,7 @@ func New(cfg Config, d Deps) *Server {
 	return s
 }
 
-func or[T comparable](value, fallback T) T {
-	var zero T
-	if value == zero {
-		return fallback
-	}
-	return value
-}
-
-// Routes is where modules register theirs, before Serve.
+// Routes is where modules register their routes, before Serve.
 func (s *Server) Routes() Routes {
 	return Routes{
 		Public: Group{server: s}, Viewer: Group{server: s, role: Viewer},
@@ -139,11 +164,18 @@ func (s *Server) Routes() Routes {
 	}
 }
 
+// BodyBytes returns the bytes of request bodies in memory.
+func (s *Server) BodyBytes() int64 {
+	s.bodies.mu.Lock()
+	defer s.bodies.mu.Unlock()
+	return s.bodies.used
+}
+
 // Handler answers requests without a listener, for tests.
 func (s *Server) Handler() http.Handler { return s.echo }
 
-// Listen opens the address, so that a port that is taken is known before anything
-// else starts. Requests wait until Serve.
+// Listen opens the address, so that a port in use is detected before anything else starts.
+// Requests wait until Serve.
 func (s *Server) Listen(ctx context.Context) error {
 	var lc net.ListenConfig
 	listener, err := lc.Listen(ctx, "tcp", s.cfg.Addr)
@@ -154,7 +186,7 @@ func (s *Server) Listen(ctx context.Context) error {
 	return nil
 }
 
-// Addr is the address that Listen opened, with its real port; "" before.
+// Addr returns the address that Listen opened, with its real port; "" before.
 func (s *Server) Addr() string {
 	if s.listener == nil {
 		return ""
@@ -162,11 +194,11 @@ func (s *Server) Addr() string {
 	return s.listener.Addr().String()
 }
 
-// Serve answers requests until Shutdown, and then returns nil at once, while
-// Shutdown still waits for those that run.
+// Serve answers requests until Shutdown, and then returns nil immediately, while Shutdown
+// waits for the running requests.
 func (s *Server) Serve() error {
 	if s.listener == nil {
-		return errors.New("serve: Listen comes first")
+		return errors.New("serve: call Listen first")
 	}
 	if err := s.serve(); !errors.Is(err, http.ErrServerClosed) {
 		return fmt.Errorf("serve on %s: %w", s.Addr(), err)
@@ -175,23 +207,24 @@ func (s *Server) Serve() error {
 }
 
 func (s *Server) serve() error {
+	listener := s.connections.limitListener(s.listener)
 	if s.cfg.TLS == nil {
-		return s.http.Serve(s.listener)
+		return s.http.Serve(listener)
 	}
-	return s.http.ServeTLS(s.listener, "", "") // the certificate is in cfg.TLS
+	return s.http.ServeTLS(listener, "", "") // the certificate is in cfg.TLS
 }
 
-// Drain makes /readyz answer 503 from now on, so that a load balancer turns away
-// before Shutdown closes the door.
+// Drain makes /readyz answer 503 from now on, so that load balancers stop sending requests
+// before Shutdown closes the listener.
 func (s *Server) Drain() { s.draining.Store(true) }
 
-// Shutdown takes no more connections and waits for the requests that run. When ctx
-// ends first, it cuts them off and says so.
+// Shutdown accepts no more connections and waits for the running requests. If ctx ends
+// first, it closes them and returns an error.
 func (s *Server) Shutdown(ctx context.Context) error {
 	s.Drain()
 	err := s.http.Shutdown(ctx)
 	if s.listener != nil {
-		_ = s.listener.Close() // when Serve never ran, nobody else closes it
+		_ = s.listener.Close() // if Serve never ran, nothing else closes it
 	}
 	if err != nil {
 		_ = s.http.Close()

@@ -2,7 +2,6 @@ package httpapi_test
 
 import (
 	"bufio"
-	"bytes"
 	"context"
 	"encoding/json"
 	"io"
@@ -22,58 +21,41 @@ import (
 	"integration-gateway/platform/httpapi"
 	"integration-gateway/platform/secret"
 	"integration-gateway/platform/telemetry"
+	"integration-gateway/platform/testkit"
 )
 
 const (
-	key      = "a-management-key-for-tests"
-	patience = 5 * time.Second
-	// hidden is in every answer of a management route and in no other.
+	key         = "a-management-key-for-tests"
+	waitTimeout = 20 * time.Second
+	// hidden is in every response of a management route and in no other.
 	hidden = "what only a manager sees"
 )
 
-// lines is a log that may be read while it is written.
-type lines struct {
-	mu   sync.Mutex
-	text bytes.Buffer
-}
-
-func (l *lines) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.text.Write(p)
-}
-
-func (l *lines) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.text.String()
-}
-
-// house is a server with a few routes, and what it told its surroundings.
-type house struct {
+// testServer is a server with a few routes, and a record of its calls to its environment.
+type testServer struct {
 	*httpapi.Server
-	log *lines
+	log *testkit.Log
 
 	mu     sync.Mutex
 	failed []string
 }
 
-func (h *house) failures() []string {
+func (h *testServer) failures() []string {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	return append([]string{}, h.failed...)
 }
 
 // setup makes a server with management routes, and with routes for public handlers.
-func setup(t *testing.T, cfg httpapi.Config, public map[string]echo.HandlerFunc) *house {
+func setup(t *testing.T, cfg httpapi.Config, public map[string]echo.HandlerFunc) *testServer {
 	t.Helper()
 	if cfg.ManagementKey.Empty() {
 		cfg.ManagementKey = secret.New(key)
 	}
 	cfg.Addr = "127.0.0.1:0"
-	h := &house{log: &lines{}}
+	h := &testServer{log: &testkit.Log{}}
 	h.Server = httpapi.New(cfg, httpapi.Deps{
-		Log: telemetry.NewLogger(h.log, "debug", true), Now: clock.System,
+		Log: telemetry.NewLogger(h.log, slog.LevelDebug, true), Now: clock.System,
 		AuthFailed: func(reason, ip string) {
 			h.mu.Lock()
 			defer h.mu.Unlock()
@@ -86,26 +68,26 @@ func setup(t *testing.T, cfg httpapi.Config, public map[string]echo.HandlerFunc)
 		})
 	}
 	r := h.Routes()
-	r.Viewer.GET("/integrations", secretData)
-	r.Viewer.GET("/events", secretData)
-	r.Viewer.GET("/events/:id", secretData)
-	r.Viewer.GET("/events/:id/status", secretData)
-	r.Operator.POST("/events/:id/replay", secretData)
-	r.Public.GET("/open", func(c echo.Context) error { return httpapi.Data(c, http.StatusOK, httpapi.ClientIP(c)) })
+	r.Viewer.GET("/integrations", secretData, httpapi.Spec{Raw: true})
+	r.Viewer.GET("/events", secretData, httpapi.Spec{Raw: true})
+	r.Viewer.GET("/events/:id", secretData, httpapi.Spec{Raw: true})
+	r.Viewer.GET("/events/:id/status", secretData, httpapi.Spec{Raw: true})
+	r.Operator.POST("/events/:id/replay", secretData, httpapi.Spec{Raw: true})
+	r.Public.GET("/open", func(c echo.Context) error { return httpapi.Data(c, http.StatusOK, httpapi.ClientIP(c)) }, httpapi.Spec{Raw: true})
 	for path, handler := range public {
-		r.Public.POST(path, handler)
+		r.Public.POST(path, handler, httpapi.Spec{Raw: true})
 	}
 	return h
 }
 
 // start serves h on a free port of the loopback until the test ends.
-func (h *house) start(t *testing.T) string {
+func (h *testServer) start(t *testing.T) string {
 	t.Helper()
 	require.NoError(t, h.Listen(context.Background()))
 	served := make(chan error, 1)
 	go func() { served <- h.Serve() }()
 	t.Cleanup(func() {
-		ctx, cancel := context.WithTimeout(context.Background(), patience)
+		ctx, cancel := context.WithTimeout(context.Background(), waitTimeout)
 		defer cancel()
 		require.NoError(t, h.Shutdown(ctx))
 		require.NoError(t, <-served)
@@ -129,7 +111,7 @@ type answer struct {
 	}
 }
 
-func (h *house) do(t *testing.T, r *http.Request) answer {
+func (h *testServer) do(t *testing.T, r *http.Request) answer {
 	t.Helper()
 	w := httptest.NewRecorder()
 	h.Handler().ServeHTTP(w, r)
@@ -146,13 +128,13 @@ func read(t *testing.T, res *http.Response) answer {
 	return a
 }
 
-// raw sends request as it stands over a connection of its own and gives the answer.
+// raw sends a raw request over a new connection and returns the response.
 func raw(t *testing.T, addr, request string) (status int, text string) {
 	t.Helper()
 	conn, err := net.Dial("tcp", addr)
 	require.NoError(t, err)
 	defer func() { _ = conn.Close() }()
-	require.NoError(t, conn.SetDeadline(clock.System().Add(patience)))
+	require.NoError(t, conn.SetDeadline(clock.System().Add(waitTimeout)))
 	_, err = io.WriteString(conn, request)
 	require.NoError(t, err)
 	method, _, _ := strings.Cut(request, " ")
@@ -174,7 +156,7 @@ func TestServeAnswersUntilShutdown(t *testing.T) {
 		return httpapi.Data(c, http.StatusOK, "done")
 	}})
 	require.Empty(t, h.Addr())
-	require.Error(t, h.Serve(), "Listen comes first")
+	require.Error(t, h.Serve(), "Listen was not called")
 	require.NoError(t, h.Listen(context.Background()))
 	served := make(chan error, 1)
 	go func() { served <- h.Serve() }()
@@ -190,15 +172,15 @@ func TestServeAnswersUntilShutdown(t *testing.T) {
 	<-entered
 	closed := make(chan error, 1)
 	go func() { closed <- h.Shutdown(context.Background()) }()
-	require.NoError(t, <-served, "Serve ends at once")
+	require.NoError(t, <-served, "Serve returns immediately")
 	_, err := net.Dial("tcp", h.Addr())
-	require.Error(t, err, "nobody new is let in")
+	require.Error(t, err, "new connections are refused")
 	close(leave)
-	require.Equal(t, http.StatusOK, <-statuses, "the request that ran was answered")
+	require.Equal(t, http.StatusOK, <-statuses, "the running request was answered")
 	require.NoError(t, <-closed)
 }
 
-func TestShutdownCutsOffWhatOutlastsTheGrace(t *testing.T) {
+func TestShutdownAbortsRequestsThatOutlastTheGrace(t *testing.T) {
 	entered := make(chan struct{})
 	h := setup(t, httpapi.Config{}, map[string]echo.HandlerFunc{"/stuck": func(c echo.Context) error {
 		close(entered)
@@ -222,7 +204,7 @@ func TestShutdownCutsOffWhatOutlastsTheGrace(t *testing.T) {
 	require.Error(t, <-failed)
 }
 
-func TestAPortThatIsTakenIsKnownAtListen(t *testing.T) {
+func TestListenDetectsAPortInUse(t *testing.T) {
 	taken, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
 	defer func() { _ = taken.Close() }()
@@ -234,8 +216,8 @@ func TestAPortThatIsTakenIsKnownAtListen(t *testing.T) {
 func TestARouteIsRegisteredOnce(t *testing.T) {
 	h := setup(t, httpapi.Config{}, nil)
 	require.PanicsWithValue(t, "httpapi: GET /api/v1/integrations is registered twice; give one of them another path", func() {
-		h.Routes().Public.GET("/integrations", func(echo.Context) error { return nil })
-	}, "a public route must not take the place of a guarded one")
+		h.Routes().Public.GET("/integrations", func(echo.Context) error { return nil }, httpapi.Spec{Raw: true})
+	}, "a public route must not replace a protected one")
 }
 
 func TestHeaderBomb(t *testing.T) {

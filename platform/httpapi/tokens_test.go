@@ -2,6 +2,7 @@ package httpapi_test
 
 import (
 	"context"
+	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"testing"
@@ -15,16 +16,17 @@ import (
 	"integration-gateway/platform/httpapi"
 	"integration-gateway/platform/secret"
 	"integration-gateway/platform/telemetry"
+	"integration-gateway/platform/testkit"
 )
 
 const token = "eyJ.a-token.for-tests"
 
-// known takes token alone, and nothing while it is away.
-type known struct{ away bool }
+// fakeTokens accepts only token, and nothing while unavailable.
+type fakeTokens struct{ unavailable bool }
 
-func (k known) Authenticate(_ context.Context, given string) (httpapi.Caller, error) {
+func (k fakeTokens) Authenticate(_ context.Context, given string) (httpapi.Caller, error) {
 	switch {
-	case k.away:
+	case k.unavailable:
 		return httpapi.Caller{}, httpapi.Unchecked(10 * time.Second)
 	case given != token:
 		return httpapi.Caller{}, httpapi.Refuse("wrong_token")
@@ -32,17 +34,18 @@ func (k known) Authenticate(_ context.Context, given string) (httpapi.Caller, er
 	return httpapi.Caller{Actor: "oidc:billing", Role: httpapi.Viewer}, nil
 }
 
-// tokened is a server that takes token for a viewer's, and what it told its surroundings.
-func tokened(tokens httpapi.Authenticator) (*httpapi.Server, *[]string, *lines) {
-	failed, log := &[]string{}, &lines{}
+// newTokenServer returns a server that accepts token for a viewer, and a record of its
+// calls to its environment.
+func newTokenServer(tokens httpapi.Authenticator) (*httpapi.Server, *[]string, *testkit.Log) {
+	failed, log := &[]string{}, &testkit.Log{}
 	s := httpapi.New(httpapi.Config{ManagementKey: secret.New(key)}, httpapi.Deps{
-		Log: telemetry.NewLogger(log, "debug", true), Now: clock.System, Tokens: tokens,
+		Log: telemetry.NewLogger(log, slog.LevelDebug, true), Now: clock.System, Tokens: tokens,
 		AuthFailed: func(reason, _ string) { *failed = append(*failed, reason) },
 	})
 	s.Routes().Viewer.GET("/integrations", func(c echo.Context) error {
 		return httpapi.Data(c, http.StatusOK, hidden+" "+httpapi.Actor(c.Request().Context()))
-	})
-	s.Routes().Operator.GET("/operate", func(c echo.Context) error { return httpapi.Data(c, http.StatusOK, hidden) })
+	}, httpapi.Spec{Raw: true})
+	s.Routes().Operator.GET("/operate", func(c echo.Context) error { return httpapi.Data(c, http.StatusOK, hidden) }, httpapi.Spec{Raw: true})
 	return s, failed, log
 }
 
@@ -75,7 +78,7 @@ func TestBearerTokens(t *testing.T) {
 		{"beyond its role", nil, []string{"Bearer " + token}, "/operate", 403, "role_too_low"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			s, failed, log := tokened(known{})
+			s, failed, log := newTokenServer(fakeTokens{})
 			r := get("/api/v1" + c.path)
 			r.Header["X-Internal-Api-Key"], r.Header["Authorization"] = c.keys, c.authorization
 			w := httptest.NewRecorder()
@@ -104,8 +107,8 @@ func TestBearerTokens(t *testing.T) {
 	}
 }
 
-func TestWithoutAnIssuerTheHeaderOfTokensMeansNothing(t *testing.T) {
-	s, failed, _ := tokened(nil)
+func TestWithoutAnIssuerBearerTokensAreIgnored(t *testing.T) {
+	s, failed, _ := newTokenServer(nil)
 	ask := func(keys ...string) answer {
 		r := get("/api/v1/integrations")
 		r.Header["X-Internal-Api-Key"] = keys
@@ -121,8 +124,8 @@ func TestWithoutAnIssuerTheHeaderOfTokensMeansNothing(t *testing.T) {
 	require.Equal(t, []string{"missing_key"}, *failed)
 }
 
-func TestTokensThatCannotBeCheckedAreNobodysMistake(t *testing.T) {
-	s, failed, _ := tokened(known{away: true})
+func TestTokensThatCannotBeCheckedAreNotAClientError(t *testing.T) {
+	s, failed, _ := newTokenServer(fakeTokens{unavailable: true})
 	r := get("/api/v1/integrations")
 	r.Header.Set("Authorization", "Bearer "+token)
 	w := httptest.NewRecorder()
@@ -132,28 +135,28 @@ func TestTokensThatCannotBeCheckedAreNobodysMistake(t *testing.T) {
 	require.Empty(t, *failed)
 }
 
-// outage is what Authenticate answers to every token.
+// outage is the error of Authenticate for every token.
 type outage struct{ err error }
 
 func (o outage) Authenticate(context.Context, string) (httpapi.Caller, error) {
 	return httpapi.Caller{}, o.err
 }
 
-func TestTokensThatNobodyCanCheckCountAsFailuresOfTheirAddress(t *testing.T) {
+func TestTokensThatCannotBeCheckedCountAsFailuresOfTheirAddress(t *testing.T) {
 	for _, c := range []struct {
 		name     string
 		err      error
 		statuses []int
 	}{
 		{"the issuer is away", httpapi.Unchecked(time.Second), []int{503, 503, 429, 429}},
-		{"the token is right, and the database away", fault.Unavailable.New("sources_unknown", "Not now."), []int{503, 503, 503, 503}},
+		{"the token is valid, but the database is down", fault.Unavailable.New("sources_unknown", "Not now."), []int{503, 503, 503, 503}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			now := clock.System()
 			s := httpapi.New(httpapi.Config{ManagementKey: secret.New(key), FailuresPerMinute: 2}, httpapi.Deps{
-				Log: telemetry.NewLogger(&lines{}, "info", true), Now: func() time.Time { return now }, Tokens: outage{c.err},
+				Log: telemetry.NewLogger(&testkit.Log{}, slog.LevelInfo, true), Now: func() time.Time { return now }, Tokens: outage{c.err},
 			})
-			s.Routes().Viewer.GET("/integrations", func(c echo.Context) error { return httpapi.Data(c, http.StatusOK, hidden) })
+			s.Routes().Viewer.GET("/integrations", func(c echo.Context) error { return httpapi.Data(c, http.StatusOK, hidden) }, httpapi.Spec{Raw: true})
 			ask := func(header, value string) int {
 				r := get("/api/v1/integrations")
 				r.Header.Set(header, value)
@@ -164,7 +167,7 @@ func TestTokensThatNobodyCanCheckCountAsFailuresOfTheirAddress(t *testing.T) {
 			for n, status := range c.statuses {
 				require.Equal(t, status, ask("Authorization", "Bearer "+token), n)
 			}
-			require.Equal(t, http.StatusOK, ask(httpapi.HeaderManagementKey, key), "the key all the same")
+			require.Equal(t, http.StatusOK, ask(httpapi.HeaderManagementKey, key), "a valid key still passes")
 		})
 	}
 }

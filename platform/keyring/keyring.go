@@ -1,5 +1,5 @@
-// Package keyring seals secrets for the database under one of several keys, and knows by
-// a key's id what was sealed, digested or signed with which. It keeps no records.
+// Package keyring encrypts secrets for the database under one of several keys. The key's id
+// in a sealed text, digest or signature says which key made it. It stores no records.
 package keyring
 
 import (
@@ -20,42 +20,64 @@ import (
 	"integration-gateway/platform/secret"
 )
 
-// sealed starts every text that a ring encrypted, with the version of how. The key's id
-// follows, a colon, and the nonce and ciphertext in base64.
+// sealed is the prefix of every sealed text, with the version of the format. The key's id,
+// a colon, and the nonce and ciphertext in base64 follow.
 const sealed = "sealed:v1:"
 
-// Damaged stands for the id of a key where a sealed text names none.
+// Damaged is the key id of a sealed text that names no key.
 const Damaged = "damaged"
 
-// ErrDamaged answers a sealed text that is not what was sealed.
-var ErrDamaged = errors.New("a sealed secret in the database is damaged")
+// ErrDamaged is returned for a sealed text that was not sealed for its place.
+var ErrDamaged = errors.New("a sealed secret in the database is damaged, or was moved there from another row or column")
 
-// MissingKey answers a text that was sealed under a key which the ring does not have.
+// ErrPlain is returned for an unencrypted text if there is a key: anyone with write access
+// to the database could have stored it.
+var ErrPlain = errors.New("a secret in the database is stored without encryption, and SECRETS_KEY is set; " +
+	"if it was stored before there was a key, run `gateway secrets rotate-key` with SECRETS_READ_PLAIN=true")
+
+// MissingKey is returned for a text sealed under a key that the ring does not have.
 type MissingKey struct{ ID string }
 
 func (e MissingKey) Error() string {
 	return "a secret in the database is encrypted under the key " + e.ID + ", which this process does not have"
 }
 
-// key is what is derived (RFC 5869) of one SECRETS_KEY.
+// key is derived (RFC 5869) from one SECRETS_KEY.
 type key struct {
 	id      string
-	aead    cipher.AEAD // nil where nothing can be opened: of no key, and of a retired one
+	aead    cipher.AEAD // nil if it cannot decrypt: without a key, and for a retired key
 	digests []byte
 	audit   []byte
 }
 
-// Ring seals under its current key, with AES-256-GCM, and opens what any of its keys
-// sealed. Without a current key it stores texts as they are; such texts can be read under
-// any key. It is safe for concurrent use once it is made, and Adopt was called.
+// Ring encrypts under its current key with AES-256-GCM, and decrypts what any of its keys
+// encrypted, only in its original place. Without a current key it stores plain texts; with
+// one it reads plain texts only if Config allows it. It is safe for concurrent use after
+// New and Adopt.
 type Ring struct {
-	keys []key // the current one first, where there is one; at the end that of no key
+	keys  []key // the current one first, if any; the empty key last
+	plain bool  // plain texts can be read
+	needs bool  // refuses to store plain texts
 }
 
-// New makes a ring of the current key, which may be empty, and others that only open.
-func New(current secret.Value, others []secret.Value) (*Ring, error) {
-	r := &Ring{}
-	for _, text := range append([]secret.Value{current}, others...) {
+// Config holds the keys of a ring.
+type Config struct {
+	Current secret.Value   // may be empty
+	Others  []secret.Value // only decrypt
+	// Plain allows reading plain texts despite a current key, until they have been
+	// encrypted.
+	Plain bool
+	// NeedsKey refuses to store plain texts if there is no current key.
+	NeedsKey bool
+}
+
+// errNoKey is returned instead of storing a plain text.
+var errNoKey = fault.Conflict.New("no_key", "In production secrets are only stored encrypted: set SECRETS_KEY to the same value as in the other processes.")
+
+// New makes a ring.
+func New(cfg Config) (*Ring, error) {
+	r := &Ring{plain: cfg.Plain || cfg.Current.Empty(), needs: cfg.NeedsKey}
+	for _, text := range append([]secret.Value{cfg.Current}, cfg.Others...) {
 		if text.Empty() {
 			continue
 		}
@@ -67,8 +89,8 @@ func New(current secret.Value, others []secret.Value) (*Ring, error) {
 			r.keys = append(r.keys, k)
 		}
 	}
-	if current.Empty() && len(r.keys) > 0 {
-		return nil, errors.New("there are keys that open secrets, and none that seals them")
+	if cfg.Current.Empty() && len(r.keys) > 0 {
+		return nil, errors.New("there are keys to decrypt secrets, but none to encrypt them")
 	}
 	none, err := derive(secret.Value{})
 	if err != nil {
@@ -106,10 +128,10 @@ func (r *Ring) find(id string) *key {
 	return nil
 }
 
-// Current is the id of the key that seals; "" without one.
+// Current returns the id of the encrypting key; "" without one.
 func (r *Ring) Current() string { return r.keys[0].id }
 
-// Opens gives the ids of the keys that can open, the current one first.
+// Opens returns the ids of the keys that can decrypt, the current one first.
 func (r *Ring) Opens() []string {
 	var ids []string
 	for _, k := range r.keys {
@@ -120,8 +142,8 @@ func (r *Ring) Opens() []string {
 	return ids
 }
 
-// KeyOf gives the id of the key that a stored text needs: "" for one that is not sealed,
-// Damaged for one that names none.
+// KeyOf returns the id of the key that a stored text needs: "" if it is not sealed, Damaged
+// if it names none.
 func KeyOf(stored string) string {
 	text, is := strings.CutPrefix(stored, sealed)
 	if !is {
@@ -134,24 +156,34 @@ func KeyOf(stored string) string {
 	return id
 }
 
-// Seal encrypts value under the current key.
-func (r *Ring) Seal(value secret.Value) (string, error) {
+// ReadsPlain reports whether plain texts can be read.
+func (r *Ring) ReadsPlain() bool { return r.plain }
+
+// Seal encrypts value under the current key, bound to its place.
+func (r *Ring) Seal(at secret.Place, value secret.Value) (string, error) {
 	k := r.keys[0]
 	if k.aead == nil {
+		if r.needs {
+			return "", errNoKey
+		}
 		if strings.HasPrefix(value.Reveal(), sealed) {
 			return "", fault.Invalid.New("bad_secret", "A secret cannot start with %q.", sealed)
 		}
 		return value.Reveal(), nil
 	}
-	box := k.aead.Seal(nil, nil, []byte(value.Reveal()), nil) //nolint:gosec // it makes a nonce of its own
+	box := k.aead.Seal(nil, nil, []byte(value.Reveal()), []byte(at.String())) //nolint:gosec // it generates its own nonce
 	return sealed + k.id + ":" + base64.RawStdEncoding.EncodeToString(box), nil
 }
 
-// Open decrypts what Seal gave. Its error is a MissingKey or ErrDamaged.
-func (r *Ring) Open(stored string) (secret.Value, error) {
+// Open decrypts a text that Seal returned for the same place. Its error is a MissingKey,
+// ErrDamaged or ErrPlain.
+func (r *Ring) Open(at secret.Place, stored string) (secret.Value, error) {
 	id := KeyOf(stored)
 	switch id {
 	case "":
+		if !r.plain {
+			return secret.Value{}, ErrPlain
+		}
 		return secret.New(stored), nil
 	case Damaged:
 		return secret.Value{}, ErrDamaged
@@ -164,28 +196,28 @@ func (r *Ring) Open(stored string) (secret.Value, error) {
 	if err != nil {
 		return secret.Value{}, ErrDamaged
 	}
-	plain, err := k.aead.Open(nil, nil, raw, nil)
+	plain, err := k.aead.Open(nil, nil, raw, []byte(at.String()))
 	if err != nil {
 		return secret.Value{}, ErrDamaged
 	}
 	return secret.New(string(plain)), nil
 }
 
-// Reseal gives a stored text as it is under the current key; the same text where it is
-// already. Errors are Open's.
-func (r *Ring) Reseal(stored string) (string, error) {
+// Reseal returns a stored text under the current key, unchanged if it is already. Errors
+// are those of Open.
+func (r *Ring) Reseal(at secret.Place, stored string) (string, error) {
 	if KeyOf(stored) == r.Current() {
 		return stored, nil
 	}
-	value, err := r.Open(stored)
+	value, err := r.Open(at, stored)
 	if err != nil {
 		return "", err
 	}
-	return r.Seal(value)
+	return r.Seal(at, value)
 }
 
-// Digest is a keyed hash under the current key, with the key's id before it: whoever has
-// the database and not the key cannot try texts against it.
+// Digest returns a keyed hash under the current key, prefixed with the key's id. With the
+// database but without the key, texts cannot be tested against it.
 func (r *Ring) Digest(text string) string { return r.keys[0].digest(text) }
 
 // Matches reports whether digest was made of text, under any key that the ring knows.
@@ -194,7 +226,7 @@ func (r *Ring) Matches(text, digest string) bool {
 	return k != nil && subtle.ConstantTimeCompare([]byte(k.digest(text)), []byte(digest)) == 1
 }
 
-// DigestKey gives the id of the key that a digest was made under; "" for no key.
+// DigestKey returns the id of the key that a digest was made with; "" for no key.
 func DigestKey(digest string) string {
 	id, _, _ := strings.Cut(digest, ":")
 	return id
@@ -206,5 +238,5 @@ func (k key) digest(text string) string {
 	return k.id + ":" + hex.EncodeToString(mac.Sum(nil))
 }
 
-// NewKey makes the text of a key.
+// NewKey generates the text of a key.
 func NewKey() string { return rand.Text() + rand.Text() }

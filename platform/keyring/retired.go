@@ -7,13 +7,13 @@ import (
 	"integration-gateway/platform/secret"
 )
 
-// AuditKey is the key of the audit trail's seals that belongs to a key of the ring.
+// AuditKey is the audit trail's seal key that belongs to a key of the ring.
 type AuditKey struct {
 	ID  string
 	Key []byte
 }
 
-// AuditKeys gives one for each key, the retired ones too: the current one first. None
+// AuditKeys returns one for each key, including retired ones, the current one first; none
 // without a current key.
 func (r *Ring) AuditKeys() []AuditKey {
 	var keys []AuditKey
@@ -25,28 +25,33 @@ func (r *Ring) AuditKeys() []AuditKey {
 	return keys
 }
 
-// remains is what is left of a key that was retired: enough to recognise what was made
-// under it and cannot be made anew, digests and seals, and nothing that opens a secret.
-type remains struct {
+// retiredKey is what is kept of a retired key: enough to verify digests and seals, which
+// cannot be remade, but not to decrypt a secret.
+type retiredKey struct {
 	Digests []byte `json:"digests"`
 	Audit   []byte `json:"audit"`
 }
 
-// Retired is the rest of a key, sealed under the current one.
+// Retired is a retired key, sealed under the current one.
 type Retired struct{ ID, Sealed string }
 
-// Retire gives the rest of every key but the current one.
+// Place is where a retired key is stored.
+func (k Retired) Place() secret.Place {
+	return secret.Place{Table: "retired_keys", Column: "remains", Row: k.ID}
+}
+
+// Retire returns the retired form of every key except the current one.
 func (r *Ring) Retire() ([]Retired, error) {
 	var list []Retired
 	for _, k := range r.keys {
 		if k.audit == nil || k.id == r.Current() {
 			continue
 		}
-		text, err := json.Marshal(remains{k.digests, k.audit})
+		text, err := json.Marshal(retiredKey{k.digests, k.audit})
 		if err != nil {
 			return nil, fmt.Errorf("retire the key %s: %w", k.id, err)
 		}
-		rest, err := r.Seal(secret.New(string(text)))
+		rest, err := r.Seal(Retired{ID: k.id}.Place(), secret.New(string(text)))
 		if err != nil {
 			return nil, fmt.Errorf("retire the key %s: %w", k.id, err)
 		}
@@ -55,17 +60,17 @@ func (r *Ring) Retire() ([]Retired, error) {
 	return list, nil
 }
 
-// Adopt has the ring know a key that was retired, unless it has the key itself. Errors are
-// Open's.
+// Adopt adds a retired key to the ring, unless the ring has the key itself. Errors are
+// those of Open.
 func (r *Ring) Adopt(k Retired) error {
 	if r.find(k.ID) != nil {
 		return nil
 	}
-	text, err := r.Open(k.Sealed)
+	text, err := r.Open(k.Place(), k.Sealed)
 	if err != nil {
 		return err
 	}
-	var rest remains
+	var rest retiredKey
 	if err := json.Unmarshal([]byte(text.Reveal()), &rest); err != nil {
 		return ErrDamaged
 	}

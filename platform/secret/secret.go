@@ -1,4 +1,4 @@
-// Package secret keeps credentials from being printed by accident.
+// Package secret prevents credentials from being printed by accident.
 package secret
 
 import (
@@ -7,17 +7,17 @@ import (
 	"log/slog"
 )
 
-// Redacted is what stands in place of a secret wherever one would be shown.
+// Redacted replaces a secret wherever one would be shown.
 const Redacted = "[redacted]"
 
-// Value is a credential. Every way of printing, logging or marshalling it gives
-// Redacted; Reveal alone gives the text.
+// Value is a credential. Printing, logging or marshalling it gives Redacted; only Reveal
+// returns the text.
 type Value struct{ text string }
 
 // New wraps text.
 func New(text string) Value { return Value{text} }
 
-// Reveal gives the text itself. Call it where the secret is used, not before.
+// Reveal returns the text. Call it where the secret is used, not before.
 func (v Value) Reveal() string { return v.text }
 
 // Empty reports whether there is no secret.
@@ -40,7 +40,7 @@ func (Value) LogValue() slog.Value { return slog.StringValue(Redacted) }
 // MarshalText is what encoding/json and YAML write.
 func (Value) MarshalText() ([]byte, error) { return []byte(Redacted), nil }
 
-// UnmarshalText takes the text from configuration.
+// UnmarshalText reads the text from configuration.
 func (v *Value) UnmarshalText(text []byte) error {
 	v.text = string(text)
 	return nil

@@ -7,7 +7,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// FuzzRead: a body is read, or every mistake in it has a message; what is no JSON is never read.
+// FuzzRead: a body is read, or every mistake in it has a message; invalid JSON is never
+// read.
 func FuzzRead(f *testing.F) {
 	for _, text := range []string{`{"name":"a","list":[1,2],"map":{"k":"v"},"inner":{"on":true}}`, `{"nmae":1}`, `null`, `[]`, `{"list":{}}`,
 		`{"name":"a","name":"b"}`, `{"inner":null}`, `{"list":[1e999]}`, "{\"name\":\"\\ud800\"}", `{} {}`} {

@@ -1,6 +1,6 @@
-// Package strictjson reads JSON that a person wrote for us. It finds every mistake at
-// once and names each by its path, such as destinations[0].url: a field that the Go
-// value does not have is one, since a name that is mistyped would mean nothing.
+// Package strictjson reads JSON that a person wrote. It finds all mistakes at once and
+// names each by its path, such as destinations[0].url. An unknown field is a mistake, since
+// a mistyped name would be ignored.
 package strictjson
 
 import (
@@ -18,13 +18,13 @@ import (
 	"integration-gateway/platform/fault"
 )
 
-// Nullable is a field of a change: not given, given as null, or given with a value.
+// Nullable is a field of a change: absent, null, or with a value.
 type Nullable[T any] struct {
 	Given bool
 	Value *T // nil for null
 }
 
-// open takes note that the field was given and says where its value belongs.
+// open records that the field was given and returns where its value belongs.
 func (n *Nullable[T]) open() any {
 	n.Given, n.Value = true, nil
 	return &n.Value
@@ -32,9 +32,9 @@ func (n *Nullable[T]) open() any {
 
 type opener interface{ open() any }
 
-// Read fills the struct that dest points to from text, which must be well-formed JSON,
-// and gives the mistakes: unknown fields, and values of another kind. Names of fields are
-// told apart by case. A null leaves a value as it is.
+// Read fills the struct that dest points to from text, which must be well-formed JSON, and
+// returns the mistakes: unknown fields and values of the wrong type. Field names are
+// case-sensitive. A null keeps the value.
 func Read(text []byte, dest any) []fault.Field {
 	var r reader
 	r.value(text, reflect.ValueOf(dest).Elem(), "")
@@ -53,7 +53,7 @@ func (r *reader) wrong(path, message string) {
 var (
 	unmarshaler     = reflect.TypeFor[json.Unmarshaler]()
 	textUnmarshaler = reflect.TypeFor[encoding.TextUnmarshaler]()
-	moment          = reflect.TypeFor[time.Time]()
+	timeType        = reflect.TypeFor[time.Time]()
 )
 
 func (r *reader) value(text json.RawMessage, v reflect.Value, path string) {
@@ -68,7 +68,7 @@ func (r *reader) value(text json.RawMessage, v reflect.Value, path string) {
 			v.Set(reflect.New(v.Type().Elem()))
 			r.value(text, v.Elem(), path)
 		}
-	case v.Type() == moment:
+	case v.Type() == timeType:
 		if json.Unmarshal(text, target.Interface()) != nil {
 			r.wrong(path, "must be an RFC 3339 time such as 2026-01-31T00:00:00Z")
 		}
@@ -76,27 +76,28 @@ func (r *reader) value(text json.RawMessage, v reflect.Value, path string) {
 		r.custom(text, target, path)
 	case isNull(text):
 	case target.Type().Implements(textUnmarshaler):
-		r.plain(text, target, path, "must be text")
+		r.scalar(text, target, path, "must be text")
 	case v.Kind() == reflect.Struct:
 		r.object(text, v, path)
 	case v.Kind() == reflect.Slice && v.Type().Elem().Kind() != reflect.Uint8:
 		r.list(text, v, path)
 	case v.Kind() == reflect.Map:
-		r.dictionary(text, v, path)
+		r.mapping(text, v, path)
 	default:
-		r.plain(text, target, path, expected(v.Kind()))
+		r.scalar(text, target, path, expected(v.Kind()))
 	}
 }
 
 func isNull(text json.RawMessage) bool { return string(bytes.TrimSpace(text)) == "null" }
 
-func (r *reader) plain(text json.RawMessage, target reflect.Value, path, message string) {
+func (r *reader) scalar(text json.RawMessage, target reflect.Value, path, message string) {
 	if json.Unmarshal(text, target.Interface()) != nil {
 		r.wrong(path, message)
 	}
 }
 
-// custom lets a type read itself. Its own mistakes, if it names any, stand below path.
+// custom lets a type read itself. Its own mistakes, if it names any, are reported below
+// path.
 func (r *reader) custom(text json.RawMessage, target reflect.Value, path string) {
 	err := target.Interface().(json.Unmarshaler).UnmarshalJSON(text)
 	if err == nil {
@@ -113,7 +114,7 @@ func (r *reader) custom(text json.RawMessage, target reflect.Value, path string)
 	case errors.As(err, &kind):
 		r.wrong(path, expected(kind.Type.Kind()))
 	default:
-		r.wrong(path, "is not a value that fits here")
+		r.wrong(path, "is not a valid value")
 	}
 }
 
@@ -128,15 +129,25 @@ func (r *reader) object(text json.RawMessage, v reflect.Value, path string) {
 	for _, name := range slices.Sorted(maps.Keys(given)) {
 		field, known := fields[name]
 		if !known {
-			r.wrong(Join(path, name), "is not a field of this request")
+			r.wrong(Join(path, shown(name)), DidYouMean(unknownField, name, slices.Sorted(maps.Keys(fields))))
 			continue
 		}
 		r.value(given[name], field, Join(path, name))
 	}
 }
 
-// fieldsOf collects the fields of a struct by their names in JSON, those of structs
-// within it that have no name of their own included.
+const unknownField = "is not a field of this request"
+
+// shown is a name that can be read: the empty one in quotes.
+func shown(name string) string {
+	if name == "" {
+		return `""`
+	}
+	return name
+}
+
+// fieldsOf collects the fields of a struct by their JSON names, including those of embedded
+// structs.
 func fieldsOf(v reflect.Value, into map[string]reflect.Value) {
 	for i := range v.NumField() {
 		f := v.Type().Field(i)
@@ -162,7 +173,7 @@ func (r *reader) list(text json.RawMessage, v reflect.Value, path string) {
 	}
 }
 
-func (r *reader) dictionary(text json.RawMessage, v reflect.Value, path string) {
+func (r *reader) mapping(text json.RawMessage, v reflect.Value, path string) {
 	var items map[string]json.RawMessage
 	if json.Unmarshal(text, &items) != nil {
 		r.wrong(path, "must be an object")
@@ -176,7 +187,7 @@ func (r *reader) dictionary(text json.RawMessage, v reflect.Value, path string) 
 	}
 }
 
-// Join is the path of a field below another.
+// Join returns the path of a field below another.
 func Join(path, field string) string {
 	if path == "" || field == "" || strings.HasPrefix(field, "[") {
 		return path + field

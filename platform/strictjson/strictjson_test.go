@@ -52,8 +52,8 @@ func TestReadNamesEveryMistakeByItsPath(t *testing.T) {
 		{"all fields may be left out", `{}`, nil},
 		{"a null leaves a value as it is", `{"name":null,"count":null,"items":null,"values":null,"at":null,"secret":null}`, nil},
 		{"every kind of value is read", `{"name":"a","count":1,"on":true,"secret":"s","at":"2026-01-31T00:00:00Z","limit":2,"shout":"HEY","items":[{"name":"b"}],"values":{"k":"v"},"ratio":1.5}`, nil},
-		{"an unknown field", `{"nmae":"a"}`, []fault.Field{{Field: "nmae", Message: "is not a field of this request"}}},
-		{"names are told apart by case", `{"Name":"a"}`, []fault.Field{{Field: "Name", Message: "is not a field of this request"}}},
+		{"an unknown field", `{"nmae":"a"}`, []fault.Field{{Field: "nmae", Message: "is not a field of this request; did you mean name?"}}},
+		{"names are case-sensitive", `{"Name":"a"}`, []fault.Field{{Field: "Name", Message: "is not a field of this request; did you mean name?"}}},
 		{"a field that JSON does not have", `{"Hidden":"a","-":"b"}`, []fault.Field{
 			{Field: "-", Message: "is not a field of this request"}, {Field: "Hidden", Message: "is not a field of this request"}}},
 		{"a list in place of the object", `[]`, []fault.Field{{Field: "body", Message: "must be an object"}}},
@@ -100,7 +100,7 @@ func TestReadFillsTheValue(t *testing.T) {
 	require.Equal(t, shout("HEY"), s.Shout)
 }
 
-func TestNullableTellsNullFromNothing(t *testing.T) {
+func TestNullableDistinguishesNullFromAbsent(t *testing.T) {
 	seven := 7
 	for text, want := range map[string]Nullable[int]{
 		`{}`: {}, `{"limit":null}`: {Given: true}, `{"limit":7}`: {Given: true, Value: &seven},

@@ -1,9 +1,9 @@
-// Package telemetry is how the process tells what it does: one logger, whose lines
-// carry the correlation id and the event id of the context they were written in.
-// It decides on no level and opens no file; the program does.
+// Package telemetry provides the process's logger, whose lines carry the correlation id of
+// their context. It chooses no level and opens no file; the program does.
 package telemetry
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"io"
@@ -14,14 +14,14 @@ import (
 	"github.com/mattn/go-isatty"
 )
 
-// The fields that a context adds to a line.
+// The fields by which lines about the same webhook are found.
 const (
 	CorrelationField = "correlation_id"
 	EventField       = "event_id"
 )
 
-// levels are the names that LOG_LEVEL may have. The described service's logger knows
-// trace, fatal and silent as well; they mean the nearest of ours.
+// levels are the valid names in LOG_LEVEL. trace, fatal and silent are accepted for
+// compatibility and mean the nearest level.
 var levels = map[string]slog.Level{
 	"trace":  slog.LevelDebug,
 	"debug":  slog.LevelDebug,
@@ -36,27 +36,66 @@ var levels = map[string]slog.Level{
 func ParseLevel(text string) (slog.Level, error) {
 	level, ok := levels[strings.ToLower(strings.TrimSpace(text))]
 	if !ok {
-		return slog.LevelInfo, fmt.Errorf("%q is no log level; use debug, info, warn or error", text)
+		return slog.LevelInfo, fmt.Errorf("%q is not a log level; use debug, info, warn or error", text)
 	}
 	return level, nil
 }
 
-// NewLogger writes lines of at least level to w: JSON objects, or key=value text for
-// people. Times are UTC. A level that ParseLevel refuses counts as info, since the
-// configuration has reported it by then.
-func NewLogger(w io.Writer, level string, json bool) *slog.Logger {
-	threshold, err := ParseLevel(level)
+// SetLevel sets threshold to the named level, or to info if the name is invalid; the
+// configuration has reported it before.
+func SetLevel(threshold *slog.LevelVar, level string) {
+	l, err := ParseLevel(level)
 	if err != nil {
-		threshold = slog.LevelInfo
+		l = slog.LevelInfo
 	}
-	options := &slog.HandlerOptions{Level: threshold, ReplaceAttr: inUTC}
-	if json {
-		return slog.New(contextual{slog.NewJSONHandler(w, options)})
-	}
-	return slog.New(contextual{slog.NewTextHandler(w, options)})
+	threshold.Set(l)
 }
 
-// IsTerminal reports whether a person reads f.
+// NewLogger writes lines of at least the threshold to w: JSON objects, or key=value text
+// for people. Times are UTC.
+func NewLogger(w io.Writer, threshold slog.Leveler, json bool) *slog.Logger {
+	options := &slog.HandlerOptions{Level: threshold, ReplaceAttr: inUTC}
+	w = plainWriter{w}
+	if json {
+		return slog.New(contextHandler{slog.NewJSONHandler(w, options)})
+	}
+	return slog.New(contextHandler{slog.NewTextHandler(w, options)})
+}
+
+// plainWriter escapes the control characters that the handlers leave as they are: DEL, and
+// in JSON also U+0080 to U+009F, with one of which some terminals begin a command. They occur
+// in JSON's strings alone, where an escape means the same.
+type plainWriter struct{ io.Writer }
+
+// Write writes a line.
+func (w plainWriter) Write(line []byte) (int, error) {
+	if !bytes.ContainsAny(line, controls) {
+		return w.Writer.Write(line)
+	}
+	var plain bytes.Buffer
+	for _, r := range string(line) { // the handler writes valid UTF-8
+		if r >= 0x7f && r <= 0x9f {
+			fmt.Fprintf(&plain, `\u%04x`, r)
+		} else {
+			plain.WriteRune(r)
+		}
+	}
+	if _, err := w.Writer.Write(plain.Bytes()); err != nil {
+		return 0, err
+	}
+	return len(line), nil
+}
+
+// controls are the characters that plainWriter escapes.
+var controls = func() string {
+	var b strings.Builder
+	for r := rune(0x7f); r <= 0x9f; r++ {
+		b.WriteRune(r)
+	}
+	return b.String()
+}()
+
+// IsTerminal reports whether f is a terminal.
 func IsTerminal(f *os.File) bool {
 	return isatty.IsTerminal(f.Fd()) || isatty.IsCygwinTerminal(f.Fd())
 }
@@ -68,60 +107,57 @@ func inUTC(_ []string, a slog.Attr) slog.Attr {
 	return a
 }
 
-type key int
+type correlationKey struct{}
 
-const (
-	correlationKey key = iota
-	eventKey
-)
+type correlation struct {
+	id        string
+	generated bool
+}
 
-// WithCorrelation gives a context whose lines carry id as correlation_id.
+// WithCorrelation returns a context whose lines carry id as correlation_id.
 func WithCorrelation(ctx context.Context, id string) context.Context {
-	return context.WithValue(ctx, correlationKey, id)
+	return context.WithValue(ctx, correlationKey{}, correlation{id: id})
 }
 
-// Correlation is the id that WithCorrelation put into ctx, or "".
+// WithGeneratedCorrelation is WithCorrelation for an id that the gateway has just generated for
+// this request, so that nothing else has it.
+func WithGeneratedCorrelation(ctx context.Context, id string) context.Context {
+	return context.WithValue(ctx, correlationKey{}, correlation{id: id, generated: true})
+}
+
+// Correlation returns the id that WithCorrelation put into ctx, or "".
 func Correlation(ctx context.Context) string {
-	id, _ := ctx.Value(correlationKey).(string)
-	return id
+	c, _ := ctx.Value(correlationKey{}).(correlation)
+	return c.id
 }
 
-// WithEvent gives a context whose lines carry id as event_id.
-func WithEvent(ctx context.Context, id string) context.Context {
-	return context.WithValue(ctx, eventKey, id)
-}
-
-// Event is the id that WithEvent put into ctx, or "".
-func Event(ctx context.Context) string {
-	id, _ := ctx.Value(eventKey).(string)
-	return id
-}
-
-// contextual adds what the context knows to every line. In a logger with a group
-// the fields stand within the group, as all fields do.
-type contextual struct{ slog.Handler }
-
-// Handle adds the context's ids.
-func (h contextual) Handle(ctx context.Context, r slog.Record) error {
-	correlation, event := Correlation(ctx), Event(ctx)
-	if correlation != "" || event != "" {
-		r = r.Clone() // a handler must not change a record that others hold
+// GeneratedCorrelation returns ctx's id if WithGeneratedCorrelation put it there, or "".
+func GeneratedCorrelation(ctx context.Context) string {
+	if c, _ := ctx.Value(correlationKey{}).(correlation); c.generated {
+		return c.id
 	}
-	if correlation != "" {
-		r.AddAttrs(slog.String(CorrelationField, correlation))
-	}
-	if event != "" {
-		r.AddAttrs(slog.String(EventField, event))
+	return ""
+}
+
+// contextHandler adds the context's correlation id to every line. In a logger with a group it
+// appears within the group, like all fields.
+type contextHandler struct{ slog.Handler }
+
+// Handle adds the correlation id.
+func (h contextHandler) Handle(ctx context.Context, r slog.Record) error {
+	if id := Correlation(ctx); id != "" {
+		r = r.Clone() // a handler must not change a record that is shared
+		r.AddAttrs(slog.String(CorrelationField, id))
 	}
 	return h.Handler.Handle(ctx, r)
 }
 
-// WithAttrs keeps adding them.
-func (h contextual) WithAttrs(attrs []slog.Attr) slog.Handler {
-	return contextual{h.Handler.WithAttrs(attrs)}
+// WithAttrs keeps adding it.
+func (h contextHandler) WithAttrs(attrs []slog.Attr) slog.Handler {
+	return contextHandler{h.Handler.WithAttrs(attrs)}
 }
 
-// WithGroup keeps adding them.
-func (h contextual) WithGroup(name string) slog.Handler {
-	return contextual{h.Handler.WithGroup(name)}
+// WithGroup keeps adding it.
+func (h contextHandler) WithGroup(name string) slog.Handler {
+	return contextHandler{h.Handler.WithGroup(name)}
 }

@@ -4,11 +4,14 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"log/slog"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
+	"unicode"
 
 	"github.com/stretchr/testify/require"
 
@@ -35,38 +38,38 @@ func TestParseLevel(t *testing.T) {
 
 func TestLinesBelowTheLevelAreNotWritten(t *testing.T) {
 	var out bytes.Buffer
-	log := telemetry.NewLogger(&out, "warn", true)
+	threshold := new(slog.LevelVar)
+	log := telemetry.NewLogger(&out, threshold, true)
+	telemetry.SetLevel(threshold, "warn")
 	log.Info("no")
 	require.Empty(t, out.String())
 	log.Warn("yes")
 	require.Contains(t, out.String(), "yes")
 
 	out.Reset()
-	log = telemetry.NewLogger(&out, "nonsense", true)
+	telemetry.SetLevel(threshold, "nonsense")
 	log.Debug("no")
 	require.Empty(t, out.String())
 	log.Info("yes")
-	require.Contains(t, out.String(), "yes", "a level that is none counts as info")
+	require.Contains(t, out.String(), "yes", "an invalid level counts as info")
 }
 
-func TestLinesCarryWhatTheContextKnows(t *testing.T) {
+func TestLinesCarryTheCorrelation(t *testing.T) {
 	ctx := context.Background()
-	both := telemetry.WithEvent(telemetry.WithCorrelation(ctx, "corr-1"), "event-1")
+	known := telemetry.WithCorrelation(ctx, "corr-1")
 	for _, c := range []struct {
 		name string
 		ctx  context.Context
 		want map[string]any
 	}{
 		{"nothing", ctx, map[string]any{}},
-		{"the correlation", telemetry.WithCorrelation(ctx, "corr-1"), map[string]any{"correlation_id": "corr-1"}},
-		{"the event", telemetry.WithEvent(ctx, "event-1"), map[string]any{"event_id": "event-1"}},
-		{"both", both, map[string]any{"correlation_id": "corr-1", "event_id": "event-1"}},
-		{"the last one set", telemetry.WithCorrelation(both, "corr-2"), map[string]any{"correlation_id": "corr-2", "event_id": "event-1"}},
-		{"an empty one is none", telemetry.WithCorrelation(ctx, ""), map[string]any{}},
+		{"the correlation", known, map[string]any{"correlation_id": "corr-1"}},
+		{"the last one set", telemetry.WithCorrelation(known, "corr-2"), map[string]any{"correlation_id": "corr-2"}},
+		{"an empty id is omitted", telemetry.WithCorrelation(ctx, ""), map[string]any{}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			var out bytes.Buffer
-			log := telemetry.NewLogger(&out, "info", true).With("module", "delivery")
+			log := telemetry.NewLogger(&out, slog.LevelInfo, true).With("module", "delivery")
 			log.InfoContext(c.ctx, "sent", "attempt", 1)
 			var line map[string]any
 			require.NoError(t, json.Unmarshal(out.Bytes(), &line))
@@ -75,16 +78,14 @@ func TestLinesCarryWhatTheContextKnows(t *testing.T) {
 			require.Equal(t, c.want, line)
 		})
 	}
-	require.Equal(t, "corr-1", telemetry.Correlation(both))
-	require.Equal(t, "event-1", telemetry.Event(both))
+	require.Equal(t, "corr-1", telemetry.Correlation(known))
 	require.Empty(t, telemetry.Correlation(ctx))
-	require.Empty(t, telemetry.Event(ctx))
 }
 
 func TestTimesAreUTC(t *testing.T) {
 	for _, json := range []bool{true, false} {
 		var out bytes.Buffer
-		log := telemetry.NewLogger(&out, "info", json)
+		log := telemetry.NewLogger(&out, slog.LevelInfo, json)
 		zone := time.FixedZone("elsewhere", 3*60*60)
 		record := slog.NewRecord(time.Date(2026, 1, 1, 2, 0, 0, 0, zone), slog.LevelInfo, "m", 0)
 		record.AddAttrs(slog.Time("due", time.Date(2026, 1, 1, 5, 0, 0, 0, zone)))
@@ -95,7 +96,35 @@ func TestTimesAreUTC(t *testing.T) {
 	}
 }
 
-func TestAFileIsNoTerminal(t *testing.T) {
+// TestALineCannotBeForged logs what could end a line, begin another or command a terminal, in
+// every place of a line and both formats.
+func TestALineCannotBeForged(t *testing.T) {
+	for _, hostile := range []string{
+		"a\nlevel=ERROR msg=forged", "a\r\nforged", "a\rforged", "\x1b[2Jforged", "\u009b2Jforged", "a\u0085forged", "a\u2028forged", "\x7fforged", "\x00forged",
+		"\"}\n{\"level\":\"ERROR\"", "a\xffforged", "\x1b]8;;http://x\x07forged",
+	} {
+		for _, asJSON := range []bool{true, false} {
+			var out bytes.Buffer
+			log := telemetry.NewLogger(&out, slog.LevelInfo, asJSON)
+			ctx := telemetry.WithCorrelation(context.Background(), hostile)
+			log.With("with", hostile).WithGroup("g").InfoContext(ctx, hostile, hostile, "key", "string", hostile, "error", errors.New(hostile), "list", []string{hostile},
+				"any", struct{ A string }{hostile}, "bytes", []byte(hostile), slog.Group("group", "in", hostile))
+			text := out.String()
+			require.Equal(t, 1, strings.Count(text, "\n"), "%q", text)
+			require.True(t, strings.HasSuffix(text, "\n"))
+			for _, r := range strings.TrimSuffix(text, "\n") {
+				require.False(t, unicode.IsControl(r) || r == '\u2028', "%q has %q", text, r)
+			}
+			if asJSON {
+				var line map[string]any
+				require.NoError(t, json.Unmarshal(out.Bytes(), &line), text)
+				require.Equal(t, strings.ToValidUTF8(hostile, "\ufffd"), line["msg"])
+			}
+		}
+	}
+}
+
+func TestAFileIsNotATerminal(t *testing.T) {
 	f, err := os.Create(filepath.Join(t.TempDir(), "log"))
 	require.NoError(t, err)
 	defer func() { _ = f.Close() }()

@@ -18,7 +18,7 @@ import (
 	"integration-gateway/platform/clock"
 )
 
-// Authority issues certificates that nobody but a test trusts.
+// Authority is a certificate authority for tests.
 type Authority struct {
 	t    *testing.T
 	cert *x509.Certificate
@@ -33,11 +33,11 @@ type Issued struct {
 	Serial    *big.Int
 }
 
-// NewAuthority makes one.
+// NewAuthority makes an authority.
 func NewAuthority(t *testing.T) *Authority {
 	t.Helper()
 	now := clock.System()
-	template := &x509.Certificate{SerialNumber: serial(t), Subject: pkix.Name{CommonName: "an authority of a test"},
+	template := &x509.Certificate{SerialNumber: serial(t), Subject: pkix.Name{CommonName: "test authority"},
 		NotBefore: now.Add(-24 * time.Hour), NotAfter: now.Add(24 * time.Hour),
 		IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign}
 	a := &Authority{t: t, cert: template, key: newKey(t)}
@@ -47,12 +47,12 @@ func NewAuthority(t *testing.T) *Authority {
 	return a
 }
 
-// Issue makes a certificate for this machine, as server or client, that is good for
-// life, the last part of it counted from now.
+// Issue makes a certificate for this machine, as server or client, that is valid for life,
+// of which left remains from now.
 func (a *Authority) Issue(life, left time.Duration) Issued {
 	a.t.Helper()
 	end := clock.System().Add(left)
-	template := &x509.Certificate{SerialNumber: serial(a.t), Subject: pkix.Name{CommonName: "a program of a test"},
+	template := &x509.Certificate{SerialNumber: serial(a.t), Subject: pkix.Name{CommonName: "test program"},
 		NotBefore: end.Add(-life), NotAfter: end, DNSNames: []string{"localhost"}, IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)},
 		KeyUsage: x509.KeyUsageDigitalSignature, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth}}
 	own := newKey(a.t)
@@ -64,7 +64,7 @@ func (a *Authority) Issue(life, left time.Duration) Issued {
 		Key: pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: key}), Serial: template.SerialNumber}
 }
 
-// Pair is the certificate as a client shows it.
+// Pair returns the certificate as a client presents it.
 func (i Issued) Pair(t *testing.T) tls.Certificate {
 	t.Helper()
 	pair, err := tls.X509KeyPair(i.Cert, i.Key)
@@ -72,7 +72,7 @@ func (i Issued) Pair(t *testing.T) tls.Certificate {
 	return pair
 }
 
-// Pool trusts the authority alone.
+// Pool trusts only this authority.
 func (a *Authority) Pool() *x509.CertPool {
 	pool := x509.NewCertPool()
 	require.True(a.t, pool.AppendCertsFromPEM(a.PEM))

@@ -17,7 +17,7 @@ import (
 	"integration-gateway/platform/clock"
 )
 
-// Audience is whom an Issuer's tokens are for, unless their claims say otherwise.
+// Audience is the audience of an Issuer's tokens, unless their claims say otherwise.
 const Audience = "gateway"
 
 // Issuer is an OpenID Connect issuer on the loopback, with one key at a time.
@@ -25,16 +25,16 @@ type Issuer struct {
 	t   *testing.T
 	URL string
 
-	mu      sync.Mutex
-	server  oidctest.Server
-	key     *ecdsa.PrivateKey
-	keyID   string
-	made    int
-	away    bool
-	fetched int
+	mu          sync.Mutex
+	server      oidctest.Server
+	key         *ecdsa.PrivateKey
+	keyID       string
+	made        int
+	unavailable bool
+	fetched     int
 }
 
-// NewIssuer starts one, until the test ends.
+// NewIssuer starts one until the test ends.
 func NewIssuer(t *testing.T) *Issuer {
 	t.Helper()
 	i := &Issuer{t: t}
@@ -52,14 +52,14 @@ func (i *Issuer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if r.URL.Path == "/keys" {
 		i.fetched++
 	}
-	if i.away {
+	if i.unavailable {
 		http.Error(w, "out for lunch", http.StatusBadGateway)
 		return
 	}
 	i.server.ServeHTTP(w, r)
 }
 
-// Rotate has it sign with a new key, and publish no other.
+// Rotate makes it sign with a new key, and publish no other.
 func (i *Issuer) Rotate() {
 	i.mu.Lock()
 	defer i.mu.Unlock()
@@ -68,25 +68,25 @@ func (i *Issuer) Rotate() {
 	i.server.PublicKeys = []oidctest.PublicKey{{PublicKey: i.key.Public(), KeyID: i.keyID, Algorithm: oidc.ES256}}
 }
 
-// GoAway has it answer nothing but errors, or end that.
-func (i *Issuer) GoAway(away bool) {
+// SetUnavailable makes it answer only errors, or ends that.
+func (i *Issuer) SetUnavailable(away bool) {
 	i.mu.Lock()
 	defer i.mu.Unlock()
-	i.away = away
+	i.unavailable = away
 }
 
-// Fetched is how often its keys were asked for.
+// Fetched returns how often its keys were fetched.
 func (i *Issuer) Fetched() int {
 	i.mu.Lock()
 	defer i.mu.Unlock()
 	return i.fetched
 }
 
-// Token makes one with these claims. iss, aud, sub and exp are there unless they say
-// otherwise; nil leaves one out.
+// Token makes a token with these claims. iss, aud, sub and exp are set unless given; nil
+// omits one.
 func (i *Issuer) Token(claims map[string]any) string { return i.TokenOf("", claims) }
 
-// TokenOf is Token with another key id; "" is the right one.
+// TokenOf is Token with another key id; "" is the correct one.
 func (i *Issuer) TokenOf(keyID string, claims map[string]any) string {
 	i.t.Helper()
 	all := map[string]any{"iss": i.URL, "aud": Audience, "sub": "a-service", "exp": clock.System().Add(time.Hour).Unix()}

@@ -20,8 +20,8 @@ type node struct {
 	Plans      []node  `json:"Plans"`
 }
 
-// RowsRead runs a statement on PostgreSQL and gives how many rows it took out of tables, those
-// that it then left out among them, and its plan.
+// RowsRead runs a statement on PostgreSQL. It returns the number of rows read from tables,
+// including those filtered out, and the plan.
 func RowsRead(t testing.TB, db *database.DB, query string, args ...any) (rows int, plan string) {
 	t.Helper()
 	var text []byte

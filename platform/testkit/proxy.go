@@ -10,8 +10,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// Proxy stands between a test and a server, on a free loopback port, to be the
-// network that fails.
+// Proxy forwards between a test and a server, on a free loopback port, and simulates
+// network failures.
 type Proxy struct {
 	listener net.Listener
 	target   string
@@ -19,7 +19,7 @@ type Proxy struct {
 
 	mu     sync.Mutex
 	cut    bool
-	gate   chan struct{} // closed while bytes may pass
+	gate   chan struct{} // closed while bytes are forwarded
 	open   bool          // whether gate is closed
 	conns  map[net.Conn]bool
 	served sync.WaitGroup
@@ -29,8 +29,8 @@ var defaultPorts = map[string]string{
 	"postgres": "5432", "postgresql": "5432", "redis": "6379", "amqp": "5672", "amqps": "5671",
 }
 
-// NewProxy forwards to target, which is host:port or the URL of a server, until the
-// test ends.
+// NewProxy forwards to target, which is host:port or the URL of a server, until the test
+// ends.
 func NewProxy(t testing.TB, target string) *Proxy {
 	t.Helper()
 	p := &Proxy{target: target, gate: make(chan struct{}), open: true, conns: map[net.Conn]bool{}}
@@ -57,7 +57,7 @@ func NewProxy(t testing.TB, target string) *Proxy {
 	return p
 }
 
-// Addr is where the proxy listens, as host:port.
+// Addr is the proxy's address, as host:port.
 func (p *Proxy) Addr() string { return p.listener.Addr().String() }
 
 // URL is the target's URL with the proxy's address.
@@ -81,7 +81,7 @@ func (p *Proxy) Cut() {
 	}
 }
 
-// Hang keeps every connection, takes new ones, and passes no byte until Resume.
+// Hang keeps all connections and accepts new ones, but forwards no byte until Resume.
 func (p *Proxy) Hang() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -90,7 +90,7 @@ func (p *Proxy) Hang() {
 	}
 }
 
-// Resume forwards again, after Cut or Hang; what was held back passes then.
+// Resume forwards again, after Cut or Hang, starting with the bytes held back.
 func (p *Proxy) Resume() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -98,7 +98,7 @@ func (p *Proxy) Resume() {
 	p.release()
 }
 
-// release needs p.mu.
+// release requires p.mu.
 func (p *Proxy) release() {
 	if !p.open {
 		close(p.gate)
@@ -137,7 +137,7 @@ func (p *Proxy) forward(client net.Conn) {
 	both.Wait()
 }
 
-// keep registers a connection, or resets it when the line is cut.
+// keep registers a connection, or resets it while the proxy is cut.
 func (p *Proxy) keep(c net.Conn) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -176,7 +176,7 @@ func (p *Proxy) pump(from, to net.Conn) {
 	}
 }
 
-// pass waits while the line hangs.
+// pass waits while the proxy hangs.
 func (p *Proxy) pass() {
 	p.mu.Lock()
 	gate := p.gate
@@ -184,7 +184,7 @@ func (p *Proxy) pass() {
 	<-gate
 }
 
-// reset closes a connection the hard way, as a machine that was switched off and on does.
+// reset closes a connection with a TCP reset, as after a crash of the machine.
 func reset(c net.Conn) {
 	if tcp, ok := c.(*net.TCPConn); ok {
 		_ = tcp.SetLinger(0)

@@ -12,7 +12,7 @@ import (
 	"integration-gateway/platform/testkit"
 )
 
-// echoServer answers each line with itself.
+// echoServer echoes each line.
 func echoServer(t *testing.T) string {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
@@ -32,65 +32,65 @@ func echoServer(t *testing.T) string {
 	return l.Addr().String()
 }
 
-type line struct {
+type testConn struct {
 	net.Conn
-	heard *bufio.Reader
+	reader *bufio.Reader
 }
 
-func dialLine(t *testing.T, addr string) line {
+func dialTest(t *testing.T, addr string) testConn {
 	c, err := net.Dial("tcp", addr)
 	require.NoError(t, err)
 	t.Cleanup(func() { _ = c.Close() })
-	return line{c, bufio.NewReader(c)}
+	return testConn{c, bufio.NewReader(c)}
 }
 
-func (l line) say(text string, patience time.Duration) (string, error) {
+func (l testConn) roundTrip(text string, timeout time.Duration) (string, error) {
 	if _, err := l.Write([]byte(text + "\n")); err != nil {
 		return "", err
 	}
-	return l.hear(patience)
+	return l.readLine(timeout)
 }
 
-func (l line) hear(patience time.Duration) (string, error) {
-	_ = l.SetReadDeadline(time.Now().Add(patience))
-	return l.heard.ReadString('\n')
+func (l testConn) readLine(timeout time.Duration) (string, error) {
+	_ = l.SetReadDeadline(time.Now().Add(timeout))
+	return l.reader.ReadString('\n')
 }
 
 const long, short = 10 * time.Second, 50 * time.Millisecond
 
 func TestProxy(t *testing.T) {
 	p := testkit.NewProxy(t, echoServer(t))
-	l := dialLine(t, p.Addr())
-	heard, err := l.say("forwarded", long)
+	l := dialTest(t, p.Addr())
+	got, err := l.roundTrip("forwarded", long)
 	require.NoError(t, err)
-	require.Equal(t, "forwarded\n", heard)
+	require.Equal(t, "forwarded\n", got)
 
 	p.Hang()
-	_, err = l.say("held back", short)
+	_, err = l.roundTrip("held back", short)
 	require.ErrorContains(t, err, "timeout")
-	other := dialLine(t, p.Addr())
-	_, err = other.say("a new one, held back too", short)
+	other := dialTest(t, p.Addr())
+	_, err = other.roundTrip("a new one, held back too", short)
 	require.ErrorContains(t, err, "timeout")
 	p.Resume()
-	heard, err = l.hear(long)
+	got, err = l.readLine(long)
 	require.NoError(t, err)
-	require.Equal(t, "held back\n", heard)
+	require.Equal(t, "held back\n", got)
 
 	p.Cut()
-	_, err = l.say("gone", long)
+	_, err = l.roundTrip("gone", long)
 	require.Error(t, err)
 	require.NotContains(t, err.Error(), "timeout")
-	c, err := net.Dial("tcp", p.Addr()) // this, or the first word, is answered by a reset
+	c, err := net.Dial("tcp", p.Addr()) // this or the first line is answered by a reset
 	if err == nil {
 		t.Cleanup(func() { _ = c.Close() })
-		_, err = line{c, bufio.NewReader(c)}.say("refused", long)
+		_, err = testConn{c, bufio.NewReader(c)}.roundTrip("refused", long)
 	}
 	require.Error(t, err)
 	require.NotContains(t, err.Error(), "timeout")
 	p.Resume()
-	heard, err = dialLine(t, p.Addr()).say("back", long)
+	got, err = dialTest(t, p.Addr()).roundTrip("back", long)
 	require.NoError(t, err)
-	require.Equal(t, "back\n", heard)
+	require.Equal(t, "back\n", got)
 }
 
 func TestProxyURL(t *testing.T) {

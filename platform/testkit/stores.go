@@ -1,5 +1,5 @@
-// Package testkit gives tests real databases, brokers and caches. It is never
-// linked into the binary.
+// Package testkit gives tests real databases, brokers and caches. It is never linked into
+// the binary.
 package testkit
 
 import (
@@ -23,15 +23,15 @@ import (
 	"integration-gateway/platform/id"
 )
 
-// The variables that name the servers to test on; ./scripts/test sets them.
+// The variables that name the servers for tests; ./scripts/test sets them.
 const (
 	PostgresVariable = "TEST_DATABASE_URL" // a role that may create databases
 	RedisVariable    = "TEST_REDIS_URL"
 	RabbitMQVariable = "TEST_RABBITMQ_URL"
 )
 
-// Server gives the URL in variable. Without one the test is skipped, and fails on
-// CI, where every server must be there.
+// Server returns the URL in variable. Without one the test is skipped, or fails on CI,
+// where every server must be available.
 func Server(t testing.TB, variable string) string {
 	t.Helper()
 	if u := os.Getenv(variable); u != "" {
@@ -50,8 +50,8 @@ func EachStore(t *testing.T, test func(t *testing.T, db *database.DB)) {
 	t.Run("postgres", func(t *testing.T) { test(t, Open(t, Postgres(t))) })
 }
 
-// EachEmptyStore runs test on a SQLite and on a PostgreSQL that no migration has
-// touched. open gives another pool on the same database.
+// EachEmptyStore runs test on a SQLite and on a PostgreSQL database without migrations.
+// open returns another pool on the same database.
 func EachEmptyStore(t *testing.T, test func(t *testing.T, open func() *database.DB)) {
 	each := func(fresh func(testing.TB) string) func(t *testing.T) {
 		return func(t *testing.T) {
@@ -72,7 +72,7 @@ func Open(t testing.TB, url string) *database.DB {
 	return db
 }
 
-// SQLite gives the URL of a fresh, migrated database that goes with the test.
+// SQLite returns the URL of a fresh, migrated database that is removed with the test.
 func SQLite(t testing.TB) string {
 	t.Helper()
 	u := emptySQLite(t)
@@ -84,15 +84,15 @@ func emptySQLite(t testing.TB) string {
 	return "sqlite://" + filepath.Join(t.TempDir(), "gateway.db")
 }
 
-// Postgres gives the URL of a fresh, migrated database that goes with the test.
+// Postgres returns the URL of a fresh, migrated database that is removed with the test.
 func Postgres(t testing.TB) string {
 	t.Helper()
 	admin := Server(t, PostgresVariable)
 	return createDatabase(t, admin, templateDatabase(t, admin))
 }
 
-// EmptyPostgres gives the URL of a fresh database that no migration has touched and
-// that goes with the test.
+// EmptyPostgres returns the URL of a fresh database without migrations that is removed with
+// the test.
 func EmptyPostgres(t testing.TB) string {
 	t.Helper()
 	return createDatabase(t, Server(t, PostgresVariable), "template0")
@@ -106,8 +106,8 @@ func createDatabase(t testing.TB, admin, template string) string {
 	return withDatabase(t, admin, name)
 }
 
-// templateDatabase makes, once for each state of the migrations and week, a migrated
-// database that others are copied from.
+// templateDatabase makes a migrated database to copy from, once for each version of the
+// migrations and each week.
 func templateDatabase(t testing.TB, admin string) string {
 	name := "gateway_template_" + schemaHash(t)
 	db, err := sql.Open("postgres", admin)
@@ -143,7 +143,7 @@ func schemaHash(t testing.TB) string {
 		require.NoError(t, err)
 		h.Write(text)
 	}
-	for _, p := range database.MissingPartitions(nil, clock.System()) { // those of a template grow old
+	for _, p := range database.MissingPartitions(nil, clock.System()) { // a template's partitions expire
 		h.Write([]byte(p.Name))
 	}
 	return hex.EncodeToString(h.Sum(nil))[:12]

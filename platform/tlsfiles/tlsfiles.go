@@ -1,6 +1,6 @@
-// Package tlsfiles is a listener's TLS as it stands in files: its certificate and, where
-// clients need one too, whose certificates they show. It follows the files while the
-// listener runs. It trusts nobody by itself and opens no connection.
+// Package tlsfiles reads a listener's TLS settings from files: its certificate, and the
+// authorities of client certificates if clients need one. It reloads the files while the
+// listener runs. It opens no connection.
 package tlsfiles
 
 import (
@@ -13,9 +13,9 @@ import (
 	"strings"
 )
 
-// Paths name the files, all of them PEM.
+// Paths names the files, all of them PEM.
 type Paths struct {
-	Cert     string // the certificate, and behind it those between it and the root
+	Cert     string // the certificate, followed by its intermediate certificates
 	Key      string
 	ClientCA string // "": clients need no certificate
 }
@@ -27,14 +27,14 @@ const (
 	ClientCA = "client CA"
 )
 
-// Mistake is what is wrong with a file. Neither field holds a path or anything of the
-// file, since somebody may have given the key itself.
+// Mistake is a problem with a file. Neither field contains a path or file content, since
+// somebody may have given the key itself.
 type Mistake struct {
 	File      string // Cert, Key or ClientCA
 	What, Fix string
 }
 
-// Mistakes is all that is wrong.
+// Mistakes is the list of all problems.
 type Mistakes []Mistake
 
 func (m Mistakes) Error() string {
@@ -64,7 +64,7 @@ func (p Paths) read() (contents, Mistakes) {
 		}
 		text, err := os.ReadFile(file.path)
 		if err != nil {
-			wrong = append(wrong, Mistake{file.name, "it cannot be read: " + reason(err), "name a PEM file that the gateway's user may read"})
+			wrong = append(wrong, Mistake{file.name, "cannot be read: " + reason(err), "name a PEM file that the gateway's user can read"})
 		}
 		*file.into = text
 	}
@@ -77,36 +77,35 @@ func reason(err error) string {
 	if errors.As(err, &path) {
 		return path.Err.Error()
 	}
-	return "it is no file"
+	return "is not a file"
 }
 
-// parse makes the listener's TLS of what the files hold. TLS 1.2 is the least: RFC 8996
-// forbids what is older.
+// parse makes the listener's TLS configuration from the files' contents. TLS 1.2 is the
+// minimum: RFC 8996 forbids older versions.
 func (c contents) parse() (*tls.Config, Mistakes) {
 	var wrong Mistakes
 	pair, err := tls.X509KeyPair(c.cert, c.key)
 	if err != nil {
-		wrong = append(wrong, Mistake{Cert, "it and the key make no pair: " + strings.TrimPrefix(err.Error(), "tls: "),
-			"give the certificate with those behind it, and its own key, each in PEM"})
+		wrong = append(wrong, Mistake{Cert, "does not match the key: " + strings.TrimPrefix(err.Error(), "tls: "),
+			"give the certificate with its intermediates, and its own key, each in PEM"})
 	}
 	cfg := &tls.Config{
 		MinVersion:   tls.VersionTLS12,
 		Certificates: []tls.Certificate{pair},
-		NextProtos:   []string{"http/1.1"}, // all that the listener speaks
+		NextProtos:   []string{"http/1.1"}, // all that the listener supports
 	}
 	if c.clientCA == nil {
 		return cfg, wrong
 	}
 	cfg.ClientCAs = x509.NewCertPool()
 	if !cfg.ClientCAs.AppendCertsFromPEM(c.clientCA) {
-		wrong = append(wrong, Mistake{ClientCA, "it holds no certificate", "give the certificates of those who issue the clients', in PEM"})
+		wrong = append(wrong, Mistake{ClientCA, "contains no certificate", "give the certificates of the clients' authorities, in PEM"})
 	}
 	cfg.ClientAuth = tls.RequireAndVerifyClientCert
 	return cfg, wrong
 }
 
-// load reads and parses. Where a file cannot be read, that is all there is to say of the
-// pair.
+// load reads and parses the files. If a file cannot be read, only that is reported.
 func (p Paths) load() (contents, *tls.Config, Mistakes) {
 	c, wrong := p.read()
 	if len(wrong) > 0 {
@@ -116,7 +115,7 @@ func (p Paths) load() (contents, *tls.Config, Mistakes) {
 	return c, cfg, wrong
 }
 
-// Check says all that is wrong with the files as they are.
+// Check returns all problems of the files.
 func Check(p Paths) Mistakes {
 	_, _, wrong := p.load()
 	return wrong

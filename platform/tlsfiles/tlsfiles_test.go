@@ -19,15 +19,15 @@ import (
 
 const day = 24 * time.Hour
 
-// folder is a listener's files, as one that follows them sees them.
+// folder holds a listener's files and their Reloader.
 type folder struct {
 	t     *testing.T
 	dir   string
 	paths Paths
 	log   bytes.Buffer
 	now   time.Time
-	*Follower
-	server *tls.Config // of all connections, as a listener has it
+	*Reloader
+	server *tls.Config // the listener's configuration for all connections
 }
 
 func newFolder(t *testing.T, first testkit.Issued, clientCA []byte) *folder {
@@ -51,20 +51,20 @@ func (f *folder) write(pair testkit.Issued) {
 func (f *folder) open() {
 	f.t.Helper()
 	var err error
-	f.Follower, err = Open("public", f.paths, func() time.Time { return f.now }, slog.New(slog.NewTextHandler(&f.log, nil)))
+	f.Reloader, err = Open("public", f.paths, func() time.Time { return f.now }, slog.New(slog.NewTextHandler(&f.log, nil)))
 	require.NoError(f.t, err)
 	f.server = f.Config()
 }
 
-// said gives what was logged since it was last asked.
-func (f *folder) said() string {
+// logged returns what was logged since the last call.
+func (f *folder) logged() string {
 	text := f.log.String()
 	f.log.Reset()
 	return text
 }
 
-// shakeHands connects a client to a listener of f, and gives what each end makes of it.
-func (f *folder) shakeHands(client *tls.Config) (tls.ConnectionState, error, error) {
+// handshake connects a client to a listener of f, and returns each side's result.
+func (f *folder) handshake(client *tls.Config) (tls.ConnectionState, error, error) {
 	f.t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(f.t, err)
@@ -82,32 +82,32 @@ func (f *folder) shakeHands(client *tls.Config) (tls.ConnectionState, error, err
 	require.NoError(f.t, err)
 	defer func() { _ = here.Close() }()
 	conn := tls.Client(here, client)
-	_, err = io.ReadFull(conn, make([]byte, 1)) // TLS 1.3 tells a client at its first read that it was refused
+	_, err = io.ReadFull(conn, make([]byte, 1)) // in TLS 1.3 a client learns at its first read that it was refused
 	return conn.ConnectionState(), err, <-served
 }
 
 func (f *folder) serial(a *testkit.Authority) string {
 	f.t.Helper()
-	state, err, _ := f.shakeHands(&tls.Config{RootCAs: a.Pool(), ServerName: "localhost"})
+	state, err, _ := f.handshake(&tls.Config{RootCAs: a.Pool(), ServerName: "localhost"})
 	require.NoError(f.t, err)
 	return state.PeerCertificates[0].SerialNumber.String()
 }
 
-func TestANewPairIsTakenUp(t *testing.T) {
+func TestANewPairIsLoaded(t *testing.T) {
 	a := testkit.NewAuthority(t)
 	first, second, third := a.Issue(90*day, 80*day), a.Issue(90*day, 80*day), a.Issue(90*day, 80*day)
 	f := newFolder(t, first, nil)
 	require.Equal(t, first.Serial.String(), f.serial(a))
-	f.look()
-	require.Empty(t, f.said(), "nothing has changed")
+	f.reload()
+	require.Empty(t, f.logged(), "nothing has changed")
 
 	f.write(second)
-	require.Equal(t, first.Serial.String(), f.serial(a), "before it looks")
-	f.look()
+	require.Equal(t, first.Serial.String(), f.serial(a), "before the reload")
+	f.reload()
 	require.Equal(t, second.Serial.String(), f.serial(a))
-	require.Contains(t, f.said(), second.Serial.Text(16))
+	require.Contains(t, f.logged(), second.Serial.Text(16))
 
-	// As Kubernetes and certbot do it: the paths are links, and one of them is moved.
+	// Like Kubernetes and certbot: the paths are links, and one of them is changed.
 	for name, pair := range map[string]testkit.Issued{"one": second, "two": third} {
 		require.NoError(t, os.Mkdir(filepath.Join(f.dir, name), 0o700))
 		require.NoError(t, os.WriteFile(filepath.Join(f.dir, name, "tls.crt"), pair.Cert, 0o600))
@@ -119,15 +119,15 @@ func TestANewPairIsTakenUp(t *testing.T) {
 		require.NoError(t, os.Remove(path))
 		require.NoError(t, os.Symlink(filepath.Join("data", filepath.Base(path)), path))
 	}
-	f.look()
-	require.Empty(t, f.said(), "the same contents")
+	f.reload()
+	require.Empty(t, f.logged(), "the same contents")
 	require.NoError(t, os.Symlink("two", data+".new"))
 	require.NoError(t, os.Rename(data+".new", data))
-	f.look()
+	f.reload()
 	require.Equal(t, third.Serial.String(), f.serial(a))
 }
 
-func TestABrokenPairLeavesTheOldOneAndIsLogged(t *testing.T) {
+func TestABrokenPairIsLoggedAndTheOldOneKept(t *testing.T) {
 	a := testkit.NewAuthority(t)
 	first, second := a.Issue(90*day, 80*day), a.Issue(90*day, 80*day)
 	for _, c := range []struct {
@@ -139,35 +139,35 @@ func TestABrokenPairLeavesTheOldOneAndIsLogged(t *testing.T) {
 		{"the certificate is another's", func(f *folder) error { return os.WriteFile(f.paths.Cert, second.Cert, 0o600) }, "private key does not match"},
 		{"the certificate is half written", func(f *folder) error { return os.WriteFile(f.paths.Cert, second.Cert[:100], 0o600) }, "failed to find any PEM"},
 		{"the key is empty", func(f *folder) error { return os.WriteFile(f.paths.Key, nil, 0o600) }, "failed to find any PEM"},
-		{"the authorities are none", func(f *folder) error { return os.WriteFile(f.paths.ClientCA, []byte("x"), 0o600) }, "it holds no certificate"},
+		{"the authorities are invalid", func(f *folder) error { return os.WriteFile(f.paths.ClientCA, []byte("x"), 0o600) }, "contains no certificate"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			f := newFolder(t, first, a.PEM)
-			before := f.live.Load()
+			before := f.config.Load()
 			require.NoError(t, c.damage(f))
-			f.look()
-			require.Empty(t, f.said(), "two files may be on their way")
-			f.look()
-			said := f.said()
+			f.reload()
+			require.Empty(t, f.logged(), "two files may be in the middle of a change")
+			f.reload()
+			said := f.logged()
 			require.Contains(t, said, "level=ERROR")
 			require.Contains(t, said, c.said)
 			require.NotContains(t, said, f.dir)
-			f.look()
-			require.Empty(t, f.said(), "said once")
-			require.Same(t, before, f.live.Load())
-			f.now = f.now.Add(repeatLine)
-			f.look()
-			require.Contains(t, f.said(), c.said, "and again, for as long as it is so")
+			f.reload()
+			require.Empty(t, f.logged(), "logged once")
+			require.Same(t, before, f.config.Load())
+			f.now = f.now.Add(repeatLogAfter)
+			f.reload()
+			require.Contains(t, f.logged(), c.said, "and again while it persists")
 			f.write(second)
 			require.NoError(t, os.WriteFile(f.paths.ClientCA, a.PEM, 0o600))
-			f.look()
-			require.Contains(t, f.said(), "took up")
-			require.NotSame(t, before, f.live.Load())
+			f.reload()
+			require.Contains(t, f.logged(), "reloaded")
+			require.NotSame(t, before, f.config.Load())
 		})
 	}
 }
 
-func TestTheEndOfACertificateIsSpokenOf(t *testing.T) {
+func TestTheExpiryOfACertificateIsLogged(t *testing.T) {
 	a := testkit.NewAuthority(t)
 	for _, c := range []struct {
 		name       string
@@ -178,33 +178,33 @@ func TestTheEndOfACertificateIsSpokenOf(t *testing.T) {
 		{"a year's, two weeks before", 365 * day, 14*day - time.Hour, "level=WARN"},
 		{"a day's, well before", day, 5 * time.Hour, ""},
 		{"a day's, in its last fifth", day, 4 * time.Hour, "level=WARN"},
-		{"one that has ended", day, -time.Minute, "level=ERROR msg=\"the TLS certificate has expired"},
+		{"an expired one", day, -time.Minute, "level=ERROR msg=\"the TLS certificate has expired"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			f := newFolder(t, a.Issue(c.life, c.left), nil)
-			atStart := f.said()
-			f.look()
-			require.Empty(t, f.said(), "once is enough")
+			atStart := f.logged()
+			f.reload()
+			require.Empty(t, f.logged(), "once is enough")
 			if c.said == "" {
 				require.Empty(t, atStart)
 				return
 			}
 			require.Contains(t, atStart, c.said)
-			f.now = f.now.Add(repeatLine)
-			f.look()
-			require.NotEmpty(t, f.said(), "and again")
+			f.now = f.now.Add(repeatLogAfter)
+			f.reload()
+			require.NotEmpty(t, f.logged(), "and again")
 		})
 	}
 }
 
-func TestAClientNeedsACertificateOfTheAuthoritiesOfNow(t *testing.T) {
+func TestAClientNeedsACertificateOfTheCurrentAuthorities(t *testing.T) {
 	own, theirs, later := testkit.NewAuthority(t), testkit.NewAuthority(t), testkit.NewAuthority(t)
 	f := newFolder(t, own.Issue(90*day, 80*day), theirs.PEM)
-	known, stranger, newcomer := theirs.Issue(day, time.Hour).Pair(t), own.Issue(day, time.Hour).Pair(t), later.Issue(day, time.Hour).Pair(t)
+	known, unknown, renewed := theirs.Issue(day, time.Hour).Pair(t), own.Issue(day, time.Hour).Pair(t), later.Issue(day, time.Hour).Pair(t)
 	expired := theirs.Issue(day, -time.Hour).Pair(t)
 	sessions := tls.NewLRUClientSessionCache(8)
 	resumes := func(sessions tls.ClientSessionCache, pairs ...tls.Certificate) (bool, error) {
-		state, err, served := f.shakeHands(&tls.Config{RootCAs: own.Pool(), ServerName: "localhost", Certificates: pairs, ClientSessionCache: sessions})
+		state, err, served := f.handshake(&tls.Config{RootCAs: own.Pool(), ServerName: "localhost", Certificates: pairs, ClientSessionCache: sessions})
 		return state.DidResume, errors.Join(err, served)
 	}
 	try := func(pairs ...tls.Certificate) error {
@@ -218,25 +218,25 @@ func TestAClientNeedsACertificateOfTheAuthoritiesOfNow(t *testing.T) {
 		require.Equal(t, resumed, did)
 	}
 	require.ErrorContains(t, try(), "didn't provide a certificate")
-	require.ErrorContains(t, try(stranger), "certificate")
+	require.ErrorContains(t, try(unknown), "certificate")
 	require.ErrorContains(t, try(expired), "certificate")
-	require.ErrorContains(t, try(newcomer), "certificate")
+	require.ErrorContains(t, try(renewed), "certificate")
 	require.NoError(t, os.WriteFile(f.paths.ClientCA, later.PEM, 0o600))
-	f.look()
-	require.NoError(t, try(newcomer))
-	require.ErrorContains(t, try(known), "certificate", "its authority was taken away")
+	f.reload()
+	require.NoError(t, try(renewed))
+	require.ErrorContains(t, try(known), "certificate", "its authority was removed")
 	_, err := resumes(sessions, known)
-	require.ErrorContains(t, err, "certificate", "also from the sessions that it began")
+	require.ErrorContains(t, err, "certificate", "also for resumed sessions")
 }
 
 func TestOldVersionsOfTLSAreRefused(t *testing.T) {
 	a := testkit.NewAuthority(t)
 	f := newFolder(t, a.Issue(90*day, 80*day), nil)
 	for version, good := range map[uint16]bool{tls.VersionTLS10: false, tls.VersionTLS11: false, tls.VersionTLS12: true, tls.VersionTLS13: true} {
-		_, err, _ := f.shakeHands(&tls.Config{RootCAs: a.Pool(), ServerName: "localhost", MinVersion: version, MaxVersion: version})
+		_, err, _ := f.handshake(&tls.Config{RootCAs: a.Pool(), ServerName: "localhost", MinVersion: version, MaxVersion: version})
 		require.Equal(t, good, err == nil, "%s: %v", tls.VersionName(version), err)
 	}
-	state, err, _ := f.shakeHands(&tls.Config{RootCAs: a.Pool(), ServerName: "localhost", NextProtos: []string{"h2", "http/1.1"}})
+	state, err, _ := f.handshake(&tls.Config{RootCAs: a.Pool(), ServerName: "localhost", NextProtos: []string{"h2", "http/1.1"}})
 	require.NoError(t, err)
 	require.Equal(t, "http/1.1", state.NegotiatedProtocol)
 }

@@ -1,6 +1,6 @@
 # shellcheck shell=bash disable=SC2034,SC2154
-# How each server is found, installed, started, watched and stopped; read by
-# scripts/services, whose $dir (this set of servers), $root (the repository) and $durable it uses.
+# How each server is found, installed, started, checked and stopped. scripts/services sources
+# this file and sets $dir (this set of servers), $root (the repository) and $durable.
 
 marker=.gateway-services
 start_seconds=90
@@ -15,7 +15,7 @@ die() {
 
 port_of() { cat "$dir/$1/port" 2>/dev/null; }
 
-# running NAME: it was started here and still runs.
+# running NAME: reports whether it was started here and is still running.
 running() {
 	if [ -f "$dir/$1/container" ]; then
 		[ -n "$(compose ps --quiet --status running "$1" 2>/dev/null)" ]
@@ -32,7 +32,7 @@ describe() {
 	fi
 }
 
-# A process is known by its number and its start time: numbers are used again.
+# A process is identified by its number and its start time, since numbers are reused.
 started_at() { sed 's/.*) //' "/proc/$1/stat" 2>/dev/null | cut -d' ' -f20; }
 
 remember() { # FILE PID
@@ -47,7 +47,7 @@ alive() { # FILE
 	[ -n "$pid" ] && [ -n "$since" ] && [ "$(started_at "$pid")" = "$since" ]
 }
 
-# stop_process FILE SIGNAL: politely, then by force.
+# stop_process FILE SIGNAL: with the signal, then with SIGKILL.
 stop_process() {
 	local pid deadline=$((SECONDS + 30))
 	if alive "$1"; then
@@ -55,7 +55,7 @@ stop_process() {
 		kill "-$2" "$pid" 2>/dev/null || true
 		while alive "$1"; do
 			if [ $SECONDS -ge $deadline ]; then
-				say "process $pid does not end; killing it"
+				say "process $pid does not exit; killing it"
 				kill -KILL -- "-$pid" 2>/dev/null || true
 				deadline=$((SECONDS + 5))
 			fi
@@ -85,7 +85,7 @@ stop_servers() { # NAMES
 	done
 }
 
-# start NAME: from installed packages, else from packages to install, else in Docker.
+# start NAME: from installed packages, or newly installed ones, or in Docker.
 start() {
 	if [ -f "$dir/$1/container" ]; then
 		start_container "$1"
@@ -93,7 +93,7 @@ start() {
 		mkdir -p "$dir/$1"
 		keep_port "$dir/$1/port"
 		if taken "$(port_of "$1")"; then
-			say "port $(port_of "$1"), which $1 had here, is somebody else's now; run down first"
+			say "port $(port_of "$1"), which $1 used here, is now used by another program; run down first"
 			return 1
 		fi
 		say "starting $1 on 127.0.0.1:$(port_of "$1")"
@@ -106,7 +106,7 @@ start() {
 	elif docker info >/dev/null 2>&1; then
 		start_container "$1"
 	else
-		say "$1 is not installed, cannot be installed here, and Docker does not run"
+		say "$1 is not installed, cannot be installed here, and Docker is not running"
 		return 1
 	fi
 }
@@ -115,18 +115,18 @@ wait_for() {
 	local deadline=$((SECONDS + start_seconds))
 	while ! "ready_$1"; do
 		if ! running "$1"; then
-			say "$1 ended while it was starting"
+			say "$1 exited during its start"
 			return 1
 		fi
 		if [ $SECONDS -ge $deadline ]; then
-			say "$1 gave no answer within $start_seconds seconds"
+			say "$1 did not answer within $start_seconds seconds"
 			return 1
 		fi
 		sleep 0.2
 	done
 }
 
-# talk NAME TEXT N: the first N bytes of the answer to TEXT (a printf format), or nothing.
+# talk NAME TEXT N: prints the first N bytes of the answer to TEXT (a printf format), or nothing.
 talk() {
 	{
 		exec 3<>"/dev/tcp/127.0.0.1/$(port_of "$1")" || return 0
@@ -136,15 +136,15 @@ talk() {
 	} 2>/dev/null
 }
 
-# taken PORT: somebody listens there.
+# taken PORT: reports whether a program listens there.
 taken() { (exec 3<>"/dev/tcp/127.0.0.1/$1") 2>/dev/null; }
 
-# keep_port FILE: a free port, the same one for as long as the folder lives.
+# keep_port FILE: prints a free port, the same one as long as the folder exists.
 keep_port() {
 	local port
 	[ ! -s "$1" ] || return 0
 	for _ in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20; do
-		port=$((20000 + (RANDOM * 32768 + RANDOM) % 12000)) # below the ports the kernel hands out
+		port=$((20000 + (RANDOM * 32768 + RANDOM) % 12000)) # below the kernel's ephemeral range
 		if ! taken "$port" && ! grep -qsx "$port" "$dir"/*/*port; then
 			echo "$port" >"$1"
 			return
@@ -153,7 +153,7 @@ keep_port() {
 	die "no free port between 20000 and 32000"
 }
 
-# detached FILE COMMAND…: runs on after this script, apart from the terminal's signals.
+# detached FILE COMMAND…: keeps running after this script, without the terminal's signals.
 detached() {
 	local file=$1
 	shift
@@ -175,12 +175,12 @@ as_root() {
 	if [ "$(id -u)" = 0 ]; then "$@"; else sudo -n "$@"; fi
 }
 
-# install NAME: the package, without letting it start a server of its own.
+# install NAME: installs the package without starting its server.
 install() {
 	local package policy=/usr/sbin/policy-rc.d made="" log result=0
 	command -v apt-get >/dev/null || return 1
 	if [ "$(id -u)" != 0 ] && ! sudo -n true 2>/dev/null; then
-		say "$1 is not installed, and installing needs root or sudo without a password"
+		say "$1 is not installed, and installing it needs root or sudo without a password"
 		return 1
 	fi
 	case $1 in
@@ -210,7 +210,7 @@ install() {
 
 # --- PostgreSQL
 
-# The folder with the newest release's programs.
+# Prints the folder with the programs of the newest version.
 postgres_programs() {
 	local found newest=
 	for found in /usr/lib/postgresql/*/bin; do
@@ -227,7 +227,7 @@ postgres_user() {
 	if id postgres >/dev/null 2>&1; then echo postgres; else echo nobody; fi
 }
 
-# Fills $lower with the words that put a command under that user.
+# Fills $lower with the command prefix that switches to that user.
 lower_user() {
 	lower=(env)
 	if [ "$(id -u)" = 0 ]; then
@@ -243,13 +243,13 @@ start_postgres() {
 		mkdir -p "$home/data"
 		[ "$(id -u)" != 0 ] || chown "$(postgres_user)" "$home/data"
 		if ! "${lower[@]}" test -w "$home/data"; then
-			say "the user $(postgres_user), as whom PostgreSQL runs, cannot reach $home; give a --dir that others may enter"
+			say "PostgreSQL's user $(postgres_user) cannot access $home; give a --dir that others can access"
 			return 1
 		fi
 		"${lower[@]}" "$programs/initdb" --pgdata="$home/data" --username=postgres --auth=trust \
 			--encoding=UTF8 --locale=C --no-sync >"$home/log" 2>&1 || return 1
 	fi
-	# Without fsync a killed server loses nothing; a machine that loses power may, and these data are for tests.
+	# Without fsync a killed server loses nothing; only a power failure loses data, and these are test data.
 	local promises=(-c fsync=off -c full_page_writes=off -c max_wal_size=256MB)
 	[ -z "$durable" ] || promises=()
 	detached "$home/pid" "${lower[@]}" "$programs/postgres" -D "$home/data" -p "$(port_of postgres)" \
@@ -275,7 +275,7 @@ ready_redis() {
 
 # --- RabbitMQ
 
-# The server itself: the wrapper in /usr/sbin insists on a user and on folders.
+# The server itself: the wrapper in /usr/sbin requires a certain user and folders.
 rabbitmq_program() {
 	local found
 	for found in /usr/lib/rabbitmq/bin/rabbitmq-server /usr/lib/rabbitmq/lib/rabbitmq_server-*/sbin/rabbitmq-server; do
@@ -298,7 +298,7 @@ start_rabbitmq() {
 		(umask 077 && head -c 24 /dev/urandom | od -An -tx1 | tr -d ' \n' >"$home/.erlang.cookie")
 	fi
 	chmod 400 "$home/.erlang.cookie"
-	# Erlang's port mapper outlives the server that starts it; started here, it can be stopped here.
+	# Erlang's port mapper outlives the server; starting it here allows stopping it here.
 	detached "$home/epmd.pid" env ERL_EPMD_ADDRESS=127.0.0.1 epmd -port "$(cat "$home/epmd.port")"
 	while ! taken "$(cat "$home/epmd.port")"; do
 		alive "$home/epmd.pid" || return 1
@@ -316,7 +316,7 @@ start_rabbitmq() {
 		"$(rabbitmq_program)"
 }
 
-# It speaks AMQP only when it is up: 01 begins its first frame.
+# It answers AMQP only when it is up: its first frame begins with 01.
 ready_rabbitmq() {
 	local answer
 	answer=$(talk rabbitmq 'AMQP\000\000\011\001' 1 | od -An -tx1)

@@ -1,4 +1,4 @@
-// Command probe asks a server, in its own protocol, whether the tests can run on it.
+// Command probe checks, in a server's own protocol, whether the tests can use it.
 //
 //	probe postgres|redis|rabbitmq URL
 //
@@ -23,17 +23,17 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-const patience = 5 * time.Second
+const timeout = 5 * time.Second
 
 func main() {
 	if len(os.Args) != 3 {
 		fmt.Fprintln(os.Stderr, "usage: probe postgres|redis|rabbitmq URL")
 		os.Exit(2)
 	}
-	// What listens there may speak another protocol, or nothing: some reads of
-	// the drivers know no deadline.
-	time.AfterFunc(patience+time.Second, func() {
-		fmt.Fprintf(os.Stderr, "%s gives no answer that %s would give\n", address(os.Args[2]), os.Args[1])
+	// The listener there may speak another protocol or stay silent, and some
+	// reads of the drivers have no deadline.
+	time.AfterFunc(timeout+time.Second, func() {
+		fmt.Fprintf(os.Stderr, "%s does not answer like %s\n", address(os.Args[2]), os.Args[1])
 		os.Exit(1)
 	})
 	release, err := probe(os.Args[1], os.Args[2])
@@ -45,7 +45,7 @@ func main() {
 }
 
 func probe(kind, url string) (string, error) {
-	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	ctx, cancel := context.WithTimeout(context.Background(), timeout)
 	defer cancel()
 	switch kind {
 	case "postgres":
@@ -55,19 +55,19 @@ func probe(kind, url string) (string, error) {
 	case "rabbitmq":
 		return rabbitmq(ctx, url)
 	}
-	return "", fmt.Errorf("probe knows postgres, redis and rabbitmq, not %s", kind)
+	return "", fmt.Errorf("unknown server %q: probe supports postgres, redis and rabbitmq", kind)
 }
 
 // address is the part of url that may be shown.
 func address(text string) string {
 	u, err := url.Parse(text)
 	if err != nil {
-		return "an address that is no URL"
+		return "an invalid address"
 	}
 	return u.Host
 }
 
-// postgres needs a role that may create databases: each test makes its own.
+// postgres requires a role that can create databases, because each test creates its own.
 func postgres(ctx context.Context, url string) (release string, err error) {
 	db, err := sql.Open("postgres", url)
 	if err != nil {
@@ -81,13 +81,13 @@ SELECT current_setting('server_version_num')::int, rolcreatedb OR rolsuper
 FROM   pg_roles
 WHERE  rolname = current_user`).Scan(&number, &creates)
 	if err != nil {
-		return "", fmt.Errorf("ask PostgreSQL: %w", err)
+		return "", fmt.Errorf("query PostgreSQL: %w", err)
 	}
 	if number < 130000 {
 		return "", fmt.Errorf("PostgreSQL 13 or later is needed; this is %d", number/10000)
 	}
 	if !creates {
-		return "", errors.New("the role may not create databases, and each test makes its own")
+		return "", errors.New("the role cannot create databases, and each test creates its own")
 	}
 	return fmt.Sprintf("PostgreSQL %d.%d", number/10000, number%10000), nil
 }
@@ -102,7 +102,7 @@ func redisServer(ctx context.Context, url string) (release string, err error) {
 	defer func() { err = errors.Join(err, client.Close()) }()
 	info, err := client.Info(ctx, "server").Result()
 	if err != nil {
-		return "", fmt.Errorf("ask Redis: %w", err)
+		return "", fmt.Errorf("query Redis: %w", err)
 	}
 	_, rest, _ := strings.Cut(info, "redis_version:")
 	version, _, _ := strings.Cut(rest, "\r\n")
@@ -115,14 +115,14 @@ func redisServer(ctx context.Context, url string) (release string, err error) {
 
 func rabbitmq(ctx context.Context, url string) (release string, err error) {
 	conn, err := amqp.DialConfig(url, amqp.Config{Dial: func(network, addr string) (net.Conn, error) {
-		conn, err := (&net.Dialer{Timeout: patience}).DialContext(ctx, network, addr)
+		conn, err := (&net.Dialer{Timeout: timeout}).DialContext(ctx, network, addr)
 		if err != nil {
 			return nil, err
 		}
-		return conn, conn.SetDeadline(time.Now().Add(patience))
+		return conn, conn.SetDeadline(time.Now().Add(timeout))
 	}})
 	if err != nil {
-		return "", fmt.Errorf("ask RabbitMQ: %w", err)
+		return "", fmt.Errorf("connect to RabbitMQ: %w", err)
 	}
 	defer func() { _ = conn.Close() }()
 	channel, err := conn.Channel()

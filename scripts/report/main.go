@@ -1,10 +1,10 @@
-// Command report runs `go test -json` and shows it as go test would: a line for each
-// package, and in full whatever failed. At the end it counts tests and gives the
-// reason of each that was skipped.
+// Command report runs `go test -json` and prints its output as go test does: one line
+// for each package, and the full output of failed tests. At the end it prints the
+// counts and the reason for each skip.
 //
 //	report [-strict] go test -json …
 //
-// With -strict a test that was skipped for lack of a server counts as failed. The
+// With -strict, a test skipped because it has no server counts as failed. The
 // exit code is 1 when anything failed.
 package main
 
@@ -38,30 +38,30 @@ type event struct {
 	FailedBuild string
 }
 
-type tally struct {
+type summary struct {
 	strict bool
 	all    bool // show every line, as -v does
 	out    io.Writer
 
-	lines                   map[string][]string // of each test that runs
+	lines                   map[string][]string // of each running test
 	passed, failed, skipped int
 	packagesFailed          []string
 	reasons                 map[string]int
-	lacking                 int // tests skipped for lack of a server
+	withoutServer           int // tests skipped because they had no server
 }
 
 func main() {
-	strict := flag.Bool("strict", false, "a test skipped for lack of a server has failed")
+	strict := flag.Bool("strict", false, "fail when a test was skipped because it had no server")
 	flag.Parse()
 	if flag.NArg() == 0 {
 		fmt.Fprintln(os.Stderr, "usage: report [-strict] go test -json …")
 		os.Exit(2)
 	}
-	t := &tally{strict: *strict, all: slices.Contains(flag.Args(), "-v"), out: os.Stdout,
+	t := &summary{strict: *strict, all: slices.Contains(flag.Args(), "-v"), out: os.Stdout,
 		lines: map[string][]string{}, reasons: map[string]int{}}
 	err := run(flag.Args(), t)
-	t.summary()
-	if err != nil || t.failed > 0 || len(t.packagesFailed) > 0 || t.strict && t.lacking > 0 {
+	t.print()
+	if err != nil || t.failed > 0 || len(t.packagesFailed) > 0 || t.strict && t.withoutServer > 0 {
 		if _, failed := errors.AsType[*exec.ExitError](err); err != nil && !failed {
 			fmt.Fprintln(os.Stderr, err)
 		}
@@ -69,10 +69,10 @@ func main() {
 	}
 }
 
-func run(command []string, t *tally) error {
+func run(command []string, t *summary) error {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	cmd := exec.CommandContext(ctx, command[0], command[1:]...) //nolint:gosec // the command is the caller's own
+	cmd := exec.CommandContext(ctx, command[0], command[1:]...) //nolint:gosec // the caller chose the command
 	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) }
 	cmd.WaitDelay = grace
 	cmd.Stderr = os.Stderr
@@ -87,7 +87,7 @@ func run(command []string, t *tally) error {
 	return cmd.Wait()
 }
 
-func (t *tally) read(r io.Reader) {
+func (t *summary) read(r io.Reader) {
 	in := bufio.NewReader(r)
 	for {
 		line, err := in.ReadBytes('\n')
@@ -105,7 +105,7 @@ func (t *tally) read(r io.Reader) {
 	}
 }
 
-func (t *tally) add(e event) {
+func (t *summary) add(e event) {
 	key := e.Package + " " + e.Test
 	switch {
 	case e.Action == "output" && e.Test == "" && !t.all:
@@ -127,10 +127,10 @@ func (t *tally) add(e event) {
 	}
 }
 
-// chatter is what a package says beside its closing line.
+// chatter reports whether line repeats the package's final line.
 func chatter(line string) bool { return line == "PASS\n" || line == "FAIL\n" }
 
-func (t *tally) end(e event, key string) {
+func (t *summary) end(e event, key string) {
 	switch e.Action {
 	case "pass":
 		t.passed++
@@ -144,15 +144,15 @@ func (t *tally) end(e event, key string) {
 		reason := skipReason(t.lines[key])
 		t.reasons[reason]++
 		if strings.Contains(reason, "./scripts/test sets it") {
-			t.lacking++
+			t.withoutServer++
 		}
 	}
 	delete(t.lines, key)
 }
 
-// unfinished shows the tests that had not ended when their package did: a panic
-// or a timeout leaves them without a verdict.
-func (t *tally) unfinished(pkg string) {
+// unfinished prints the tests that were still running when their package ended:
+// after a panic or a timeout they have no result.
+func (t *summary) unfinished(pkg string) {
 	for key, lines := range t.lines {
 		if strings.HasPrefix(key, pkg+" ") {
 			if !t.all {
@@ -163,7 +163,7 @@ func (t *tally) unfinished(pkg string) {
 	}
 }
 
-// skipReason is the line that a test wrote when it skipped itself.
+// skipReason returns the message that a test passed to Skip.
 func skipReason(lines []string) string {
 	for _, line := range slices.Backward(lines) {
 		text := strings.TrimSpace(line)
@@ -178,7 +178,7 @@ func skipReason(lines []string) string {
 	return "no reason given"
 }
 
-func (t *tally) summary() {
+func (t *summary) print() {
 	fmt.Fprintf(t.out, "\n%d tests passed, %d failed, %d skipped\n", t.passed, t.failed, t.skipped)
 	reasons := make([]string, 0, len(t.reasons))
 	for reason := range t.reasons {
@@ -188,8 +188,8 @@ func (t *tally) summary() {
 	for _, reason := range reasons {
 		fmt.Fprintf(t.out, "  skipped %d: %s\n", t.reasons[reason], reason)
 	}
-	if t.strict && t.lacking > 0 {
-		fmt.Fprintf(t.out, "  no test may be skipped for lack of a server here, and %d were\n", t.lacking)
+	if t.strict && t.withoutServer > 0 {
+		fmt.Fprintf(t.out, "  %d tests were skipped because they had no server, which this run does not allow\n", t.withoutServer)
 	}
 	for _, pkg := range t.packagesFailed {
 		fmt.Fprintf(t.out, "  failed: %s\n", pkg)

@@ -10,24 +10,24 @@ import (
 	"integration-gateway/test/rig"
 )
 
-// fillsWithin bounds the taking in of a backlog.
+// fillsWithin limits the time to accept a backlog.
 const fillsWithin = 20 * time.Minute
 
-// backlog is a worker that is started on many stored events.
+// backlog is the result of a worker that starts with many stored events.
 type backlog struct {
 	events  int
 	rate    float64 // deliveries a second until all had arrived
-	peak    int64   // bytes that the worker had in memory at most
+	peak    int64   // the worker's peak memory in bytes
 	missing int
 	twice   int64
 }
 
-// measureBacklog takes n webhooks in without a worker, and then starts one.
-func (b *bench) measureBacklog(ctx context.Context, c cell, n int) (r backlog, err error) {
+// measureBacklog accepts n webhooks without a worker, and then starts one.
+func (b *bench) measureBacklog(ctx context.Context, w workload, n int) (r backlog, err error) {
 	b.say("a backlog of %d:", n)
-	c.setup, c.mode = onServers, accept
+	w.setup, w.mode = onServers, accept
 	b.turn++
-	g, err := b.install(ctx, c, b.turn)
+	g, err := b.install(ctx, w, b.turn)
 	defer func() { err = firstOf(err, g.remove(context.WithoutCancel(ctx))) }()
 	if err != nil {
 		return r, err
@@ -35,41 +35,41 @@ func (b *bench) measureBacklog(ctx context.Context, c cell, n int) (r backlog, e
 	b.marks++
 	l := newLedger(fmt.Sprintf("bench%d-%d", os.Getpid(), b.marks), n)
 	b.receiver.ledger.Store(l)
-	load, err := newLoad(l, g.addr, c)
+	load, err := newLoad(l, g.addr, w)
 	if err != nil {
 		return r, err
 	}
 	defer load.close()
 	from, to := load.run(ctx, fillsWithin)
 	b.say("  accepted in %.0f s", to.Sub(from).Seconds())
-	if err := g.marked(ctx); err != nil {
+	if err := g.waitUntilMarked(ctx); err != nil {
 		return r, err
 	}
 	began := clock.System()
-	if err := b.launchWork(ctx, g, c); err != nil {
+	if err := b.launchWork(ctx, g, w); err != nil {
 		return r, err
 	}
-	(&storm{ledger: l}).drain(ctx)
+	(&loadRun{ledger: l}).waitForArrivals(ctx)
 	took := clock.System().Sub(began)
 	worker := g.programs[len(g.programs)-1]
 	r = backlog{events: n, missing: l.missing(), twice: l.twice.Load(), peak: rig.PeakMemory(worker.PID())}
 	r.rate = float64(n-r.missing) / took.Seconds()
-	b.say("  delivered in %.0f s; the worker had %d MB at most", took.Seconds(), r.peak>>20)
+	b.say("  delivered in %.0f s; the worker's peak was %d MB", took.Seconds(), r.peak>>20)
 	return r, ctx.Err()
 }
 
 const countUnmarkedSQL = `
 SELECT count(*) FROM processing_jobs WHERE status = 'queued' AND published_at IS NULL`
 
-// marked waits until every job is noted as published, so that the worker finds them all in
-// its queue.
-func (g *gateway) marked(ctx context.Context) error {
+// waitUntilMarked waits until every job is marked as published, so that the worker finds
+// them all in its queue.
+func (g *gateway) waitUntilMarked(ctx context.Context) error {
 	bounded, cancel := context.WithTimeout(ctx, stallsAfter)
 	defer cancel()
 	for {
 		var n int
 		if err := g.records.Get(bounded, &n, countUnmarkedSQL); err != nil {
-			return fmt.Errorf("wait until all is published: %w", err)
+			return fmt.Errorf("wait until all jobs are published: %w", err)
 		}
 		if n == 0 {
 			return nil
@@ -79,6 +79,6 @@ func (g *gateway) marked(ctx context.Context) error {
 }
 
 func (r backlog) String() string {
-	return fmt.Sprintf("A worker started on %d stored events: %.0f/s delivered, %d MB at most, %d missing, %d delivered again.\n",
+	return fmt.Sprintf("A worker started with %d stored events: %.0f/s delivered, peak %d MB, %d missing, %d delivered again.\n",
 		r.events, r.rate, r.peak>>20, r.missing, r.twice)
 }

@@ -36,7 +36,7 @@ func TestSendersSpeakHTTP(t *testing.T) {
 	require.NoError(t, err)
 	for _, s := range append(newStandardSenders(made, 1), newLeanSender(made)) {
 		bodies = nil
-		s.until(time.Now().Add(10 * time.Second))
+		s.setDeadline(time.Now().Add(10 * time.Second))
 		for _, n := range []int{0, 7, 12345678} {
 			status, err := s.send(n)
 			require.NoError(t, err)
@@ -49,14 +49,14 @@ func TestSendersSpeakHTTP(t *testing.T) {
 	}
 }
 
-func TestALoadIsSpreadOverSourcesByTheWebhooksNumbers(t *testing.T) {
+func TestALoadIsSpreadOverSourcesByNumber(t *testing.T) {
 	paths := make(chan string, 1)
 	server := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { paths <- r.URL.Path }))
 	defer server.Close()
 	made, err := newTemplate(server.Listener.Addr().String(), "mark", 340, 50)
 	require.NoError(t, err)
 	for _, s := range append(newStandardSenders(made, 1), newLeanSender(made)) {
-		s.until(time.Now().Add(10 * time.Second))
+		s.setDeadline(time.Now().Add(10 * time.Second))
 		for n, want := range map[int]string{0: "acme-00", 49: "acme-49", 150: "acme-00", 1207: "acme-07"} {
 			status, err := s.send(n)
 			require.NoError(t, err)
@@ -66,7 +66,7 @@ func TestALoadIsSpreadOverSourcesByTheWebhooksNumbers(t *testing.T) {
 		s.close()
 	}
 	l := newLedger("mark", 100)
-	l.among = 50
+	l.sources = 50
 	l.next.Store(100)
 	for n := range l.records {
 		l.records[n].status = http.StatusAccepted
@@ -74,7 +74,7 @@ func TestALoadIsSpreadOverSourcesByTheWebhooksNumbers(t *testing.T) {
 	require.Equal(t, 98, l.missing(), "the first source's two do not count")
 }
 
-func TestABodyHasItsSmallestSize(t *testing.T) {
+func TestABodyHasAMinimumSize(t *testing.T) {
 	_, err := newTemplate("127.0.0.1:1", "mark", 10, 0)
 	require.ErrorContains(t, err, "--payload")
 }
@@ -101,7 +101,7 @@ func TestTheReceiverCountsEachEventOnce(t *testing.T) {
 	require.Equal(t, 1, l.missing())
 }
 
-func TestARatioIsToTheNeighbours(t *testing.T) {
+func TestARatioIsToTheNeighbouringTurns(t *testing.T) {
 	r := result{
 		ceilings: []measured{{acceptRate: 100}, {acceptRate: 300}, {acceptRate: 500}},
 		turns:    []measured{{acceptRate: 50}, {acceptRate: 100}},
@@ -109,13 +109,13 @@ func TestARatioIsToTheNeighbours(t *testing.T) {
 	require.Equal(t, []float64{0.25, 0.25}, r.ratios(acceptRate, acceptRate))
 }
 
-func TestSpread(t *testing.T) {
+func TestPercentiles(t *testing.T) {
 	micros := make([]int64, 101)
 	for i := range micros {
 		micros[i] = int64(100-i) * 1000
 	}
-	require.Equal(t, spread{50 * time.Millisecond, 90 * time.Millisecond, 99 * time.Millisecond, 100 * time.Millisecond}, spreadOf(micros))
-	require.Equal(t, spread{}, spreadOf(nil))
+	require.Equal(t, percentiles{50 * time.Millisecond, 90 * time.Millisecond, 99 * time.Millisecond, 100 * time.Millisecond}, percentilesOf(micros))
+	require.Equal(t, percentiles{}, percentilesOf(nil))
 }
 
 func TestTheResultReplacesTheLast(t *testing.T) {
@@ -127,10 +127,10 @@ func TestTheResultReplacesTheLast(t *testing.T) {
 	require.Equal(t, "# Title\n\n"+beginMark+"\n\nnew\n"+endMark+"\n\nrest\n", string(text))
 
 	require.NoError(t, os.WriteFile(path, []byte("# Title\n"), 0o600))
-	require.ErrorContains(t, write(path, "new"), "no lines")
+	require.ErrorContains(t, write(path, "new"), "does not contain")
 }
 
-func TestOptionsThatContradict(t *testing.T) {
+func TestContradictingOptions(t *testing.T) {
 	for _, args := range [][]string{
 		{"--setup", "other"}, {"--mode", "other"}, {"--loop", "other"}, {"--setup", "embedded", "--mode", "accept"},
 		{"--loop", "open"}, {"--sender", "other"}, {"--rate", "5"}, {"--repeats", "0"}, {"--write", "--mode", "accept"},
@@ -141,4 +141,12 @@ func TestOptionsThatContradict(t *testing.T) {
 	o, err := parse([]string{"--write", "--duration", "2s"}, io.Discard)
 	require.NoError(t, err)
 	require.True(t, o.full)
+}
+
+func TestBytesAloneMayBeWritten(t *testing.T) {
+	o, err := parse([]string{"--bytes", "--write"}, io.Discard)
+	require.NoError(t, err)
+	require.False(t, o.full)
+	_, err = parse([]string{"--bytes", "--events", "0"}, io.Discard)
+	require.ErrorContains(t, err, "--events")
 }

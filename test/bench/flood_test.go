@@ -20,7 +20,7 @@ func TestAFloodComesFromOneAddressAndFromMany(t *testing.T) {
 		w.WriteHeader(http.StatusUnauthorized)
 	}))
 	defer server.Close()
-	f, err := newFlood(server.Listener.Addr().String(), "flood", cell{payload: 340}, 100_000)
+	f, err := newFlood(server.Listener.Addr().String(), "flood", workload{payload: 340}, 100_000)
 	require.NoError(t, err)
 	stop := f.start(t.Context())
 	addresses := map[string]int{}
@@ -35,25 +35,12 @@ func TestAFloodComesFromOneAddressAndFromMany(t *testing.T) {
 	stop()
 	require.Greater(t, addresses["198.18.0.1"], cap(served)/3)
 	require.Greater(t, len(addresses), cap(served)/3)
-	n, err := f.refused()
+	answers, err := f.answers()
 	require.NoError(t, err)
-	require.GreaterOrEqual(t, n, cap(served))
+	require.Len(t, answers["bad signatures"], 1)
+	require.GreaterOrEqual(t, answers["bad signatures"]["401"], cap(served))
 
 	f.note(http.StatusAccepted, nil)
-	_, err = f.refused()
+	_, err = f.answers()
 	require.ErrorContains(t, err, "were answered 202")
-}
-
-func TestAFloodThatTakesMoreThanATenthFails(t *testing.T) {
-	turn := func(with bool, rate float64) floodTurn {
-		return floodTurn{withTheFlood: with, measured: measured{acceptRate: rate}}
-	}
-	r := floodResult{turns: []floodTurn{turn(false, 100), turn(true, 91), turn(false, 100), turn(true, 90)}}
-	require.InDelta(t, 0.905, r.kept(), 1e-9)
-	require.NoError(t, r.fails())
-	r.turns[1] = turn(true, 89)
-	require.ErrorContains(t, r.fails(), "left 90 %")
-	r.turns[1] = turn(true, 100)
-	r.turns[1].problems = map[string]int{"answered 429": 1}
-	require.ErrorContains(t, r.fails(), "not answered 2xx")
 }

@@ -20,8 +20,8 @@ import (
 
 const managementKey = "bench-management-key-91c2"
 
-// gateway is a gateway that was just installed: an empty database, processes that have
-// served nothing yet.
+// gateway is a newly installed gateway: an empty database, and processes that have served
+// nothing yet.
 type gateway struct {
 	dir, addr string
 	name      string   // of the database
@@ -31,18 +31,18 @@ type gateway struct {
 	records   *database.DB // on servers
 }
 
-// install makes a gateway for one turn, ready to take webhooks in.
-func (b *bench) install(ctx context.Context, c cell, turn int) (*gateway, error) {
+// install makes a gateway for one turn, ready to accept webhooks.
+func (b *bench) install(ctx context.Context, w workload, turn int) (*gateway, error) {
 	g := &gateway{dir: filepath.Join(b.scratch, fmt.Sprintf("turn-%d", turn)), name: fmt.Sprintf("bench_%d", turn)}
 	if err := os.Mkdir(g.dir, 0o700); err != nil {
-		return g, fmt.Errorf("the turn's folder: %w", err)
+		return g, fmt.Errorf("create the turn's folder: %w", err)
 	}
 	b.port = rig.FreePort(b.port)
 	g.addr = fmt.Sprintf("127.0.0.1:%d", b.port)
-	env := append(append(b.environment(g), fmt.Sprintf("APP_PORT=%d", b.port)), c.env...)
-	if c.setup == embedded {
+	env := append(append(b.environment(g), fmt.Sprintf("APP_PORT=%d", b.port)), w.env...)
+	if w.setup == embedded {
 		args := []string{"dev", "--data", filepath.Join(g.dir, "data"), "--callback-base", b.receiver.url()}
-		return g, b.launch(ctx, g, c, "dev", "http://"+g.addr, env, args...)
+		return g, b.launch(ctx, g, w, "dev", "http://"+g.addr, env, args...)
 	}
 	g.servers = b.servers
 	records, err := g.createDatabase(ctx)
@@ -54,41 +54,41 @@ func (b *bench) install(ctx context.Context, c cell, turn int) (*gateway, error)
 		g.env = append(g.env, fmt.Sprintf("RABBITMQ_%s_QUEUE=%s.%s", strings.ToUpper(queue), g.name, queue))
 	}
 	for _, args := range [][]string{{"migrate", "up"}, {"seed", "--callback-base", b.receiver.url()}} {
-		if err := once(ctx, b.gateway, g.dir, g.env, args...); err != nil {
+		if err := runCommand(ctx, b.gateway, g.dir, g.env, args...); err != nil {
 			return g, err
 		}
 	}
-	if c.among > 0 {
-		if err := b.neighbourhood(ctx, g, c); err != nil {
+	if w.sources > 0 {
+		if err := b.createDestinations(ctx, g, w); err != nil {
 			return g, err
 		}
 	}
-	if err := b.launch(ctx, g, c, "serve", "http://"+g.addr, g.env, "serve"); err != nil || c.mode == accept {
+	if err := b.launch(ctx, g, w, "serve", "http://"+g.addr, g.env, "serve"); err != nil || w.mode == accept {
 		return g, err
 	}
-	return g, b.launchWork(ctx, g, c)
+	return g, b.launchWork(ctx, g, w)
 }
 
-func (b *bench) launchWork(ctx context.Context, g *gateway, c cell) error {
+func (b *bench) launchWork(ctx context.Context, g *gateway, w workload) error {
 	b.port = rig.FreePort(b.port)
 	probes := fmt.Sprintf("127.0.0.1:%d", b.port)
-	return b.launch(ctx, g, c, "work", "http://"+probes, append(g.env[:len(g.env):len(g.env)], "WORK_HTTP_ADDR="+probes), "work")
+	return b.launch(ctx, g, w, "work", "http://"+probes, append(g.env[:len(g.env):len(g.env)], "WORK_HTTP_ADDR="+probes), "work")
 }
 
-// environment is what every command of the gateway gets. Everything that is not said
-// here stands at its default.
+// environment is the environment of every gateway command. All other settings have their
+// defaults, save for the port of the metrics, of which there are two processes'.
 func (b *bench) environment(g *gateway) []string {
 	return []string{
 		"PATH=" + os.Getenv("PATH"), "HOME=" + g.dir, "TMPDIR=" + g.dir,
 		"APP_ENV=test", "APP_HOST=127.0.0.1", "LOG_FORMAT=json", "LOG_LEVEL=warn", "EGRESS_ALLOW=127.0.0.0/8",
 		"MANAGEMENT_API_KEY=" + managementKey, "SECRETS_KEY=a-key-of-the-benchmark-with-32-characters",
-		"WEBHOOK_RATE_LIMIT_PER_MINUTE=0",
+		"WEBHOOK_RATE_LIMIT_PER_MINUTE=0", "METRICS_ADDR=127.0.0.1:0",
 	}
 }
 
-func (b *bench) launch(ctx context.Context, g *gateway, c cell, name, url string, env []string, args ...string) error {
+func (b *bench) launch(ctx context.Context, g *gateway, w workload, name, url string, env []string, args ...string) error {
 	if b.profile != "" {
-		file := fmt.Sprintf("%s-%s-%s-%s.pprof", c.setup, c.mode, c.loop, name)
+		file := fmt.Sprintf("%s-%s-%s-%s.pprof", w.setup, w.mode, w.loop, name)
 		env = append(env[:len(env):len(env)], "GATEWAY_CPUPROFILE="+filepath.Join(b.profile, file))
 	}
 	p, err := rig.Launch(g.dir, name, b.gateway, env, args...)
@@ -99,8 +99,8 @@ func (b *bench) launch(ctx context.Context, g *gateway, c cell, name, url string
 	return p.Ready(ctx, url+"/readyz")
 }
 
-// once runs a command to its end.
-func once(ctx context.Context, binary, dir string, env []string, args ...string) error {
+// runCommand runs a command to its end.
+func runCommand(ctx context.Context, binary, dir string, env []string, args ...string) error {
 	cmd := exec.CommandContext(ctx, binary, args...) //nolint:gosec // our own
 	cmd.Dir, cmd.Env = dir, env
 	if out, err := cmd.CombinedOutput(); err != nil {
@@ -156,12 +156,19 @@ func (g *gateway) admin(ctx context.Context, statement string) error {
 	return nil
 }
 
-// remove ends the processes, who takes in first, and forgets the data.
-func (g *gateway) remove(ctx context.Context) error {
+// stop stops the processes, those that accept webhooks first.
+func (g *gateway) stop() error {
 	var errs []error
 	for _, p := range g.programs {
 		errs = append(errs, p.Stop())
 	}
+	g.programs = nil
+	return errors.Join(errs...)
+}
+
+// remove stops the processes and deletes the data.
+func (g *gateway) remove(ctx context.Context) error {
+	errs := []error{g.stop()}
 	if g.records != nil {
 		errs = append(errs, g.records.Close(), g.admin(ctx, "DROP DATABASE "+g.name+" WITH (FORCE)"), g.flush(ctx))
 	}
@@ -189,7 +196,7 @@ func (g *gateway) flush(ctx context.Context) error {
 const selectKeysSQL = `
 SELECT substr(idempotency_key, $1) FROM idempotency_keys WHERE idempotency_key LIKE $2`
 
-// stored gives the numbers of the webhooks in the database.
+// stored returns the numbers of the webhooks in the database.
 func (g *gateway) stored(ctx context.Context, mark string) ([]string, error) {
 	prefix := "acme:" + mark + "-"
 	var list []string

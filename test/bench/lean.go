@@ -8,8 +8,8 @@ import (
 	"time"
 )
 
-// leanSender sends webhooks over one connection that it keeps, and reads of an answer what it
-// must: it costs a fourth of what a client of net/http does.
+// leanSender sends webhooks over one persistent connection, and reads only what it must of
+// a response: it uses a quarter of the CPU of net/http's client.
 type leanSender struct {
 	template
 	conn     net.Conn
@@ -21,7 +21,7 @@ func newLeanSender(t template) *leanSender {
 	return &leanSender{template: t.copy(), buf: make([]byte, 8<<10)}
 }
 
-func (c *leanSender) until(deadline time.Time) {
+func (c *leanSender) setDeadline(deadline time.Time) {
 	c.deadline = deadline
 	if c.conn != nil && c.conn.SetDeadline(deadline) != nil {
 		c.close()
@@ -33,7 +33,7 @@ func (c *leanSender) send(n int) (status int, err error) {
 	return c.exchange()
 }
 
-// exchange sends the text as it is and gives the answer's status.
+// exchange sends the text as it is and returns the response's status.
 func (c *leanSender) exchange() (status int, err error) {
 	if c.conn == nil {
 		if c.conn, err = net.DialTimeout("tcp", c.addr, 5*time.Second); err != nil { //nolint:noctx // bounded
@@ -52,9 +52,9 @@ func (c *leanSender) exchange() (status int, err error) {
 	return status, err
 }
 
-var errAnswer = errors.New("an answer that this client does not read")
+var errAnswer = errors.New("a response that this client cannot read")
 
-// answer reads one answer: its head, and as much body as it says.
+// answer reads one response: its head, and as much body as it announces.
 func (c *leanSender) answer() (status int, err error) {
 	have := 0
 	for {
@@ -95,7 +95,7 @@ func (c *leanSender) skip(left int) error {
 		left -= n
 	}
 	if left < 0 {
-		return errAnswer // more than one answer to one request
+		return errAnswer // more than one response to one request
 	}
 	return nil
 }
@@ -107,7 +107,7 @@ func (c *leanSender) close() {
 	}
 }
 
-// contentLength reads the header of that name as Go's servers and clients write it.
+// contentLength reads that header in the format of Go's servers and clients.
 func contentLength(head []byte) (int, bool) {
 	_, rest, ok := bytes.Cut(head, []byte("\r\nContent-Length: "))
 	if !ok {

@@ -9,20 +9,20 @@ import (
 	"integration-gateway/platform/clock"
 )
 
-// answersWithin is how long an answer may take at the end of a phase.
-const answersWithin = 30 * time.Second
+// responseTimeout is the timeout of responses at the end of a phase.
+const responseTimeout = 30 * time.Second
 
-// sender sends webhooks over one connection that lasts.
+// sender sends webhooks over one persistent connection.
 type sender interface {
-	// until bounds what follows.
-	until(deadline time.Time)
-	// send sends webhook number n and gives the answer's status. After an error the next one
-	// goes over a new connection.
+	// setDeadline limits the following calls.
+	setDeadline(deadline time.Time)
+	// send sends webhook number n and returns the response's status. After an error the
+	// next call uses a new connection.
 	send(n int) (status int, err error)
 	close()
 }
 
-// load sends webhooks over connections that last.
+// load sends webhooks over persistent connections.
 type load struct {
 	ledger   *ledger
 	senders  []sender
@@ -31,24 +31,24 @@ type load struct {
 	problems map[string]int
 }
 
-func newLoad(l *ledger, addr string, c cell) (*load, error) {
-	t, err := newTemplate(addr, l.mark, c.payload, c.among)
+func newLoad(l *ledger, addr string, w workload) (*load, error) {
+	t, err := newTemplate(addr, l.mark, w.payload, w.sources)
 	if err != nil {
 		return nil, err
 	}
-	made := &load{ledger: l, rate: c.rate, problems: map[string]int{}}
-	if c.sender == standard {
-		made.senders = newStandardSenders(t, c.concurrency)
+	made := &load{ledger: l, rate: w.rate, problems: map[string]int{}}
+	if w.sender == standard {
+		made.senders = newStandardSenders(t, w.concurrency)
 		return made, nil
 	}
-	for range c.concurrency {
+	for range w.concurrency {
 		made.senders = append(made.senders, newLeanSender(t))
 	}
 	return made, nil
 }
 
-// run sends for as long as lasts says and returns when all were answered, with the
-// moments between which it sent.
+// run sends for the given time, waits for all responses, and returns the moments between
+// which it sent.
 func (l *load) run(ctx context.Context, lasts time.Duration) (from, to time.Time) {
 	from = clock.System()
 	end := from.Add(lasts)
@@ -68,7 +68,7 @@ func (l *load) close() {
 }
 
 func (l *load) send(ctx context.Context, c sender, from, end time.Time, first int64) {
-	c.until(end.Add(answersWithin))
+	c.setDeadline(end.Add(responseTimeout))
 	for ctx.Err() == nil {
 		now := clock.System()
 		if l.rate == 0 && !now.Before(end) {
@@ -90,7 +90,7 @@ func (l *load) send(ctx context.Context, c sender, from, end time.Time, first in
 		r.due, r.answered, r.status = due.UnixMicro(), clock.System().UnixMicro(), status
 		if err != nil {
 			l.problem(err.Error())
-			<-time.After(50 * time.Millisecond) // nobody listens, perhaps
+			<-time.After(50 * time.Millisecond) // the server may be down
 		} else if !r.accepted() {
 			l.problem(fmt.Sprintf("answered %d", status))
 		}

@@ -14,7 +14,7 @@ import (
 	"integration-gateway/test/rig"
 )
 
-// machine says what was measured, when and where.
+// machine describes what was measured, when and where.
 func (b *bench) machine(ctx context.Context, at time.Time) string {
 	commit := b.output(ctx, "git", "rev-parse", "--short=12", "HEAD")
 	if b.output(ctx, "git", "status", "--porcelain") != "" {
@@ -23,7 +23,7 @@ func (b *bench) machine(ctx context.Context, at time.Time) string {
 	text := fmt.Sprintf("Commit %s, %s, %s, %d cores, %s, kernel %s.\n", commit, at.Format("2006-01-02 15:04 MST"), model(),
 		runtime.NumCPU(), runtime.Version(), b.output(ctx, "uname", "-r"))
 	if b.servers != nil {
-		text += fmt.Sprintf("PostgreSQL %s, RabbitMQ %s, Redis %s, on the same machine, as is the sender.\n",
+		text += fmt.Sprintf("PostgreSQL %s, RabbitMQ %s, Redis %s, on the same machine as the sender.\n",
 			b.postgresVersion(ctx), rabbitmqVersion(), field(b.output(ctx, "redis-server", "--version"), "v="))
 	}
 	return text
@@ -49,7 +49,7 @@ func model() string {
 	return runtime.GOARCH
 }
 
-// field is the word of text that begins with name, without it.
+// field returns the word of text that begins with name, without name.
 func field(text, name string) string {
 	for word := range strings.FieldsSeq(text) {
 		if value, ok := strings.CutPrefix(word, name); ok {
@@ -65,7 +65,7 @@ func (b *bench) postgresVersion(ctx context.Context) string {
 	return version
 }
 
-// rabbitmqVersion goes by the folder that the package installs.
+// rabbitmqVersion reads the version from the package's folder.
 func rabbitmqVersion() string {
 	const stem = "/usr/lib/rabbitmq/lib/rabbitmq_server-"
 	found, _ := filepath.Glob(stem + "*")
@@ -75,7 +75,7 @@ func rabbitmqVersion() string {
 	return strings.TrimPrefix(found[0], stem)
 }
 
-// ownCPU is what this process has used: the sender and the receiver.
+// ownCPU is the CPU time of this process, which runs the sender and the receiver.
 func ownCPU() time.Duration {
 	var u syscall.Rusage
 	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {

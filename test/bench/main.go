@@ -1,10 +1,10 @@
-// Command bench measures the gateway on this machine: how many webhooks a second it
-// accepts and delivers, how long that takes, and what it costs. Every rate is given as
-// a ratio to the ceiling, a bare HTTP server that checks the signature, parses the JSON
-// and answers, run in turns with it, so that figures of different machines compare.
+// Command bench measures the gateway on this machine: how many webhooks a second it accepts
+// and delivers, the latency, and the cost. Every rate is also given as a ratio to the
+// ceiling, a bare HTTP server that checks the signature, parses the JSON and answers. The
+// two run alternately, so that the ratios of different machines can be compared.
 //
-// It runs the gateway as its users do, as processes on servers of its own, and checks
-// that everything accepted arrived. Run it by scripts/bench.
+// It runs the gateway like its users do, as processes on its own servers, and checks that
+// everything accepted arrived. Run it with scripts/bench.
 package main
 
 import (
@@ -25,15 +25,18 @@ const help = `Measures the gateway. Without --setup, --mode and --loop: a full r
 usage: ./scripts/bench [flags]
 `
 
-// options are what the command line says.
+// options are the command line's options.
 type options struct {
-	cell       // of a run that is not full
+	workload   // of a partial run
 	full       bool
 	write      bool
-	backlog    int // events that a worker is started on; 0 leaves that out
-	stored     int // events that are stored; 0 leaves that out
-	isolation  int // destinations, of which one hangs; 0 leaves that out
-	flood      int // bad signatures for each good one; 0 leaves that out
+	backlog    int // events stored before a worker starts; 0: skipped
+	stored     int // stored events; 0: skipped
+	isolation  int // destinations, of which one hangs; 0: skipped
+	flood      int // bad signatures for each valid one; 0: skipped
+	siege      bool
+	storage    int  // events of a turn that measures bytes; 0: skipped
+	bytesOnly  bool // no rates
 	profile    string
 	scratchDir string
 }
@@ -61,20 +64,23 @@ func parse(args []string, out io.Writer) (options, error) {
 	flags.SetOutput(out)
 	flags.StringVar(&o.setup, "setup", onServers, "servers (PostgreSQL, RabbitMQ and Redis) or embedded (one process)")
 	flags.StringVar(&o.mode, "mode", deliver, "accept (no worker; waits until every job is published) or deliver")
-	flags.StringVar(&o.loop, "loop", closed, "closed (the next one after the answer) or open (at --rate)")
+	flags.StringVar(&o.loop, "loop", closed, "closed (the next one after the response) or open (at --rate)")
 	flags.IntVar(&o.concurrency, "concurrency", 64, "connections of the sender")
-	flags.StringVar(&o.sender, "sender", standard, "standard (net/http, as providers have) or lean (costs little, so that the ceiling is higher and ratios lower)")
+	flags.StringVar(&o.sender, "sender", standard, "standard (net/http, like providers) or lean (uses little CPU, so the ceiling is higher and ratios are lower)")
 	flags.IntVar(&o.rate, "rate", 0, "webhooks a second of an open loop")
-	flags.IntVar(&o.payload, "payload", 340, "bytes of a webhook's body")
+	flags.IntVar(&o.payload, "payload", payloadBytes, "bytes of a webhook's body")
 	flags.DurationVar(&o.duration, "duration", 8*time.Second, "how long a turn sends")
 	flags.IntVar(&o.repeats, "repeats", 3, "turns of the gateway, each between two of the ceiling")
-	flags.IntVar(&o.backlog, "backlog", 0, "only this: start a worker on so many stored events, and measure its rate and memory")
-	flags.IntVar(&o.stored, "stored", 0, "only this: accepted/s and the times of lists with so many events stored, against 10,000")
-	flags.IntVar(&o.isolation, "isolation", 0, "only this: what the others of so many destinations receive while one hangs, against none")
-	flags.IntVar(&o.flood, "flood", 0, "only this: accepted/s without and with so many bad signatures for each good webhook, at a fifth of the most")
-	flags.BoolVar(&o.write, "write", false, "write the result of a full run into docs/performance.md")
+	flags.IntVar(&o.backlog, "backlog", 0, "only this: start a worker with so many stored events, and measure its rate and memory")
+	flags.IntVar(&o.stored, "stored", 0, "only this: accepted/s and list times with so many stored events, compared with 10,000")
+	flags.IntVar(&o.isolation, "isolation", 0, "only this: deliveries to the others of so many destinations while one hangs, compared with none")
+	flags.IntVar(&o.flood, "flood", 0, "only this: accepted/s without and with so many bad signatures for each valid webhook, at a fifth of the maximum")
+	flags.BoolVar(&o.siege, "siege", false, "only this: accepted/s without and with every attack on the front door at once, at a fifth of the maximum")
+	flags.IntVar(&o.storage, "events", 50_000, "events of a turn that measures bytes of database and of WAL; 0 skips them in a full run")
+	flags.BoolVar(&o.bytesOnly, "bytes", false, "only this: bytes of database and of WAL an event, of both setups and of other projects' tables")
+	flags.BoolVar(&o.write, "write", false, "write the result of a full run, or of --bytes, into docs/performance.json and the documents made of it")
 	flags.StringVar(&o.profile, "profile", "", "folder for CPU profiles of the gateway's processes")
-	flags.StringVar(&o.scratchDir, "scratch", "", "folder for databases and logs; not in memory (default the system's temporary one)")
+	flags.StringVar(&o.scratchDir, "scratch", "", "folder for databases and logs, on disk (default the system's temporary folder)")
 	flags.Usage = func() {
 		fmt.Fprint(out, help)
 		flags.PrintDefaults()
@@ -84,7 +90,7 @@ func parse(args []string, out io.Writer) (options, error) {
 	}
 	o.full = true
 	flags.Visit(func(f *flag.Flag) {
-		if slices.Contains([]string{"setup", "mode", "loop", "rate", "backlog", "stored", "isolation", "flood"}, f.Name) {
+		if slices.Contains([]string{"setup", "mode", "loop", "rate", "backlog", "stored", "isolation", "flood", "siege", "bytes"}, f.Name) {
 			o.full = false
 		}
 	})
@@ -98,27 +104,31 @@ func parse(args []string, out io.Writer) (options, error) {
 func (o options) check() error {
 	switch {
 	case o.setup != onServers && o.setup != embedded:
-		return errors.New("--setup is servers or embedded")
+		return errors.New("--setup must be servers or embedded")
 	case o.mode != accept && o.mode != deliver:
-		return errors.New("--mode is accept or deliver")
+		return errors.New("--mode must be accept or deliver")
 	case o.loop != closed && o.loop != open:
-		return errors.New("--loop is closed or open")
+		return errors.New("--loop must be closed or open")
 	case o.sender != standard && o.sender != lean:
-		return errors.New("--sender is standard or lean")
+		return errors.New("--sender must be standard or lean")
 	case o.setup == embedded && o.mode == accept:
-		return errors.New("the embedded gateway is one process and always delivers; leave --mode accept out")
+		return errors.New("the embedded gateway is one process and always delivers; remove --mode accept")
 	case (o.loop == open) != (o.rate > 0):
-		return errors.New("--loop open and --rate go together")
+		return errors.New("--loop open and --rate must be used together")
 	case o.concurrency < 1 || o.repeats < 1 || o.duration <= 0:
-		return errors.New("--concurrency, --repeats and --duration are more than 0")
+		return errors.New("--concurrency, --repeats and --duration must be more than 0")
 	case o.stored != 0 && o.stored <= fewStored:
-		return fmt.Errorf("--stored is more than %d", fewStored)
+		return fmt.Errorf("--stored must be more than %d", fewStored)
 	case o.isolation != 0 && (o.isolation < 2 || o.isolation > 100):
-		return errors.New("--isolation is 2 to 100")
+		return errors.New("--isolation must be from 2 to 100")
 	case o.flood != 0 && (o.flood < 1 || o.loop == open):
-		return errors.New("--flood is more than 0, and finds its own rate: leave --loop and --rate out")
-	case o.write && !o.full:
-		return errors.New("--write needs a full run")
+		return errors.New("--flood must be more than 0, and determines its own rate: remove --loop and --rate")
+	case o.siege && o.loop == open:
+		return errors.New("--siege determines its own rate: remove --loop and --rate")
+	case o.storage < 0 || o.storage == 0 && o.bytesOnly:
+		return errors.New("--events must be more than 0")
+	case o.write && !o.full && !o.bytesOnly:
+		return errors.New("--write needs a full run or --bytes")
 	}
 	return nil
 }

@@ -16,9 +16,9 @@ import (
 const selectEventIDsSQL = `
 SELECT event_id FROM idempotency_keys WHERE idempotency_key LIKE $1`
 
-// published takes messages off the process queue until they have named a job of every event
-// of this run, and says how long that took.
-func (g *gateway) published(ctx context.Context, mark string) (time.Duration, error) {
+// waitUntilPublished consumes messages from the process queue until they have named a job
+// of every event of this run, and returns how long that took.
+func (g *gateway) waitUntilPublished(ctx context.Context, mark string) (time.Duration, error) {
 	from := clock.System()
 	bounded, cancel := context.WithTimeout(ctx, stallsAfter)
 	defer cancel()

@@ -11,8 +11,8 @@ import (
 	"integration-gateway/platform/clock"
 )
 
-// receiver is the team's service that deliveries go to: an HTTP server that does the
-// least, so that its share of the cores is small. It answers 200 and notes the number.
+// receiver is the service that deliveries go to: a minimal HTTP server, so that it uses
+// little CPU. It answers 200 and records the number.
 type receiver struct {
 	listener net.Listener
 	ledger   atomic.Pointer[ledger]
@@ -22,9 +22,9 @@ type receiver struct {
 }
 
 func newReceiver() (*receiver, error) {
-	listener, err := net.Listen("tcp", "127.0.0.1:0") //nolint:noctx // for as long as the program
+	listener, err := net.Listen("tcp", "127.0.0.1:0") //nolint:noctx // as long as the program runs
 	if err != nil {
-		return nil, fmt.Errorf("a receiver: %w", err)
+		return nil, fmt.Errorf("start a receiver: %w", err)
 	}
 	r := &receiver{listener: listener}
 	go r.accept()
@@ -68,7 +68,7 @@ func (r *receiver) serve(conn net.Conn) {
 		}
 		if need == 0 || have < need {
 			if have == len(buf) {
-				return // a head without an end
+				return // an endless head
 			}
 			n, err := conn.Read(buf[have:])
 			if err != nil {
@@ -88,8 +88,8 @@ func (r *receiver) serve(conn net.Conn) {
 	}
 }
 
-// request gives the size of the request that text begins with, 0 when its head is not
-// there yet, and where its body begins.
+// request returns the size of the request at the beginning of text, 0 while its head is
+// incomplete, and where its body begins.
 func request(text []byte) (size, body int) {
 	end := bytes.Index(text, []byte("\r\n\r\n"))
 	if end < 0 {
@@ -100,11 +100,11 @@ func request(text []byte) (size, body int) {
 	return body + length, body
 }
 
-// arrive notes a delivery of one of this ledger's events.
+// arrive records a delivery of one of this ledger's events.
 func (l *ledger) arrive(body []byte) {
 	_, rest, found := bytes.Cut(body, l.sign)
 	if !found || len(rest) < digits {
-		return // an example, or a straggler of another turn
+		return // an example, or a late delivery of another turn
 	}
 	n, err := strconv.Atoi(string(rest[:digits]))
 	if err != nil || n >= len(l.records) {

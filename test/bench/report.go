@@ -10,13 +10,13 @@ import (
 	"time"
 )
 
-// The result of a full run stands between these lines of docs/performance.md.
+// The result of a full run is between these lines of docs/performance.md.
 const (
 	beginMark = "<!-- written by scripts/bench --write -->"
 	endMark   = "<!-- end of what scripts/bench wrote -->"
 )
 
-// write puts text into the document, in the place of an earlier run's.
+// write replaces the previous run's text in the document.
 func write(path, text string) error {
 	old, err := os.ReadFile(path)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
@@ -25,7 +25,7 @@ func write(path, text string) error {
 	before, rest, found := strings.Cut(string(old), beginMark)
 	_, after, ended := strings.Cut(rest, endMark)
 	if len(old) > 0 && (!found || !ended) {
-		return fmt.Errorf("%s has no lines %q and %q to write between", path, beginMark, endMark)
+		return fmt.Errorf("%s does not contain the lines %q and %q", path, beginMark, endMark)
 	}
 	document := before + beginMark + "\n\n" + text + "\n" + endMark + after
 	if !strings.HasSuffix(document, "\n") {
@@ -34,7 +34,7 @@ func write(path, text string) error {
 	return os.WriteFile(path, []byte(document), 0o644) //nolint:gosec // a document
 }
 
-// tables shows results in Markdown: medians of the turns.
+// tables formats results in Markdown: medians of the turns.
 func tables(results []result) string {
 	var b strings.Builder
 	b.WriteString("Rates, medians of the turns; the ratio is to the ceiling of the neighbouring turns.\n\n" +
@@ -44,12 +44,12 @@ func tables(results []result) string {
 		b.WriteString(r.rates())
 	}
 	b.WriteString("\nLatencies in ms, medians of the turns: of acceptance, and from sending to arrival.\n" +
-		"In an open loop they count from when the webhook was to be sent.\n\n" +
+		"In an open loop they count from the scheduled time of sending.\n\n" +
 		"| what | | p50 | p90 | p99 | max |\n| --- | --- | ---: | ---: | ---: | ---: |\n")
 	for _, r := range results {
 		b.WriteString(r.latencies())
 	}
-	b.WriteString("\nProcessor seconds per 1,000 accepted webhooks, and the most memory a process had.\n\n" +
+	b.WriteString("\nProcessor seconds per 1,000 accepted webhooks, and the peak memory of a process.\n\n" +
 		"| what | program | CPU s | MB |\n| --- | --- | ---: | ---: |\n")
 	for _, r := range results {
 		b.WriteString(r.costs())
@@ -85,25 +85,25 @@ func (r result) ceilingEach(of func(measured) float64) []float64 {
 	return result{turns: r.ceilings}.each(of)
 }
 
-// duration50 is the median of a duration over the turns.
+// duration50 returns the median of a duration over the turns.
 func (r result) duration50(of func(measured) time.Duration) time.Duration {
 	return time.Duration(median(r.each(func(m measured) float64 { return float64(of(m)) })))
 }
 
 func (r result) latencies() string {
-	acceptance := func(m measured) spread { return m.acceptance }
-	text := result{cell: r.cell, turns: r.ceilings}.latency("ceiling", acceptance) + r.latency("accepted", acceptance)
+	acceptance := func(m measured) percentiles { return m.acceptance }
+	text := result{workload: r.workload, turns: r.ceilings}.latency("ceiling", acceptance) + r.latency("accepted", acceptance)
 	if r.mode == deliver {
-		text += r.latency("delivered", func(m measured) spread { return m.delivery })
+		text += r.latency("delivered", func(m measured) percentiles { return m.delivery })
 	}
 	return text
 }
 
-func (r result) latency(of string, pick func(measured) spread) string {
+func (r result) latency(of string, pick func(measured) percentiles) string {
 	text := fmt.Sprintf("| %s | %s |", r.name(), of)
-	for _, part := range []func(spread) time.Duration{
-		func(s spread) time.Duration { return s.p50 }, func(s spread) time.Duration { return s.p90 },
-		func(s spread) time.Duration { return s.p99 }, func(s spread) time.Duration { return s.max },
+	for _, part := range []func(percentiles) time.Duration{
+		func(s percentiles) time.Duration { return s.p50 }, func(s percentiles) time.Duration { return s.p90 },
+		func(s percentiles) time.Duration { return s.p99 }, func(s percentiles) time.Duration { return s.max },
 	} {
 		text += fmt.Sprintf(" %s |", millis(r.duration50(func(m measured) time.Duration { return part(pick(m)) })))
 	}

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"integration-gateway/platform/clock"
 	"integration-gateway/test/rig"
@@ -19,9 +20,9 @@ type bench struct {
 	gateway, ceiling string // binaries
 	profile          string
 	out              io.Writer
-	servers          *rig.Servers // nil when no cell needs them
+	servers          *rig.Servers // nil if no workload needs them
 	receiver         *receiver
-	port             int // the last that was given out
+	port             int // the last one assigned
 	turn, marks      int
 }
 
@@ -37,52 +38,96 @@ func run(ctx context.Context, o options, out io.Writer) (err error) {
 	}
 	began := clock.System()
 	if o.backlog > 0 {
-		r, err := b.measureBacklog(ctx, o.cell, o.backlog)
+		r, err := b.measureBacklog(ctx, o.workload, o.backlog)
 		if err == nil {
 			fmt.Fprint(out, "\n", b.machine(ctx, began), "\n", r)
 		}
 		return err
 	}
 	if o.isolation > 0 {
-		r, err := b.measureIsolation(ctx, o.cell, o.isolation)
+		r, err := b.measureIsolation(ctx, o.workload, o.isolation)
 		if err == nil {
 			fmt.Fprint(out, "\n", b.machine(ctx, began), "\n", r)
 		}
 		if n := r.missing(); err == nil && n > 0 {
-			err = fmt.Errorf("%d webhooks were accepted and did not arrive", n)
+			err = fmt.Errorf("%d accepted webhooks did not arrive", n)
 		}
 		return err
 	}
 	if o.stored > 0 {
-		list, err := b.measureStored(ctx, o.cell, o.stored)
+		list, err := b.measureStored(ctx, o.workload, o.stored)
 		if err == nil {
 			fmt.Fprint(out, "\n", b.machine(ctx, began), "\n", scales(list))
 		}
 		return err
 	}
-	if o.flood > 0 {
-		r, err := b.measureFlood(ctx, o.cell, o.flood)
-		if err == nil {
-			fmt.Fprint(out, "\n", b.machine(ctx, began), "\n", r)
-			err = r.fails()
+	if o.flood > 0 || o.siege {
+		return b.runAttack(ctx, o, out, began)
+	}
+	return b.runCells(ctx, o, began)
+}
+
+// runCells measures rates, and in a full run bytes.
+func (b *bench) runCells(ctx context.Context, o options, began time.Time) error {
+	var results []result
+	if !o.bytesOnly {
+		var err error
+		if results, err = b.cells(ctx, o); err != nil {
+			return err
 		}
-		return err
 	}
-	results, err := b.cells(ctx, o)
-	if err != nil {
-		return err
-	}
-	text := b.machine(ctx, began) + "\n" + tables(results)
-	fmt.Fprint(out, "\n", text)
 	missing := 0
 	for _, r := range results {
 		missing += r.missing()
 	}
-	if missing > 0 {
-		return fmt.Errorf("%d webhooks were accepted and did not arrive", missing)
+	machine := b.machine(ctx, began)
+	if !o.full && !o.bytesOnly {
+		fmt.Fprint(b.out, "\n", machine, "\n", tables(results))
+		return complain(missing)
 	}
-	if o.write {
-		return write(filepath.Join(b.root, "docs", "performance.md"), text)
+	f, err := readFigures(b.root)
+	if err != nil {
+		return err
+	}
+	f.Machine = machine
+	f.add(results)
+	if err := b.measureBytes(ctx, o, &f); err != nil {
+		return err
+	}
+	fmt.Fprint(b.out, "\n", machine, "\n", short(f, results))
+	if missing > 0 || !o.write {
+		return complain(missing)
+	}
+	if err := f.save(b.root); err != nil || o.bytesOnly {
+		return err
+	}
+	return write(filepath.Join(b.root, "docs", "performance.md"), machine+"\n"+tables(results))
+}
+
+func complain(missing int) error {
+	if missing > 0 {
+		return fmt.Errorf("%d accepted webhooks did not arrive", missing)
+	}
+	return nil
+}
+
+// measureBytes measures the bytes of both setups and of other projects' tables.
+func (b *bench) measureBytes(ctx context.Context, o options, f *figures) (err error) {
+	if o.storage == 0 {
+		return nil
+	}
+	if f.Servers, err = b.measureStorage(ctx, o.workload, onServers, o.storage); err != nil {
+		return err
+	}
+	if f.Embedded, err = b.measureStorage(ctx, o.workload, embedded, o.storage); err != nil {
+		return err
+	}
+	f.Peers = map[string]storage{}
+	for _, p := range peers() {
+		b.say("bytes of %d events in the tables of %s …", peerEvents, p.name)
+		if f.Peers[p.name], err = b.measurePeer(ctx, p, peerEvents); err != nil {
+			return err
+		}
 	}
 	return nil
 }
@@ -92,23 +137,23 @@ func (b *bench) prepare(ctx context.Context, o options) (err error) {
 		return err
 	}
 	if b.scratch, err = os.MkdirTemp(o.scratchDir, "gateway-bench-"); err != nil {
-		return fmt.Errorf("a folder to work in: %w", err)
+		return fmt.Errorf("create a working folder: %w", err)
 	}
 	if err := os.Chmod(b.scratch, 0o711); err != nil { //nolint:gosec // PostgreSQL runs as another user below it
-		return fmt.Errorf("open the folder to the servers: %w", err)
+		return fmt.Errorf("make the folder accessible to the servers: %w", err)
 	}
 	if o.profile != "" {
 		if b.profile, err = filepath.Abs(o.profile); err == nil {
 			err = os.MkdirAll(b.profile, 0o750)
 		}
 		if err != nil {
-			return fmt.Errorf("the profiles' folder: %w", err)
+			return fmt.Errorf("create the profiles' folder: %w", err)
 		}
 	}
 	b.say("building …")
 	b.gateway, b.ceiling = filepath.Join(b.scratch, "gateway"), filepath.Join(b.scratch, "ceiling.bin")
 	for binary, source := range map[string]string{b.gateway: ".", b.ceiling: "./test/bench/ceiling"} {
-		if err := once(ctx, "go", b.root, os.Environ(), "build", "-o", binary, source); err != nil {
+		if err := runCommand(ctx, "go", b.root, os.Environ(), "build", "-o", binary, source); err != nil {
 			return err
 		}
 	}
@@ -118,13 +163,13 @@ func (b *bench) prepare(ctx context.Context, o options) (err error) {
 	if o.full || o.setup == onServers {
 		b.say("starting PostgreSQL, RabbitMQ and Redis …")
 		if b.servers, err = rig.StartServers(ctx, b.root, filepath.Join(b.scratch, "services"), true); err == nil && b.profile != "" {
-			err = b.observe(ctx)
+			err = b.enableStatementStats(ctx)
 		}
 	}
 	return err
 }
 
-// remove leaves nothing behind, save the logs of a run that failed.
+// remove deletes all files, except for the logs of a failed run.
 func (b *bench) remove(failed error) error {
 	var errs []error
 	if b.receiver != nil {
@@ -142,27 +187,27 @@ func (b *bench) remove(failed error) error {
 
 func (b *bench) say(format string, args ...any) { fmt.Fprintf(os.Stderr, format+"\n", args...) }
 
-// cells runs what was asked for: for a full run each setup as fast as it goes, and then
-// at a quarter of that.
+// cells runs the requested workloads: for a full run each setup at full speed, and then at
+// a quarter of that.
 func (b *bench) cells(ctx context.Context, o options) ([]result, error) {
 	if !o.full {
-		r, err := b.measure(ctx, o.cell)
+		r, err := b.measure(ctx, o.workload)
 		return []result{r}, err
 	}
 	var results []result
 	for _, at := range []struct{ setup, mode string }{{onServers, accept}, {onServers, deliver}, {embedded, deliver}} {
-		c := o.cell
-		c.setup, c.mode = at.setup, at.mode
-		fast, err := b.measure(ctx, c)
+		w := o.workload
+		w.setup, w.mode = at.setup, at.mode
+		fast, err := b.measure(ctx, w)
 		if err != nil {
 			return results, err
 		}
 		results = append(results, fast)
-		if c.mode == accept {
+		if w.mode == accept {
 			continue
 		}
-		c.loop, c.rate = open, max(1, int(median(fast.each(deliverRate))/4))
-		slow, err := b.measure(ctx, c)
+		w.loop, w.rate = open, max(1, int(median(fast.each(deliverRate))/4))
+		slow, err := b.measure(ctx, w)
 		if err != nil {
 			return results, err
 		}
@@ -171,31 +216,31 @@ func (b *bench) cells(ctx context.Context, o options) ([]result, error) {
 	return results, nil
 }
 
-// measure runs a cell: ceiling, gateway, ceiling, gateway …, ceiling.
-func (b *bench) measure(ctx context.Context, c cell) (result, error) {
-	r := result{cell: c}
-	b.say("%s:", c.name())
-	for i := range c.repeats + 1 {
-		m, err := b.ceilingTurn(ctx, c)
+// measure runs a workload: ceiling, gateway, ceiling, gateway …, ceiling.
+func (b *bench) measure(ctx context.Context, w workload) (result, error) {
+	r := result{workload: w}
+	b.say("%s:", w.name())
+	for i := range w.repeats + 1 {
+		m, err := b.ceilingTurn(ctx, w)
 		if err != nil {
-			return r, fmt.Errorf("a turn of the ceiling: %w", err)
+			return r, fmt.Errorf("run a turn of the ceiling: %w", err)
 		}
 		r.ceilings = append(r.ceilings, m)
 		b.say("  ceiling  %6.0f/s, p99 %s", m.acceptRate, millis(m.acceptance.p99))
-		if i == c.repeats {
+		if i == w.repeats {
 			break
 		}
-		if m, err = b.gatewayTurn(ctx, c); err != nil {
-			return r, fmt.Errorf("%s: %w", c.name(), err)
+		if m, err = b.gatewayTurn(ctx, w); err != nil {
+			return r, fmt.Errorf("%s: %w", w.name(), err)
 		}
 		r.turns = append(r.turns, m)
-		b.say("  gateway  %6.0f/s accepted, p99 %s%s", m.acceptRate, millis(m.acceptance.p99), m.rest())
+		b.say("  gateway  %6.0f/s accepted, p99 %s%s", m.acceptRate, millis(m.acceptance.p99), m.details())
 	}
 	return r, nil
 }
 
-// rest is what a turn's line says besides.
-func (m measured) rest() string {
+// details is the rest of a turn's line.
+func (m measured) details() string {
 	var list []string
 	if m.deliverRate > 0 {
 		list = append(list, fmt.Sprintf("%.0f/s delivered, p99 %s", m.deliverRate, millis(m.delivery.p99)))

@@ -8,32 +8,32 @@ import (
 	"time"
 )
 
-// standardSender sends webhooks with a client of net/http, as a provider written in Go would.
+// standardSender sends webhooks with net/http's client, like a provider written in Go.
 type standardSender struct {
 	template
 	client *http.Client
-	life   context.Context
-	end    context.CancelFunc
+	ctx    context.Context
+	cancel context.CancelFunc
 }
 
-// newStandardSenders makes n of them, which share a client.
+// newStandardSenders makes n senders, which share a client.
 func newStandardSenders(t template, n int) []sender {
 	client := &http.Client{Transport: &http.Transport{MaxIdleConns: n, MaxIdleConnsPerHost: n, DisableCompression: true}}
 	list := make([]sender, n)
 	for i := range list {
-		list[i] = &standardSender{template: t.copy(), client: client, end: func() {}}
+		list[i] = &standardSender{template: t.copy(), client: client, cancel: func() {}}
 	}
 	return list
 }
 
-func (s *standardSender) until(deadline time.Time) {
-	s.end()
-	s.life, s.end = context.WithDeadline(context.Background(), deadline)
+func (s *standardSender) setDeadline(deadline time.Time) {
+	s.cancel()
+	s.ctx, s.cancel = context.WithDeadline(context.Background(), deadline)
 }
 
 func (s *standardSender) send(n int) (status int, err error) {
 	s.fill(n)
-	req, err := http.NewRequestWithContext(s.life, http.MethodPost, "http://"+s.addr+string(s.text[len("POST "):s.path]), bytes.NewReader(s.text[s.body:]))
+	req, err := http.NewRequestWithContext(s.ctx, http.MethodPost, "http://"+s.addr+string(s.text[len("POST "):s.path]), bytes.NewReader(s.text[s.body:]))
 	if err != nil {
 		return 0, err
 	}
@@ -49,6 +49,6 @@ func (s *standardSender) send(n int) (status int, err error) {
 }
 
 func (s *standardSender) close() {
-	s.end()
+	s.cancel()
 	s.client.CloseIdleConnections()
 }

@@ -10,10 +10,10 @@ import (
 	"integration-gateway/test/rig"
 )
 
-// observe restarts the private PostgreSQL with its statistics of statements, which
-// --profile writes down beside the processes' profiles.
+// enableStatementStats restarts the private PostgreSQL with pg_stat_statements, whose
+// results --profile writes beside the processes' profiles.
 // https://www.postgresql.org/docs/current/pgstatstatements.html
-func (b *bench) observe(ctx context.Context) error {
+func (b *bench) enableStatementStats(ctx context.Context) error {
 	g := gateway{servers: b.servers}
 	if err := g.admin(ctx, "ALTER SYSTEM SET shared_preload_libraries = 'pg_stat_statements'"); err != nil {
 		return err
@@ -31,8 +31,8 @@ FROM   pg_stat_statements
 ORDER  BY total_exec_time DESC
 LIMIT  25`
 
-// statements writes the costliest statements since the last reset.
-func (b *bench) statements(ctx context.Context, c cell) error {
+// statements writes the most expensive statements since the last reset.
+func (b *bench) statements(ctx context.Context, w workload) error {
 	pool, err := openAdmin(b.servers)
 	if err != nil {
 		return err
@@ -57,6 +57,6 @@ func (b *bench) statements(ctx context.Context, c cell) error {
 	if err := rows.Err(); err != nil {
 		return fmt.Errorf("read the statistics of statements: %w", err)
 	}
-	path := filepath.Join(b.profile, fmt.Sprintf("%s-%s-%s-statements.txt", c.setup, c.mode, c.loop))
+	path := filepath.Join(b.profile, fmt.Sprintf("%s-%s-%s-statements.txt", w.setup, w.mode, w.loop))
 	return os.WriteFile(path, []byte(text.String()), 0o600)
 }

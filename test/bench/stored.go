@@ -15,15 +15,17 @@ import (
 )
 
 const (
-	fewStored    = 10_000 // what many are compared with
-	fillAtOnce   = 100_000
-	listRequests = 60              // of each list, one after the other
-	listTime     = 6 * time.Second // no further one of a list after it
-	listTimeout  = 2 * time.Minute
+	fewStored      = 10_000 // the basis of the comparison
+	fillAtOnce     = 100_000
+	commitOfStored = 25              // events in one group of audit entries
+	listRequests   = 60              // of each list, sequentially
+	listTime       = 6 * time.Second // no further request of a list after it
+	listTimeout    = 2 * time.Minute
 )
 
-// fillSQL are rows as they are when events number $1 to $2 were delivered within the last
-// hour. An id is a UUIDv7 of its number's time; k tells the ids of one number apart.
+// fillSQL writes the rows of events number $1 to $2 as if they had been delivered within
+// the last hour. An id is a UUIDv7 with its number's time; the three digits
+// after its head distinguish the ids of one number.
 const fillSQL = `
 WITH n AS (
     SELECT i, at, lpad(to_hex((extract(epoch FROM at) * 1000)::bigint), 12, '0') || '7' || lpad(to_hex(i %% 4096), 3, '0') || '8' AS head,
@@ -36,14 +38,13 @@ WITH n AS (
     FROM   n, integrations g JOIN destinations d ON d.integration_id = g.id
     WHERE  g.source = 'acme'
 ), webhooks AS (
-    INSERT INTO webhook_events (id, integration_id, source, provider, external_event_id, idempotency_key, signature_valid,
-           request_headers, raw_body, source_ip, correlation_id, received_at)
-    SELECT webhook_id, integration_id, 'acme', 'acme', 'stored-' || i, 'acme:stored-' || i, true, '{"content-type":["application/json"]}',
-           convert_to(rpad('{"eventId":"stored-' || i || '","note":"', 338, 'x') || '"}', 'UTF8'), '127.0.0.1', 'stored-' || i, at
+    INSERT INTO webhook_events (id, request_headers, raw_body, source_ip)
+    SELECT webhook_id, '{"content-type":["application/json"]}',
+           convert_to(rpad('{"eventId":"stored-' || i || '","note":"', 338, 'x') || '"}', 'UTF8'), '127.0.0.1'
     FROM   e
 ), keys AS (
-    INSERT INTO idempotency_keys (idempotency_key, event_id, correlation_id, created_at)
-    SELECT 'acme:stored-' || i, event_id, 'stored-' || i, at FROM e
+    INSERT INTO idempotency_keys (idempotency_key, event_id)
+    SELECT 'acme:stored-' || i, event_id FROM e
 ), events AS (
     INSERT INTO normalized_events (id, webhook_event_id, integration_id, source, provider, external_event_id, event_type, subject,
            occurred_at, normalized_payload, correlation_id, received_at, created_at)
@@ -54,15 +55,14 @@ WITH n AS (
     INSERT INTO event_states (event_id, status, processing_attempts, last_processed_at, received_at, updated_at)
     SELECT event_id, status, 1, at, at, at FROM e
 ), jobs AS (
-    INSERT INTO processing_jobs (id, normalized_event_id, integration_id, destination_id, queue_name, triggered_by, status, attempt_no,
-           budget_start, correlation_id, parked, scheduled_at, started_at, completed_at, created_at)
-    SELECT job_id, event_id, integration_id, destination_id, 'ig.events.process', 'webhook',
-           CASE status WHEN 'failed' THEN 'failed' ELSE 'succeeded' END, 1, 0, 'stored-' || i, false, at, at, at, at
+    INSERT INTO processing_jobs (id, normalized_event_id, destination_id, triggered_by, status, attempt_no, budget_start, parked,
+           started_at, completed_at, created_at)
+    SELECT job_id, event_id, destination_id, 'webhook', CASE status WHEN 'failed' THEN 'failed' ELSE 'succeeded' END, 1, 0, false, at, at, at
     FROM   e
 ), attempts AS (
-    INSERT INTO delivery_attempts (id, normalized_event_id, integration_id, destination_id, job_id, attempt_no, status, http_status,
+    INSERT INTO delivery_attempts (id, normalized_event_id, destination_id, job_id, attempt_no, status, http_status,
            response_body, duration_ms, created_at)
-    SELECT attempt_id, event_id, integration_id, destination_id, job_id, 1, CASE status WHEN 'failed' THEN 'failed' ELSE 'success' END,
+    SELECT attempt_id, event_id, destination_id, job_id, 1, CASE status WHEN 'failed' THEN 'failed' ELSE 'success' END,
            CASE status WHEN 'failed' THEN 410 ELSE 200 END, '', 1, at
     FROM   e
 ), dead AS (
@@ -77,14 +77,18 @@ WITH n AS (
     FROM   e
     WHERE  i %% 10 = 0
 )
-INSERT INTO audit_entries (id, entity_type, entity_id, action, actor, details, created_at)
-SELECT (head || k || tail)::uuid, CASE k WHEN '005' THEN 'webhook_event' ELSE 'normalized_event' END,
-       CASE k WHEN '005' THEN webhook_id ELSE event_id END, action, 'gateway',
-       rpad('{"correlationId":"stored-' || i || '","note":"', 198, 'x') || '"}', at
-FROM   e, (VALUES ('005', 'webhook.received'), ('006', 'event.normalized'), ('007', 'event.queued'), ('008', 'event.processed')) AS a (k, action)`
+INSERT INTO audit_groups (id, received, normalized, queued, processed, entities, created_at, entries)
+SELECT (min(head) || CASE WHEN outcome THEN '006' ELSE '005' END || left(min(tail), 8) || '0000')::uuid,
+       count(*) FILTER (WHERE k = 1), count(*) FILTER (WHERE k = 2), count(*) FILTER (WHERE k = 3), count(*) FILTER (WHERE k = 4),
+       decode(string_agg(right(replace(entity_id::text, '-', ''), 8), '' ORDER BY i, k) FILTER (WHERE k <> 3), 'hex'), max(at),
+       '[' || string_agg('["' || action || '","' || entity_id || '",' || rpad('{"correlationId":"stored-' || i || '","note":"', 198, 'x') || '"}]',
+                         ',' ORDER BY i, k) || ']'
+FROM   (SELECT i, at, head, tail, k, action, k = 4 AS outcome, CASE k WHEN 1 THEN webhook_id ELSE event_id END AS entity_id
+        FROM   e, (VALUES (1, 'webhook.received'), (2, 'event.normalized'), (3, 'event.queued'), (4, 'event.processed')) AS a (k, action)) AS x
+GROUP  BY outcome, i / %[4]d`
 
-// fill stores the events of numbers first to last, of so many in an hour, and leaves the
-// tables as they are once PostgreSQL has had time for them.
+// fill stores the events of numbers first to last, so many per hour, and leaves the tables
+// as after PostgreSQL's regular maintenance.
 func (b *bench) fill(ctx context.Context, g *gateway, first, last, inAnHour int) error {
 	pool, err := openAdminOn(g.servers, g.name)
 	if err != nil {
@@ -95,7 +99,7 @@ func (b *bench) fill(ctx context.Context, g *gateway, first, last, inAnHour int)
 	defer cancel()
 	for from := first; from <= last; from += fillAtOnce {
 		to := min(from+fillAtOnce-1, last)
-		if _, err := pool.ExecContext(bounded, fmt.Sprintf(fillSQL, from, to, inAnHour)); err != nil {
+		if _, err := pool.ExecContext(bounded, fmt.Sprintf(fillSQL, from, to, inAnHour, commitOfStored)); err != nil {
 			return fmt.Errorf("store events %d to %d: %w", from, to, err)
 		}
 		b.say("  %d events stored", to)
@@ -108,17 +112,16 @@ func (b *bench) fill(ctx context.Context, g *gateway, first, last, inAnHour int)
 	return nil
 }
 
-// listed is a list that is measured. middle says that the page is from the middle, by
-// cursor.
-type listed struct {
+// listQuery is a list to measure. middle says that the page is from the middle, by cursor.
+type listQuery struct {
 	path   string
 	middle bool
 }
 
-// lists are those of what every event leaves, by each documented filter and order: a common
-// value and, where there may be one, a rare one.
-func lists() []listed {
-	var all []listed
+// lists returns the lists of what every event leaves, with each documented filter and
+// order: with a common value and, if possible, a rare one.
+func lists() []listQuery {
+	var all []listQuery
 	for _, of := range []struct {
 		path    string
 		filters []string
@@ -137,33 +140,33 @@ func lists() []listed {
 		}},
 		{"replay-requests", []string{"eventId=EVENT", "status=completed", "status=failed", "status=queued"}},
 	} {
-		all = append(all, listed{path: of.path + "?pageSize=20"}, listed{path: of.path + "?pageSize=20", middle: true})
+		all = append(all, listQuery{path: of.path + "?pageSize=20"}, listQuery{path: of.path + "?pageSize=20", middle: true})
 		for _, filter := range of.filters {
-			all = append(all, listed{path: of.path + "?pageSize=20&" + filter})
+			all = append(all, listQuery{path: of.path + "?pageSize=20&" + filter})
 		}
 	}
 	return all
 }
 
-func (l listed) String() string {
+func (l listQuery) String() string {
 	if l.middle {
 		return "/" + l.path + ", from the middle by cursor"
 	}
 	return "/" + l.path
 }
 
-// scale is what was measured with so many events stored.
-type scale struct {
+// storedResult holds the measurements with so many stored events.
+type storedResult struct {
 	events   int
 	accepted float64 // a second
 	lists    []time.Duration
 }
 
 // measureStored measures with few and with many stored events.
-func (b *bench) measureStored(ctx context.Context, c cell, many int) (list []scale, err error) {
-	c.setup, c.mode, c.loop, c.rate = onServers, accept, closed, 0
+func (b *bench) measureStored(ctx context.Context, w workload, many int) (list []storedResult, err error) {
+	w.setup, w.mode, w.loop, w.rate = onServers, accept, closed, 0
 	b.turn++
-	g, err := b.install(ctx, c, b.turn)
+	g, err := b.install(ctx, w, b.turn)
 	defer func() { err = firstOf(err, g.remove(context.WithoutCancel(ctx))) }()
 	if err != nil {
 		return nil, err
@@ -174,7 +177,7 @@ func (b *bench) measureStored(ctx context.Context, c cell, many int) (list []sca
 			return nil, err
 		}
 		stored = n
-		s := scale{events: n}
+		s := storedResult{events: n}
 		names, err := g.examples(ctx, n)
 		if err != nil {
 			return nil, err
@@ -186,8 +189,8 @@ func (b *bench) measureStored(ctx context.Context, c cell, many int) (list []sca
 			}
 			s.lists = append(s.lists, took)
 		}
-		for range c.repeats {
-			storm, err := b.storm(ctx, c, g.addr, func() []costing { return nil })
+		for range w.repeats {
+			storm, err := b.startLoad(ctx, w, g.addr, func() []meter { return nil })
 			if err != nil {
 				return nil, err
 			}
@@ -200,7 +203,7 @@ func (b *bench) measureStored(ctx context.Context, c cell, many int) (list []sca
 	return list, ctx.Err()
 }
 
-// examples puts what the event in the middle has in the places of a list's filter.
+// examples fills the placeholders of a list's filter from the event in the middle.
 func (g *gateway) examples(ctx context.Context, stored int) (*strings.Replacer, error) {
 	_, events, err := g.page(ctx, fmt.Sprintf("events?externalEventId=stored-%d", stored/2))
 	if err != nil {
@@ -220,8 +223,8 @@ func (g *gateway) examples(ctx context.Context, stored int) (*strings.Replacer, 
 	return strings.NewReplacer("MIDDLE", url.QueryEscape(e.OccurredAt), "EVENT", e.ID, "DESTINATION", deliveries.Data[0].DestinationID), nil
 }
 
-// timeList is the 95th percentile of the time that a page takes.
-func (g *gateway) timeList(ctx context.Context, l listed, names *strings.Replacer, stored int) (time.Duration, error) {
+// timeList returns the 95th percentile of a page's response time.
+func (g *gateway) timeList(ctx context.Context, l listQuery, names *strings.Replacer, stored int) (time.Duration, error) {
 	path := names.Replace(l.path)
 	if l.middle {
 		_, before, err := g.page(ctx, fmt.Sprintf("%s&page=%d", strings.Replace(l.path, "pageSize=20", "pageSize=100", 1), stored/200))
@@ -242,7 +245,7 @@ func (g *gateway) timeList(ctx context.Context, l listed, names *strings.Replace
 	return all[len(all)*95/100], nil
 }
 
-// listPage is what the benchmark reads of a page.
+// listPage is the part of a page that the benchmark reads.
 type listPage struct {
 	Data []struct {
 		ID            string `json:"id"`
@@ -279,8 +282,8 @@ func (g *gateway) page(ctx context.Context, path string) (took time.Duration, p 
 	return took, p, err
 }
 
-// scales shows what was measured with few and with many stored events.
-func scales(list []scale) string {
+// scales formats the measurements with few and with many stored events.
+func scales(list []storedResult) string {
 	few, many := list[0], list[1]
 	var b strings.Builder
 	fmt.Fprintf(&b, "With %d events stored, and with %d, after VACUUM (ANALYZE) and CHECKPOINT; lists: 95th percentile of up to %d requests.\n\n"+

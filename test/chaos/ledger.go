@@ -1,6 +1,7 @@
 package main
 
 import (
+	"net/http"
 	"slices"
 	"sync"
 	"time"
@@ -8,25 +9,34 @@ import (
 	"integration-gateway/platform/clock"
 )
 
-// ledger holds what the provider was answered and what the receiver got.
+// ledger records the responses to the provider and the deliveries to the receiver.
 type ledger struct {
-	mu      sync.Mutex
-	events  map[string]*entry // by the provider's event id
-	answers []answer
-	strange []string // deliveries that contradict the books
+	mu             sync.Mutex
+	events         map[string]*entry // by the provider's event id
+	answers        []answer
+	contradictions []string // deliveries that contradict earlier records
 }
 
 // entry is one event.
 type entry struct {
-	eventID   string      // by the answer of 2xx
-	accepted  time.Time   // zero until then
-	delivered []time.Time // answers of 2xx that the receiver gave whole
-	refused   int         // answers by which the receiver said that it wants no more
-	webhookID string      // of the first delivery
+	eventID   string     // from the 2xx response
+	accepted  time.Time  // zero until then
+	delivered []delivery // deliveries that the receiver answered 2xx
+	refused   int        // deliveries that the receiver refused for good
+	webhookID string     // of the first delivery
+	lostID    string     // its id before the database lost it
+	stale     []delivery // with that id, since then
 }
 
-// answer is one answer to the provider. A status of 0 is none: the connection broke, or
-// nobody listened.
+// delivery is one request that the receiver answered 2xx.
+type delivery struct {
+	webhookID    string
+	began, ended time.Time
+	broken       bool // the gateway died before the response
+}
+
+// answer is one response to the provider. Status 0 means none: the connection broke, or was
+// refused.
 type answer struct {
 	at         time.Time
 	took       time.Duration
@@ -36,7 +46,7 @@ type answer struct {
 
 func newLedger() *ledger { return &ledger{events: map[string]*entry{}} }
 
-func (l *ledger) of(external string) *entry {
+func (l *ledger) event(external string) *entry {
 	e := l.events[external]
 	if e == nil {
 		e = &entry{}
@@ -45,58 +55,72 @@ func (l *ledger) of(external string) *entry {
 	return e
 }
 
-// answered notes an answer to the provider; eventID is that of an answer of 2xx.
-func (l *ledger) answered(external, eventID string, a answer) {
+// recordAnswer records a response to the provider; eventID is from a 2xx response.
+func (l *ledger) recordAnswer(external, eventID string, a answer) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.answers = append(l.answers, a)
-	e := l.of(external)
+	e := l.event(external)
 	if eventID == "" {
 		return
 	}
+	if !e.accepted.IsZero() && e.eventID != eventID {
+		l.contradictions = append(l.contradictions, external+" was accepted as "+e.eventID+" and again as "+eventID)
+	}
 	if e.accepted.IsZero() {
 		e.accepted, e.eventID = clock.System(), eventID
+		if eventID == e.lostID && len(e.stale) > 0 {
+			e.delivered, e.webhookID, e.stale = e.stale, eventID, nil
+		}
 	}
 	l.compare(external, e)
 }
 
-// took notes what the receiver answered to a delivery.
-func (l *ledger) took(external, webhookID string, well, forGood bool) {
+// recordDelivery records the receiver's response to a delivery.
+func (l *ledger) recordDelivery(external string, d delivery, ok, forGood bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	e := l.of(external)
-	if well {
-		e.delivered = append(e.delivered, clock.System())
+	e := l.event(external)
+	d.ended = clock.System()
+	if e.lostID == d.webhookID && e.eventID != e.lostID {
+		// From before the rewind, unless the event gets the same id again.
+		if e.accepted.IsZero() && ok {
+			e.stale = append(e.stale, d)
+		}
+		return
+	}
+	if ok {
+		e.delivered = append(e.delivered, d)
 	}
 	if forGood {
 		e.refused++
 	}
 	if e.webhookID == "" {
-		e.webhookID = webhookID
+		e.webhookID = d.webhookID
 	}
-	if e.webhookID != webhookID {
-		l.strange = append(l.strange, external+" came as "+e.webhookID+" and as "+webhookID)
+	if e.webhookID != d.webhookID {
+		l.contradictions = append(l.contradictions, external+" was delivered as "+e.webhookID+" and as "+d.webhookID)
 	}
 	l.compare(external, e)
 }
 
 func (l *ledger) compare(external string, e *entry) {
 	if e.eventID != "" && e.webhookID != "" && e.eventID != e.webhookID {
-		l.strange = append(l.strange, external+" was accepted as "+e.eventID+" and delivered as "+e.webhookID)
+		l.contradictions = append(l.contradictions, external+" was accepted as "+e.eventID+" and delivered as "+e.webhookID)
 	}
 }
 
-// tally is a moment's sum.
+// tally holds the totals at a moment.
 type tally struct {
 	sent, accepted, delivered, refused int
-	lost                               []string // accepted, and neither delivered nor refused
+	lost                               []string // accepted, but neither delivered nor refused
 	unaccepted                         []string
 	twice                              int
-	strays                             []string // delivered twice, though not in flight at the fault
+	unexpectedTwice                    []string // delivered twice, although not in flight at the fault
 }
 
-// sum counts. Between from and to, what was delivered may have been in flight.
-func (l *ledger) sum(from, to time.Time) tally {
+// tally counts. Events delivered between from and to may have been in flight.
+func (l *ledger) tally(from, to time.Time) tally {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	var t tally
@@ -108,7 +132,7 @@ func (l *ledger) sum(from, to time.Time) tally {
 		}
 		t.accepted++
 		switch {
-		case len(e.delivered) > 0:
+		case e.firstDelivery() != nil:
 			t.delivered++
 		case e.refused > 0:
 			t.refused++
@@ -117,8 +141,8 @@ func (l *ledger) sum(from, to time.Time) tally {
 		}
 		if len(e.delivered) > 1 {
 			t.twice++
-			if first := e.delivered[0]; first.Before(from) || first.After(to) {
-				t.strays = append(t.strays, external+" ("+e.eventID+")")
+			if !e.duplicateAllowed(from, to) {
+				t.unexpectedTwice = append(t.unexpectedTwice, external+" ("+e.eventID+")")
 			}
 		}
 	}
@@ -126,49 +150,45 @@ func (l *ledger) sum(from, to time.Time) tally {
 	return t
 }
 
-// flow is how deliveries went on after the server's return.
-type flow struct {
-	silence time.Duration // the longest time without a delivery, until all was delivered
-	wait    time.Duration // the longest from an event's acceptance, or the return where that was later, to its delivery
+// firstDelivery returns the first delivery whose response the gateway could read.
+func (e *entry) firstDelivery() *delivery {
+	for i := range e.delivered {
+		if !e.delivered[i].broken {
+			return &e.delivered[i]
+		}
+	}
+	return nil
 }
 
-// With late, silence counts until stopped alone.
-func (l *ledger) flow(back, stopped time.Time, late bool) flow {
+// duplicateAllowed reports whether every delivery but the last was in flight at the fault:
+// the gateway died before the response, or got it between from and to.
+func (e *entry) duplicateAllowed(from, to time.Time) bool {
+	if e.lostID != "" {
+		return true
+	}
+	for _, d := range e.delivered[:len(e.delivered)-1] {
+		if !d.broken && (d.ended.Before(from) || d.ended.After(to)) {
+			return false
+		}
+	}
+	return true
+}
+
+// count500 counts the responses with status 500.
+func (l *ledger) count500() (n int) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	var times []time.Time
-	var f flow
-	for _, e := range l.events {
-		if len(e.delivered) == 0 {
-			continue
+	for _, a := range l.answers {
+		if a.status == http.StatusInternalServerError {
+			n++
 		}
-		first := e.delivered[0]
-		times = append(times, first)
-		since := e.accepted
-		if since.Before(back) {
-			since = back
-		}
-		f.wait = max(f.wait, first.Sub(since))
 	}
-	slices.SortFunc(times, time.Time.Compare)
-	last := back
-	for _, at := range times {
-		if at.Before(back) {
-			continue
-		}
-		if !late || last.Before(stopped) {
-			f.silence = max(f.silence, at.Sub(last))
-		}
-		last = at
-	}
-	if last.Before(stopped) {
-		f.silence = max(f.silence, stopped.Sub(last))
-	}
-	return f
+	return n
 }
 
-// during gives the answers to requests that were sent and answered between two moments.
-func (l *ledger) during(from, to time.Time) []answer {
+// answersBetween returns the responses to requests that were sent and answered between two
+// moments.
+func (l *ledger) answersBetween(from, to time.Time) []answer {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	var list []answer

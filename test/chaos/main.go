@@ -1,9 +1,9 @@
-// Command chaos is the fault suite: it runs the gateway as real processes on real
-// servers, sends webhooks as a provider would, breaks one thing in the middle, counts
-// what arrives, and holds it against the bars of docs/reliability.md.
+// Command chaos is the fault suite: it runs the gateway as real processes on real servers,
+// sends webhooks like a provider, breaks one thing in the middle, counts what arrives, and
+// compares it with the bars of docs/reliability.md.
 //
-// It needs the servers' Debian packages (scripts/services installs them where it may)
-// and touches no server that runs already. Run it by scripts/chaos.
+// It needs the servers' Debian packages (scripts/services installs them where it may) and
+// touches no running server. Run it with scripts/chaos.
 package main
 
 import (
@@ -24,14 +24,14 @@ the embedded default, which writes docs/reliability.md.
 usage: ./scripts/chaos [flags] [scenario …]
 `
 
-// options are what the command line says.
+// options are the command line's options.
 type options struct {
 	list, short, embedded, keep bool
-	gateway                     string // a binary that is built already
+	gateway                     string // a prebuilt binary
 	names                       []string
 }
 
-// full says that this run covers everything.
+// full reports whether this run covers everything.
 func (o options) full() bool { return !o.short && !o.embedded && len(o.names) == 0 }
 
 func main() {
@@ -42,7 +42,7 @@ func main() {
 		}
 		os.Exit(2)
 	}
-	signal.Ignore(syscall.SIGPIPE) // whoever reads may have gone; the servers must be stopped all the same
+	signal.Ignore(syscall.SIGPIPE) // the reader may have exited; the servers must be stopped nevertheless
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	err = chaos(ctx, o, os.Stdout)
 	stop()
@@ -56,11 +56,11 @@ func parse(args []string, out io.Writer) (options, error) {
 	var o options
 	flags := flag.NewFlagSet("chaos", flag.ContinueOnError)
 	flags.SetOutput(out)
-	flags.BoolVar(&o.list, "list", false, "name the scenarios and what each does, and run none")
-	flags.BoolVar(&o.short, "short", false, "a selection that takes about three minutes")
+	flags.BoolVar(&o.list, "list", false, "list the scenarios with their descriptions, and run none")
+	flags.BoolVar(&o.short, "short", false, "a selection that takes about four minutes")
 	flags.BoolVar(&o.embedded, "embedded", false, "only the scenarios of the embedded default, which need no servers")
-	flags.BoolVar(&o.keep, "keep", false, "keep the logs and data of scenarios that went well, too")
-	flags.StringVar(&o.gateway, "gateway", "", "a gateway that is built already, with -tags failpoint")
+	flags.BoolVar(&o.keep, "keep", false, "also keep the logs and data of passed scenarios")
+	flags.StringVar(&o.gateway, "gateway", "", "a prebuilt gateway, built with -tags failpoint")
 	flags.Usage = func() {
 		fmt.Fprint(out, help)
 		flags.PrintDefaults()
@@ -87,20 +87,20 @@ func chaos(ctx context.Context, o options, out io.Writer) error {
 	}
 	scratch, err := os.MkdirTemp("", "gateway-chaos-")
 	if err != nil {
-		return fmt.Errorf("a folder to work in: %w", err)
+		return fmt.Errorf("create a working folder: %w", err)
 	}
 	if err := os.Chmod(scratch, 0o711); err != nil { //nolint:gosec // PostgreSQL runs as another user below it
-		return fmt.Errorf("open the folder to the servers: %w", err)
+		return fmt.Errorf("make the folder accessible to the servers: %w", err)
 	}
 	s := &suite{root: root, scratch: scratch, out: out, options: o}
 	results, err := s.run(ctx, chosen)
 	if err != nil {
 		return errors.Join(err, fmt.Errorf("logs and data: %s", scratch))
 	}
-	return s.conclude(results)
+	return s.printResults(results)
 }
 
-// choose picks what the command line asks for.
+// choose selects the requested scenarios.
 func choose(all []scenario, o options) ([]scenario, error) {
 	var chosen []scenario
 	found := map[string]bool{}
@@ -120,13 +120,13 @@ func choose(all []scenario, o options) ([]scenario, error) {
 	}
 	for _, name := range o.names {
 		if !found[name] {
-			return nil, fmt.Errorf("there is no scenario %q; --list names them", name)
+			return nil, fmt.Errorf("unknown scenario %q; see --list", name)
 		}
 	}
 	return chosen, nil
 }
 
-// repository is the folder that holds go.mod, upwards from here.
+// repository returns the folder with go.mod, searching upwards from here.
 func repository() (string, error) {
 	dir, err := os.Getwd()
 	for err == nil {

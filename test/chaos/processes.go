@@ -19,10 +19,10 @@ import (
 const (
 	restartsAfter = 300 * time.Millisecond
 	stopsWithin   = 40 * time.Second
-	startsWithin  = 40 * time.Second
+	startTimeout  = 40 * time.Second
 )
 
-// ports gives free ports below those that the kernel hands out.
+// ports returns free ports below the kernel's ephemeral range.
 type ports struct{ last int }
 
 func (p *ports) next() int {
@@ -37,59 +37,58 @@ func (p *ports) next() int {
 	}
 }
 
-// supervisor runs processes, starts again what ended, and remembers what ended without
-// having been asked to.
+// supervisor runs processes, restarts those that exit, and records unexpected exits.
 type supervisor struct {
 	mu        sync.Mutex
 	processes []*process
 	ended     []string
 }
 
-func (s *supervisor) complain(format string, args ...any) {
+func (s *supervisor) report(format string, args ...any) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.ended = append(s.ended, fmt.Sprintf(format, args...))
 }
 
-// process is a gateway that is kept running.
+// process is a gateway process that is kept running.
 type process struct {
 	supervisor *supervisor
 	name       string
 	binary     string
 	args, env  []string
-	armed      string // GATEWAY_FAILPOINT of the first start
+	failpoint  string // GATEWAY_FAILPOINT of the first start
 	dir, url   string // url answers /livez and /readyz
 
-	mu     sync.Mutex
-	cmd    *exec.Cmd
-	asked  bool // its end was asked for
-	held   bool // it is not to be started again
-	exited chan struct{}
-	died   chan time.Time // receives when the failpoint has killed it
-	gone   chan struct{}  // closed when it is not started any more
+	mu            sync.Mutex
+	cmd           *exec.Cmd
+	stopRequested bool // its exit is expected
+	onHold        bool // it must not be restarted
+	exited        chan struct{}
+	died          chan time.Time // receives when a failpoint has killed it
+	gone          chan struct{}  // closed when it is no longer restarted
 }
 
-// start runs p, and again whenever it ends, until stop.
+// start runs p, and restarts it whenever it exits, until stop.
 func (s *supervisor) start(p *process) error {
 	p.supervisor = s
 	p.died, p.gone = make(chan time.Time, 1), make(chan struct{})
-	if err := p.launch(p.armed); err != nil {
+	if err := p.launch(p.failpoint); err != nil {
 		return err
 	}
 	s.mu.Lock()
 	s.processes = append(s.processes, p)
 	s.mu.Unlock()
-	go p.keep()
+	go p.supervise()
 	return nil
 }
 
 func (p *process) launch(failpoint string) error {
 	log, err := os.OpenFile(filepath.Join(p.dir, p.name+".log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 	if err != nil {
-		return fmt.Errorf("the log of %s: %w", p.name, err)
+		return fmt.Errorf("open the log of %s: %w", p.name, err)
 	}
 	defer func() { _ = log.Close() }()
-	cmd := exec.Command(p.binary, p.args...) //nolint:gosec,noctx // our own; it ends by signals
+	cmd := exec.Command(p.binary, p.args...) //nolint:gosec,noctx // our own; it is ended by signals
 	cmd.Dir, cmd.Env = p.dir, p.env
 	if failpoint != "" {
 		cmd.Env = append(cmd.Env[:len(cmd.Env):len(cmd.Env)], "GATEWAY_FAILPOINT="+failpoint)
@@ -101,12 +100,12 @@ func (p *process) launch(failpoint string) error {
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.cmd, p.asked, p.exited = cmd, false, make(chan struct{})
+	p.cmd, p.stopRequested, p.exited = cmd, false, make(chan struct{})
 	return nil
 }
 
-func (p *process) keep() {
-	armed := p.armed != ""
+func (p *process) supervise() {
+	armed := p.failpoint != ""
 	for {
 		p.mu.Lock()
 		cmd, exited := p.cmd, p.exited
@@ -114,19 +113,19 @@ func (p *process) keep() {
 		err := cmd.Wait()
 		at := clock.System()
 		p.mu.Lock()
-		asked, held := p.asked, p.held
+		asked, held := p.stopRequested, p.onHold
 		p.mu.Unlock()
 		status, _ := cmd.ProcessState.Sys().(syscall.WaitStatus)
 		killed := status.Signaled() && status.Signal() == syscall.SIGKILL
 		switch {
 		case asked && !killed && err != nil:
-			p.supervisor.complain("%s ended with %v when it was asked to stop", p.name, err)
+			p.supervisor.report("%s exited with %v when asked to stop", p.name, err)
 		case asked:
 		case armed && killed:
 			armed = false
 			p.died <- at
 		default:
-			p.supervisor.complain("%s ended by itself (%v)", p.name, err)
+			p.supervisor.report("%s exited unexpectedly (%v)", p.name, err)
 		}
 		close(exited)
 		if held {
@@ -135,18 +134,18 @@ func (p *process) keep() {
 		}
 		<-time.After(restartsAfter)
 		if err := p.launch(""); err != nil {
-			p.supervisor.complain("%v", err)
+			p.supervisor.report("%v", err)
 			close(p.gone)
 			return
 		}
 	}
 }
 
-// end asks the process to end by sig and waits until it has; it is started again, unless
-// hold says not to.
-func (p *process) end(ctx context.Context, sig syscall.Signal, hold bool) error {
+// terminate ends the process with sig and waits until it has exited; it is restarted,
+// unless hold says otherwise.
+func (p *process) terminate(ctx context.Context, sig syscall.Signal, hold bool) error {
 	p.mu.Lock()
-	p.asked, p.held = true, hold
+	p.stopRequested, p.onHold = true, hold
 	cmd, exited := p.cmd, p.exited
 	p.mu.Unlock()
 	_ = cmd.Process.Signal(sig)
@@ -156,7 +155,7 @@ func (p *process) end(ctx context.Context, sig syscall.Signal, hold bool) error 
 	case <-exited:
 		return nil
 	case <-late.C:
-		p.supervisor.complain("%s had not ended %v after %v", p.name, stopsWithin, sig)
+		p.supervisor.report("%s had not exited %v after %v", p.name, stopsWithin, sig)
 		_ = cmd.Process.Kill()
 		<-exited
 		return nil
@@ -167,7 +166,7 @@ func (p *process) end(ctx context.Context, sig syscall.Signal, hold bool) error 
 	}
 }
 
-// signal sends one that the process survives.
+// signal sends a signal that the process survives.
 func (p *process) signal(sig syscall.Signal) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -180,30 +179,43 @@ func (p *process) pid() int {
 	return p.cmd.Process.Pid
 }
 
-// restart ends the process by sig and waits until its successor is ready.
+// ended reports whether the process is no longer restarted.
+func (p *process) ended() bool {
+	p.mu.Lock()
+	gone := p.gone
+	p.mu.Unlock()
+	select {
+	case <-gone:
+		return true
+	default:
+		return false
+	}
+}
+
+// restart ends the process with sig and waits until its successor is ready.
 func (p *process) restart(ctx context.Context, sig syscall.Signal) error {
-	if err := p.end(ctx, sig, false); err != nil {
+	if err := p.terminate(ctx, sig, false); err != nil {
 		return err
 	}
 	return p.ready(ctx, "/readyz")
 }
 
-// up starts a process again that end held back.
-func (p *process) up(ctx context.Context) error {
+// resume restarts a process that terminate held back.
+func (p *process) resume(ctx context.Context) error {
 	<-p.gone
 	p.mu.Lock()
-	p.held, p.gone = false, make(chan struct{})
+	p.onHold, p.gone = false, make(chan struct{})
 	p.mu.Unlock()
 	if err := p.launch(""); err != nil {
 		return err
 	}
-	go p.keep()
+	go p.supervise()
 	return p.ready(ctx, "/readyz")
 }
 
 // ready waits until a probe answers 200.
 func (p *process) ready(ctx context.Context, probe string) error {
-	ctx, cancel := context.WithTimeoutCause(ctx, startsWithin, fmt.Errorf("%s does not answer %s", p.name, probe))
+	ctx, cancel := context.WithTimeoutCause(ctx, startTimeout, fmt.Errorf("%s does not answer %s", p.name, probe))
 	defer cancel()
 	client := http.Client{Timeout: 2 * time.Second}
 	return until(ctx, 50*time.Millisecond, func() bool {
@@ -220,7 +232,7 @@ func (p *process) ready(ctx context.Context, probe string) error {
 	})
 }
 
-// stop ends everything, in order, by SIGTERM.
+// stop ends all processes cleanly, with SIGTERM.
 func (s *supervisor) stop(ctx context.Context) error {
 	s.mu.Lock()
 	list := s.processes
@@ -228,20 +240,18 @@ func (s *supervisor) stop(ctx context.Context) error {
 	var all sync.WaitGroup
 	for _, p := range list {
 		all.Go(func() {
-			select {
-			case <-p.gone:
+			if p.ended() {
 				return
-			default:
 			}
 			_ = p.signal(syscall.SIGCONT)
-			_ = p.end(ctx, syscall.SIGTERM, true)
+			_ = p.terminate(ctx, syscall.SIGTERM, true)
 		})
 	}
 	all.Wait()
 	return nil
 }
 
-// panics are the first lines of panics in a scenario's logs.
+// panics returns the first lines of panics in a scenario's logs.
 func panics(dir string) (found []string) {
 	logs, _ := filepath.Glob(filepath.Join(dir, "*.log"))
 	for _, path := range logs {

@@ -11,7 +11,7 @@ import (
 	"github.com/rs/zerolog"
 )
 
-// proxies stand between the gateway and the servers, to be the network that fails.
+// proxies simulate network failures between the gateway and the servers.
 type proxies struct {
 	servers *servers
 	each    map[string]*toxiproxy.Proxy
@@ -28,14 +28,14 @@ func newProxies(s *servers) (*proxies, error) {
 		}
 		p.each[server] = toxiproxy.NewProxy(api, server, "127.0.0.1:0", u.Host)
 		if err := p.each[server].Start(); err != nil {
-			return nil, fmt.Errorf("a proxy for %s: %w", server, err)
+			return nil, fmt.Errorf("start a proxy for %s: %w", server, err)
 		}
 	}
 	return p, nil
 }
 
-// through is a server's URL by way of its proxy.
-func (p *proxies) through(server, direct string) string {
+// via returns a server's URL through its proxy.
+func (p *proxies) via(server, direct string) string {
 	u, err := url.Parse(direct)
 	if err != nil {
 		return direct
@@ -45,9 +45,8 @@ func (p *proxies) through(server, direct string) string {
 	return u.String()
 }
 
-// poison adds a toxic, in both directions, as https://github.com/Shopify/toxiproxy
-// describes it.
-func (p *proxies) poison(server, toxic, attributes string) error {
+// addToxic adds a toxic in both directions, see https://github.com/Shopify/toxiproxy.
+func (p *proxies) addToxic(server, toxic, attributes string) error {
 	for _, stream := range []string{"upstream", "downstream"} {
 		text := fmt.Sprintf(`{"name":"%s-%s","type":%q,"stream":%q,"attributes":%s}`, toxic, stream, toxic, stream, attributes)
 		if _, err := p.each[server].Toxics.AddToxicJson(strings.NewReader(text)); err != nil {
@@ -57,13 +56,13 @@ func (p *proxies) poison(server, toxic, attributes string) error {
 	return nil
 }
 
-// sever closes every connection, and refuses new ones until reset.
-func (p *proxies) sever(server string) {
+// cutServer closes every connection, and refuses new ones until reset.
+func (p *proxies) cutServer(server string) {
 	p.each[server].Stop()
 	p.cut[server] = true
 }
 
-// reset makes the network whole.
+// reset repairs the network.
 func (p *proxies) reset(ctx context.Context) error {
 	for server, proxy := range p.each {
 		proxy.Toxics.ResetToxics(ctx)
@@ -71,7 +70,7 @@ func (p *proxies) reset(ctx context.Context) error {
 			continue
 		}
 		if err := proxy.Start(); err != nil {
-			return fmt.Errorf("bring back the network to %s: %w", server, err)
+			return fmt.Errorf("repair the network to %s: %w", server, err)
 		}
 		p.cut[server] = false
 	}

@@ -10,28 +10,28 @@ import (
 	"time"
 )
 
-// result is what became of a scenario.
+// result is the result of a scenario.
 type result struct {
 	scenario
 	tally
-	flow
-	ended  []string // processes that ended by themselves
-	worst  time.Duration
-	faults []string // bars that were missed
+	flow    flow
+	ended   []string // processes that exited unexpectedly
+	slowest time.Duration
+	faults  []string // missed bars
 }
 
 func (r result) ok() bool { return len(r.faults) == 0 }
 
 func (r result) verdict() string {
 	if r.ok() {
-		return "held"
+		return "passed"
 	}
 	return "MISSED"
 }
 
 func (r result) String() string {
-	line := fmt.Sprintf("%s: %s: accepted %d, delivered %d, lost %d, twice %d, silence %.1f s, longest wait %.1f s",
-		r.name, r.verdict(), r.accepted, r.delivered+r.refused, len(r.lost), r.twice, r.silence().Seconds(), r.wait.Seconds())
+	line := fmt.Sprintf("%s: %s: accepted %d, delivered %d, lost %d, twice %d, gap %.1f s, silence %.1f s, longest wait %.1f s",
+		r.name, r.verdict(), r.accepted, r.delivered+r.refused, len(r.lost), r.twice, r.flow.gap.Seconds(), r.silence().Seconds(), r.flow.wait.Seconds())
 	for _, f := range r.faults {
 		line += "\n              - " + f
 	}
@@ -40,62 +40,82 @@ func (r result) String() string {
 
 func (r result) silence() time.Duration { return r.flow.silence }
 
-// result holds what happened against the bars.
+// result compares what happened with the bars.
 func (r *run) result(err error) result {
 	r.mu.Lock()
-	away, back, stopped := r.awayAt, r.backAt, r.stoppedAt
+	away, back, stopped := r.beganAt, r.recoveredAt, r.stoppedAt
 	got := result{scenario: r.scenario, faults: r.faults}
 	r.mu.Unlock()
 	miss := func(format string, args ...any) { got.faults = append(got.faults, fmt.Sprintf(format, args...)) }
 	if err != nil {
 		miss("%s", firstLines(err.Error(), 12))
 	}
-	got.tally = r.ledger.sum(away.Add(-inFlight), back.Add(inFlight/2))
-	got.flow = r.ledger.flow(back, stopped, r.late)
+	settles := inFlight
+	if r.recordedWithin > 0 {
+		settles = r.recordedWithin
+	}
+	got.tally = r.ledger.tally(away.Add(-settles), back.Add(inFlight/2))
+	counts := back
+	if r.target.countsFromBegin() {
+		counts = away
+	}
+	got.flow = r.ledger.flow(window{began: away, recovered: back, sendingEnded: stopped, waitFrom: counts}, r.late)
 	got.ended = r.supervisor.ended
 	if len(got.lost) > 0 {
-		miss("%d lost: %s", len(got.lost), some(got.lost))
+		miss("%d lost: %s", len(got.lost), firstFew(got.lost))
 	}
 	if len(got.unaccepted) > 0 {
-		miss("%d were never accepted: %s", len(got.unaccepted), some(got.unaccepted))
+		miss("%d were never accepted: %s", len(got.unaccepted), firstFew(got.unaccepted))
 	}
 	if got.accepted == 0 {
 		miss("no webhook was accepted")
 	}
-	if got.twice > 0 && !r.repeats {
-		miss("%d were delivered twice, though nothing was killed that had them", got.twice)
-	} else if len(got.strays) > 0 {
-		miss("%d were delivered twice, though not in flight at the fault: %s", len(got.strays), some(got.strays))
+	if got.twice > 0 && !r.duplicates {
+		miss("%d were delivered twice, although nothing was killed", got.twice)
+	} else if len(got.unexpectedTwice) > 0 {
+		miss("%d were delivered twice, although not in flight at the fault: %s", len(got.unexpectedTwice), firstFew(got.unexpectedTwice))
 	}
-	if len(r.ledger.strange) > 0 {
-		miss("deliveries contradict the answers: %s", some(r.ledger.strange))
+	if len(r.ledger.contradictions) > 0 {
+		miss("deliveries contradict the responses: %s", firstFew(r.ledger.contradictions))
 	}
-	if bar := max(r.silence, flowsAgain); got.silence() > bar {
-		miss("no delivery for %.1f s after the return; the bar is %v", got.silence().Seconds(), bar)
-	}
-	if got.wait > longestWait {
-		miss("an event waited for %.1f s after the return; the bar is %v", got.wait.Seconds(), longestWait)
-	}
+	r.checkFlow(got.flow, back.Sub(away), miss)
 	for _, p := range append(got.ended, panics(r.dir)...) {
 		miss("%s", p)
 	}
 	if r.memory > 0 && (r.peak == 0 || r.peak > r.memory) {
 		miss("serve had %d MB in memory; the bar is %d MB", r.peak>>20, r.memory>>20)
 	}
-	if r.treatment != nil {
-		got.faults = append(got.faults, r.treatment.complaints(r.receiver.led())...)
+	if r.behaviour != nil {
+		got.faults = append(got.faults, r.behaviour.violations(r.receiver.redirectCount())...)
 	}
-	got.worst = r.answers(away, back, miss)
+	got.slowest = r.checkAnswers(away, back, miss)
+	if n := r.ledger.count500(); n > 0 {
+		miss("%d webhooks were answered 500", n)
+	}
 	return got
 }
 
-// inFlight is how long before a fault a delivery may have arrived that had no outcome yet.
+// checkFlow compares the gaps between deliveries with the bars.
+func (r *run) checkFlow(f flow, lasted time.Duration, miss func(string, ...any)) {
+	if bar := max(r.silence, flowsAgain); f.silence > bar {
+		miss("no delivery for %.1f s after the return; the bar is %v", f.silence.Seconds(), bar)
+	}
+	if r.gap != nil && f.gap > r.gap(lasted) {
+		miss("no delivery for %.1f s from the fault's beginning, which lasted %.1f s; the bar is %.1f s",
+			f.gap.Seconds(), lasted.Seconds(), r.gap(lasted).Seconds())
+	}
+	if bar := r.waitBar(); f.wait > bar {
+		miss("an event waited for %.1f s from its acceptance or %s; the bar is %v", f.wait.Seconds(), r.target.since(), bar)
+	}
+}
+
+// inFlight is how long before a fault a response may be that is not recorded yet.
 const inFlight = 2 * time.Second
 
-// answers holds the answers to webhooks that were sent during the fault against the
-// bars, and gives the longest time that one took.
-func (r *run) answers(away, back time.Time, miss func(string, ...any)) (worst time.Duration) {
-	list := r.ledger.during(away, back)
+// checkAnswers compares the responses to webhooks sent during the fault with the bars, and
+// returns the longest response time.
+func (r *run) checkAnswers(away, back time.Time, miss func(string, ...any)) (worst time.Duration) {
+	list := r.ledger.answersBetween(away, back)
 	var accepted, refused, other int
 	odd := map[string]int{}
 	for _, a := range list {
@@ -112,49 +132,57 @@ func (r *run) answers(away, back time.Time, miss func(string, ...any)) (worst ti
 	}
 	lasted := back.Sub(away).Seconds()
 	if r.accepts && (float64(accepted) < acceptedPart*float64(len(list)) || float64(accepted) < lasted*rate/2) {
-		miss("while it lasted (%.1f s), %d of %d requests were accepted", lasted, accepted, len(list))
+		miss("during the fault (%.1f s), %d of %d requests were accepted", lasted, accepted, len(list))
 	}
 	if r.refuses {
 		if refused == 0 {
-			miss("no webhook was answered 503 with Retry-After while the database was away")
+			miss("no webhook was answered 503 with Retry-After while the database was down")
 		}
 		if other > 0 {
-			miss("%d webhooks were answered otherwise than 202, or 503 with Retry-After: %v", other, odd)
+			miss("%d webhooks were answered with neither 202 nor 503 with Retry-After: %v", other, odd)
 		}
 		if worst > refusedAfter {
-			miss("an answer took %.1f s while the database was away; the bar is %v", worst.Seconds(), refusedAfter)
+			miss("a response took %.1f s while the database was down; the bar is %v", worst.Seconds(), refusedAfter)
 		}
 	}
 	return worst
 }
 
-func some(list []string) string {
+func firstFew(list []string) string {
 	if len(list) > 5 {
 		return strings.Join(list[:5], ", ") + " …"
 	}
 	return strings.Join(list, ", ")
 }
 
+// longestLine limits a line that is quoted from a command.
+const longestLine = 300
+
 func firstLines(text string, n int) string {
 	lines := strings.Split(strings.TrimSpace(text), "\n")
 	if len(lines) > n {
 		lines = append(lines[:n], "…")
 	}
+	for i, line := range lines {
+		if len(line) > longestLine {
+			lines[i] = strings.ToValidUTF8(line[:longestLine], "") + " …"
+		}
+	}
 	return strings.Join(lines, "\n                ")
 }
 
-// columns are a result's cells, in the order of headings.
-var headings = []string{"scenario", "accepted", "delivered", "lost", "delivered twice", "longest silence", "longest wait", "slowest answer",
-	"ended by themselves", "verdict"}
+// columns returns a result's cells, in the order of headings.
+var headings = []string{"scenario", "accepted", "delivered", "lost", "delivered twice", "longest gap", "longest silence", "longest wait", "slowest response",
+	"unexpected exits", "verdict"}
 
 func (r result) columns() []string {
 	return []string{r.name, fmt.Sprint(r.accepted), fmt.Sprint(r.delivered + r.refused), fmt.Sprint(len(r.lost)), fmt.Sprint(r.twice),
-		fmt.Sprintf("%.1f s", r.silence().Seconds()), fmt.Sprintf("%.1f s", r.wait.Seconds()), fmt.Sprintf("%.1f s", r.worst.Seconds()),
+		fmt.Sprintf("%.1f s", r.flow.gap.Seconds()), fmt.Sprintf("%.1f s", r.silence().Seconds()), fmt.Sprintf("%.1f s", r.flow.wait.Seconds()), fmt.Sprintf("%.1f s", r.slowest.Seconds()),
 		fmt.Sprint(len(r.ended)), r.verdict()}
 }
 
-// conclude prints the table, and writes the document after a full run.
-func (s *suite) conclude(results []result) error {
+// printResults prints the table, and writes the document after a full run.
+func (s *suite) printResults(results []result) error {
 	table := tabwriter.NewWriter(s.out, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(table, "\n"+strings.ToUpper(strings.Join(headings, "\t")))
 	missed := 0
@@ -179,7 +207,7 @@ func (s *suite) conclude(results []result) error {
 	if missed > 0 {
 		return errors.Join(err, fmt.Errorf("%d of %d scenarios missed a bar; logs and data: %s", missed, len(results), s.scratch))
 	}
-	fmt.Fprintf(s.out, "\nall %d scenarios held\n", len(results))
+	fmt.Fprintf(s.out, "\nall %d scenarios passed\n", len(results))
 	if !s.keep {
 		s.tidy()
 	}

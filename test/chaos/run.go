@@ -5,9 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
-	"strings"
 	"sync"
 	"time"
 
@@ -17,42 +15,44 @@ import (
 
 const managementKey = "chaos-management-key-5f0c2b7e"
 
-// run is one scenario on its way.
+// run is one scenario in progress.
 type run struct {
 	*suite
 	scenario
 	dir              string
 	database         string
+	nodes            *cluster // the scenario's own PostgreSQL; nil if it uses the suite's
+	sender           *sender
 	ledger           *ledger
-	treatment        *behaviour // nil when every delivery is an ordinary one
+	behaviour        *behaviour // nil if every delivery is ordinary
 	supervisor       *supervisor
 	serving, working []*process
-	peak             int64 // bytes that the first serve had in memory at most
-	base             int   // events that were there before
+	peak             int64 // peak memory of the first serve process, in bytes
+	base             int   // events that existed before
 
-	mu        sync.Mutex
-	awayAt    time.Time
-	backAt    time.Time
-	stoppedAt time.Time
-	faults    []string // what contradicts the bars, as it is found
+	mu          sync.Mutex
+	beganAt     time.Time
+	recoveredAt time.Time
+	stoppedAt   time.Time
+	faults      []string // missed bars found so far
 }
 
-// away notes that the fault begins; only the first call counts.
-func (r *run) away() { r.awayFrom(clock.System()) }
+// faultBegan records the beginning of the fault; only the first call counts.
+func (r *run) faultBegan() { r.faultBeganAt(clock.System()) }
 
-func (r *run) awayFrom(at time.Time) {
+func (r *run) faultBeganAt(at time.Time) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.awayAt.IsZero() {
-		r.awayAt = at
+	if r.beganAt.IsZero() {
+		r.beganAt = at
 	}
 }
 
-// back notes that what failed answers again; the last call counts.
-func (r *run) back() {
+// faultEnded records that the failed part is back; the last call counts.
+func (r *run) faultEnded() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.backAt = clock.System()
+	r.recoveredAt = clock.System()
 }
 
 func (r *run) fault(format string, args ...any) {
@@ -61,49 +61,52 @@ func (r *run) fault(format string, args ...any) {
 	r.faults = append(r.faults, fmt.Sprintf(format, args...))
 }
 
-// play runs the scenario from the first process to the last book.
-func (r *run) play(ctx context.Context) error {
+// execute runs the scenario from the first process to the final checks.
+func (r *run) execute(ctx context.Context) (err error) {
 	if r.callback != nil {
-		r.treatment = r.callback()
-		r.treatment.treated = map[string]time.Time{}
+		r.behaviour = r.callback()
+		r.behaviour.seen = map[string]time.Time{}
 	}
-	r.receiver.serve(r.name, r.ledger, r.treatment)
+	r.receiver.serve(r.name, r.ledger, r.behaviour, r.processingTime)
 	if err := os.MkdirAll(r.dir, 0o711); err != nil { //nolint:gosec // below a folder of our own
-		return fmt.Errorf("the scenario's folder: %w", err)
+		return fmt.Errorf("create the scenario's folder: %w", err)
 	}
-	defer func() { _ = r.supervisor.stop(context.WithoutCancel(ctx)) }()
+	defer func() { err = errors.Join(err, r.shutdown(context.WithoutCancel(ctx))) }()
 	if err := r.start(ctx); err != nil {
 		return err
 	}
-	if err := r.storm(ctx); err != nil {
+	if err := r.sendThroughFault(ctx); err != nil {
 		return err
 	}
-	if err := r.ended(ctx); err != nil {
+	if err := r.waitForEvents(ctx); err != nil {
 		return err
 	}
 	r.peak = rig.PeakMemory(r.serving[0].pid())
-	return r.audit(ctx)
+	if r.check != nil {
+		r.check(r)
+	}
+	return r.checkRecords(ctx)
 }
 
-// storm sends webhooks and injects the fault in the middle.
-func (r *run) storm(ctx context.Context) error {
+// sendThroughFault sends webhooks and injects the fault in the middle.
+func (r *run) sendThroughFault(ctx context.Context) error {
 	targets := make([]string, len(r.serving))
 	for i, p := range r.serving {
 		targets[i] = p.url
 	}
-	s := newSender(r.ledger, r.name, targets, r.source)
+	r.sender = newSender(r.ledger, r.name, targets, r.source)
 	sending, stop := context.WithCancel(ctx)
 	sent := make(chan struct{})
-	go func() { defer close(sent); s.send(sending) }()
+	go func() { defer close(sent); r.sender.send(sending) }()
 	watched := r.progress(sending)
 	err := func() error {
-		if err := lasting(ctx, calm); err != nil {
+		if err := sustain(ctx, calm); err != nil {
 			return err
 		}
 		if err := r.inject(ctx, r); err != nil {
 			return fmt.Errorf("inject the fault: %w", err)
 		}
-		return lasting(ctx, recovery)
+		return sustain(ctx, recovery)
 	}()
 	stop()
 	<-sent
@@ -114,88 +117,50 @@ func (r *run) storm(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	return s.settled(ctx)
+	return r.sender.wait(ctx)
 }
 
-// progress tells how it goes, every two seconds.
+// progress prints the progress every two seconds.
 func (r *run) progress(ctx context.Context) <-chan struct{} {
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		for lasting(ctx, 2*time.Second) == nil {
-			t := r.ledger.sum(time.Time{}, time.Time{})
+		for sustain(ctx, 2*time.Second) == nil {
+			t := r.ledger.tally(time.Time{}, time.Time{})
 			r.mu.Lock()
 			phase := "calm"
 			switch {
-			case !r.backAt.IsZero() && r.backAt.After(r.awayAt):
+			case !r.recoveredAt.IsZero() && r.recoveredAt.After(r.beganAt):
 				phase = "after the fault"
-			case !r.awayAt.IsZero():
+			case !r.beganAt.IsZero():
 				phase = "DURING THE FAULT"
 			}
 			r.mu.Unlock()
-			r.say("    sent %d, accepted %d, delivered %d, on their way %d  %s", t.sent, t.accepted, t.delivered, len(t.lost), phase)
+			r.say("    sent %d, accepted %d, delivered %d, in flight %d  %s", t.sent, t.accepted, t.delivered, len(t.lost), phase)
 		}
 	}()
 	return done
 }
 
-// ended waits until every accepted event was delivered, or refused for good.
-func (r *run) ended(ctx context.Context) error {
+// waitForEvents waits until every accepted event was delivered, or refused for good.
+func (r *run) waitForEvents(ctx context.Context) error {
 	bounded, cancel := context.WithTimeout(ctx, endedAfter)
 	defer cancel()
 	err := until(bounded, 100*time.Millisecond, func() bool {
-		return len(r.ledger.sum(time.Time{}, time.Time{}).lost) == 0
+		return len(r.ledger.tally(time.Time{}, time.Time{}).lost) == 0
 	})
 	if err != nil && ctx.Err() == nil {
-		return nil // the result says what is lost
+		return nil // the result reports what is lost
 	}
 	return err
 }
 
-// gatewayEnv is the whole environment of the gateway's processes.
-func (r *run) gatewayEnv() []string {
-	env := []string{
-		"PATH=" + os.Getenv("PATH"), "HOME=" + r.dir, "TMPDIR=" + r.dir,
-		"APP_ENV=test", "APP_HOST=127.0.0.1", "LOG_FORMAT=text", "LOG_LEVEL=info",
-		"MANAGEMENT_API_KEY=" + managementKey, "SECRETS_KEY=chaos-suite-key-of-more-than-32-characters",
-		"WEBHOOK_RATE_LIMIT_PER_MINUTE=0", "WEBHOOK_FAILURE_LIMIT_PER_MINUTE=0",
-		"DELIVERY_TIMEOUT_MS=2000", "DELIVERY_LEASE_MARGIN_MS=3000", "PROCESSING_LOCK_TTL_SECONDS=10",
-		"RETRY_BASE_DELAY_MS=200", "RETRY_MAX_DELAY_MS=3000", "MAX_PROCESSING_RETRIES=30", "SHUTDOWN_GRACE_SECONDS=15",
-	}
-	if !r.embedded {
-		urls := map[string]string{redis: r.servers.urls[redis], rabbitmq: r.servers.urls[rabbitmq]}
-		urls[postgres], _ = r.servers.database(r.database)
-		if r.proxied {
-			for server, direct := range urls {
-				urls[server] = r.proxies.through(server, direct)
-			}
-		}
-		env = append(env, "DATABASE_URL="+urls[postgres], "REDIS_URL="+urls[redis], "RABBITMQ_URL="+urls[rabbitmq],
-			"RABBITMQ_PROCESS_QUEUE="+r.name+".process", "RABBITMQ_RETRY_QUEUE="+r.name+".retry",
-			"RABBITMQ_REPLAY_QUEUE="+r.name+".replay", "RABBITMQ_DEAD_QUEUE="+r.name+".dead")
-	}
-	return append(env, r.env...)
-}
-
-// command runs the gateway once, to its end.
-func (r *run) command(ctx context.Context, extra []string, args ...string) (string, error) {
-	cmd := exec.CommandContext(ctx, r.gateway, args...) //nolint:gosec // our own
-	cmd.Dir, cmd.Env = r.dir, append(r.gatewayEnv(), extra...)
-	out, err := cmd.CombinedOutput()
-	_ = os.WriteFile(filepath.Join(r.dir, args[0]+".log"), out, 0o600)
-	if err != nil {
-		return string(out), fmt.Errorf("gateway %s: %w\n%s", strings.Join(args, " "), err, out)
-	}
-	return string(out), nil
-}
-
-// start brings the scenario's gateway up.
+// start starts the scenario's gateway.
 func (r *run) start(ctx context.Context) error {
 	if r.embedded {
 		return r.startEmbedded(ctx)
 	}
-	r.database = "chaos_" + strings.ReplaceAll(r.name, "-", "_")
-	if _, err := r.servers.sql(ctx, "postgres", "CREATE DATABASE "+r.database); err != nil {
+	if err := r.createDatabase(ctx); err != nil {
 		return err
 	}
 	if r.prepare != nil {
@@ -209,8 +174,8 @@ func (r *run) start(ctx context.Context) error {
 	if _, err := r.command(ctx, nil, "seed", "--callback-base", r.receiver.url); err != nil {
 		return err
 	}
-	if r.furnish != nil {
-		if err := r.furnish(ctx, r); err != nil {
+	if r.setUp != nil {
+		if err := r.setUp(ctx, r); err != nil {
 			return err
 		}
 	}
@@ -244,8 +209,11 @@ func (r *run) launch(kind string, i int, args []string, listens string) error {
 	}
 	p := &process{name: fmt.Sprintf("%s-%d", kind, i+1), binary: r.gateway, args: args, dir: r.dir,
 		env: append(r.gatewayEnv(), listens+"="+address), url: fmt.Sprintf("http://127.0.0.1:%d", port)}
-	if i == 0 && (r.arm.kind == kind || kind == "dev") {
-		p.armed = r.arm.point
+	if i == 0 && (r.failpoint.kind == kind || kind == "dev") {
+		p.failpoint, p.onHold = r.failpoint.point, r.failpoint.stays
+	}
+	if r.each != nil {
+		p.env = append(p.env, r.each(kind, i)...)
 	}
 	if kind == "work" {
 		r.working = append(r.working, p)

@@ -9,35 +9,37 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"math/rand/v2"
 	"net/http"
 	"sync"
 	"sync/atomic"
 	"time"
 
+	"integration-gateway/platform/backoff"
 	"integration-gateway/platform/clock"
 )
 
 const (
-	acmeSecret    = "acme-demo-secret" //nolint:gosec // everybody knows it
+	secretsKey    = "chaos-suite-key-of-more-than-32-characters" //nolint:gosec // of this suite alone
+	acmeSecret    = "acme-demo-secret"                           //nolint:gosec // well known
 	sendTimeout   = 30 * time.Second
-	firstPause    = 200 * time.Millisecond
-	longestPause  = time.Second
 	givesUpAfter  = 60 * time.Second // after the last new webhook
+	repeatRate    = 200              // webhooks a second when sending again
 	signatureName = "X-Acme-Signature"
 )
 
-// sender is a provider: it sends new webhooks at a steady rate, each again and again
-// until it is answered 2xx.
+var resend = backoff.Exponential{Min: 300 * time.Millisecond, Max: 1500 * time.Millisecond}
+
+// sender is a provider: it sends new webhooks at a constant rate, and retries each until it
+// is answered 2xx.
 type sender struct {
-	ledger  *ledger
-	name    string // makes the events' ids unique
-	targets []string
-	source  func(n int64) string
-	client  *http.Client
-	turn    atomic.Uint64
-	sent    atomic.Int64
-	open    sync.WaitGroup
+	ledger     *ledger
+	name       string // makes the events' ids unique
+	targets    []string
+	source     func(n int64) string
+	client     *http.Client
+	nextTarget atomic.Uint64
+	sent       atomic.Int64
+	open       sync.WaitGroup
 }
 
 func newSender(l *ledger, name string, targets []string, source func(int64) string) *sender {
@@ -50,7 +52,8 @@ func newSender(l *ledger, name string, targets []string, source func(int64) stri
 	}}
 }
 
-// send sends new webhooks until ctx ends. Those that were not accepted go on for a while.
+// send sends new webhooks until ctx ends. Those that were not accepted are retried for a
+// while.
 func (s *sender) send(ctx context.Context) {
 	tick := time.NewTicker(time.Second / rate)
 	defer tick.Stop()
@@ -66,13 +69,39 @@ func (s *sender) send(ctx context.Context) {
 		s.open.Add(1)
 		go func() {
 			defer s.open.Done()
-			s.insist(late, fmt.Sprintf("%s-%05d", s.name, n), n)
+			s.sendUntilAccepted(late, s.external(n), n)
 		}()
 	}
 }
 
-// settled waits until every webhook was accepted or given up.
-func (s *sender) settled(ctx context.Context) error {
+// repeat sends every webhook again, like a provider after an outage of ours, and retries
+// each until it is answered 2xx.
+func (s *sender) repeat(ctx context.Context) (int, error) {
+	tick := time.NewTicker(time.Second / repeatRate)
+	defer tick.Stop()
+	late, end := context.WithCancel(context.WithoutCancel(ctx))
+	time.AfterFunc(givesUpAfter, end)
+	last := s.sent.Load()
+	for n := int64(1); n <= last; n++ {
+		select {
+		case <-ctx.Done():
+			return int(n), context.Cause(ctx)
+		case <-tick.C:
+		}
+		s.open.Add(1)
+		go func() {
+			defer s.open.Done()
+			s.sendUntilAccepted(late, s.external(n), n)
+		}()
+	}
+	return int(last), nil
+}
+
+// external returns the provider's id of the webhook of a number.
+func (s *sender) external(n int64) string { return fmt.Sprintf("%s-%05d", s.name, n) }
+
+// wait waits until every webhook was accepted or abandoned.
+func (s *sender) wait(ctx context.Context) error {
 	done := make(chan struct{})
 	go func() { s.open.Wait(); close(done) }()
 	select {
@@ -84,14 +113,13 @@ func (s *sender) settled(ctx context.Context) error {
 	}
 }
 
-func (s *sender) insist(ctx context.Context, external string, n int64) {
+func (s *sender) sendUntilAccepted(ctx context.Context, external string, n int64) {
 	body := fmt.Appendf(nil, `{"eventId":%q,"eventType":"order.created","occurredAt":"2026-01-05T09:00:00Z","data":{"id":"ord_%d","n":%d}}`,
 		external, n, n)
 	mac := hmac.New(sha256.New, []byte(acmeSecret))
 	mac.Write(body)
 	signature := hex.EncodeToString(mac.Sum(nil))
-	pause := firstPause
-	for {
+	for attempt := 0; ; attempt++ {
 		began := clock.System()
 		a, eventID := s.post(ctx, s.source(n), body, signature)
 		a.at = clock.System()
@@ -99,20 +127,15 @@ func (s *sender) insist(ctx context.Context, external string, n int64) {
 		if ctx.Err() != nil && eventID == "" {
 			return
 		}
-		s.ledger.answered(external, eventID, a)
-		if eventID != "" || lasting(ctx, jittered(pause)) != nil {
+		s.ledger.recordAnswer(external, eventID, a)
+		if eventID != "" || sustain(ctx, resend.Wait(attempt)) != nil {
 			return
 		}
-		pause = min(pause*2, longestPause)
 	}
 }
 
-func jittered(d time.Duration) time.Duration {
-	return d/2 + time.Duration(rand.Float64()*float64(d)) //nolint:gosec // jitter
-}
-
 func (s *sender) post(ctx context.Context, source string, body []byte, signature string) (a answer, eventID string) {
-	target := s.targets[s.turn.Add(1)%uint64(len(s.targets))]
+	target := s.targets[s.nextTarget.Add(1)%uint64(len(s.targets))]
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, target+"/api/v1/webhooks/"+source, bytes.NewReader(body))
 	if err != nil {
 		return answer{}, ""

@@ -14,7 +14,7 @@ import (
 	"time"
 )
 
-// servers are PostgreSQL, RabbitMQ and Redis of the suite's own, by scripts/services.
+// servers are the suite's own PostgreSQL, RabbitMQ and Redis, run by scripts/services.
 type servers struct {
 	root, dir string
 	urls      map[string]string // by server
@@ -69,42 +69,46 @@ func (s *servers) down() error {
 	return err
 }
 
-// up starts a server again, and returns when it answers.
+// up restarts a server, and returns when it answers.
 func (s *servers) up(ctx context.Context, list ...string) error {
 	_, err := s.services(ctx, "up", "--only", strings.Join(list, ","))
 	return err
 }
 
-// stop stops servers in order: PostgreSQL by a fast shutdown.
+// stop stops servers cleanly: PostgreSQL with a fast shutdown.
 func (s *servers) stop(ctx context.Context, list ...string) error {
 	_, err := s.services(ctx, "stop", "--only", strings.Join(list, ","))
 	return err
 }
 
-// kill ends servers with all their processes at once, as a machine that loses power.
+// kill kills servers with all their processes, like a power failure.
 func (s *servers) kill(ctx context.Context, list ...string) error {
 	for _, server := range list {
-		pids := s.family(server)
+		pids := s.processTree(server)
 		// scripts/services starts another port mapper with RabbitMQ, and forgets this one.
-		if mapper := s.remembered(server, "epmd.pid"); mapper > 0 {
+		if mapper := s.readPID(server, "epmd.pid"); mapper > 0 {
 			pids = append(pids, mapper)
 		}
-		for _, pid := range pids {
-			_ = syscall.Kill(pid, syscall.SIGKILL)
-		}
-		err := until(ctx, 10*time.Millisecond, func() bool {
-			for _, pid := range pids {
-				if syscall.Kill(pid, 0) == nil && !zombie(pid) {
-					return false
-				}
-			}
-			return true
-		})
-		if err != nil {
+		if err := killAll(ctx, pids); err != nil {
 			return fmt.Errorf("kill %s: %w", server, err)
 		}
 	}
 	return nil
+}
+
+// killAll kills processes and returns when they have exited.
+func killAll(ctx context.Context, pids []int) error {
+	for _, pid := range pids {
+		_ = syscall.Kill(pid, syscall.SIGKILL)
+	}
+	return until(ctx, 10*time.Millisecond, func() bool {
+		for _, pid := range pids {
+			if syscall.Kill(pid, 0) == nil && !isZombie(pid) {
+				return false
+			}
+		}
+		return true
+	})
 }
 
 // signal sends sig to all processes of servers; without a name, of every server.
@@ -113,35 +117,40 @@ func (s *servers) signal(sig syscall.Signal, list ...string) {
 		list = everyServer
 	}
 	for _, server := range list {
-		for _, pid := range s.family(server) {
+		for _, pid := range s.processTree(server) {
 			_ = syscall.Kill(pid, sig)
 		}
 	}
 }
 
-// mend brings back what does not run.
-func (s *servers) mend(ctx context.Context) error {
+// restore restarts the servers that do not run.
+func (s *servers) restore(ctx context.Context) error {
 	s.signal(syscall.SIGCONT)
 	return s.up(ctx, everyServer...)
 }
 
-// pid is the process that scripts/services started, or 0.
-func (s *servers) pid(server string) int { return s.remembered(server, "pid") }
+// pid returns the process that scripts/services started, or 0.
+func (s *servers) pid(server string) int { return s.readPID(server, "pid") }
 
-// remembered reads a process's number from a file of scripts/services.
-func (s *servers) remembered(server, file string) int {
+// readPID reads a process's number from a file of scripts/services.
+func (s *servers) readPID(server, file string) int {
 	text, _ := os.ReadFile(filepath.Join(s.dir, server, file))
 	first, _, _ := strings.Cut(string(text), "\n")
 	pid, _ := strconv.Atoi(first)
 	return pid
 }
 
-// family is a server's process and all that descend from it.
-func (s *servers) family(server string) []int {
+// processTree returns a server's process and all its descendants.
+func (s *servers) processTree(server string) []int {
 	first := s.pid(server)
 	if first == 0 {
 		return nil
 	}
+	return descendants(first)
+}
+
+// descendants returns a process and all its descendants.
+func descendants(first int) []int {
 	children := map[int][]int{}
 	entries, _ := filepath.Glob("/proc/[0-9]*/stat")
 	for _, path := range entries {
@@ -155,7 +164,7 @@ func (s *servers) family(server string) []int {
 	return list
 }
 
-func zombie(pid int) bool {
+func isZombie(pid int) bool {
 	_, _, state := readStat(fmt.Sprintf("/proc/%d/stat", pid))
 	return state == "Z" || state == "X"
 }
@@ -183,6 +192,11 @@ func (s *servers) sql(ctx context.Context, database, statement string) (string, 
 	if err != nil {
 		return "", err
 	}
+	return psql(ctx, u, statement)
+}
+
+// psql runs a statement on the database of a URL.
+func psql(ctx context.Context, u, statement string) (string, error) {
 	cmd := exec.CommandContext(ctx, "psql", "-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1", "-c", statement, u) //nolint:gosec // our own
 	out, err := cmd.CombinedOutput()
 	if err != nil {
@@ -191,7 +205,7 @@ func (s *servers) sql(ctx context.Context, database, statement string) (string, 
 	return strings.TrimSpace(string(out)), nil
 }
 
-// database is the URL of a database of the private PostgreSQL.
+// database returns the URL of a database of the private PostgreSQL.
 func (s *servers) database(name string) (string, error) {
 	u, err := url.Parse(s.urls[postgres])
 	if err != nil {
@@ -201,7 +215,7 @@ func (s *servers) database(name string) (string, error) {
 	return u.String(), nil
 }
 
-// rabbitmqctl runs a command of the private RabbitMQ's own.
+// rabbitmqctl runs a command of the private RabbitMQ.
 func (s *servers) rabbitmqctl(ctx context.Context, args ...string) error {
 	home := filepath.Join(s.dir, rabbitmq)
 	port, err := os.ReadFile(filepath.Join(home, "epmd.port"))

@@ -47,11 +47,11 @@ func (s *suite) run(ctx context.Context, list []scenario) (results []result, err
 		}
 	}()
 	for i, c := range list {
-		if err := s.provide(ctx, c); err != nil {
+		if err := s.ensureServers(ctx, c); err != nil {
 			return results, err
 		}
 		s.say("%d/%d %s: %s", i+1, len(list), c.name, c.about)
-		r := s.play(ctx, c)
+		r := s.runScenario(ctx, c)
 		results = append(results, r)
 		s.say("%d/%d %s", i+1, len(list), r)
 		if ctx.Err() != nil {
@@ -61,7 +61,7 @@ func (s *suite) run(ctx context.Context, list []scenario) (results []result, err
 	return results, nil
 }
 
-// build makes the gateway with its failpoints.
+// build builds the gateway with its failpoints.
 func (s *suite) build(ctx context.Context) error {
 	s.gateway = s.options.gateway
 	if s.gateway == "" {
@@ -83,13 +83,13 @@ func (s *suite) build(ctx context.Context) error {
 	}
 	s.verifies = strings.Contains(string(said), "\n  verify ")
 	if !s.verifies {
-		s.say("this gateway has no command verify; the books are checked by its API alone")
+		s.say("this gateway has no command verify; its records are only checked with the API")
 	}
 	return nil
 }
 
-// provide starts the servers, once, for the first scenario that needs them.
-func (s *suite) provide(ctx context.Context, c scenario) (err error) {
+// ensureServers starts the servers, once, for the first scenario that needs them.
+func (s *suite) ensureServers(ctx context.Context, c scenario) (err error) {
 	if c.embedded || s.servers != nil {
 		return nil
 	}
@@ -102,18 +102,18 @@ func (s *suite) provide(ctx context.Context, c scenario) (err error) {
 	return err
 }
 
-// scenarioTimeout bounds a scenario, whatever hangs.
+// scenarioTimeout limits a scenario, whatever hangs.
 const scenarioTimeout = 5 * time.Minute
 
-// play runs one scenario. Whatever goes wrong is in its result.
-func (s *suite) play(ctx context.Context, c scenario) result {
+// runScenario runs one scenario. Any error is in its result.
+func (s *suite) runScenario(ctx context.Context, c scenario) result {
 	ctx, cancel := context.WithTimeoutCause(ctx, scenarioTimeout, errors.New("the scenario took too long"))
 	defer cancel()
 	dir := filepath.Join(s.scratch, c.name)
 	r := &run{suite: s, scenario: c, dir: dir, ledger: newLedger(), supervisor: &supervisor{}}
-	err := r.play(ctx)
+	err := r.execute(ctx)
 	if !c.embedded {
-		err = errors.Join(err, s.mend(context.WithoutCancel(ctx)))
+		err = errors.Join(err, s.restore(context.WithoutCancel(ctx)))
 	}
 	got := r.result(err)
 	if got.ok() && !s.keep {
@@ -122,9 +122,9 @@ func (s *suite) play(ctx context.Context, c scenario) result {
 	return got
 }
 
-// mend brings back what a scenario that broke off left broken.
-func (s *suite) mend(ctx context.Context) error {
+// restore repairs what an aborted scenario left broken.
+func (s *suite) restore(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, 2*time.Minute)
 	defer cancel()
-	return errors.Join(s.proxies.reset(ctx), s.servers.mend(ctx))
+	return errors.Join(s.proxies.reset(ctx), s.servers.restore(ctx))
 }

@@ -13,9 +13,9 @@ import (
 // tick is the unit of times in /proc: USER_HZ is 100 on every Linux that Go runs on.
 const tick = 10 * time.Millisecond
 
-// CPU is the processor time that a process and all that descend from it have used,
-// those that ended and were waited for included; 0 when there is no such process.
-// Source: https://man7.org/linux/man-pages/man5/proc_pid_stat.5.html
+// CPU returns the processor time of a process and all its descendants, including those that
+// have exited and were waited for; 0 if there is no such process. Source:
+// https://man7.org/linux/man-pages/man5/proc_pid_stat.5.html
 func CPU(pid int) time.Duration {
 	if pid == 0 {
 		return 0
@@ -39,11 +39,11 @@ func CPU(pid int) time.Duration {
 func readStat(path string) (pid, parent int, ticks int64) {
 	text, err := os.ReadFile(path)
 	if err != nil {
-		return 0, 0, 0 // it ended
+		return 0, 0, 0 // it has exited
 	}
 	number, _, _ := bytes.Cut(text, []byte(" "))
 	pid, _ = strconv.Atoi(string(number))
-	// The name, in brackets, may hold anything; the state follows it.
+	// The name, in brackets, may contain anything; the state follows it.
 	fields := strings.Fields(string(text[bytes.LastIndexByte(text, ')')+1:]))
 	if len(fields) < 15 {
 		return pid, 0, 0
@@ -56,7 +56,7 @@ func readStat(path string) (pid, parent int, ticks int64) {
 	return pid, parent, ticks
 }
 
-// PeakMemory is the most that a process had in memory, in bytes; 0 when it has ended.
+// PeakMemory returns the peak memory of a process, in bytes; 0 if it has exited.
 func PeakMemory(pid int) int64 {
 	text, _ := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
 	for line := range strings.SplitSeq(string(text), "\n") {

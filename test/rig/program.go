@@ -13,29 +13,29 @@ import (
 )
 
 const (
-	startsWithin = 40 * time.Second
+	startTimeout = 40 * time.Second
 	stopsWithin  = 40 * time.Second
 )
 
-// Program is a child process that runs until Stop. Its output goes to a log file
-// named for it; it ends with its parent.
+// Program is a child process that runs until Stop. Its output goes to a log file named
+// after it; it ends with its parent.
 type Program struct {
 	Name   string
 	cmd    *exec.Cmd
 	log    string
 	exited chan struct{}
-	err    error // once exited is closed
+	err    error // valid after exited is closed
 }
 
-// Launch starts a program in dir; env is its whole environment.
+// Launch starts a program in dir; env is its complete environment.
 func Launch(dir, name, binary string, env []string, args ...string) (*Program, error) {
 	p := &Program{Name: name, log: filepath.Join(dir, name+".log"), exited: make(chan struct{})}
 	log, err := os.Create(p.log)
 	if err != nil {
-		return nil, fmt.Errorf("the log of %s: %w", name, err)
+		return nil, fmt.Errorf("open the log of %s: %w", name, err)
 	}
 	defer func() { _ = log.Close() }()
-	p.cmd = exec.Command(binary, args...) //nolint:gosec,noctx // our own; it ends by signals
+	p.cmd = exec.Command(binary, args...) //nolint:gosec,noctx // our own; it is ended by signals
 	p.cmd.Dir, p.cmd.Env = dir, env
 	p.cmd.Stdout, p.cmd.Stderr = log, log
 	p.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
@@ -49,12 +49,12 @@ func Launch(dir, name, binary string, env []string, args ...string) (*Program, e
 	return p, nil
 }
 
-// PID is the process's number.
+// PID returns the process's number.
 func (p *Program) PID() int { return p.cmd.Process.Pid }
 
 // Ready waits until url answers 200.
 func (p *Program) Ready(ctx context.Context, url string) error {
-	ctx, cancel := context.WithTimeoutCause(ctx, startsWithin, fmt.Errorf("no 200 from %s", url))
+	ctx, cancel := context.WithTimeoutCause(ctx, startTimeout, fmt.Errorf("no 200 from %s", url))
 	defer cancel()
 	client := http.Client{Timeout: 2 * time.Second}
 	defer client.CloseIdleConnections()
@@ -67,7 +67,7 @@ func (p *Program) Ready(ctx context.Context, url string) error {
 		select {
 		case <-tick.C:
 		case <-p.exited:
-			return fmt.Errorf("%s ended (%w); its log: %s", p.Name, p.err, p.log)
+			return fmt.Errorf("%s exited (%w); its log: %s", p.Name, p.err, p.log)
 		case <-ctx.Done():
 			return fmt.Errorf("wait for %s: %w; its log: %s", p.Name, context.Cause(ctx), p.log)
 		}
@@ -87,8 +87,8 @@ func answers(ctx context.Context, client *http.Client, url string) bool {
 	return res.StatusCode == http.StatusOK
 }
 
-// Stop asks the program to end and waits until it has. Its error says that it ended
-// in another way than it should.
+// Stop asks the program to exit and waits until it has. An error means that it exited
+// abnormally.
 func (p *Program) Stop() error {
 	_ = p.cmd.Process.Signal(syscall.SIGTERM)
 	late := time.NewTimer(stopsWithin)
@@ -98,16 +98,16 @@ func (p *Program) Stop() error {
 	case <-late.C:
 		_ = p.cmd.Process.Kill()
 		<-p.exited
-		return fmt.Errorf("%s had not ended %v after SIGTERM; its log: %s", p.Name, stopsWithin, p.log)
+		return fmt.Errorf("%s had not exited %v after SIGTERM; its log: %s", p.Name, stopsWithin, p.log)
 	}
 	if p.err != nil {
-		return fmt.Errorf("%s ended with %w; its log: %s", p.Name, p.err, p.log)
+		return fmt.Errorf("%s exited with %w; its log: %s", p.Name, p.err, p.log)
 	}
 	return nil
 }
 
-// FreePort gives a port of the loopback that nobody listens on, below those that the
-// kernel hands out, starting the search behind after.
+// FreePort returns a free loopback port after the given one, below the kernel's ephemeral
+// range.
 func FreePort(after int) int {
 	for port := max(after, 14000) + 1; ; port++ {
 		listener, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", port)) //nolint:noctx // closed at once

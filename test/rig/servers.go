@@ -1,5 +1,5 @@
-// Package rig gives the programs below test/ what they stand on: private servers,
-// child processes, free ports, and what each of them costs.
+// Package rig provides what the programs below test/ need: private servers, child
+// processes, free ports, and their resource usage.
 package rig
 
 import (
@@ -14,22 +14,22 @@ import (
 	"time"
 )
 
-// The servers, by the names that scripts/services knows.
+// The servers' names in scripts/services.
 const (
 	Postgres = "postgres"
 	RabbitMQ = "rabbitmq"
 	Redis    = "redis"
 )
 
-// Servers are PostgreSQL, RabbitMQ and Redis of a run's own, by scripts/services.
+// Servers are a run's own PostgreSQL, RabbitMQ and Redis, run by scripts/services.
 type Servers struct {
 	root, dir string
 	durable   bool
 	urls      map[string]string
 }
 
-// StartServers starts all three in dir. durable has PostgreSQL keep its promises when
-// the machine loses power, as it does where records matter.
+// StartServers starts all three in dir. durable makes PostgreSQL survive a power failure,
+// as in production.
 func StartServers(ctx context.Context, root, dir string, durable bool) (*Servers, error) {
 	s := &Servers{root: root, dir: dir, durable: durable, urls: map[string]string{}}
 	said, err := s.up(ctx)
@@ -58,7 +58,7 @@ func (s *Servers) up(ctx context.Context, args ...string) (string, error) {
 	return s.services(ctx, args...)
 }
 
-// Restart stops a server as its operator would and starts it again, with its data.
+// Restart stops a server cleanly and starts it again, with its data.
 func (s *Servers) Restart(ctx context.Context, server string) error {
 	if _, err := s.services(ctx, "stop", "--only", server); err != nil {
 		return err
@@ -79,10 +79,10 @@ func (s *Servers) services(ctx context.Context, args ...string) (string, error) 
 	return string(out), nil
 }
 
-// URL is where a server answers, as its client's setting wants it.
+// URL returns a server's address, in the form of its client's setting.
 func (s *Servers) URL(server string) string { return s.urls[server] }
 
-// PID is a server's first process; 0 when it runs in a container.
+// PID returns a server's first process; 0 if it runs in a container.
 func (s *Servers) PID(server string) int {
 	text, _ := os.ReadFile(filepath.Join(s.dir, server, "pid"))
 	first, _, _ := strings.Cut(string(text), "\n")
@@ -90,7 +90,7 @@ func (s *Servers) PID(server string) int {
 	return pid
 }
 
-// Down stops all three and removes what they kept.
+// Down stops all three and removes their data.
 func (s *Servers) Down() error {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
@@ -98,7 +98,7 @@ func (s *Servers) Down() error {
 	return err
 }
 
-// Repository is the folder that holds go.mod, upwards from here.
+// Repository returns the folder with go.mod, searching upwards from here.
 func Repository() (string, error) {
 	dir, err := os.Getwd()
 	for err == nil {

@@ -1,6 +1,6 @@
-// Command ceiling is the least that any receiver of webhooks does: it reads the body,
-// checks the signature, parses the JSON and answers. What it reaches on a machine is
-// what the gateway's rates are measured against.
+// Command ceiling does the minimum of any webhook receiver: it reads the body, checks the
+// signature, parses the JSON and answers. Its rate on a machine is the reference for the
+// gateway's rates.
 package main
 
 import (
@@ -22,7 +22,7 @@ const answer = `{"success":true,"data":{"eventId":"01890000-0000-7000-8000-00000
 
 func main() {
 	addr := flag.String("addr", "127.0.0.1:0", "address to listen on")
-	secret := flag.String("secret", "", "the key of the signatures")
+	secret := flag.String("secret", "", "the signing secret")
 	flag.Parse()
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /readyz", func(http.ResponseWriter, *http.Request) {})

@@ -1,0 +1,57 @@
+package ingestion
+
+import (
+	"context"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	"integration-gateway/platform/database"
+)
+
+const selectReceivedSQL = `
+SELECT k.idempotency_key, e.received_at
+FROM   idempotency_keys k
+JOIN   v ON v.idempotency_key = k.idempotency_key
+JOIN   normalized_events e ON e.id = k.event_id`
+
+// inWindow bounds how long the webhook's keys that are made from its body hold: they get the
+// number of the window in which it was received. A body that was stored in the window before,
+// and not longer ago than a window lasts, gives its event the earlier key. So the same body
+// is the same event exactly until a window has passed since it was stored.
+func (m *Module) inWindow(ctx context.Context, w verifiedWebhook) error {
+	window := w.source.Spec.Deduplication.Window()
+	if window <= 0 {
+		return nil
+	}
+	number := w.receivedAt.UnixMicro() / window.Microseconds()
+	earlier := map[string]*draft{}
+	rows := database.NewRows("idempotency_key text")
+	for i := range w.events {
+		e := &w.events[i]
+		if !strings.HasPrefix(e.key, w.source.Name+":"+payloadKey) {
+			continue
+		}
+		before := e.key + ":w" + strconv.FormatInt(number-1, 10)
+		earlier[before] = e
+		rows.Add(before)
+		e.key += ":w" + strconv.FormatInt(number, 10)
+	}
+	if rows.Len() == 0 {
+		return nil
+	}
+	var found []struct {
+		Key        string    `db:"idempotency_key"`
+		ReceivedAt time.Time `db:"received_at"`
+	}
+	if err := m.d.DB.SelectRows(ctx, &found, rows, selectReceivedSQL); err != nil {
+		return fmt.Errorf("look up what was received before: %w", err)
+	}
+	for _, f := range found {
+		if w.receivedAt.Sub(f.ReceivedAt) < window {
+			earlier[f.Key].key = f.Key
+		}
+	}
+	return nil
+}

@@ -1,0 +1,74 @@
+package app
+
+import (
+	"crypto/tls"
+	"fmt"
+	"log/slog"
+
+	"integration-gateway/modules/access"
+	"integration-gateway/platform/clock"
+	"integration-gateway/platform/config"
+	"integration-gateway/platform/httpapi"
+	"integration-gateway/platform/tlsfiles"
+)
+
+// listeners makes the public listener and that of the management API, which are the same
+// unless configured separately. If they are separate, the public one has no management
+// routes.
+func (g *system) listeners(cfg config.Config, d httpapi.Deps) error {
+	public, err := g.certificate("public", "TLS_CERT_FILE", cfg.Listeners.Public, d.Log)
+	if err != nil {
+		return err
+	}
+	own := httpConfig(cfg)
+	own.TLS = public
+	g.server = httpapi.New(own, d)
+	g.manager = g.server
+	if cfg.ManagementAddr == "" {
+		return nil
+	}
+	own.Addr = cfg.ManagementAddr
+	if own.TLS, err = g.certificate("management", "MANAGEMENT_TLS_CERT_FILE, or else TLS_CERT_FILE", cfg.Listeners.Management, d.Log); err != nil {
+		return err
+	}
+	g.manager = httpapi.New(own, d)
+	return nil
+}
+
+// certificate reads a listener's TLS files, and has them reloaded once the process runs. It
+// returns nil if there are none.
+func (g *system) certificate(name, setting string, paths tlsfiles.Paths, log *slog.Logger) (*tls.Config, error) {
+	if paths.Cert == "" {
+		return nil, nil //nolint:nilnil // plain HTTP
+	}
+	follower, err := tlsfiles.Open(name, paths, clock.System, log)
+	if err != nil {
+		return nil, fmt.Errorf("%s: the TLS files of the %s listener: %w", setting, name, err)
+	}
+	g.certReloaders = append(g.certReloaders, follower)
+	return follower.Config(), nil
+}
+
+// reloadCertificates returns the parts that reload certificates as long as the listeners
+// run.
+func (g *system) reloadCertificates(front stage) stage {
+	for _, follower := range g.certReloaders {
+		front = append(front, part{"certificates", follower.Run})
+	}
+	return front
+}
+
+// tokens returns the authenticator for the configured issuer's bearer tokens; nil if there
+// is none.
+func tokens(cfg config.Config, sources access.Sources, log *slog.Logger) httpapi.Authenticator {
+	o := cfg.Listeners.OIDC
+	if o.Issuer == "" {
+		return nil
+	}
+	roles := map[string]httpapi.Role{}
+	for value, name := range o.Roles {
+		roles[value], _ = httpapi.ParseRole(name) // config accepts no other
+	}
+	return access.NewTokens(access.TokensConfig{Issuer: o.Issuer, Audience: o.Audience, RoleClaim: o.RoleClaim, Roles: roles, SourcesClaim: o.SourcesClaim},
+		access.TokensDeps{Log: log, Now: clock.System, Sources: sources})
+}

@@ -1,0 +1,28 @@
+package provider
+
+// Reply is an answer in the form that a provider requires.
+type Reply struct {
+	Status      int
+	ContentType string
+	Body        []byte
+	What        string // names the handshake in the audit trail: "url_verification"
+	Open        string // a page that must be opened to complete the handshake; "" for none
+	Visit       bool   // the gateway opens it
+}
+
+// HandshakeReply answers a request that is not an event; nil for events.
+func (s Spec) HandshakeReply(req Request) *Reply {
+	if s.Handshake == nil {
+		return nil
+	}
+	return s.Handshake(req)
+}
+
+// AcknowledgeReply returns the provider's own answer to a stored webhook; nil for the
+// gateway's receipt.
+func (s Spec) AcknowledgeReply(req Request) *Reply {
+	if s.Acknowledge == nil {
+		return nil
+	}
+	return s.Acknowledge(req)
+}

@@ -1,0 +1,163 @@
+package provider
+
+import (
+	"fmt"
+	"time"
+
+	"integration-gateway/platform/fault"
+)
+
+// Options are an integration's settings for its provider.
+type Options struct {
+	// PublicURL is the webhook's URL as entered at the provider, if the provider signs it.
+	PublicURL string `json:"publicUrl,omitempty"`
+	// ToleranceSeconds is how far a signed timestamp may be off, either way; nil for the
+	// provider's default, 0 for any.
+	ToleranceSeconds *int `json:"toleranceSeconds,omitempty"`
+	// ConfirmSubscriptions lets the gateway open the page that confirms a subscription
+	// (aws-sns); otherwise an operator opens it.
+	ConfirmSubscriptions bool `json:"confirmSubscriptions,omitempty"`
+	// Deduplication says which requests bring the same event again; nil for the provider's
+	// own policy.
+	Deduplication *Deduplication `json:"deduplication,omitempty"`
+	// PossibleReplays is mark or quarantine: what becomes of a signed message that comes again
+	// under another, unsigned id; "" for what is configured for all.
+	PossibleReplays string `json:"possibleReplays,omitempty"`
+	// Generic is the provider definition for the provider generic.
+	Generic *Definition `json:"generic,omitempty"`
+}
+
+// maxTolerance bounds the tolerance for signed times.
+const maxTolerance = 30 * 24 * time.Hour
+
+// Configure returns the provider of that name under an integration's options. Its errors are
+// fault.Invalid and name the option.
+func (r Registry) Configure(name string, o Options) (Spec, error) {
+	s, ok := r.all()[name]
+	if !ok {
+		return Spec{}, unknownProvider(name)
+	}
+	if name == genericName {
+		if o.Generic == nil {
+			return Spec{}, fault.Invalid.New("missing_option", "The provider generic needs a definition.").At("options.generic")
+		}
+		defined, err := o.Generic.spec(name, "options.generic")
+		if err != nil {
+			return Spec{}, err
+		}
+		defined.Title, defined.Help, defined.Guide, defined.Samples = s.Title, s.Help, s.Guide, s.Samples
+		s = defined
+	} else if o.Generic != nil {
+		return Spec{}, wrongOption("generic", "The provider %s is already defined; only generic takes a definition.", name)
+	}
+	return s.with(o)
+}
+
+// KnowsURL reports whether the integration sets the URL that the provider signs.
+func (s Spec) KnowsURL() bool { return s.options.PublicURL != "" }
+
+// What becomes of a possible replay.
+const (
+	MarkReplays       = "mark"
+	QuarantineReplays = "quarantine"
+)
+
+// QuarantinesReplays reports whether the integration refuses possible replays and keeps them
+// in quarantine; fallback is what is configured for all.
+func (s Spec) QuarantinesReplays(fallback bool) bool {
+	if s.options.PossibleReplays == "" {
+		return fallback
+	}
+	return s.options.PossibleReplays == QuarantineReplays
+}
+
+// with applies options to the spec.
+func (s Spec) with(o Options) (Spec, error) {
+	if o.PublicURL != "" && !validURL(o.PublicURL) {
+		return Spec{}, wrongOption("publicUrl", "It must be an address such as https://hooks.example.com/api/v1/webhooks/%s.", s.Name)
+	}
+	if t := o.ToleranceSeconds; t != nil {
+		switch {
+		case *t < 0 || time.Duration(*t) > maxTolerance/time.Second:
+			return Spec{}, wrongOption("toleranceSeconds", "It must be from 0, which is for any, to %d.", maxTolerance/time.Second)
+		case s.Tolerance == 0 && !s.timed():
+			return Spec{}, wrongOption("toleranceSeconds", "The requests of %s have no signed time.", s.Name)
+		}
+		s.Tolerance = time.Duration(*t) * time.Second
+	}
+	if o.Deduplication != nil {
+		var err error
+		if s, err = s.deduplicate(*o.Deduplication, "options.deduplication"); err != nil {
+			return Spec{}, err
+		}
+	}
+	switch o.PossibleReplays {
+	case "":
+	case MarkReplays, QuarantineReplays:
+		if !s.IDUnsigned() {
+			return Spec{}, wrongOption("possibleReplays", "%s signs the ids of its events, or sends them in the signed body.", s.Title)
+		}
+	default:
+		return Spec{}, wrongOption("possibleReplays", "%q is unknown; write mark or quarantine.", o.PossibleReplays)
+	}
+	if o.ConfirmSubscriptions && !s.Confirms {
+		return Spec{}, wrongOption("confirmSubscriptions", "The provider %s has no subscriptions to confirm.", s.Name)
+	}
+	s.options = o
+	if o.ConfirmSubscriptions {
+		answer := s.Handshake
+		s.Handshake = func(req Request) *Reply {
+			reply := answer(req)
+			if reply != nil {
+				reply.Visit = reply.Open != ""
+			}
+			return reply
+		}
+	}
+	return s, nil
+}
+
+func wrongOption(name, format string, args ...any) error {
+	return fault.Invalid.New("wrong_option", format, args...).At("options." + name)
+}
+
+// OptionHelp describes one option of a provider.
+type OptionHelp struct {
+	Name string `json:"name"`
+	Help string `json:"help"`
+}
+
+// OptionsHelp lists the options that apply to the provider.
+func (s Spec) OptionsHelp() []OptionHelp {
+	var list []OptionHelp
+	if s.Name == genericName {
+		list = append(list, OptionHelp{"generic", "The definition: how requests are authenticated, and where to find the event's id, type, subject and time."})
+	}
+	if s.SignsURL {
+		list = append(list, OptionHelp{"publicUrl", "The webhook's URL exactly as entered at the provider, which signs it. The default is PUBLIC_BASE_URL and the path. Production requires one of the two."})
+	}
+	if s.timed() {
+		help := "How many seconds the signed time may be off, in either direction. By default any."
+		if s.Tolerance > 0 {
+			help = fmt.Sprintf("How many seconds the signed time may be off, in either direction. The default is %d; 0 accepts any.", int(s.Tolerance.Seconds()))
+		}
+		list = append(list, OptionHelp{"toleranceSeconds", help})
+	}
+	list = append(list, s.deduplicationHelp())
+	if s.IDUnsigned() {
+		list = append(list, OptionHelp{"possibleReplays", "What becomes of a signed message that comes again under another, unsigned id: mark or quarantine. The default is POSSIBLE_REPLAY_ACTION."})
+	}
+	if s.Confirms {
+		list = append(list, OptionHelp{"confirmSubscriptions", "true lets the gateway confirm subscriptions. Otherwise an operator opens the page named in the audit entry webhook.handshake."})
+	}
+	return list
+}
+
+// timed reports whether the provider's requests have a signed time.
+func (s Spec) timed() bool {
+	if s.Tolerance > 0 {
+		return true
+	}
+	v, ok := s.Verify.(interface{ timed() bool })
+	return ok && v.timed()
+}

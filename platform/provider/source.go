@@ -1,0 +1,115 @@
+package provider
+
+import (
+	"slices"
+	"strings"
+	"time"
+
+	"integration-gateway/platform/provider/redaction"
+	"integration-gateway/platform/secret"
+)
+
+// Source is an active integration as ingestion sees it: how to verify, read and store its
+// webhooks. It is shared and immutable.
+type Source struct {
+	IntegrationID string
+	Name          string
+	Spec          Spec // with the integration's options
+	Redaction     redaction.Paths
+	Secrets       []Secret // active ones, including expired ones; see SecretsAt
+	SafeHeaders   []string // the headers that the provider is known to send, without credentials
+	RateLimit     *int     // nil for the configured default
+	MaxBodyBytes  *int64   // nil for the configured default
+}
+
+// SecretsAt returns the secrets that are valid at that time, so that a secret stops working
+// when it expires, even while the source is cached.
+func (s *Source) SecretsAt(at time.Time) []Secret {
+	over := func(one Secret) bool { return !one.ExpiresAt.IsZero() && !at.Before(one.ExpiresAt) }
+	if !slices.ContainsFunc(s.Secrets, over) {
+		return s.Secrets
+	}
+	return slices.DeleteFunc(slices.Clone(s.Secrets), over)
+}
+
+// Newest reports whether a secret is the one that was added last. Ids are in the order in
+// which secrets were added.
+func (s *Source) Newest(secretID string) bool {
+	return !slices.ContainsFunc(s.Secrets, func(one Secret) bool { return one.ID > secretID })
+}
+
+// MaxSourceName is the greatest length of a source's name.
+const MaxSourceName = 64
+
+// ValidSourceName reports whether name is valid for a source: a letter or digit, then
+// letters, digits, - and _, all in lower case, at most MaxSourceName in all.
+func ValidSourceName(name string) bool {
+	if name == "" || len(name) > MaxSourceName {
+		return false
+	}
+	for i, b := range []byte(name) {
+		letter := b >= 'a' && b <= 'z' || b >= '0' && b <= '9'
+		if !letter && (i == 0 || b != '-' && b != '_') {
+			return false
+		}
+	}
+	return true
+}
+
+// Purpose is what a secret is for. A secret of one purpose never serves another: whoever sees
+// a token that is sent verbatim must not be able to sign with it.
+type Purpose string
+
+// The purposes of secrets.
+const (
+	Signing   Purpose = "signing"   // signatures
+	Token     Purpose = "token"     // sent verbatim with each webhook
+	Challenge Purpose = "challenge" // shown in the request that checks the address
+)
+
+// of returns the secrets of a purpose.
+func of(purpose Purpose, secrets []Secret) []Secret {
+	other := func(s Secret) bool { return s.Purpose != purpose && (s.Purpose != "" || purpose == Challenge) }
+	if !slices.ContainsFunc(secrets, other) {
+		return secrets
+	}
+	return slices.DeleteFunc(slices.Clone(secrets), other)
+}
+
+// proving returns the secrets that a verifier may try. One that tries several others leaves
+// the choice to them.
+func proving(v Verifier, secrets []Secret) []Secret {
+	switch v.(type) {
+	case AnyOf:
+		return secrets
+	case SharedToken, BasicAuth:
+		return of(Token, secrets)
+	}
+	return of(Signing, secrets)
+}
+
+// PurposeOf returns what a secret of the provider is for if nothing else is said: what its
+// webhooks are proved with.
+func (s Spec) PurposeOf(v secret.Value) Purpose {
+	switch s.Verify.(type) {
+	case SharedToken, BasicAuth:
+		return Token
+	case AnyOf: // GitLab's: a signing token says that it is one
+		if !strings.HasPrefix(v.Reveal(), sharedKey) && s.Uses(Token) {
+			return Token
+		}
+	}
+	return Signing
+}
+
+// Uses reports whether anything of the provider uses secrets of a purpose.
+func (s Spec) Uses(purpose Purpose) bool {
+	if purpose == Challenge {
+		return s.Challenge != nil
+	}
+	verifiers := []Verifier{s.Verify}
+	if several, ok := s.Verify.(AnyOf); ok {
+		verifiers = several
+	}
+	return slices.ContainsFunc(verifiers, func(v Verifier) bool { return len(proving(v, []Secret{{Purpose: purpose}})) > 0 })
+}
