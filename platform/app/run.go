@@ -41,12 +41,12 @@ func run(ctx context.Context, log *slog.Logger, grace time.Duration, stages ...s
 
 // The live heap is a few megabytes, so by default the garbage collector would run for every few more.
 const (
-	gcPercent = 200
+	gcPercent = 100
 	ownMemory = 128 << 20 // memory of a process in addition to the bodies it holds
 )
 
 // ballast counts as live heap and is never touched, so it takes no memory. With it the
-// collector first runs after some 50 MB of allocations, and a large heap grows no further
+// collector runs after some 20 MB of allocations at first, and a large heap grows no further
 // than without it. GOGC cannot do both, since it multiplies: a value that leaves a small
 // heap alone lets a large one double. GOMEMLIMIT alone lets every heap grow to the limit.
 var ballast []byte
