@@ -10,11 +10,14 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strconv"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"integration-gateway/platform/testkit"
 )
 
 // prometheus is a running server that scrapes a gateway and evaluates its alerts each second.
@@ -31,8 +34,11 @@ func startPrometheus(t *testing.T, targets ...string) prometheus {
 		t.Skip("prometheus is not installed")
 	}
 	dir := t.TempDir()
-	rules, err := filepath.Abs("../deploy/prometheus/gateway.rules.yml")
+	rules := filepath.Join(dir, "gateway.rules.yml")
+	text, err := os.ReadFile("../deploy/prometheus/gateway.rules.yml")
 	require.NoError(t, err)
+	text = regexp.MustCompile(`(?m)^( +for): .*$`).ReplaceAll(text, []byte("$1: 2s")) // how long a fault must last before it fires
+	require.NoError(t, os.WriteFile(rules, text, 0o600))
 	list, err := json.Marshal(targets)
 	require.NoError(t, err)
 	file := filepath.Join(dir, "prometheus.yml")
@@ -102,4 +108,46 @@ func TestPrometheusScrapesServeAndWork(t *testing.T) {
 	serve.kill()
 	killed := time.Now().Unix()
 	eventually(t, func() bool { return p.samples(fmt.Sprintf(`gateway_gauges_timestamp_seconds > %d`, killed)) > 0 }, "the other process measures")
+}
+
+// TestAlertsFireForFaults: the shipped rules, in a real Prometheus, fire for a destination that
+// is down, for a provider that signs with another secret, and for a broker that cannot be
+// reached; and end with the fault.
+func TestAlertsFireForFaults(t *testing.T) {
+	t.Parallel()
+	rabbit := testkit.NewProxy(t, testkit.Server(t, testkit.RabbitMQVariable))
+	address := net.JoinHostPort("127.0.0.1", strconv.Itoa(freePort(t)))
+	p := startPrometheus(t, address)
+	g := onServers(t, "RABBITMQ_URL", rabbit.URL(), "METRICS_ADDR", address, "BREAKER_MIN_ATTEMPTS", "2", "BREAKER_PROBE_DELAY_MS", "100", "RETRY_BASE_DELAY_MS", "20")
+	firing := func(alert string) bool {
+		return p.samples(fmt.Sprintf(`ALERTS{alertname=%q,alertstate="firing"}`, alert)) > 0
+	}
+	g.serve()
+	g.set("METRICS_ADDR", "")
+	g.work()
+	eventually(t, func() bool { return p.samples(`gateway_breaker_state == 0`) > 0 }, "the gateway is measured")
+
+	g.receiver.respondWith(func(delivery) int { return http.StatusInternalServerError })
+	down := g.send(http.StatusAccepted, "acme", order("evt_alert_down", "alerts"), "")
+	eventually(t, func() bool { return firing("GatewayBreakerOpen") }, "the destination is down")
+	forge := func(n int) {
+		body := order(fmt.Sprintf("evt_alert_forged_%d", n), "alerts")
+		res, _, err := g.ask(http.MethodPost, "/api/v1/webhooks/acme", []byte(body),
+			map[string]string{"Content-Type": "application/json", "X-Acme-Signature": acmeSignature(body + " ")})
+		require.NoError(t, err)
+		require.Equal(t, http.StatusUnauthorized, res.StatusCode)
+	}
+	forge(0)
+	eventually(t, func() bool { return p.samples(`gateway_webhooks_refused_total{reason="no_match"}`) > 0 }, "the first refusal is measured")
+	for n := range 10 {
+		forge(n + 1)
+	}
+	eventually(t, func() bool { return firing("GatewayWebhooksRefused") }, "the provider's secret is another")
+	rabbit.Cut()
+	eventually(t, func() bool { return firing("GatewayBrokerDown") }, "the broker cannot be reached")
+
+	rabbit.Resume()
+	g.receiver.respondWith(func(delivery) int { return http.StatusOK })
+	eventually(t, func() bool { return !firing("GatewayBrokerDown") && !firing("GatewayBreakerOpen") }, "both are back")
+	g.waitForStatus(down.EventID, "processed")
 }
