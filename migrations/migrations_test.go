@@ -77,10 +77,10 @@ WHERE  m.type = 'table' AND m.name <> 'schema_migrations' AND m.name NOT LIKE 's
 // integers, and a uuid is a text there, which is recognised by its column name.
 var commonType = map[string]map[string]string{
 	"sqlite": {
-		"text": "text", "integer": "integer", "smallint": "integer", "timestamp": "timestamp", "blob": "bytes", "boolean": "boolean",
+		"text": "text", "integer": "integer", "real": "real", "smallint": "integer", "timestamp": "timestamp", "blob": "bytes", "boolean": "boolean",
 	},
 	"postgres": {
-		"text": "text", "uuid": "text", "bigint": "integer", "integer": "integer", "smallint": "integer",
+		"text": "text", "uuid": "text", "double precision": "real", "bigint": "integer", "integer": "integer", "smallint": "integer",
 		"timestamp with time zone": "timestamp", "bytea": "bytes", "boolean": "boolean",
 	},
 }
@@ -112,7 +112,7 @@ func TestBothEnginesHaveTheSameSchema(t *testing.T) {
 }
 
 // numbered are the ids that are numbers: few rows have them.
-var numbered = []string{"gauges.id", "header_sets.id", "webhook_events.header_set_id"}
+var numbered = []string{"alert_turns.id", "gauges.id", "header_sets.id", "webhook_events.header_set_id"}
 
 func TestIdsAreUUIDsOnPostgreSQL(t *testing.T) {
 	db := testkit.Open(t, testkit.Postgres(t))

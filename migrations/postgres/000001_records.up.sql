@@ -380,6 +380,62 @@ CREATE TABLE gauges (
     readings   text NOT NULL
 );
 
+-- When a process began to evaluate the conditions of alerts, in one row.
+CREATE TABLE alert_turns (
+    id         integer NOT NULL PRIMARY KEY,
+    claimed_at timestamptz NOT NULL
+);
+
+-- Conditions that hold or held, each for a subject. since: when it began to hold; opened_at: when it had held for long
+-- enough; calm_since: when it last stopped; notified_at: when its notices were made, null while it is muted.
+CREATE TABLE alerts (
+    id              uuid NOT NULL PRIMARY KEY,
+    condition       text NOT NULL,
+    subject         text NOT NULL,
+    severity        text NOT NULL CHECK (severity IN ('page', 'ticket')),
+    summary         text NOT NULL,
+    value           double precision NOT NULL,
+    since           timestamptz NOT NULL,
+    opened_at       timestamptz,
+    calm_since      timestamptz,
+    resolved_at     timestamptz,
+    notified_at     timestamptz,
+    acknowledged_at timestamptz,
+    acknowledged_by text,
+    note            text
+);
+
+CREATE UNIQUE INDEX alerts_live ON alerts (condition, subject) WHERE resolved_at IS NULL;
+CREATE INDEX alerts_resolved ON alerts (resolved_at) WHERE resolved_at IS NOT NULL;
+
+-- Until then, alerts of the condition and the subject, or of every subject, make no notices.
+CREATE TABLE alert_mutes (
+    id         uuid NOT NULL PRIMARY KEY,
+    condition  text NOT NULL,
+    subject    text,
+    until      timestamptz NOT NULL,
+    reason     text NOT NULL,
+    actor      text NOT NULL,
+    created_at timestamptz NOT NULL
+);
+
+-- Messages about alerts to targets of the configuration. due_at: the next attempt; done_at: when it was sent or given up,
+-- then error says why.
+CREATE TABLE alert_notices (
+    id         uuid NOT NULL PRIMARY KEY,
+    alert_id   uuid NOT NULL,
+    target     text NOT NULL,
+    body       text NOT NULL,
+    created_at timestamptz NOT NULL,
+    due_at     timestamptz NOT NULL,
+    done_at    timestamptz,
+    attempts   integer NOT NULL,
+    error      text
+);
+
+CREATE INDEX alert_notices_waiting ON alert_notices (target, id) WHERE done_at IS NULL;
+CREATE INDEX alert_notices_done ON alert_notices (done_at) WHERE done_at IS NOT NULL;
+
 -- Periods whose commits the database has lost: a lagging standby was promoted, or a backup restored.
 CREATE TABLE database_rewinds (
     id              uuid NOT NULL PRIMARY KEY,

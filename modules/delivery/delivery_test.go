@@ -19,6 +19,7 @@ import (
 	"integration-gateway/platform/contract"
 	"integration-gateway/platform/database"
 	"integration-gateway/platform/id"
+	"integration-gateway/platform/standardwebhooks"
 	"integration-gateway/platform/testkit"
 )
 
@@ -59,7 +60,7 @@ func TestAnEventIsDeliveredSignedOnce(t *testing.T) {
 		require.NoError(t, err)
 		at, err := time.ParseDuration(got.Header.Get("Webhook-Timestamp") + "s")
 		require.NoError(t, err)
-		require.Equal(t, sign(destinations[destinationID].Secrets(clock.System()), eventID, time.Unix(int64(at.Seconds()), 0), h.receiver.bodies[0]),
+		require.Equal(t, standardwebhooks.Sign(destinations[destinationID].Secrets(clock.System()), eventID, time.Unix(int64(at.Seconds()), 0), h.receiver.bodies[0]),
 			got.Header.Get("Webhook-Signature"))
 	})
 }

@@ -16,6 +16,7 @@ import (
 	"integration-gateway/modules/delivery/destination/expression"
 	"integration-gateway/platform/contract"
 	"integration-gateway/platform/secret"
+	"integration-gateway/platform/standardwebhooks"
 )
 
 // errNoOriginal is returned for a raw delivery, or a transformation that needs headers, after
@@ -135,7 +136,7 @@ func (m *Module) request(ctx context.Context, a attempt, at time.Time) (*http.Re
 	prefix := signaturePrefix(req.Header)
 	req.Header.Set(prefix+"Id", a.EventID)
 	req.Header.Set(prefix+"Timestamp", strconv.FormatInt(at.Unix(), 10))
-	req.Header.Set(prefix+"Signature", sign(a.destination.Secrets(at), a.EventID, at, body))
+	req.Header.Set(prefix+"Signature", standardwebhooks.Sign(a.destination.Secrets(at), a.EventID, at, body))
 	for name, value := range a.destination.Headers() {
 		req.Header.Set(name, value)
 	}

@@ -17,6 +17,7 @@ import (
 	"integration-gateway/platform/clock"
 	"integration-gateway/platform/contract"
 	"integration-gateway/platform/secret"
+	"integration-gateway/platform/standardwebhooks"
 )
 
 // receives gives the first request that the destination got for the event, and its body.
@@ -39,7 +40,7 @@ func signedBy(t *testing.T, r *http.Request, prefix, signingSecret, body string)
 	t.Helper()
 	at, err := strconv.ParseInt(r.Header.Get(prefix+"Timestamp"), 10, 64)
 	require.NoError(t, err)
-	want := sign([]secret.Value{secret.New(signingSecret)}, r.Header.Get("X-Event-Id"), time.Unix(at, 0), []byte(body))
+	want := standardwebhooks.Sign([]secret.Value{secret.New(signingSecret)}, r.Header.Get("X-Event-Id"), time.Unix(at, 0), []byte(body))
 	require.Equal(t, want, r.Header.Get(prefix+"Signature"))
 	require.Equal(t, r.Header.Get("X-Event-Id"), r.Header.Get(prefix+"Id"))
 }

@@ -10,6 +10,7 @@ import (
 	"integration-gateway/modules/delivery/destination"
 	"integration-gateway/platform/contract"
 	"integration-gateway/platform/secret"
+	"integration-gateway/platform/standardwebhooks"
 )
 
 func TestVerdict(t *testing.T) {
@@ -76,8 +77,8 @@ func TestSignIsStandardWebhooks(t *testing.T) {
 	text := "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 	body := []byte(`{"test": 2432232314}`)
 	want := "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE="
-	require.Equal(t, want, sign([]secret.Value{secret.New(text)}, "msg_p5jXN8AQM9LWM0D4loKWxJek", at, body))
-	both := sign([]secret.Value{secret.New("whsec_bmV3"), secret.New(text)}, "msg_p5jXN8AQM9LWM0D4loKWxJek", at, body)
+	require.Equal(t, want, standardwebhooks.Sign([]secret.Value{secret.New(text)}, "msg_p5jXN8AQM9LWM0D4loKWxJek", at, body))
+	both := standardwebhooks.Sign([]secret.Value{secret.New("whsec_bmV3"), secret.New(text)}, "msg_p5jXN8AQM9LWM0D4loKWxJek", at, body)
 	require.Contains(t, both, " "+want, "while a secret is rotated, both sign")
 }
 

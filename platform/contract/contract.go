@@ -227,6 +227,7 @@ const (
 	EntityDeadLetter      = "dead_letter"
 	EntityManagement      = "management_api"
 	EntityDatabase        = "database"
+	EntityAlert           = "alert"
 	EntityRecords         = "records"
 )
 
@@ -277,6 +278,15 @@ type SealedRow struct {
 type Resealed struct {
 	ID            string
 	Before, After []*string
+}
+
+// SourceTraffic is what arrived at a source lately.
+type SourceTraffic struct {
+	Source       string
+	Received     int64            // webhooks in the last ten minutes, refused ones too
+	Refused      map[string]int64 // of them, by reason
+	LastAccepted time.Time        // zero: not known
+	UsualGap     time.Duration    // between accepted webhooks at this hour of the week; 0: not known
 }
 
 // Gauges is the state of the records at a time.

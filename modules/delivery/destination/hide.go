@@ -9,6 +9,7 @@ import (
 	"unicode/utf8"
 
 	"integration-gateway/platform/secret"
+	"integration-gateway/platform/standardwebhooks"
 )
 
 // longSecret is the length from which a secret is also found within words. Shorter ones are
@@ -90,7 +91,7 @@ func (d *Destination) secretTexts() []string {
 		}
 	}
 	for _, s := range d.secrets {
-		texts = append(texts, s.Reveal(), strings.TrimPrefix(s.Reveal(), SecretPrefix))
+		texts = append(texts, s.Reveal(), strings.TrimPrefix(s.Reveal(), standardwebhooks.SecretPrefix))
 	}
 	return texts
 }

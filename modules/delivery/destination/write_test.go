@@ -15,6 +15,7 @@ import (
 	"integration-gateway/platform/fault"
 	"integration-gateway/platform/httpapi"
 	"integration-gateway/platform/id"
+	"integration-gateway/platform/standardwebhooks"
 	"integration-gateway/platform/testkit"
 )
 
@@ -137,7 +138,7 @@ func TestADestinationIsShownWithoutWhatIsWriteOnly(t *testing.T) {
 	eachHarness(t, func(h *harness) {
 		made := h.add(config(t, `{"url":"https://example.com/a","filter":"eventType != 'a'","headers":{"X-B":"hunter2","X-A":"hunter3"},
 			"auth":{"type":"bearer","token":"hunter4"},"policy":{"timeoutMs":1000},"isActive":false}`))
-		require.True(t, strings.HasPrefix(made.SigningSecret, SecretPrefix))
+		require.True(t, strings.HasPrefix(made.SigningSecret, standardwebhooks.SecretPrefix))
 		d := h.shown(made.ID)
 		require.Equal(t, []string{"X-A", "X-B"}, d.Headers)
 		require.Equal(t, "bearer", d.Auth)

@@ -1,0 +1,139 @@
+// Package alerts tells people that something needs a hand, for installations without a
+// Prometheus. It owns alerts, alert_mutes and alert_notices.
+//
+// One process at a time evaluates the conditions, every ten seconds, on figures that others
+// have measured. An alert opens when its condition has held for a while, and is resolved when
+// it has not held for a minute. Each of the two is a notice, stored with the transition, and
+// sent to every target until the target accepts it: at least once, and in this order.
+package alerts
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"net/http"
+	"sync/atomic"
+	"time"
+
+	"integration-gateway/platform/backoff"
+	"integration-gateway/platform/clock"
+	"integration-gateway/platform/contract"
+	"integration-gateway/platform/database"
+	"integration-gateway/platform/egress"
+	"integration-gateway/platform/httpapi"
+)
+
+// Config holds the thresholds and the targets. New replaces zero intervals with the defaults.
+type Config struct {
+	Thresholds Thresholds
+	Targets    []Target
+	Every      time.Duration // between evaluations; default 10 s
+	Calm       time.Duration // how long a condition must not hold before its alert is resolved; default 1 min
+	GiveUp     time.Duration // after which a notice is not sent any more; default 1 day
+	Retry      backoff.Exponential
+}
+
+// Traffic tells what arrived at each source.
+type Traffic interface {
+	Traffic(ctx context.Context) ([]contract.SourceTraffic, error)
+}
+
+// Sender makes HTTP requests within the rules of egress.
+type Sender interface {
+	Do(req *http.Request, own *egress.TLS) (egress.Response, error)
+}
+
+// Auditor records audit entries in the transaction of the change that they describe.
+type Auditor interface {
+	Record(ctx context.Context, tx *database.Tx, entries []contract.AuditEntry) error
+}
+
+// Deps is everything alerts needs from the outside.
+type Deps struct {
+	DB      *database.DB
+	Log     *slog.Logger
+	Now     clock.Now // the database's clock, as the processes agree on it
+	Traffic Traffic
+	Sender  Sender
+	Audit   Auditor
+}
+
+// Module evaluates conditions and sends notices.
+type Module struct {
+	cfg    Config
+	d      Deps
+	gauges atomic.Pointer[contract.Gauges]
+}
+
+// New wires the module; it starts nothing.
+func New(cfg Config, d Deps) *Module {
+	if cfg.Every == 0 {
+		cfg.Every = 10 * time.Second
+	}
+	if cfg.Calm == 0 {
+		cfg.Calm = time.Minute
+	}
+	if cfg.GiveUp == 0 {
+		cfg.GiveUp = 24 * time.Hour
+	}
+	if cfg.Retry == (backoff.Exponential{}) {
+		cfg.Retry = backoff.Exponential{Min: 5 * time.Second, Max: 10 * time.Minute}
+	}
+	d.Log = d.Log.With("module", "alerts")
+	return &Module{cfg: cfg, d: d}
+}
+
+// Routes registers the module's routes. Alerts are of the whole installation, so a key that is
+// restricted to sources may use none of them.
+func (m *Module) Routes(r httpapi.Routes) {
+	r.Viewer.GET("/alerts", m.list, listSpec)
+	r.Viewer.GET("/alerts/mutes", m.listMutes, mutesSpec)
+	r.Operator.POST("/alerts/test", m.test, testSpec)
+	r.Operator.POST("/alerts/mutes", m.mute, muteSpec)
+	r.Operator.DELETE("/alerts/mutes/:id", m.unmute, unmuteSpec)
+	r.Operator.POST("/alerts/:id/acknowledge", m.acknowledge, acknowledgeSpec)
+}
+
+// Measured keeps the last gauges for the next evaluation.
+func (m *Module) Measured(g contract.Gauges) { m.gauges.Store(&g) }
+
+// roundTimeout limits one round: its queries, and the notices that it sends.
+const roundTimeout = time.Minute
+
+// Run evaluates the conditions and sends notices until ctx ends.
+func (m *Module) Run(ctx context.Context) error {
+	failing := false
+	for {
+		bounded, cancel := context.WithTimeout(ctx, roundTimeout)
+		err := errors.Join(m.round(bounded), m.sendDue(bounded))
+		cancel()
+		if err != nil && !failing && ctx.Err() == nil {
+			m.d.Log.WarnContext(ctx, "evaluating the alerts failed; will retry", "error", err)
+		}
+		failing = err != nil
+		if !clock.Sleep(ctx, m.cfg.Every) {
+			return nil
+		}
+	}
+}
+
+// staleAfter is the age of gauges that say nothing any more.
+const staleAfter = time.Minute
+
+// round evaluates the conditions, if no other process did so less than an interval ago.
+func (m *Module) round(ctx context.Context) error {
+	g := m.gauges.Load()
+	now := m.d.Now()
+	if g == nil || now.Sub(g.At) > staleAfter {
+		return nil
+	}
+	mine, err := m.claimTurn(ctx, now)
+	if err != nil || !mine {
+		return err
+	}
+	traffic, err := m.d.Traffic.Traffic(ctx)
+	if err != nil {
+		return err
+	}
+	return m.apply(ctx, m.cfg.Thresholds.findings(*g, traffic, now))
+}
