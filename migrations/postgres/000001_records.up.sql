@@ -436,6 +436,45 @@ CREATE TABLE alert_notices (
 CREATE INDEX alert_notices_waiting ON alert_notices (target, id) WHERE done_at IS NULL;
 CREATE INDEX alert_notices_done ON alert_notices (done_at) WHERE done_at IS NOT NULL;
 
+-- What happened in each minute, as each process counted it. destination_id is the zero UUID in what is counted of
+-- the source itself. counts is encoded as modules/figures writes it. merged: figures_hours has it.
+CREATE TABLE figures_minutes (
+    at             timestamptz NOT NULL,
+    source         text COLLATE "C" NOT NULL,
+    destination_id uuid NOT NULL,
+    process_id     uuid NOT NULL,
+    merged         boolean NOT NULL,
+    counts         bytea NOT NULL,
+    PRIMARY KEY (at, source, destination_id, process_id)
+) WITH (fillfactor = 70);
+
+CREATE INDEX figures_minutes_unmerged ON figures_minutes (at) WHERE NOT merged;
+
+-- The sums of an hour's minutes.
+CREATE TABLE figures_hours (
+    at             timestamptz NOT NULL,
+    source         text COLLATE "C" NOT NULL,
+    destination_id uuid NOT NULL,
+    counts         bytea NOT NULL,
+    PRIMARY KEY (at, source, destination_id)
+);
+
+-- One row: figures_hours is complete before merged_until.
+CREATE TABLE figures_merge (
+    id           integer NOT NULL PRIMARY KEY,
+    merged_until timestamptz NOT NULL
+);
+
+-- The check of the records that runs by itself, in one row: claimed_at is when a process last worked on it, due_at when
+-- the next one begins, result the last complete one as JSON.
+CREATE TABLE consistency_checks (
+    id         integer NOT NULL PRIMARY KEY,
+    process_id uuid NOT NULL,
+    claimed_at timestamptz NOT NULL,
+    due_at     timestamptz NOT NULL,
+    result     text NOT NULL
+);
+
 -- Periods whose commits the database has lost: a lagging standby was promoted, or a backup restored.
 CREATE TABLE database_rewinds (
     id              uuid NOT NULL PRIMARY KEY,

@@ -5,8 +5,10 @@ import (
 	"errors"
 	"strconv"
 	"strings"
+	"time"
 
 	"integration-gateway/modules/delivery/destination"
+	"integration-gateway/platform/contract"
 	"integration-gateway/platform/egress"
 	"integration-gateway/platform/id"
 	"integration-gateway/platform/telemetry"
@@ -60,15 +62,16 @@ func (r response) kind() *string {
 func (m *Module) countAttempts(list []decided) {
 	now := m.now()
 	for _, d := range list {
-		name := d.event.Source + "/" + strconv.Itoa(m.destinations.Number(d.destination))
-		kind := ""
+		a := contract.CountedAttempt{Source: d.event.Source, DestinationID: d.destination.ID,
+			DestinationName: d.event.Source + "/" + strconv.Itoa(m.destinations.Number(d.destination)),
+			Outcome:         d.outcome.String(), At: now, Took: d.response.duration}
 		if k := d.response.kind(); k != nil {
-			kind, _, _ = strings.Cut(*k, ":") // without the reason of a refusal
+			a.ErrorKind, _, _ = strings.Cut(*k, ":") // without the reason of a refusal
 		}
-		m.metrics.Attempted(name, d.outcome.String(), kind, d.response.duration)
-		if kind == "" && d.ReplayRequestID == nil {
-			m.metrics.Delivered(name, now.Sub(id.Time(d.EventID)))
+		if a.ErrorKind == "" && d.ReplayRequestID == nil {
+			a.EndToEnd = max(time.Nanosecond, now.Sub(id.Time(d.EventID))) // clocks may differ
 		}
+		m.metrics.Attempted(a)
 	}
 }
 

@@ -90,14 +90,10 @@ type Refusals interface {
 	Refused(r contract.Refusal)
 }
 
-// Metrics counts deliveries. Its methods never block. Destinations are named by their source
-// and number, such as acme/1.
+// Metrics counts deliveries. Its methods never block.
 type Metrics interface {
-	// Attempted counts a recorded attempt by its outcome (delivered, retry, exhausted or
-	// refused) and its kind of error, "" if it was delivered.
-	Attempted(destination, outcome, kind string, took time.Duration)
-	// Delivered records the time from receiving an event to its first delivery.
-	Delivered(destination string, took time.Duration)
+	// Attempted counts a recorded attempt.
+	Attempted(a contract.CountedAttempt)
 	// LeasesExpired counts jobs that were taken back from their process.
 	LeasesExpired(jobs int)
 	// Republished counts jobs that are published again because they were unpublished, or
@@ -110,11 +106,10 @@ type Metrics interface {
 // noMetrics counts nothing.
 type noMetrics struct{}
 
-func (noMetrics) Attempted(string, string, string, time.Duration) {}
-func (noMetrics) Delivered(string, time.Duration)                 {}
-func (noMetrics) LeasesExpired(int)                               {}
-func (noMetrics) Republished(string, int)                         {}
-func (noMetrics) Confirmed(time.Duration)                         {}
+func (noMetrics) Attempted(contract.CountedAttempt) {}
+func (noMetrics) LeasesExpired(int)                 {}
+func (noMetrics) Republished(string, int)           {}
+func (noMetrics) Confirmed(time.Duration)           {}
 
 // Deps is everything delivery needs from the outside.
 type Deps struct {

@@ -3,7 +3,6 @@ package gauges
 import (
 	"context"
 	"fmt"
-	"strconv"
 	"time"
 
 	"integration-gateway/platform/contract"
@@ -18,7 +17,7 @@ const countedAtMost = 100_000
 func (m *Module) measure(ctx context.Context, now time.Time) (contract.Gauges, error) {
 	g := contract.Gauges{At: now}
 	for _, step := range []func(context.Context, *contract.Gauges) error{
-		m.readSources, m.countJobs, m.findOldest, m.countDeadLetters, m.countQuarantine, m.readBreakers, m.measureSeals, m.measurePartitions,
+		m.readSources, m.readDestinations, m.countJobs, m.findOldest, m.countDeadLetters, m.countQuarantine, m.measureSeals, m.measurePartitions, m.readCheck,
 	} {
 		if err := step(ctx, &g); err != nil {
 			return g, fmt.Errorf("measure the gauges: %w", err)
@@ -32,25 +31,6 @@ SELECT source FROM integrations WHERE is_active AND archived_at IS NULL ORDER BY
 
 func (m *Module) readSources(ctx context.Context, g *contract.Gauges) error {
 	return m.d.DB.SelectApart(ctx, &g.Sources, selectSourcesSQL)
-}
-
-const countParkedSQL = `
-SELECT count(*) FROM (SELECT 1 FROM processing_jobs WHERE parked LIMIT $1) AS counted`
-
-// countLiveSQL bounds the rows that it reads, whatever share of them is due or running.
-const countLiveSQL = `
-SELECT CASE WHEN status = 'running' THEN 'running' WHEN scheduled_at > $2 THEN 'scheduled' ELSE 'due' END AS of_kind, count(*) AS n
-FROM   (SELECT status, scheduled_at FROM processing_jobs WHERE completed_at IS NULL AND NOT parked LIMIT $1) AS counted
-GROUP  BY 1`
-
-func (m *Module) countJobs(ctx context.Context, g *contract.Gauges) error {
-	g.Jobs = map[string]int64{"due": 0, "scheduled": 0, "running": 0}
-	var parked []int64
-	if err := m.d.DB.SelectApart(ctx, &parked, countParkedSQL, countedAtMost); err != nil {
-		return err
-	}
-	g.Jobs["parked"] = parked[0]
-	return m.countInto(ctx, g.Jobs, countLiveSQL, g.At)
 }
 
 // selectOldestDueSQL reads the oldest jobs without a message and the oldest with one; the
@@ -107,16 +87,6 @@ type counted struct {
 	N  int64  `db:"n"`
 }
 
-const countDeadLettersSQL = `
-SELECT kind AS of_kind, count(*) AS n
-FROM   (SELECT kind FROM dead_letters WHERE status = 'open' LIMIT $1) AS counted
-GROUP  BY kind`
-
-func (m *Module) countDeadLetters(ctx context.Context, g *contract.Gauges) (err error) {
-	g.DeadLetters = map[string]int64{"exhausted": 0, "refused": 0, "unreadable": 0}
-	return m.countInto(ctx, g.DeadLetters, countDeadLettersSQL)
-}
-
 const countQuarantineSQL = `
 SELECT source AS of_kind, count(*) AS n
 FROM   (SELECT source FROM quarantine ORDER BY source LIMIT $1) AS counted
@@ -134,37 +104,6 @@ func (m *Module) countInto(ctx context.Context, counts map[string]int64, query s
 	}
 	for _, r := range rows {
 		counts[r.Of] = r.N
-	}
-	return nil
-}
-
-// selectBreakersSQL reads the breakers that are not closed first.
-const selectBreakersSQL = `
-SELECT i.source, COALESCE(d.state, 'closed') AS state,
-       (SELECT count(*) FROM destinations o WHERE o.integration_id = d.integration_id AND o.id <= d.id) AS number
-FROM   (SELECT t.id, t.integration_id, b.state
-        FROM   destinations t
-        LEFT   JOIN destination_breakers b ON b.destination_id = t.id
-        WHERE  t.archived_at IS NULL
-        ORDER  BY CASE WHEN b.state IS NULL THEN 1 ELSE 0 END, t.id
-        LIMIT  200) AS d
-JOIN   integrations i ON i.id = d.integration_id`
-
-// breakerStates are the gauge's values.
-var breakerStates = map[string]int{"closed": 0, "half_open": 1, "open": 2}
-
-func (m *Module) readBreakers(ctx context.Context, g *contract.Gauges) error {
-	var rows []struct {
-		Source string `db:"source"`
-		State  string `db:"state"`
-		Number int    `db:"number"`
-	}
-	if err := m.d.DB.SelectApart(ctx, &rows, selectBreakersSQL); err != nil {
-		return err
-	}
-	g.Breakers = map[string]int{}
-	for _, r := range rows {
-		g.Breakers[r.Source+"/"+strconv.Itoa(r.Number)] = breakerStates[r.State]
 	}
 	return nil
 }

@@ -11,6 +11,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"log/slog"
+	"sync/atomic"
 	"time"
 
 	"integration-gateway/platform/clock"
@@ -39,8 +40,19 @@ type Deps struct {
 
 // Module is the gauges module.
 type Module struct {
-	cfg Config
-	d   Deps
+	cfg  Config
+	d    Deps
+	text string // the readings that are shown
+	last atomic.Pointer[contract.Gauges]
+}
+
+// Last returns the last measured gauges; false before the first are read.
+func (m *Module) Last() (contract.Gauges, bool) {
+	g := m.last.Load()
+	if g == nil {
+		return contract.Gauges{}, false
+	}
+	return *g, true
 }
 
 // New wires the module; it starts nothing.
@@ -123,7 +135,7 @@ func (m *Module) round(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("write the gauges: %w", err)
 	}
-	m.d.Metrics.Measured(g)
+	m.measured(g)
 	return m.d.DB.InTx(ctx, func(tx *database.Tx) error {
 		_, err := tx.Exec(ctx, saveSQL, string(text), now)
 		return err
@@ -131,13 +143,19 @@ func (m *Module) round(ctx context.Context) error {
 }
 
 func (m *Module) show(readings string) error {
-	if readings == "" {
-		return nil // the first measurement is under way
+	if readings == "" || readings == m.text {
+		return nil // the first measurement is under way, or this one is shown
 	}
 	var g contract.Gauges
 	if err := json.Unmarshal([]byte(readings), &g); err != nil {
 		return fmt.Errorf("read the gauges: %w", err)
 	}
-	m.d.Metrics.Measured(g)
+	m.text = readings
+	m.measured(g)
 	return nil
+}
+
+func (m *Module) measured(g contract.Gauges) {
+	m.last.Store(&g)
+	m.d.Metrics.Measured(g)
 }

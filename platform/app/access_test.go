@@ -50,6 +50,7 @@ POST:/api/v1/integrations/:id/destinations=admin*
 PATCH:/api/v1/integrations/:id/destinations/:destinationId=admin*  DELETE:/api/v1/integrations/:id/destinations/:destinationId=admin*
 POST:/api/v1/integrations/:id/destinations/:destinationId/rotate-secret=admin*
 POST:/api/v1/api-keys=admin  GET:/api/v1/api-keys=admin  DELETE:/api/v1/api-keys/:id=admin
+GET:/api/v1/stats=viewer*  GET:/api/v1/stats/series=viewer*
 GET:/api/v1/processes=viewer  GET:/metrics=viewer
 `)
 

@@ -153,7 +153,7 @@ func (g *system) background() []stage {
 		{{"ingestion", g.ingestion.Run}, {"keys", g.access.Run}, {"retention", g.retention.Run}, {"audit seals", g.audit.Seal},
 			{"gauges", g.gauges.Run}, {"dependencies", g.checkDependencies}},
 		{{"relay", g.delivery.Relay}, {"integrations", g.integrations.Run}},
-		{{"audit", g.audit.Run}},
+		{{"audit", g.audit.Run}, {"figures", g.figures.Run}},
 		{{"processes", g.processes.Run}},
 	}
 }

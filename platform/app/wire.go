@@ -17,6 +17,7 @@ import (
 	"integration-gateway/modules/audit"
 	"integration-gateway/modules/delivery"
 	"integration-gateway/modules/erasure"
+	"integration-gateway/modules/figures"
 	"integration-gateway/modules/gauges"
 	"integration-gateway/modules/ingestion"
 	"integration-gateway/modules/integrations"
@@ -57,6 +58,7 @@ type system struct {
 	providers     provider.Registry
 	metrics       *metrics.Metrics
 	gauges        *gauges.Module
+	figures       *figures.Module
 	certReloaders []*tlsfiles.Reloader // of the listeners' certificates
 	log           *slog.Logger
 	queue         string // the process queue's name at the broker
@@ -104,6 +106,9 @@ func wire(cfg config.Config, s *stores, log *slog.Logger) (*system, error) {
 	out := egress.New(egress.Config{Allow: cfg.EgressAllow, Deny: cfg.EgressDeny, Proxy: proxy, Timeout: maxAttempt})
 	now := clock.Now(s.db.Now) // stored and due times use one clock
 	counted := newMetrics(cfg)
+	state := gauges.New(gauges.Config{}, gauges.Deps{DB: s.db, Log: log, Now: now, Metrics: counted})
+	statistics := figures.New(figures.Config{}, figures.Deps{DB: s.db, Log: log, Now: now, Gauges: state})
+	observed := observer{counted, statistics, now}
 	trail := audit.New(audit.Config{SealKeys: sealKeys(ring)}, audit.Deps{DB: s.db, Log: log, Now: now})
 
 	events, replays, claims := &eventsLater{}, &replaysLater{}, &claimsLater{}
@@ -111,14 +116,14 @@ func wire(cfg config.Config, s *stores, log *slog.Logger) (*system, error) {
 		processes.Deps{DB: s.db, Log: log, Cache: s.cache, Reclaimer: claims, Audit: trail})
 	deliveries := delivery.New(deliveryConfig(cfg, s.tool), delivery.Deps{
 		DB: s.db, Log: log, Now: now, Broker: s.broker, Cache: s.cache, Sender: out,
-		Events: events, Replays: replays, Sealer: ring, Replayer: replays, Auditor: trail, Refusals: trail, Peers: living, Metrics: counted,
+		Events: events, Replays: replays, Sealer: ring, Replayer: replays, Auditor: trail, Refusals: trail, Peers: living, Metrics: observed,
 	})
 	sources := integrations.New(integrationsConfig(cfg), integrations.Deps{
 		DB: s.db, Log: log, Now: now, Providers: known, Sealer: ring, Audit: trail, Destinations: deliveries,
 	})
 	front := ingestion.New(ingestionConfig(cfg), ingestion.Deps{
 		DB: s.db, Log: log, Cache: s.cache, Now: now, Digester: ring, Sources: sources,
-		Audit: trail, Scheduler: deliveries, Deliveries: deliveries, Fetch: fetching(out), Metrics: counted,
+		Audit: trail, Scheduler: deliveries, Deliveries: deliveries, Fetch: fetching(out), Metrics: observed,
 	})
 	requests := replay.New(replay.Deps{DB: s.db, Events: front, Scheduler: deliveries, Audit: trail})
 	events.Events, replays.Replays, replays.Replayer, claims.Reclaimer = eventsAndSources{front, sources}, requests, requests, deliveries
@@ -132,7 +137,7 @@ func wire(cfg config.Config, s *stores, log *slog.Logger) (*system, error) {
 	keys := access.New(access.Config{}, access.Deps{DB: s.db, Log: log, Now: now, Audit: trail, Sources: sources})
 	g := &system{stores: s, egressClient: out, audit: trail, access: keys, integrations: sources, ingestion: front, delivery: deliveries, replay: requests,
 		processes: living, retention: keeper, erasure: eraser, secrets: guard, ring: ring, providers: known, log: log, queue: cfg.RabbitMQ.Process,
-		metrics: counted, gauges: gauges.New(gauges.Config{}, gauges.Deps{DB: s.db, Log: log, Now: now, Metrics: counted})}
+		metrics: counted, gauges: state, figures: statistics}
 	err = g.listeners(cfg, httpapi.Deps{Log: log, Now: clock.System, Answered: counted.Request, Keys: keys, Sources: sources, Tokens: tokens(cfg, sources, log), AuthFailed: func(reason, _ string) {
 		trail.Refused(contract.Refusal{Action: "auth.failed", EntityType: contract.EntityManagement, Source: "management", Reason: reason})
 	}})
@@ -159,6 +164,7 @@ func (g *system) routes(cfg config.Config) {
 	g.audit.Routes(routes)
 	g.access.Routes(routes)
 	g.processes.Routes(routes)
+	g.figures.Routes(routes)
 	if cfg.MetricsInAPI {
 		g.manager.Metrics(httpapi.Viewer, g.metrics.Handler())
 	}

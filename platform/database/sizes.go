@@ -44,3 +44,36 @@ func (db *DB) TableSizes(ctx context.Context, tables []string) ([]TableSize, err
 	}
 	return list, nil
 }
+
+const selectDiskPostgresSQL = `
+SELECT COALESCE(p.relname, c.relname) AS name, sum(pg_total_relation_size(c.oid)) AS bytes
+FROM   pg_class c
+LEFT   JOIN pg_inherits i ON i.inhrelid = c.oid
+LEFT   JOIN pg_class p ON p.oid = i.inhparent
+WHERE  c.relkind = 'r' AND c.relnamespace = current_schema()::regnamespace
+GROUP  BY 1`
+
+const selectDiskSQLiteSQL = `
+SELECT m.tbl_name AS name, sum(s.pgsize) AS bytes
+FROM   dbstat s
+JOIN   sqlite_master m ON m.name = s.name
+WHERE  s.aggregate
+GROUP  BY m.tbl_name`
+
+// DiskUse returns the bytes of each table with its partitions and indexes. On SQLite it
+// reads the whole file.
+func (db *DB) DiskUse(ctx context.Context) (map[string]int64, error) {
+	query := selectDiskPostgresSQL
+	if db.Dialect.Name != postgres.Name {
+		query = selectDiskSQLiteSQL
+	}
+	var list []TableSize
+	if err := db.Select(ctx, &list, query); err != nil {
+		return nil, err
+	}
+	used := make(map[string]int64, len(list))
+	for _, t := range list {
+		used[t.Table] += t.Bytes
+	}
+	return used, nil
+}

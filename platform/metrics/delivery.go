@@ -5,6 +5,8 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+
+	"integration-gateway/platform/contract"
 )
 
 // ofDestination holds the metrics of one destination.
@@ -38,20 +40,18 @@ func (m *Metrics) newDelivery() {
 	m.confirms = m.histogram("gateway_broker_confirm_duration_seconds", manyBuckets).WithLabelValues()
 }
 
-// Attempted counts a recorded attempt. kind is its error's, "" if it was delivered.
-func (m *Metrics) Attempted(destination, outcome, kind string, took time.Duration) {
-	of := m.attempted.get(m.destinations.bounded(destination))
-	of.duration.Observe(took.Seconds())
-	if kind == "" {
-		of.delivered.Inc()
+// Attempted counts a recorded attempt.
+func (m *Metrics) Attempted(a contract.CountedAttempt) {
+	of := m.attempted.get(m.destinations.bounded(a.DestinationName))
+	of.duration.Observe(a.Took.Seconds())
+	if a.ErrorKind != "" {
+		m.failures.get(failure{of.label, a.Outcome, a.ErrorKind}).Inc()
 		return
 	}
-	m.failures.get(failure{of.label, outcome, kind}).Inc()
-}
-
-// Delivered records how long an event took from being received to being delivered.
-func (m *Metrics) Delivered(destination string, took time.Duration) {
-	m.attempted.get(m.destinations.bounded(destination)).endToEnd.Observe(took.Seconds())
+	of.delivered.Inc()
+	if a.EndToEnd > 0 {
+		of.endToEnd.Observe(a.EndToEnd.Seconds())
+	}
 }
 
 // LeasesExpired counts jobs that were taken back from their process.
