@@ -217,7 +217,7 @@ func (m *Module) unmute(c echo.Context) error {
 func (m *Module) test(c echo.Context) error {
 	ctx := c.Request().Context()
 	if len(m.cfg.Targets) == 0 {
-		return fault.Conflict.New("no_targets", "No target is configured: set ALERT_WEBHOOK_URL, ALERT_SLACK_URL or ALERT_EMAIL_TO.")
+		return fault.Conflict.New("no_targets", "No target is configured: set ALERT_WEBHOOK_URL or ALERT_SLACK_URL.")
 	}
 	sent := tested{}
 	for _, t := range m.cfg.Targets {

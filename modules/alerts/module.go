@@ -12,7 +12,6 @@ import (
 	"errors"
 	"log/slog"
 	"net/http"
-	"sync/atomic"
 	"time"
 
 	"integration-gateway/platform/backoff"
@@ -38,6 +37,11 @@ type Traffic interface {
 	Traffic(ctx context.Context) ([]contract.SourceTraffic, error)
 }
 
+// Gauges gives the last measured state of the records; false if there is none.
+type Gauges interface {
+	Last() (contract.Gauges, bool)
+}
+
 // Sender makes HTTP requests within the rules of egress.
 type Sender interface {
 	Do(req *http.Request, own *egress.TLS) (egress.Response, error)
@@ -53,6 +57,7 @@ type Deps struct {
 	DB      *database.DB
 	Log     *slog.Logger
 	Now     clock.Now // the database's clock, as the processes agree on it
+	Gauges  Gauges
 	Traffic Traffic
 	Sender  Sender
 	Audit   Auditor
@@ -60,9 +65,8 @@ type Deps struct {
 
 // Module evaluates conditions and sends notices.
 type Module struct {
-	cfg    Config
-	d      Deps
-	gauges atomic.Pointer[contract.Gauges]
+	cfg Config
+	d   Deps
 }
 
 // New wires the module; it starts nothing.
@@ -94,9 +98,6 @@ func (m *Module) Routes(r httpapi.Routes) {
 	r.Operator.POST("/alerts/:id/acknowledge", m.acknowledge, acknowledgeSpec)
 }
 
-// Measured keeps the last gauges for the next evaluation.
-func (m *Module) Measured(g contract.Gauges) { m.gauges.Store(&g) }
-
 // roundTimeout limits one round: its queries, and the notices that it sends.
 const roundTimeout = time.Minute
 
@@ -122,9 +123,9 @@ const staleAfter = time.Minute
 
 // round evaluates the conditions, if no other process did so less than an interval ago.
 func (m *Module) round(ctx context.Context) error {
-	g := m.gauges.Load()
+	g, known := m.d.Gauges.Last()
 	now := m.d.Now()
-	if g == nil || now.Sub(g.At) > staleAfter {
+	if !known || now.Sub(g.At) > staleAfter {
 		return nil
 	}
 	mine, err := m.claimTurn(ctx, now)
@@ -135,5 +136,5 @@ func (m *Module) round(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	return m.apply(ctx, m.cfg.Thresholds.findings(*g, traffic, now))
+	return m.apply(ctx, m.cfg.Thresholds.findings(g, traffic, now))
 }

@@ -21,8 +21,6 @@ type Target struct {
 	URL  secret.Value // of a webhook or of Slack: it may hold a credential
 	// Secret signs a webhook's notices; empty: they are not signed.
 	Secret secret.Value
-	// Mail sends a notice by email.
-	Mail Mail
 }
 
 // Kind is how a target takes notices.
@@ -32,22 +30,13 @@ type Kind string
 const (
 	Webhook Kind = "webhook" // a signed message of Standard Webhooks
 	Slack   Kind = "slack"   // {"text": …}, as Slack, Mattermost, Rocket.Chat and others take it
-	Email   Kind = "email"
 )
-
-// Mail sends an email within ctx.
-type Mail interface {
-	Send(ctx context.Context, subject, text string) error
-}
 
 // sendTo makes one attempt. Its error holds neither the address nor what the target answered.
 func (m *Module) sendTo(ctx context.Context, t Target, n notice) error {
 	var said message
 	if err := json.Unmarshal([]byte(n.Body), &said); err != nil {
 		return fmt.Errorf("read the notice: %w", err)
-	}
-	if t.Kind == Email {
-		return t.Mail.Send(ctx, said.title(), said.text())
 	}
 	body, header := []byte(n.Body), http.Header{"Content-Type": {"application/json"}}
 	if t.Kind == Slack {

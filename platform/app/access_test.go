@@ -52,6 +52,8 @@ POST:/api/v1/integrations/:id/destinations/:destinationId/rotate-secret=admin*
 POST:/api/v1/api-keys=admin  GET:/api/v1/api-keys=admin  DELETE:/api/v1/api-keys/:id=admin
 GET:/api/v1/stats=viewer*  GET:/api/v1/stats/series=viewer*
 GET:/api/v1/processes=viewer  GET:/metrics=viewer
+GET:/api/v1/alerts=viewer  GET:/api/v1/alerts/mutes=viewer  POST:/api/v1/alerts/test=operator  POST:/api/v1/alerts/mutes=operator
+DELETE:/api/v1/alerts/mutes/:id=operator  POST:/api/v1/alerts/:id/acknowledge=operator
 `)
 
 // guarded is a wired gateway with two sources, acme and globex, and a key and a token of

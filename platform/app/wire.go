@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"integration-gateway/modules/access"
+	"integration-gateway/modules/alerts"
 	"integration-gateway/modules/audit"
 	"integration-gateway/modules/delivery"
 	"integration-gateway/modules/erasure"
@@ -59,6 +60,7 @@ type system struct {
 	metrics       *metrics.Metrics
 	gauges        *gauges.Module
 	figures       *figures.Module
+	alerts        *alerts.Module
 	certReloaders []*tlsfiles.Reloader // of the listeners' certificates
 	log           *slog.Logger
 	queue         string // the process queue's name at the broker
@@ -134,10 +136,11 @@ func wire(cfg config.Config, s *stores, log *slog.Logger) (*system, error) {
 		{Name: "sources", Store: sources}, {Name: "destinations", Store: deliveries}, {Name: "quarantine", Usage: front}, {Name: "audit seals", Usage: trail},
 	}})
 
+	watch := alerts.New(alertsConfig(cfg), alerts.Deps{DB: s.db, Log: log, Now: now, Gauges: state, Traffic: statistics, Sender: out, Audit: trail})
 	keys := access.New(access.Config{}, access.Deps{DB: s.db, Log: log, Now: now, Audit: trail, Sources: sources})
 	g := &system{stores: s, egressClient: out, audit: trail, access: keys, integrations: sources, ingestion: front, delivery: deliveries, replay: requests,
 		processes: living, retention: keeper, erasure: eraser, secrets: guard, ring: ring, providers: known, log: log, queue: cfg.RabbitMQ.Process,
-		metrics: counted, gauges: state, figures: statistics}
+		metrics: counted, gauges: state, figures: statistics, alerts: watch}
 	err = g.listeners(cfg, httpapi.Deps{Log: log, Now: clock.System, Answered: counted.Request, Keys: keys, Sources: sources, Tokens: tokens(cfg, sources, log), AuthFailed: func(reason, _ string) {
 		trail.Refused(contract.Refusal{Action: "auth.failed", EntityType: contract.EntityManagement, Source: "management", Reason: reason})
 	}})
@@ -165,6 +168,7 @@ func (g *system) routes(cfg config.Config) {
 	g.access.Routes(routes)
 	g.processes.Routes(routes)
 	g.figures.Routes(routes)
+	g.alerts.Routes(routes)
 	if cfg.MetricsInAPI {
 		g.manager.Metrics(httpapi.Viewer, g.metrics.Handler())
 	}
@@ -236,6 +240,21 @@ func deliveryConfig(cfg config.Config, tool bool) delivery.Config {
 		BreakerProbe:   cfg.Delivery.BreakerProbe,
 		Grace:          drainTime(cfg),
 	}
+}
+
+func alertsConfig(cfg config.Config) alerts.Config {
+	made := alerts.Config{Thresholds: alerts.Thresholds{
+		JobAge: cfg.Alerts.JobAge, OutboxAge: time.Minute, SealLag: 10 * time.Minute, Partitions: 7 * 24 * time.Hour,
+		DeadLetters: cfg.Alerts.DeadLetters, Quarantine: cfg.Alerts.Quarantine,
+		RefusedPercent: cfg.Alerts.RefusedPercent, RefusedLeast: 20, SilentFactor: float64(cfg.Alerts.SilentFactor),
+	}}
+	if !cfg.Alerts.WebhookURL.Empty() {
+		made.Targets = append(made.Targets, alerts.Target{Name: "webhook", Kind: alerts.Webhook, URL: cfg.Alerts.WebhookURL, Secret: cfg.Alerts.WebhookSecret})
+	}
+	if !cfg.Alerts.SlackURL.Empty() {
+		made.Targets = append(made.Targets, alerts.Target{Name: "slack", Kind: alerts.Slack, URL: cfg.Alerts.SlackURL})
+	}
+	return made
 }
 
 func integrationsConfig(cfg config.Config) integrations.Config {

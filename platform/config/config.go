@@ -46,6 +46,7 @@ type Config struct {
 	Webhook   Webhook
 	Delivery  Delivery
 	Retention Retention
+	Alerts    Alerts
 
 	ManagementKey      secret.Value
 	ManagementFailures int // requests without a valid credential per client address and minute; 0 turns it off

@@ -65,7 +65,7 @@ func sections(c *Config) []section {
 	return []section{
 		serverSettings(c), logSettings(c), managementSettings(c), secretSettings(c), tlsSettings(c), tokenSettings(c),
 		databaseSettings(c), queueSettings(c), retentionSettings(c),
-		webhookSettings(c), repeatSettings(c), quarantineSettings(c), retrySettings(c), workerSettings(c), egressSettings(c),
+		webhookSettings(c), repeatSettings(c), quarantineSettings(c), retrySettings(c), workerSettings(c), egressSettings(c), alertSettings(c),
 	}
 }
 
