@@ -228,6 +228,7 @@ const (
 	EntityManagement      = "management_api"
 	EntityDatabase        = "database"
 	EntityRecords         = "records"
+	EntityReplay          = "replay"
 )
 
 // Attempt is one outbound attempt, as the API shows it.
