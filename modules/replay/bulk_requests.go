@@ -18,7 +18,7 @@ const insertAllSQL = `
 INSERT INTO replay_requests (id, normalized_event_id, integration_id, replay_id, destination_id, only_failed, requested_by, reason, actor, status, created_at)
 SELECT id, normalized_event_id, integration_id, $1, destination_id, false, $2, $3, $4, 'queued', $5
 FROM   v
-WHERE  true
+WHERE  id IS NOT NULL
 ON CONFLICT DO NOTHING
 RETURNING id`
 
