@@ -93,11 +93,11 @@ func (m *Module) countEnds(ctx context.Context, tx *database.Tx, transitions []t
 
 var bulkListSpec = httpapi.Spec{
 	Summary: "The requests of a bulk replay, one for each event and destination, newest first.",
-	Query: httpapi.PagedQuery(
+	Query: httpapi.PagedQuery(append([]httpapi.Param{
 		httpapi.EnumParam("status", "those with this status", string(queued), string(dispatched), string(completed), string(failed)),
 		httpapi.UUIDParam("eventId", "those of this event"),
 		httpapi.UUIDParam("destinationId", "those of this destination alone"),
-	),
+	}, httpapi.Between("created")...)...),
 	Answers: []httpapi.Answer{httpapi.ReturnsPage("ReplayRequest", view{})},
 }
 
@@ -108,7 +108,8 @@ func (m *Module) listBulk(c echo.Context) error {
 	if _, err := m.bulk.Visible(ctx, replayID); err != nil {
 		return err
 	}
-	want := filter{eventID: q.UUID("eventId"), status: q.Enum("status"), destinationID: q.UUID("destinationId"), replayID: replayID}
+	from, to := q.Between("created")
+	want := filter{eventID: q.UUID("eventId"), status: q.Enum("status"), destinationID: q.UUID("destinationId"), replayID: replayID, from: from, to: to}
 	list, err := readRequests(ctx, m.db, want, paging.Page)
 	if err != nil {
 		return err

@@ -18,7 +18,7 @@ const (
        FROM   v JOIN processing_jobs j ON j.normalized_event_id = v.id
        WHERE  j.destination_id IS NOT NULL`
 	givenSQL = `SELECT v.id AS event_id, d.id AS destination_id
-       FROM   v JOIN destinations d ON d.id = `
+       FROM   v JOIN destinations d ON v.id IS NOT NULL AND d.id = `
 	selectSQL = `
 SELECT t.event_id, t.destination_id
 FROM  (%s) AS t
@@ -48,11 +48,7 @@ func Of(ctx context.Context, db *database.DB, want contract.ReplayDeliveries, ev
 	}
 	from, where, args := conditions(want)
 	var list []target
-	err := db.InTx(ctx, func(tx *database.Tx) error {
-		list = nil
-		return tx.SelectRows(ctx, &list, database.IDs(eventIDs), fmt.Sprintf(selectSQL, from, where), args...)
-	})
-	if err != nil {
+	if err := db.SelectRows(ctx, &list, database.IDs(eventIDs), fmt.Sprintf(selectSQL, from, where), args...); err != nil {
 		return nil, fmt.Errorf("look for deliveries to replay: %w", err)
 	}
 	byEvent := make(map[string][]string, len(eventIDs))
