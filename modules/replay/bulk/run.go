@@ -109,10 +109,11 @@ func (m *Replays) step(ctx context.Context, h held) (time.Duration, error) {
 
 const claimSQL = `
 UPDATE replays
-SET    lease_token = $1, lease_until = $2, status = $3, updated_at = $4, started_at = CASE WHEN started_at IS NULL THEN $4 ELSE started_at END
+SET    lease_token = $1, lease_until = $2, status = $3, updated_at = $4, started_at = CASE WHEN started_at IS NULL THEN $4 ELSE started_at END,
+       next_at = CASE WHEN lease_token = $1 OR next_at > $4 THEN next_at ELSE $4 END
 WHERE  id = $5 AND status = $6 AND ended_at IS NULL AND (lease_token = $1 OR lease_until IS NULL OR lease_until < $4)`
 
-// claim takes or extends the lease.
+// claim takes or extends the lease. The time for which nobody had it is not caught up.
 func (m *Replays) claim(ctx context.Context, r *replay) error {
 	to := r.Status
 	if to == queued {
