@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"integration-gateway/modules/delivery/destination"
-	"integration-gateway/modules/delivery/targets"
 	"integration-gateway/platform/contract"
 	"integration-gateway/platform/database"
 	"integration-gateway/platform/id"
@@ -207,82 +206,4 @@ WHERE  normalized_event_id = $1 AND destination_id = $2`
 
 func lastNumber(ctx context.Context, tx *database.Tx, eventID, destinationID string) (n int, err error) {
 	return n, tx.Get(ctx, &n, selectLastNumberSQL, eventID, destinationID)
-}
-
-// ReplayTargets returns the deliveries of these events that a bulk replay selects.
-func (m *Module) ReplayTargets(ctx context.Context, want contract.ReplayDeliveries, eventIDs []string) (map[string][]string, error) {
-	return targets.Of(ctx, m.db, want, eventIDs)
-}
-
-// ReplayDestination returns the integration of a destination, and whether it was removed; "" for
-// an unknown one.
-func (m *Module) ReplayDestination(ctx context.Context, destinationID string) (integrationID string, removed bool, err error) {
-	found, err := m.destinations.Get(ctx, []string{destinationID})
-	if d := found[destinationID]; err == nil && d != nil {
-		return d.IntegrationID, d.ArchivedAt != nil, nil
-	}
-	return "", false, err
-}
-
-// DispatchAll is Dispatch for many orders whose destinations were checked.
-func (m *Module) DispatchAll(ctx context.Context, tx *database.Tx, orders []contract.ReplayOrder) error {
-	jobs := make([]newJob, len(orders))
-	for i, o := range orders {
-		jobs[i] = newJob{id: id.New(), eventID: o.EventID, replayID: &orders[i].RequestID, trigger: contract.TriggerReplay, attemptNo: 1}
-	}
-	return m.insertJobs(ctx, tx, jobs)
-}
-
-var cancelReplaysSQL = `
-UPDATE processing_jobs
-SET    ` + endStep.setSQL() + `, completed_at = $1, error_message = $2, wake_at = NULL, published_at = NULL, parked = false
-FROM   v
-WHERE  normalized_event_id = v.event_id AND replay_request_id = v.request_id AND ` + endStep.whenSQL() + `
-RETURNING normalized_event_id, destination_id, replay_request_id`
-
-// CancelReplays ends the waiting jobs of these requests, and returns their number. Running
-// attempts are not interrupted.
-func (m *Module) CancelReplays(ctx context.Context, tx *database.Tx, list []contract.ReplayCancel, reason string) (int, error) {
-	events := eventIDs(list, func(c contract.ReplayCancel) string { return c.EventID })
-	states, err := m.events.LockStates(ctx, tx, events)
-	if err != nil {
-		return 0, err
-	}
-	if err := lockLive(ctx, tx, events); err != nil {
-		return 0, err
-	}
-	rows := database.NewRows("event_id uuid", "request_id uuid")
-	for _, c := range list {
-		rows.Add(c.EventID, c.RequestID)
-	}
-	var ended []struct {
-		EventID       string  `db:"normalized_event_id"`
-		DestinationID *string `db:"destination_id"`
-		RequestID     string  `db:"replay_request_id"`
-	}
-	if err := tx.SelectRows(ctx, &ended, rows, cancelReplaysSQL, tx.Now, reason); err != nil {
-		return 0, fmt.Errorf("cancel replays: %w", err)
-	}
-	var undispatched []contract.ReplayEnd
-	var requests []string
-	open := map[string]bool{}
-	for _, e := range ended {
-		if e.DestinationID == nil {
-			undispatched = append(undispatched, contract.ReplayEnd{RequestID: e.RequestID, EventID: e.EventID, Failed: true, Error: &reason})
-			continue
-		}
-		requests, open[e.EventID] = append(requests, e.RequestID), true
-	}
-	states = slices.DeleteFunc(states, func(s contract.EventState) bool { return !open[s.EventID] })
-	for i := range states {
-		states[i].LastError = &reason
-	}
-	slices.Sort(requests)
-	if err := m.endReplays(ctx, tx, slices.Compact(requests)); err != nil {
-		return 0, err
-	}
-	if err := m.replays.Ended(ctx, tx, undispatched); err != nil {
-		return 0, err
-	}
-	return len(ended), m.deriveAndSave(ctx, tx, states)
 }
