@@ -19,7 +19,7 @@ const (
 	replayRate    = 100 // events a second, beside the webhooks
 	replayStock   = 12 * time.Second
 	replaySettled = 2 * time.Second  // events of the last moments are left out
-	replayKilled  = 400              // deliveries asked for when work is killed
+	replayKilled  = 500              // deliveries asked for when work is killed
 	replayWithin  = 60 * time.Second // from the kill to the replay's end
 )
 
@@ -87,15 +87,17 @@ func (r *run) untilReplay(ctx context.Context, path string, replay *bulkReplay, 
 // checkReplay compares the job with what was accepted before and what was delivered since.
 func (r *run) checkReplay(ctx context.Context, replay bulkReplay, began, upTo, killedAt time.Time) error {
 	var job []string
+	var asked []time.Time
 	for page := 1; ; page++ {
 		var list []struct {
-			EventID string `json:"eventId"`
+			EventID   string    `json:"eventId"`
+			CreatedAt time.Time `json:"createdAt"`
 		}
 		if err := r.ask(ctx, http.MethodGet, fmt.Sprintf("/replays/%s/events?pageSize=100&page=%d", replay.ID, page), "", &list); err != nil {
 			return err
 		}
 		for _, item := range list {
-			job = append(job, item.EventID)
+			job, asked = append(job, item.EventID), append(asked, item.CreatedAt)
 		}
 		if len(list) == 0 {
 			break
@@ -120,7 +122,7 @@ func (r *run) checkReplay(ctx context.Context, replay bulkReplay, began, upTo, k
 		r.fault("%d events of the job were delivered more than once, although not in flight at the kill: %s", len(found.repeated), firstFew(found.repeated))
 	}
 	held := paceOf(found.times, killedAt)
-	r.say("    replayed %d events at %.1f a second of %d, %d of them twice", n, held, replayRate, found.twice)
+	r.say("    replayed %d events at %.1f a second of %d, asked for at %.1f, %d of them twice", n, held, replayRate, paceOf(asked, killedAt), found.twice)
 	if math.Abs(held-replayRate) > replayRate/10 {
 		r.fault("the replay sent %.1f events a second; its rate is %d", held, replayRate)
 	}

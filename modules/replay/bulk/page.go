@@ -13,8 +13,12 @@ const (
 	burst          = time.Second
 )
 
-// pageSize returns how many events a page has at a rate.
-func pageSize(rate, most int) int { return min(max(rate/pagesPerSecond, 1), most) }
+// pageSize returns how many events a page has that begins so late: with it, the rate is held where a
+// page takes longer than its share of a second.
+func pageSize(rate int, late time.Duration, most int) int {
+	missed := int(min(max(late, 0), burst) * time.Duration(rate) / time.Second)
+	return min(max(rate/pagesPerSecond+missed, 1), most)
+}
 
 // nextAt returns when the page after one of n events may begin.
 func nextAt(due, now time.Time, n, rate int) time.Time {

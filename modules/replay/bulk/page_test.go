@@ -11,8 +11,12 @@ import (
 
 func TestThePagesOfARate(t *testing.T) {
 	for _, test := range []struct{ rate, size int }{{1, 1}, {4, 1}, {5, 1}, {9, 1}, {10, 2}, {100, 20}, {2500, 500}, {10_000, 500}} {
-		require.Equal(t, test.size, pageSize(test.rate, 500), test.rate)
+		require.Equal(t, test.size, pageSize(test.rate, 0, 500), test.rate)
 	}
+	require.Equal(t, 20, pageSize(100, -time.Second, 500), "early")
+	require.Equal(t, 70, pageSize(100, 500*time.Millisecond, 500), "half a second late")
+	require.Equal(t, 120, pageSize(100, time.Hour, 500), "at most a second is caught up")
+	require.Equal(t, 500, pageSize(1000, time.Second, 500), "a page is never larger")
 }
 
 func TestTheRateHolds(t *testing.T) {

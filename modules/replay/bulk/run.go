@@ -138,11 +138,11 @@ func one(n int64, err error) error {
 
 const countedSQL = `
 UPDATE replays
-SET    matched = matched + $1, after_at = $2, after_id = $3, counted_at = $4, updated_at = $5, lease_until = $6
+SET    matched = matched + $1, after_at = $2, after_id = $3, counted_at = $4, updated_at = $5, next_at = $5, lease_until = $6
 WHERE  id = $7 AND status = 'running' AND lease_token = $8 AND after_at = $9 AND after_id = $10 AND counted_at IS NULL`
 
 // countSome counts a part of what the filter matches. After the last part the position is the
-// beginning again.
+// beginning again, and the rate begins to count.
 func (m *Replays) countSome(ctx context.Context, r replay) error {
 	part, err := m.look(ctx, r, m.cfg.Scan)
 	if err != nil {
@@ -175,7 +175,7 @@ WHERE  id = $9 AND status = 'running' AND lease_token = $10 AND after_at = $11 A
 // page asks for the next events. The requests, their jobs and the position commit together; the
 // position comes last, so that what was changed meanwhile undoes all of it.
 func (m *Replays) page(ctx context.Context, r replay) (time.Duration, error) {
-	size := pageSize(r.Rate, m.cfg.Page)
+	size := pageSize(r.Rate, m.d.Now.Since(r.NextAt.Time), m.cfg.Page)
 	scan := max(m.scan[r.ID], size)
 	part, err := m.look(ctx, r, scan)
 	if err != nil {
