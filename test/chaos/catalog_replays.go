@@ -180,8 +180,15 @@ func (l *ledger) takeReplayed(job []string, began, upTo, killedAt time.Time) (fo
 				first = append(first, d)
 			}
 		}
+		late := len(first) == 0 && len(again.delivered) > 0 // the first delivery began after the order
+		if late {
+			first, again.delivered = again.delivered[:1], again.delivered[1:]
+		}
 		e.delivered = first
 		d := again.firstDelivery()
+		if d == nil && late {
+			continue // the replay took the place of the waiting delivery
+		}
 		if d == nil {
 			found.undelivered = append(found.undelivered, external)
 			continue
