@@ -291,6 +291,7 @@ CREATE TABLE replay_requests (
     id                  uuid        NOT NULL PRIMARY KEY,
     normalized_event_id uuid        NOT NULL,
     integration_id      uuid        NOT NULL,
+    replay_id           uuid,
     destination_id      uuid,
     only_failed         boolean     NOT NULL,
     requested_by        text        NOT NULL,
@@ -307,6 +308,53 @@ CREATE INDEX replay_requests_event ON replay_requests (normalized_event_id, id);
 CREATE INDEX replay_requests_integration ON replay_requests (integration_id, id);
 CREATE INDEX replay_requests_open ON replay_requests (id) WHERE status IN ('queued', 'dispatched');
 CREATE INDEX replay_requests_status ON replay_requests (status, id);
+-- The requests of a bulk replay. A replay asks for an event and a destination once.
+CREATE UNIQUE INDEX replay_requests_once ON replay_requests (replay_id, normalized_event_id, destination_id) WHERE replay_id IS NOT NULL;
+CREATE INDEX replay_requests_replay ON replay_requests (replay_id, id) WHERE replay_id IS NOT NULL;
+CREATE INDEX replay_requests_replay_open ON replay_requests (replay_id, id) WHERE replay_id IS NOT NULL AND status IN ('queued', 'dispatched');
+
+-- Bulk replays. One process at a time works on a replay: lease_token, lease_until. It counts what the filter matches
+-- (until counted_at), then asks for it page by page (until scanned_at), and ends when the last delivery has ended.
+-- after_at and after_id: the last event that was counted or, then, asked for; up_to: when the replay was ordered.
+-- next_at: when the rate allows the next page.
+CREATE TABLE replays (
+    id             uuid NOT NULL PRIMARY KEY,
+    status         text COLLATE "C" NOT NULL CHECK (status IN ('queued', 'running', 'paused', 'completed', 'cancelled')),
+    filter         text NOT NULL,
+    destination_id uuid,
+    rate           bigint NOT NULL,
+    requested_by   text NOT NULL,
+    reason         text NOT NULL,
+    actor          text NOT NULL,
+    matched        bigint NOT NULL,
+    queued         bigint NOT NULL,
+    delivered      bigint NOT NULL,
+    failed         bigint NOT NULL,
+    after_at       timestamptz NOT NULL,
+    after_id       uuid NOT NULL,
+    up_to          timestamptz NOT NULL,
+    next_at        timestamptz NOT NULL,
+    lease_token    uuid,
+    lease_until    timestamptz,
+    created_at     timestamptz NOT NULL,
+    updated_at     timestamptz NOT NULL,
+    started_at     timestamptz,
+    counted_at     timestamptz,
+    scanned_at     timestamptz,
+    ended_at       timestamptz
+);
+
+CREATE INDEX replays_status ON replays (status, id);
+CREATE INDEX replays_open ON replays (id) WHERE ended_at IS NULL;
+
+-- The integrations that a replay is restricted to; one without any is of all.
+CREATE TABLE replay_sources (
+    replay_id      uuid NOT NULL REFERENCES replays (id),
+    integration_id uuid NOT NULL,
+    PRIMARY KEY (replay_id, integration_id)
+);
+
+CREATE INDEX replay_sources_integration ON replay_sources (integration_id, replay_id);
 
 -- Dead letters: deliveries that ended without success, and unreadable messages.
 -- body is the message's; replay_request_id is the replay made by a requeue.

@@ -9,11 +9,12 @@ import (
 func requestedEntry(r request) contract.AuditEntry {
 	return entry(r, "requested", r.Actor, struct {
 		RequestID     string  `json:"replayRequestId"`
+		ReplayID      *string `json:"replayId,omitempty"`
 		RequestedBy   string  `json:"requestedBy"`
 		Reason        string  `json:"reason"`
 		DestinationID *string `json:"destinationId"`
 		OnlyFailed    bool    `json:"onlyFailed"`
-	}{r.ID, r.RequestedBy, r.Reason, r.DestinationID, r.OnlyFailed})
+	}{r.ID, r.ReplayID, r.RequestedBy, r.Reason, r.DestinationID, r.OnlyFailed})
 }
 
 func progressEntry(s transition) contract.AuditEntry {

@@ -110,6 +110,7 @@ type view struct {
 	ID                string      `json:"id"`
 	NormalizedEventID string      `json:"normalizedEventId"`
 	EventID           string      `json:"eventId"`
+	ReplayID          *string     `json:"replayId"` // the bulk replay that it belongs to
 	DestinationID     *string     `json:"destinationId"`
 	OnlyFailed        bool        `json:"onlyFailed"`
 	RequestedBy       string      `json:"requestedBy"`
@@ -124,7 +125,7 @@ type view struct {
 
 func viewOf(r request) view {
 	return view{
-		ID: r.ID, NormalizedEventID: r.EventID, EventID: r.EventID, DestinationID: r.DestinationID,
+		ID: r.ID, NormalizedEventID: r.EventID, EventID: r.EventID, ReplayID: r.ReplayID, DestinationID: r.DestinationID,
 		OnlyFailed: r.OnlyFailed, RequestedBy: r.RequestedBy, Reason: r.Reason, Actor: r.Actor,
 		Status: r.Status, ErrorMessage: r.ErrorMessage,
 		CreatedAt: r.CreatedAt, DispatchedAt: r.DispatchedAt, CompletedAt: r.CompletedAt,
@@ -143,7 +144,7 @@ func (m *Module) list(c echo.Context) error {
 	q := httpapi.QueryOf(c)
 	paging := q.Paging()
 	from, to := q.Between("created")
-	want := filter{q.UUID("eventId"), q.Enum("status"), q.UUID("destinationId"), from, to}
+	want := filter{eventID: q.UUID("eventId"), status: q.Enum("status"), destinationID: q.UUID("destinationId"), from: from, to: to}
 	list, err := readRequests(c.Request().Context(), m.db, want, paging.Page)
 	if err != nil {
 		return err

@@ -1,11 +1,15 @@
 // Package replay lets an operator send an event again. It owns replay_requests: who asked,
 // why, and the outcome. It refuses requests without a reason. It does not deliver: the
-// delivery module dispatches the requests and reports when they have ended.
+// delivery module dispatches the requests and reports when they have ended. Its child package
+// bulk replays many events as one job, and owns replays.
 package replay
 
 import (
 	"context"
+	"log/slog"
 
+	"integration-gateway/modules/replay/bulk"
+	"integration-gateway/platform/clock"
 	"integration-gateway/platform/contract"
 	"integration-gateway/platform/database"
 	"integration-gateway/platform/httpapi"
@@ -16,6 +20,7 @@ type Events interface {
 	// Integration returns the integration and the correlation id of an event;
 	// fault.NotFound if there is no such event.
 	Integration(ctx context.Context, tx *database.Tx, eventID string) (integrationID string, err error)
+	bulk.Events
 }
 
 // Scheduler is what replay needs from the module that delivers.
@@ -23,6 +28,9 @@ type Scheduler interface {
 	// Dispatch puts a request on the replay queue: a row written by tx, published after the
 	// commit. fault.Invalid if the destination does not belong to the integration.
 	Dispatch(ctx context.Context, tx *database.Tx, o contract.ReplayOrder, integrationID string) error
+	// DispatchAll is Dispatch for many orders whose destinations were checked.
+	DispatchAll(ctx context.Context, tx *database.Tx, orders []contract.ReplayOrder) error
+	bulk.Deliveries
 }
 
 // Auditor records audit entries in the transaction of the change that they describe.
@@ -33,8 +41,11 @@ type Auditor interface {
 // Deps is everything replay needs from the outside.
 type Deps struct {
 	DB        *database.DB
+	Log       *slog.Logger
+	Now       clock.Now // the database's clock, as the processes agree on it
 	Events    Events
 	Scheduler Scheduler
+	Sources   bulk.Sources
 	Audit     Auditor
 }
 
@@ -44,16 +55,24 @@ type Module struct {
 	events    Events
 	scheduler Scheduler
 	audit     Auditor
+	bulk      *bulk.Replays
 }
 
 // New wires the module; it starts nothing.
-func New(d Deps) *Module {
-	return &Module{db: d.DB, events: d.Events, scheduler: d.Scheduler, audit: d.Audit}
+func New(cfg bulk.Config, d Deps) *Module {
+	m := &Module{db: d.DB, events: d.Events, scheduler: d.Scheduler, audit: d.Audit}
+	m.bulk = bulk.New(cfg, bulk.Deps{DB: d.DB, Log: d.Log, Now: d.Now, Events: d.Events, Deliveries: d.Scheduler, Sources: d.Sources, Requests: m, Audit: d.Audit})
+	return m
 }
+
+// Run works on bulk replays until ctx ends.
+func (m *Module) Run(ctx context.Context) error { return m.bulk.Run(ctx) }
 
 // Routes registers the module's routes.
 func (m *Module) Routes(r httpapi.Routes) {
 	r.Operator.Scoped().POST("/events/:id/replay", m.post, postSpec)
 	r.Viewer.Scoped().GET("/replay-requests", m.list, listSpec)
 	r.Viewer.Scoped().GET("/replay-requests/:id", m.get, getSpec)
+	m.bulk.Routes(r)
+	r.Viewer.Scoped().GET("/replays/:id/events", m.listBulk, bulkListSpec)
 }

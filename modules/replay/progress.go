@@ -89,6 +89,9 @@ func (m *Module) apply(ctx context.Context, tx *database.Tx, changes []change) e
 	if err := updateStatuses(ctx, tx, allowed); err != nil {
 		return err
 	}
+	if err := m.countEnds(ctx, tx, allowed); err != nil {
+		return err
+	}
 	entries := make([]contract.AuditEntry, len(allowed))
 	for i, s := range allowed {
 		entries[i] = progressEntry(s)

@@ -12,6 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"integration-gateway/modules/replay"
+	"integration-gateway/modules/replay/bulk"
 	"integration-gateway/platform/clock"
 	"integration-gateway/platform/contract"
 	"integration-gateway/platform/database"
@@ -28,6 +29,9 @@ const managementKey = "a-management-key"
 // calls.
 type fixture struct {
 	*replay.Module
+	bulk.Events     // unused here
+	bulk.Deliveries // unused here
+
 	db      *database.DB
 	handler http.Handler
 
@@ -40,7 +44,7 @@ type fixture struct {
 
 func setup(t testing.TB, db *database.DB) *fixture {
 	f := &fixture{db: db, eventID: id.New(), integrationID: id.New()}
-	f.Module = replay.New(replay.Deps{DB: db, Events: f, Scheduler: f, Audit: f})
+	f.Module = replay.New(bulk.Config{}, replay.Deps{DB: db, Log: slog.New(slog.DiscardHandler), Now: clock.System, Events: f, Scheduler: f, Audit: f})
 	server := httpapi.New(httpapi.Config{ManagementKey: secret.New(managementKey)},
 		httpapi.Deps{Log: slog.New(slog.DiscardHandler), Now: clock.System})
 	f.Routes(server.Routes())
@@ -60,6 +64,11 @@ func (f *fixture) Dispatch(_ context.Context, _ *database.Tx, o contract.ReplayO
 		return fault.Internal.New("test", "dispatched for another event: %s", integrationID)
 	}
 	f.dispatched = append(f.dispatched, o)
+	return f.dispatchErr
+}
+
+func (f *fixture) DispatchAll(_ context.Context, _ *database.Tx, orders []contract.ReplayOrder) error {
+	f.dispatched = append(f.dispatched, orders...)
 	return f.dispatchErr
 }
 

@@ -19,6 +19,7 @@ type request struct {
 	ID            string      `db:"id"`
 	EventID       string      `db:"normalized_event_id"`
 	IntegrationID string      `db:"integration_id"`
+	ReplayID      *string     `db:"replay_id"` // the bulk replay that it belongs to
 	DestinationID *string     `db:"destination_id"`
 	OnlyFailed    bool        `db:"only_failed"`
 	RequestedBy   string      `db:"requested_by"`
@@ -31,7 +32,7 @@ type request struct {
 	CompletedAt   *clock.Time `db:"completed_at"`
 }
 
-const requestColumns = `id, normalized_event_id, integration_id, destination_id, only_failed, requested_by, reason, actor,
+const requestColumns = `id, normalized_event_id, integration_id, replay_id, destination_id, only_failed, requested_by, reason, actor,
        status, error_message, created_at, dispatched_at, completed_at`
 
 const insertRequestSQL = `
@@ -124,8 +125,8 @@ var newestFirst = database.Listing[request]{
 
 // filter selects requests; empty fields match any.
 type filter struct {
-	eventID, status, destinationID string
-	from, to                       *time.Time // of createdAt, both included
+	eventID, status, destinationID, replayID string
+	from, to                                 *time.Time // of createdAt, both included
 }
 
 // readRequests lists the requests that match want. It lists only those that ctx's credential
@@ -134,6 +135,7 @@ func readRequests(ctx context.Context, db *database.DB, want filter, page databa
 	var f database.Filter
 	for _, exact := range []struct{ column, value string }{
 		{"normalized_event_id", want.eventID}, {"status", want.status}, {"destination_id", want.destinationID},
+		{"replay_id", want.replayID},
 	} {
 		if exact.value != "" {
 			f.Add(exact.column+" = ?", exact.value)

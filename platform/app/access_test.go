@@ -39,6 +39,9 @@ GET:/api/v1/deliveries=viewer*  GET:/api/v1/dead-letters=viewer*  GET:/api/v1/de
 GET:/api/v1/integrations=viewer*  GET:/api/v1/integrations/:id=viewer*  GET:/api/v1/integrations/:id/secrets=viewer*
 GET:/api/v1/quarantine=viewer*  GET:/api/v1/quarantine/summary=viewer*  GET:/api/v1/quarantine/:id=viewer*
 GET:/api/v1/replay-requests=viewer*  GET:/api/v1/replay-requests/:id=viewer*  GET:/api/v1/audit-entries=viewer
+GET:/api/v1/replays=viewer*  GET:/api/v1/replays/:id=viewer*  GET:/api/v1/replays/:id/events=viewer*
+POST:/api/v1/replays=operator*  POST:/api/v1/replays/:id/pause=operator*  POST:/api/v1/replays/:id/resume=operator*
+POST:/api/v1/replays/:id/cancel=operator*
 POST:/api/v1/events/:id/replay=operator*  POST:/api/v1/events/:id/cancel=operator*  POST:/api/v1/events/:id/retry=operator*
 POST:/api/v1/dead-letters/:id/requeue=operator*  POST:/api/v1/dead-letters/requeue=operator*
 DELETE:/api/v1/quarantine/:id=operator*  POST:/api/v1/quarantine/:id/release=operator*  POST:/api/v1/quarantine/release=operator*

@@ -24,6 +24,7 @@ import (
 	"integration-gateway/modules/integrations"
 	"integration-gateway/modules/processes"
 	"integration-gateway/modules/replay"
+	"integration-gateway/modules/replay/bulk"
 	"integration-gateway/modules/retention"
 	"integration-gateway/modules/secrets"
 	"integration-gateway/platform/clock"
@@ -127,7 +128,7 @@ func wire(cfg config.Config, s *stores, log *slog.Logger) (*system, error) {
 		DB: s.db, Log: log, Cache: s.cache, Now: now, Digester: ring, Sources: sources,
 		Audit: trail, Scheduler: deliveries, Deliveries: deliveries, Fetch: fetching(out), Metrics: observed,
 	})
-	requests := replay.New(replay.Deps{DB: s.db, Events: front, Scheduler: deliveries, Audit: trail})
+	requests := replay.New(bulk.Config{}, replay.Deps{DB: s.db, Log: log, Now: now, Events: front, Scheduler: deliveries, Sources: sources, Audit: trail})
 	events.Events, replays.Replays, replays.Replayer, claims.Reclaimer = eventsAndSources{front, sources}, requests, requests, deliveries
 	keeper := retention.New(retention.Config{Events: cfg.Retention.Events, Audit: cfg.Retention.Audit},
 		retention.Deps{DB: s.db, Log: log, Now: now, Audit: trail, Succeeded: counted.RetentionSucceeded})

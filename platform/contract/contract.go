@@ -229,6 +229,7 @@ const (
 	EntityDatabase        = "database"
 	EntityAlert           = "alert"
 	EntityRecords         = "records"
+	EntityReplay          = "replay"
 )
 
 // Attempt is one outbound attempt, as the API shows it.

@@ -13,4 +13,7 @@ const (
 	AfterPost     = "after-post"     // the destination has answered, but nothing is recorded
 	AfterRecord   = "after-record"   // the outcome is committed, but the message not acknowledged
 	BeforeAck     = "before-ack"     // all of a message's jobs are handled
+
+	BeforeReplayPage = "before-replay-page" // a page of a bulk replay is written, but not committed
+	AfterReplayPage  = "after-replay-page"  // it is committed, but the next one not begun
 )

@@ -119,7 +119,7 @@ func (s scenario) waitBar() time.Duration {
 }
 
 func catalog() []scenario {
-	return slices.Concat(processScenarios(), takeoverScenarios(), clockScenarios(), rabbitmqScenarios(), postgresScenarios(),
+	return slices.Concat(processScenarios(), replayScenarios(), takeoverScenarios(), clockScenarios(), rabbitmqScenarios(), postgresScenarios(),
 		failoverScenarios(), historyScenarios(), redisScenarios(), refusalScenarios(), networkScenarios(),
 		isolationScenarios(), limitScenarios(), callbackScenarios(false), embeddedScenarios(), callbackScenarios(true))
 }
