@@ -98,6 +98,7 @@ func (m *Module) Routes(r httpapi.Routes) {
 	r.Viewer.Scoped().GET("/providers", m.getProviders, providersSpec)
 	r.Viewer.Scoped().GET("/integrations", m.getIntegrations, integrationsSpec)
 	r.Admin.POST("/integrations", m.postIntegration, createSpec)
+	r.Admin.POST("/integrations/apply", m.postApply, applySpec)
 	r.Viewer.Scoped().GET("/integrations/:id", m.getIntegration, integrationSpec)
 	r.Admin.Scoped().PATCH("/integrations/:id", m.patchIntegration, changeSpec)
 	r.Admin.Scoped().DELETE("/integrations/:id", m.deleteIntegration, archiveSpec)

@@ -42,7 +42,7 @@ GET:/api/v1/replay-requests=viewer*  GET:/api/v1/replay-requests/:id=viewer*  GE
 POST:/api/v1/events/:id/replay=operator*  POST:/api/v1/events/:id/cancel=operator*  POST:/api/v1/events/:id/retry=operator*
 POST:/api/v1/dead-letters/:id/requeue=operator*  POST:/api/v1/dead-letters/requeue=operator*
 DELETE:/api/v1/quarantine/:id=operator*  POST:/api/v1/quarantine/:id/release=operator*  POST:/api/v1/quarantine/release=operator*
-POST:/api/v1/integrations=admin
+POST:/api/v1/integrations=admin  POST:/api/v1/integrations/apply=admin
 PATCH:/api/v1/integrations/:id=admin*  DELETE:/api/v1/integrations/:id=admin*
 POST:/api/v1/integrations/:id/secrets=admin*
 PATCH:/api/v1/integrations/:id/secrets/:secretId=admin*  DELETE:/api/v1/integrations/:id/secrets/:secretId=admin*

@@ -45,6 +45,7 @@ var bodies = map[string]string{
 	"POST /quarantine/release":                            `{"source":"acme","reason":"no_match"}`,
 	"POST /integrations":                                  `{"source":"made","provider":"acme","name":"n","isActive":false,"secrets":["long-enough-secret"],"rateLimitPerMinute":1,"maxBodyBytes":1000,"options":{},"destinations":[{"url":"https://203.0.113.9/x"}]}`,
 	"PATCH /integrations/:id":                             `{"name":"n","isActive":true,"rateLimitPerMinute":600,"maxBodyBytes":100000,"options":{}}`,
+	"POST /integrations/apply":                            `{"integrations":[{"source":"acme","name":"n","destinations":[{"url":"https://203.0.113.9/x"}]}],"dryRun":true,"expected":["x"]}`,
 	"POST /integrations/:id/secrets":                      `{"value":"long-enough-secret","note":"n","expiresAt":"2100-01-01T00:00:00Z"}`,
 	"PATCH /integrations/:id/secrets/:secretId":           `{"note":"n"}`,
 	"POST /integrations/:id/destinations":                 `{"url":"http://127.0.0.1:9/x","mode":"canonical","filter":"true","headers":{"x-a":"b"},"auth":{"type":"bearer","token":"t"},"timeoutMs":1000,"maxAttempts":3,"concurrency":2,"ratePerSecond":5}`,

@@ -86,7 +86,7 @@ func inFolder(cfg config.Config, dir string) (config.Config, error) {
 	cfg.Database.URL = secret.New("sqlite://" + path)
 	cfg.Hosts = ownHosts(cfg)
 	if cfg.SecretsKey.Empty() {
-		key, err := keyIn(filepath.Join(dir, "secrets.key"))
+		key, err := keyIn(filepath.Join(dir, secretsKeyFile))
 		if err != nil {
 			return cfg, err
 		}

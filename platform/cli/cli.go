@@ -36,8 +36,8 @@ func Execute() {
 
 // Run runs one command line until it ends or ctx ends, and returns the exit code.
 func Run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
-	shown := &escapingWriter{to: stdout}
-	defer shown.flush()
+	shown := output.NewWriter(stdout)
+	defer shown.Flush()
 	c := &command{stdout: shown, stderr: stderr, level: new(slog.LevelVar)}
 	root := c.root()
 	root.SetArgs(args)
@@ -47,7 +47,7 @@ func Run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	if err == nil {
 		return 0
 	}
-	_, _ = fmt.Fprintf(&escapingWriter{to: stderr}, "gateway: %v\n", err)
+	_, _ = fmt.Fprintf(output.NewWriter(stderr), "gateway: %v\n", err)
 	var mistakes config.Mistakes
 	var usageErr usage
 	switch {
@@ -107,6 +107,11 @@ func (c *command) load(o config.Options) (config.Config, *slog.Logger, error) {
 	}
 	if err := app.CheckProviders(cfg); err != nil {
 		return config.Config{}, nil, err
+	}
+	if o.Role != config.Dev && o.Role != config.Send {
+		if cfg, err = app.WithKeyBesideDatabase(cfg); err != nil {
+			return config.Config{}, nil, err
+		}
 	}
 	return cfg, c.logger(cfg.Log), nil
 }

@@ -229,3 +229,10 @@ func TestAnInvalidProviderIsReportedBeforeAnythingIsOpened(t *testing.T) {
 	require.Equal(t, exitUsage, code)
 	require.Contains(t, stderr, "providers.initech.signature.header: It is required")
 }
+
+func TestErrorsAreEscaped(t *testing.T) {
+	var stdout, stderr bytes.Buffer
+	require.Equal(t, exitUsage, Run(t.Context(), []string{"no\u202esuch\x1b[2J"}, &stdout, &stderr))
+	require.NotContains(t, stderr.String(), "\u202e")
+	require.NotContains(t, stderr.String(), "\x1b")
+}
