@@ -17,8 +17,12 @@ import (
 // uses it where no server is named. The caller is the command line, with all permissions.
 type LocalAPI struct {
 	system *system
+	cfg    config.Config
 	log    *slog.Logger
 }
+
+// PublicBaseURL is the configured address of the gateway, as senders see it; "" if unknown.
+func (a *LocalAPI) PublicBaseURL() string { return a.cfg.HTTP.PublicBaseURL }
 
 // OpenLocalAPI opens the database. It refuses to work with keys that do not fit the stored
 // secrets, so that it cannot store one in plain text beside encrypted ones. withBroker says
@@ -32,7 +36,7 @@ func OpenLocalAPI(ctx context.Context, cfg config.Config, log *slog.Logger, with
 		g.close(log)
 		return nil, err
 	}
-	return &LocalAPI{g, log}, nil
+	return &LocalAPI{g, cfg, log}, nil
 }
 
 // Close writes what is still in memory and closes the connections.

@@ -11,12 +11,15 @@ import (
 	"path/filepath"
 	"strings"
 	"time"
+	"unicode"
 
 	"integration-gateway/platform/broker"
 	"integration-gateway/platform/cache"
+	"integration-gateway/platform/clock"
 	"integration-gateway/platform/config"
 	"integration-gateway/platform/database"
 	"integration-gateway/platform/fault"
+	"integration-gateway/platform/id"
 )
 
 // openTool builds the system for a short-lived command on the records. Nothing is started,
@@ -135,3 +138,31 @@ func (b noBroker) Depth(context.Context, broker.Queue) (int, error) { return 0, 
 func (noBroker) Status() broker.Status                              { return broker.Status{} }
 func (noBroker) Lost() <-chan broker.Queue                          { return nil }
 func (noBroker) Close() error                                       { return nil }
+
+// ValidID reports whether text can be the id of a record, and returns it as stored.
+func ValidID(text string) (string, bool) {
+	text = strings.ToLower(text)
+	return text, id.Valid(text)
+}
+
+func timeOrDash(t *clock.Time) string {
+	if t == nil {
+		return "-"
+	}
+	return t.String()
+}
+
+// oneLine makes text safe for a terminal: text from a destination or a sender must neither
+// control it nor be misleading.
+func oneLine(text string, most int) string {
+	clean := strings.Map(func(r rune) rune {
+		if unicode.IsControl(r) || unicode.Is(unicode.Cf, r) {
+			return ' '
+		}
+		return r
+	}, text)
+	if runes := []rune(clean); len(runes) > most {
+		clean = string(runes[:most-1]) + "…"
+	}
+	return clean
+}

@@ -3,6 +3,8 @@ package client
 import (
 	"context"
 	"encoding/json"
+	"io"
+	"net/http"
 	"net/url"
 	"strconv"
 )
@@ -56,4 +58,24 @@ func cloned(query url.Values) url.Values {
 		own[name] = append([]string(nil), values...)
 	}
 	return own
+}
+
+// Health reads the gateway's health, also where it is not well.
+func (c *Client) Health(ctx context.Context) (json.RawMessage, error) {
+	ctx, cancel := context.WithTimeout(ctx, c.timeout)
+	defer cancel()
+	res, err := c.send(ctx, http.MethodGet, "/health", nil, nil, nil)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = res.Body.Close() }()
+	text, err := io.ReadAll(io.LimitReader(res.Body, maxAnswer))
+	if err != nil {
+		return nil, c.unreachable(err)
+	}
+	var answer envelope
+	if err := json.Unmarshal(text, &answer); err != nil || answer.Data == nil {
+		return nil, failure(res, answer)
+	}
+	return answer.Data, nil
 }

@@ -78,6 +78,8 @@ const (
 	Text Kind = iota
 	ID        // never shortened
 	Time
+	Age   // a Time whose title in tables is AGE
+	URL   // shortened in its middle
 	State // coloured by its meaning
 	Number
 	Millis
@@ -102,7 +104,7 @@ const (
 
 var stateColours = map[string]string{
 	"processed": green, "success": green, "succeeded": green, "completed": green, "active": green, "enabled": green, "closed": green, "ok": green, "resolved": green, "delivered": green,
-	"failed": red, "exhausted": red, "refused": red, "open": red, "unreadable": red, "error": red, "lost": red, "degraded": red,
+	"failed": red, "breaker open": red, "breaker half_open": yellow, "exhausted": red, "refused": red, "open": red, "unreadable": red, "error": red, "lost": red, "degraded": red,
 	"retrying": yellow, "pending": yellow, "processing": yellow, "queued": yellow, "running": yellow, "paused": yellow, "half_open": yellow, "disabled": yellow, "off": yellow, "cancelled": yellow, "requeued": yellow,
 	"removed": dim, "revoked": dim, "expired": dim, "stopped": dim,
 }
@@ -120,18 +122,19 @@ func (p *Printer) Relative(t time.Time) string {
 	if p.o.UTC {
 		return t.UTC().Format("2006-01-02T15:04:05Z")
 	}
-	d := p.o.Now().Sub(t)
-	if d < 0 {
+	switch d := p.o.Now().Sub(t); {
+	case d <= -time.Second:
 		return "in " + Span(-d)
+	case d < time.Second:
+		return "now"
+	default:
+		return Span(d) + " ago"
 	}
-	return Span(d) + " ago"
 }
 
 // Span writes a duration in the unit that reads best.
 func Span(d time.Duration) string {
 	switch {
-	case d < time.Second:
-		return fmt.Sprintf("%dms", d.Milliseconds())
 	case d < time.Minute:
 		return fmt.Sprintf("%ds", int(d.Seconds()))
 	case d < time.Hour:

@@ -172,3 +172,18 @@ func nextNode(decoder *json.Decoder) (*yaml.Node, error) {
 	}
 	return &yaml.Node{Kind: yaml.ScalarNode, Tag: "!!null", Value: "null"}, nil
 }
+
+// Line writes cells on one line, each padded to its width; empty ones without a width are left
+// out.
+func (p *Printer) Line(all []Field, widths []int) error {
+	var line strings.Builder
+	for i, f := range all {
+		if f.Text == "" && widths[i] == 0 {
+			continue
+		}
+		text := p.Shown(f.Kind, f.Text)
+		line.WriteString(p.paint(f.Kind, text, text) + strings.Repeat(" ", max(0, widths[i]-cells(text))+gap))
+	}
+	_, err := io.WriteString(p.raw, strings.TrimRight(line.String(), " ")+"\n")
+	return err
+}

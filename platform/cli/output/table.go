@@ -33,7 +33,7 @@ func (l *List) table(items []json.RawMessage) error {
 		l.fit(rows)
 		titles := make([]string, len(l.widths))
 		for n := range titles {
-			titles[n] = l.columns[n].Title
+			titles[n] = l.title(n)
 		}
 		if err := l.row(titles, true); err != nil {
 			return err
@@ -51,8 +51,8 @@ func (l *List) table(items []json.RawMessage) error {
 // shortened; where that is not enough, the last columns are left out.
 func (l *List) fit(rows [][]string) {
 	l.widths = make([]int, len(l.columns))
-	for n, c := range l.columns {
-		l.widths[n] = cells(c.Title)
+	for n := range l.columns {
+		l.widths[n] = cells(l.title(n))
 		for _, row := range rows {
 			l.widths[n] = max(l.widths[n], cells(row[n]))
 		}
@@ -77,13 +77,33 @@ func (l *List) fit(rows [][]string) {
 	}
 }
 
+func (l *List) title(n int) string {
+	if l.columns[n].Kind == Age && !l.p.o.UTC {
+		return "AGE"
+	}
+	return l.columns[n].Title
+}
+
 // floor is the least width of a column.
 func (l *List) floor(n int) int {
 	c := l.columns[n]
-	if c.Kind == Text || c.Kind == Body {
+	if c.Kind == Text || c.Kind == URL || c.Kind == Body {
 		return min(l.widths[n], max(narrowed, cells(c.Title)))
 	}
 	return l.widths[n]
+}
+
+// fitted shortens a cell. What is of no use in part is never shortened, nor anything where
+// there is no limit: the next part of a list may have longer texts than the first.
+func (l *List) fitted(n int, text string) string {
+	kind := l.columns[n].Kind
+	switch {
+	case l.p.o.Width <= 0 || l.p.o.Format == Wide || kind != Text && kind != URL && kind != Body:
+		return text
+	case kind == URL:
+		return shortenMiddle(text, l.widths[n])
+	}
+	return shorten(text, l.widths[n])
 }
 
 func (l *List) least() int {
@@ -105,15 +125,16 @@ func total(widths []int) int {
 func (l *List) row(texts []string, title bool) error {
 	var line strings.Builder
 	for n, w := range l.widths {
-		text := shorten(texts[n], w)
-		padding := strings.Repeat(" ", w-cells(text))
+		kind := l.columns[n].Kind
+		text := l.fitted(n, texts[n])
+		padding := strings.Repeat(" ", max(0, w-cells(text)))
 		switch {
+		case kind == Number || kind == Millis:
+			text = padding + text
 		case title:
 			text += padding
-		case l.columns[n].Kind == Number || l.columns[n].Kind == Millis:
-			text = padding + text
 		default:
-			text = l.p.paint(l.columns[n].Kind, text, text+padding)
+			text = l.p.paint(kind, text, text+padding)
 		}
 		if n < len(l.widths)-1 {
 			text += strings.Repeat(" ", gap)
@@ -142,6 +163,24 @@ func shorten(text string, most int) string {
 		used, end = used+cellsOf(r), end+size
 	}
 	return text[:end] + "…"
+}
+
+// shortenMiddle cuts text to so many cells and keeps its end, where addresses differ.
+func shortenMiddle(text string, most int) string {
+	runes := []rune(text)
+	if cells(text) <= most {
+		return text
+	}
+	for tail := len(runes) - 1; tail > 0; tail-- {
+		if cells(string(runes[tail:])) >= (most-1)*2/3 {
+			head := shorten(text, most-cells(string(runes[tail:])))
+			if cells(head)+cells(string(runes[tail:])) <= most {
+				return head + string(runes[tail:])
+			}
+			break
+		}
+	}
+	return shorten(text, most)
 }
 
 // cells is how many columns of a terminal a text takes.

@@ -72,9 +72,12 @@ func (p *Printer) cell(c Column, item map[string]any) string {
 // Shown writes a value for people, on one line.
 func (p *Printer) Shown(kind Kind, text string) string {
 	switch kind {
-	case Time:
+	case Time, Age:
 		if t, err := time.Parse(time.RFC3339Nano, text); err == nil {
-			return p.Relative(t)
+			if text = p.Relative(t); kind == Age {
+				text = strings.TrimSuffix(text, " ago")
+			}
+			return text
 		}
 	case Millis:
 		if text != "" {
