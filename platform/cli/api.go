@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net/url"
 	"os"
+	"strings"
 
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
@@ -145,6 +146,10 @@ func (s *session) explained(err error) error {
 	switch {
 	case errors.As(err, &answered) && answered.Status == 401:
 		return &hinted{err, "give a management key with $" + target.VariableKey + " or --key-file (the gateway was named by " + s.from + ")"}
+	case errors.As(err, &answered) && answered.Status == 404 && answered.Message == "There is no such route.":
+		return &hinted{err, "the gateway is older than this command"}
+	case errors.As(err, &unreachable) && strings.HasSuffix(s.from, target.FromDev):
+		return &hinted{err, "it was named by " + s.from + ": start it again, or remove the file"}
 	case errors.As(err, &unreachable):
 		return &hinted{err, "it was named by " + s.from}
 	}

@@ -8,6 +8,7 @@ import (
 	"runtime/debug"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 )
@@ -238,3 +239,9 @@ func TestErrorsAreEscaped(t *testing.T) {
 	require.NotContains(t, stderr.String(), "\u202e")
 	require.NotContains(t, stderr.String(), "\x1b")
 }
+
+// The bounds of waiting for a condition.
+const (
+	waitLong = 60 * time.Second
+	waitStep = 20 * time.Millisecond
+)

@@ -52,8 +52,8 @@ func (c *command) events() *cobra.Command {
 		c.list(listing{short: "List events, the last received first", path: "/events", params: eventParams, columns: eventColumns,
 			empty: "No event matches. See: gateway quarantine list, for what was refused"}),
 		c.eventsShow(), c.eventsStatus(), c.eventsTail(), c.eventsReplay(),
-		c.eventsNow("retry", "Try an event's waiting deliveries now", "waiting deliveries of event %s are tried now", false),
-		c.eventsNow("cancel", "End an event's waiting deliveries; a replay can still send it", "waiting deliveries of event %s end as failed", true))
+		c.eventsNow("retry", "Try an event's waiting deliveries now", "tried now: %s of event %s", false),
+		c.eventsNow("cancel", "End an event's waiting deliveries; a replay can still send it", "ended as failed: %s of event %s", true))
 	c.addAPIFlags(cmd)
 	return cmd
 }

@@ -90,7 +90,11 @@ func (c *command) eventsNow(verb, short, says string, stops bool) *cobra.Command
 		if err != nil {
 			return err
 		}
-		return s.done(raw, eventID, "%s "+says, output.TextAt(answer, "jobs"), eventID)
+		waiting := output.TextAt(answer, "jobs") + " waiting deliveries"
+		if output.TextAt(answer, "jobs") == "1" {
+			waiting = "1 waiting delivery"
+		}
+		return s.done(raw, eventID, says, waiting, eventID)
 	})
 	return cmd
 }

@@ -11,7 +11,7 @@ import (
 
 const (
 	gap      = 2  // between two columns
-	narrowed = 10 // the least that a column is shortened to
+	narrowed = 16 // the least that a column is shortened to
 )
 
 func (l *List) table(items []json.RawMessage) error {

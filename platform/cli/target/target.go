@@ -23,6 +23,9 @@ const (
 // its management key, readable by its owner alone.
 const DevFile = "api.json"
 
+// FromDev ends what named a gateway that left its address.
+const FromDev = " (gateway dev)"
+
 // Flags are given on the command line.
 type Flags struct{ API, Context, KeyFile string }
 
@@ -94,7 +97,7 @@ func running(dataDir string) (Target, error) {
 	if err := json.Unmarshal(text, &d); err != nil || d.API == "" {
 		return Target{}, fmt.Errorf("%s holds no address: remove it, or start `gateway dev` again", path)
 	}
-	return Target{URL: d.API, Key: d.Key, From: path + " (gateway dev)"}, nil
+	return Target{URL: d.API, Key: d.Key, From: path + FromDev}, nil
 }
 
 // maxKey limits the size of a key file.
