@@ -47,6 +47,7 @@ var bodies = map[string]string{
 	"PATCH /integrations/:id":                             `{"name":"n","isActive":true,"rateLimitPerMinute":600,"maxBodyBytes":100000,"options":{}}`,
 	"POST /integrations/apply":                            `{"integrations":[{"source":"acme","name":"n","destinations":[{"url":"https://203.0.113.9/x"}]}],"dryRun":true,"expected":["x"]}`,
 	"POST /integrations/:id/secrets":                      `{"value":"long-enough-secret","note":"n","expiresAt":"2100-01-01T00:00:00Z"}`,
+	"POST /integrations/:id/rotate-secret":                `{"value":"long-enough-secret","note":"n","expireOldSeconds":60}`,
 	"PATCH /integrations/:id/secrets/:secretId":           `{"note":"n"}`,
 	"POST /integrations/:id/destinations":                 `{"url":"http://127.0.0.1:9/x","mode":"canonical","filter":"true","headers":{"x-a":"b"},"auth":{"type":"bearer","token":"t"},"timeoutMs":1000,"maxAttempts":3,"concurrency":2,"ratePerSecond":5}`,
 	"PATCH /integrations/:id/destinations/:destinationId": `{"filter":"true","timeoutMs":1000,"headers":{"x-a":"b"}}`,

@@ -24,17 +24,20 @@ type LocalAPI struct {
 // PublicBaseURL is the configured address of the gateway, as senders see it; "" if unknown.
 func (a *LocalAPI) PublicBaseURL() string { return a.cfg.HTTP.PublicBaseURL }
 
-// OpenLocalAPI opens the database. It refuses to work with keys that do not fit the stored
-// secrets, so that it cannot store one in plain text beside encrypted ones. withBroker says
-// that the broker is used too, if configured.
+// OpenLocalAPI opens the database. Without a key it refuses a database with encrypted secrets,
+// so that it cannot store one in plain text beside them; with a key it works also where an
+// older one is lost, so that secrets can be set again. withBroker says that the broker is used
+// too, if configured.
 func OpenLocalAPI(ctx context.Context, cfg config.Config, log *slog.Logger, withBroker bool) (*LocalAPI, error) {
 	g, err := openTool(ctx, cfg, slog.New(problemsOnly{log.Handler()}), withBroker)
 	if err != nil {
 		return nil, err
 	}
-	if err := g.secrets.CheckKeys(ctx); err != nil {
-		g.close(log)
-		return nil, err
+	if cfg.SecretsKey.Empty() {
+		if err := g.secrets.CheckKeys(ctx); err != nil {
+			g.close(log)
+			return nil, err
+		}
 	}
 	return &LocalAPI{g, cfg, log}, nil
 }

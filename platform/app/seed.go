@@ -45,8 +45,10 @@ func Seed(ctx context.Context, cfg config.Config, log *slog.Logger, callback str
 	if err != nil {
 		return err
 	}
-	if err := g.secrets.CheckKeys(ctx); err != nil {
-		return err
+	if cfg.SecretsKey.Empty() {
+		if err := g.secrets.CheckKeys(ctx); err != nil { // it would store secrets in plain text beside encrypted ones
+			return err
+		}
 	}
 	all, err := g.seed(ctx, destinationsFor(callback, "http", cfg.HTTP.Port))
 	if err != nil {

@@ -79,7 +79,7 @@ func TestReplaysInBulk(t *testing.T) {
 			`{"data":{"complete":true,"events":0,"counts":{"matched":0}}}`},
 		"GET /replays/" + replayID:             {fmt.Sprintf(replayState, "running", 1, 0), fmt.Sprintf(replayState, "completed", 3, 1)},
 		"POST /replays/" + replayID + "/pause": {fmt.Sprintf(replayState, "paused", 1, 0)},
-		"GET /replays": {`{"data":[` + strings.TrimSuffix(strings.TrimPrefix(fmt.Sprintf(replayState, "paused", 1, 0), `{"data":`), "}") + `],"meta":{"total":1}}`},
+		"GET /replays":                         {`{"data":[` + strings.TrimSuffix(strings.TrimPrefix(fmt.Sprintf(replayState, "paused", 1, 0), `{"data":`), "}") + `],"meta":{"total":1}}`},
 	})
 	const create = "replays create --source shop --since 2026-01-31T14:00:00Z --until 2026-01-31T14:20:00Z --only-failed --rate 50 --reason receiver-was-down"
 	dry := runOK(t, create+" --dry-run")

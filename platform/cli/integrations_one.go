@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/url"
-	"time"
 
 	"github.com/spf13/cobra"
 
@@ -15,17 +14,11 @@ import (
 
 // integration is what commands need to know of an integration.
 type integration struct {
-	ID         string `json:"id"`
-	Source     string `json:"source"`
-	Name       string `json:"name"`
-	IsActive   bool   `json:"isActive"`
-	ArchivedAt any    `json:"archivedAt"`
-	Secrets    []struct {
-		ID        string     `json:"id"`
-		Purpose   string     `json:"purpose"`
-		IsActive  bool       `json:"isActive"`
-		ExpiresAt *time.Time `json:"expiresAt"`
-	} `json:"secrets"`
+	ID           string        `json:"id"`
+	Source       string        `json:"source"`
+	Name         string        `json:"name"`
+	IsActive     bool          `json:"isActive"`
+	ArchivedAt   any           `json:"archivedAt"`
 	Destinations []destination `json:"destinations"`
 }
 

@@ -10,7 +10,6 @@ import (
 
 	"integration-gateway/platform/app"
 	"integration-gateway/platform/cli/output"
-	"integration-gateway/platform/clock"
 )
 
 // secretFlags are the flags for secrets.
@@ -64,51 +63,38 @@ until they are removed.`,
 		if purpose != "" {
 			body["purpose"] = purpose
 		}
-		var old *time.Duration
+		ends := "until you remove it; `gateway integrations show` shows whether it is still used"
 		if cmd.Flags().Changed("expire-old") {
-			old = &expireOld
+			ends, body["expireOldSeconds"] = fmt.Sprintf("for at most %s", expireOld), int64(expireOld/time.Second)
 		}
 		return c.onAPI(func(ctx context.Context, s *session, args []string) error {
-			return s.rotateSecret(ctx, args[0], body, old)
+			return s.rotateSecret(ctx, args[0], body, ends)
 		})(cmd, args)
 	}
 	return cmd
 }
 
-// rotateSecret adds the new secret before the old ones get their end, so that one always
-// verifies.
-func (s *session) rotateSecret(ctx context.Context, name string, body map[string]any, expireOld *time.Duration) error {
+func (s *session) rotateSecret(ctx context.Context, name string, body map[string]any, ends string) error {
 	i, _, err := s.integration(ctx, name)
 	if err != nil {
 		return err
 	}
 	var raw json.RawMessage
-	if err := s.Post(ctx, "/integrations/"+i.ID+"/secrets", body, &raw); err != nil {
+	if err := s.Post(ctx, "/integrations/"+i.ID+"/rotate-secret", body, &raw); err != nil {
 		return err
 	}
-	added, err := output.Parse(raw)
-	if err != nil {
+	var rotated struct {
+		ID  string
+		Old []string
+	}
+	if err := json.Unmarshal(raw, &rotated); err != nil {
+		return fmt.Errorf("read the answer: %w", err)
+	}
+	if err := s.done(raw, rotated.ID, "added secret %s to %s", rotated.ID, i.Source); err != nil {
 		return err
 	}
-	if err := s.done(raw, output.TextAt(added, "id"), "added secret %s to %s", output.TextAt(added, "id"), i.Source); err != nil {
-		return err
-	}
-	for _, old := range i.Secrets {
-		expired := old.ExpiresAt != nil && !old.ExpiresAt.After(clock.System())
-		if !old.IsActive || expired || old.Purpose != output.TextAt(added, "purpose") {
-			continue
-		}
-		ends := "until you remove it; `gateway integrations show` shows whether it is still used"
-		if expireOld != nil {
-			end := clock.System().Add(*expireOld)
-			ends = fmt.Sprintf("for at most %s", *expireOld)
-			if old.ExpiresAt == nil || old.ExpiresAt.After(end) {
-				if err := s.Patch(ctx, "/integrations/"+i.ID+"/secrets/"+old.ID, map[string]any{"expiresAt": end}, nil); err != nil {
-					return fmt.Errorf("the new secret verifies, but the old one %s has no end yet: %w", old.ID, err)
-				}
-			}
-		}
-		if err := s.out.Say("secret %s stays valid %s", old.ID, ends); err != nil {
+	for _, old := range rotated.Old {
+		if err := s.out.Say("secret %s stays valid %s", old, ends); err != nil {
 			return err
 		}
 	}
