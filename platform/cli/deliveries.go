@@ -48,7 +48,7 @@ func (c *command) deliveries() *cobra.Command {
 // deliveriesShow finds an attempt among those of its event: the API has no route for one.
 func (c *command) deliveriesShow() *cobra.Command {
 	cmd := &cobra.Command{
-		Use: "show ATTEMPT --event EVENT", Short: "Show an attempt with the destination's answer", Args: cobra.MaximumNArgs(1),
+		Use: "show [ATTEMPT] --event EVENT", Short: "Show an attempt with the destination's answer", Args: cobra.MaximumNArgs(1),
 		Long: `Shows one attempt of an event, by its id or number, or the last one.`,
 	}
 	event := cmd.Flags().String("event", "", "the event, as in gateway events show")

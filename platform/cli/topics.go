@@ -27,7 +27,7 @@ On the database (4 and 7) the same requests are answered in the command's own pr
 the first key, or while no gateway runs. migrate, seed, verify, erase, partitions, secrets,
 audit verify and audit export always work on the database. They give up after 10 seconds
 without it, find the key beside an SQLite file, and only migrate up creates a file.`},
-		{"output", "Formats, colours, times, and what scripts can rely on", `  -o table    for people; fitted to the terminal: long texts are shortened, the last columns left out
+		{"output", "Formats, colours, times, and what scripts can rely on", `  -o table    for people; fitted to the terminal: texts are shortened, last columns left out
   -o wide     all columns
   -o json     as the API gives it: a list is an array (also --json)
   -o jsonl    one line for each item
