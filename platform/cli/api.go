@@ -54,7 +54,7 @@ func (c *command) printer() (*output.Printer, error) {
 	}
 	o := output.Options{Format: format, Quiet: c.api.quiet, UTC: c.api.utc, Now: clock.System}
 	if f, is := c.terminal(); is {
-		o.Width, _, _ = term.GetSize(int(f.Fd())) //nolint:gosec // a file descriptor is small
+		o.Width, _, _ = term.GetSize(int(f.Fd()))
 		o.Colour = os.Getenv("NO_COLOR") == "" && os.Getenv("TERM") != "dumb"
 	}
 	return output.New(c.raw, o), nil
@@ -63,7 +63,7 @@ func (c *command) printer() (*output.Printer, error) {
 // terminal returns the terminal that results are printed on, if it is one.
 func (c *command) terminal() (*os.File, bool) {
 	f, is := c.raw.(*os.File)
-	return f, is && term.IsTerminal(int(f.Fd())) //nolint:gosec // a file descriptor is small
+	return f, is && term.IsTerminal(int(f.Fd()))
 }
 
 // session is a command's connection to the API.

@@ -3,6 +3,7 @@ package cli
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"strings"
 
@@ -39,7 +40,7 @@ interruption. With -o json or jsonl it prints one line for each message.`,
 		return c.onAPI(func(ctx context.Context, s *session, _ []string) error {
 			t := &tail{s: s, most: most}
 			err := s.Stream(ctx, "/events/stream", query, after, t.message, func(err error) { c.warn("%s; waiting for it", err) })
-			if err == errEnough { //nolint:errorlint // it is returned as it is
+			if errors.Is(err, errEnough) {
 				return nil
 			}
 			return err
@@ -56,7 +57,7 @@ type tail struct {
 }
 
 // errEnough ends a stream.
-var errEnough = fmt.Errorf("enough")
+var errEnough = errors.New("enough")
 
 func (t *tail) message(m client.Message) error {
 	if err := t.print(m); err != nil {
