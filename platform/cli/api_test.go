@@ -253,3 +253,20 @@ func TestContexts(t *testing.T) {
 		require.Equal(t, code, got, "%s: %s", line, stderr)
 	}
 }
+
+func TestWatchingGoesOnWhileThereIsNoAnswer(t *testing.T) {
+	f := fakeGateway(t, map[string][]string{"GET /health": {`503 {"data":{"status":"degraded","checks":{}}}`, `{"data":{"status":"ok","checks":{}}}`}})
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	out := &watched{until: []byte("All well."), then: cancel}
+	var log bytes.Buffer
+	require.Zero(t, Run(ctx, []string{"status", "--watch=500ms"}, out, &log), log.String())
+	require.Contains(t, log.String(), "warning: the gateway is degraded")
+	require.GreaterOrEqual(t, len(f.sent("GET /health")), 2)
+
+	setup(t, "DATABASE_URL", "sqlite://gateway.db", "LOG_LEVEL", "error")
+	runOK(t, "migrate up")
+	code, _, stderr := runLine(t, "status")
+	require.Equal(t, exitUsage, code)
+	require.Contains(t, stderr, "no gateway is named")
+}

@@ -148,7 +148,8 @@ func addWatch(cmd *cobra.Command, every *time.Duration) {
 // leastWatch is the shortest interval of --watch.
 const leastWatch = 500 * time.Millisecond
 
-// watched runs do once, or with --watch until ctx ends, on a cleared terminal each time.
+// watched runs do once, or with --watch until ctx ends, on a cleared terminal each time, also
+// while there is no answer.
 func (s *session) watched(ctx context.Context, every time.Duration, do func() error) error {
 	if every == 0 {
 		return do()
@@ -165,7 +166,10 @@ func (s *session) watched(ctx context.Context, every time.Duration, do func() er
 			if ctx.Err() != nil {
 				return nil //nolint:nilerr // interrupted
 			}
-			return err
+			if codeOf(err) != exitUnavailable {
+				return err
+			}
+			s.c.warn("%s", err) // it is asked again
 		}
 		if !clock.Sleep(ctx, every) {
 			return nil

@@ -36,6 +36,9 @@ type statusAnswer struct {
 }
 
 func (s *session) status(ctx context.Context) error {
+	if s.local != nil {
+		return usage("status: no gateway is named, so there is none to ask; see: gateway help contexts")
+	}
 	answer := statusAnswer{Notes: []string{}}
 	var err error
 	if answer.Health, err = s.Health(ctx); err != nil {
@@ -60,7 +63,7 @@ func (s *session) status(ctx context.Context) error {
 		return fmt.Errorf("print the status: %w", err)
 	}
 	err = s.out.One(raw, answer.Status, func() error {
-		fields := []output.Field{{Name: "gateway", Text: s.name()}, {Name: "status", Text: health.Status, Kind: output.State}}
+		fields := []output.Field{{Name: "gateway", Text: s.URL()}, {Name: "status", Text: health.Status, Kind: output.State}}
 		for _, f := range sortedFields(anyOf(health.Checks)) {
 			fields = append(fields, output.Field{Name: f.Name, Text: health.Checks[f.Name].Status, Kind: output.State})
 		}
@@ -92,14 +95,6 @@ func anyOf[T any](values map[string]T) map[string]any {
 		all[name] = v
 	}
 	return all
-}
-
-// name is what the gateway is called: its address, or the database.
-func (s *session) name() string {
-	if s.local != nil {
-		return "none: on the database"
-	}
-	return s.URL()
 }
 
 // The bounds above which a lag needs attention.
