@@ -116,7 +116,7 @@ func (l sourceTest) fixAndRelease(integrationID string) string {
 // fromTheCommandLine changes the source while the process serves it; the process picks the
 // change up by itself.
 func (l sourceTest) fromTheCommandLine(integrationID string) {
-	l.run("integrations", "disable", "shop")
+	l.run("integrations", "disable", "shop", "--yes")
 	eventually(l.t, func() bool { return l.webhook("shop", "evt_shop") == http.StatusNotFound }, "the source is disabled")
 	l.run("integrations", "enable", "shop")
 	eventually(l.t, func() bool { return l.webhook("shop", "evt_shop") == http.StatusOK }, "the source is enabled")

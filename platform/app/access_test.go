@@ -45,9 +45,9 @@ POST:/api/v1/replays/:id/cancel=operator*
 POST:/api/v1/events/:id/replay=operator*  POST:/api/v1/events/:id/cancel=operator*  POST:/api/v1/events/:id/retry=operator*
 POST:/api/v1/dead-letters/:id/requeue=operator*  POST:/api/v1/dead-letters/requeue=operator*
 DELETE:/api/v1/quarantine/:id=operator*  POST:/api/v1/quarantine/:id/release=operator*  POST:/api/v1/quarantine/release=operator*
-POST:/api/v1/integrations=admin
+POST:/api/v1/integrations=admin  POST:/api/v1/integrations/apply=admin
 PATCH:/api/v1/integrations/:id=admin*  DELETE:/api/v1/integrations/:id=admin*
-POST:/api/v1/integrations/:id/secrets=admin*
+POST:/api/v1/integrations/:id/secrets=admin*  POST:/api/v1/integrations/:id/rotate-secret=admin*
 PATCH:/api/v1/integrations/:id/secrets/:secretId=admin*  DELETE:/api/v1/integrations/:id/secrets/:secretId=admin*
 POST:/api/v1/integrations/:id/destinations=admin*
 PATCH:/api/v1/integrations/:id/destinations/:destinationId=admin*  DELETE:/api/v1/integrations/:id/destinations/:destinationId=admin*
@@ -305,6 +305,7 @@ func TestAKeyOfOneSourceCannotReadAnother(t *testing.T) {
 			{"GET", "/integrations/<id>/secrets", "integrations", ""},
 			{"PATCH", "/integrations/<id>", "integrations", `{"name":"new"}`},
 			{"POST", "/integrations/<id>/secrets", "integrations", `{"value":"another-long-secret"}`},
+			{"POST", "/integrations/<id>/rotate-secret", "integrations", `{"value":"yet-another-secret","expireOldSeconds":60}`},
 			{"POST", "/integrations/<id>/destinations", "integrations", `{"url":"http://127.0.0.1:9/more"}`},
 			{"POST", "/events/<id>/replay", "events", `{"reason":"because"}`},
 			{"POST", "/events/<id>/retry", "events", `{}`},

@@ -30,7 +30,10 @@ const DefaultDataDir = "data"
 type DevOptions struct {
 	DataDir      string // "" for the default
 	CallbackBase string // in the form of CallbackBase
-	Out          io.Writer
+	// Announce leaves the running gateway's address and key in the data folder, until forget;
+	// nil for nothing.
+	Announce func(dataDir, address string, key secret.Value) (forget func(), err error)
+	Out      io.Writer
 }
 
 // Dev runs everything in this process until ctx ends, on a database file, with a queue and
@@ -39,8 +42,16 @@ func Dev(ctx context.Context, cfg config.Config, log *slog.Logger, o DevOptions)
 	if o.DataDir == "" {
 		o.DataDir = DefaultDataDir
 	}
-	return runDev(ctx, cfg, log, o, func(_ context.Context, d *devSystem) error {
-		_, err := io.WriteString(o.Out, d.greeting(o))
+	forget := func() {}
+	defer func() { forget() }()
+	return runDev(ctx, cfg, log, o, func(_ context.Context, d *devSystem) (err error) {
+		if o.Announce != nil {
+			if forget, err = o.Announce(o.DataDir, d.url(), cfg.ManagementKey); err != nil {
+				forget = func() {}
+				return err
+			}
+		}
+		_, err = io.WriteString(o.Out, d.greeting(o))
 		return err
 	})
 }
@@ -86,7 +97,7 @@ func inFolder(cfg config.Config, dir string) (config.Config, error) {
 	cfg.Database.URL = secret.New("sqlite://" + path)
 	cfg.Hosts = ownHosts(cfg)
 	if cfg.SecretsKey.Empty() {
-		key, err := keyIn(filepath.Join(dir, "secrets.key"))
+		key, err := keyIn(filepath.Join(dir, secretsKeyFile))
 		if err != nil {
 			return cfg, err
 		}
@@ -199,7 +210,12 @@ Send a webhook, signed for the demo source acme:
 
 See the result (sending the same eventId again is answered as a duplicate):
 
+  gateway events show evt_%[6]s
   curl -s '%[2]s/events?externalEventId=evt_%[6]s' -H 'x-internal-api-key: %[7]s'
+
+Follow what comes in, in another terminal (the command line finds this gateway in this folder):
+
+  gateway events tail
 
 Management key   %[7]s
 acme delivers to %[8]s

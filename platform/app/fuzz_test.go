@@ -26,7 +26,7 @@ func FuzzIntegrationsFile(f *testing.F) {
 	path := filepath.Join(f.TempDir(), "integrations.yaml")
 	f.Fuzz(func(t *testing.T, text string) {
 		require.NoError(t, os.WriteFile(path, []byte(text), 0o600))
-		list, err := readIntegrations(path)
+		list, err := ReadIntegrations(path)
 		if err != nil {
 			if e := fault.As(err); e != nil {
 				require.Equal(t, fault.Invalid, e.Kind)
@@ -36,8 +36,15 @@ func FuzzIntegrationsFile(f *testing.F) {
 		}
 		require.NotEmpty(t, list)
 		for _, one := range list {
-			for _, s := range one.Secrets {
-				require.Contains(t, []string{"", "a-secret-of-the-environment"}, s.Value.Reveal(), "only referenced values")
+			fields, _ := one.(map[string]any)
+			secrets, _ := fields["secrets"].([]any)
+			for _, s := range secrets {
+				if object, is := s.(map[string]any); is {
+					s = object["value"]
+				}
+				if text, is := s.(string); is {
+					require.Contains(t, []string{"", "a-secret-of-the-environment"}, text, "only referenced values")
+				}
 			}
 		}
 	})

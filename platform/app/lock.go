@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"strings"
 
 	"github.com/gofrs/flock"
 
@@ -17,7 +16,7 @@ func lockDatabase(cfg config.Config) (unlock func(), err error) {
 	if !cfg.Database.SQLite() {
 		return func() {}, nil
 	}
-	path := strings.TrimPrefix(cfg.Database.URL.Reveal(), "sqlite://")
+	path := databaseFile(cfg)
 	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
 		return nil, fmt.Errorf("%s: the database's folder: %w", databaseSetting(cfg), err)
 	}

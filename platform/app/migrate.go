@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 
@@ -15,6 +17,14 @@ import (
 
 // MigrateUp migrates the schema to this program's version and returns it.
 func MigrateUp(ctx context.Context, cfg config.Config, log *slog.Logger) (version uint, err error) {
+	if cfg.Database.SQLite() { // only this command creates the file
+		if err := os.MkdirAll(filepath.Dir(databaseFile(cfg)), 0o700); err != nil {
+			return 0, fmt.Errorf("%s: the database's folder: %w", databaseSetting(cfg), err)
+		}
+		if err := ownFile(databaseFile(cfg)); err != nil {
+			return 0, fmt.Errorf("%s: %w", databaseSetting(cfg), err)
+		}
+	}
 	err = onDatabase(ctx, cfg, log, func(db *database.DB) error {
 		if err := db.MigrateUp(); err != nil {
 			return err
@@ -117,7 +127,7 @@ func printLoss(ctx context.Context, db *database.DB, tables []string, out io.Wri
 }
 
 func onDatabase(ctx context.Context, cfg config.Config, log *slog.Logger, do func(*database.DB) error) error {
-	db, err := openDatabase(ctx, cfg, log)
+	db, err := openForTool(ctx, cfg, log, toolPatience)
 	if err != nil {
 		return err
 	}

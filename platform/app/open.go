@@ -90,8 +90,13 @@ func openRecords(ctx context.Context, cfg config.Config, log *slog.Logger) (*sto
 	if err != nil {
 		return nil, err
 	}
+	return openedRecords(ctx, db, log)
+}
+
+// openedRecords requires this program's schema, and closes db otherwise.
+func openedRecords(ctx context.Context, db *database.DB, log *slog.Logger) (*stores, error) {
 	s := &stores{db: db}
-	err = db.CheckSchema(ctx)
+	err := db.CheckSchema(ctx)
 	if err == nil {
 		s.retired, err = secrets.Retired(ctx, db)
 	}
@@ -109,6 +114,11 @@ func open(ctx context.Context, cfg config.Config, log *slog.Logger, alone bool) 
 	if err != nil {
 		return nil, err
 	}
+	return s.complete(ctx, cfg, log, alone)
+}
+
+// complete creates partitions and connects to the other servers; it closes s if that fails.
+func (s *stores) complete(ctx context.Context, cfg config.Config, log *slog.Logger, alone bool) (*stores, error) {
 	createPartitions(ctx, s.db, log)
 	if err := s.openRest(ctx, cfg, log, alone); err != nil {
 		s.close(log)

@@ -29,14 +29,26 @@ func Seed(ctx context.Context, cfg config.Config, log *slog.Logger, callback str
 	if cfg.Env == config.Production {
 		return errSeedProduction
 	}
-	s, err := open(ctx, cfg, log, false)
+	db, err := openForTool(ctx, cfg, log, toolPatience)
 	if err != nil {
+		return err
+	}
+	s, err := openedRecords(ctx, db, log)
+	if err != nil {
+		return err
+	}
+	if s, err = s.complete(ctx, cfg, log, false); err != nil {
 		return err
 	}
 	defer s.close(log)
 	g, err := wire(cfg, s, log)
 	if err != nil {
 		return err
+	}
+	if cfg.SecretsKey.Empty() {
+		if err := g.secrets.CheckKeys(ctx); err != nil { // it would store secrets in plain text beside encrypted ones
+			return err
+		}
 	}
 	all, err := g.seed(ctx, destinationsFor(callback, "http", cfg.HTTP.Port))
 	if err != nil {

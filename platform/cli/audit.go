@@ -6,19 +6,35 @@ import (
 	"github.com/spf13/cobra"
 
 	"integration-gateway/platform/app"
+	"integration-gateway/platform/cli/output"
 	"integration-gateway/platform/config"
 )
 
 func (c *command) audit() *cobra.Command {
-	cmd := &cobra.Command{
-		Use:   "audit",
-		Short: "Verify that the audit trail is unchanged, and export it",
-		Args:  cobra.NoArgs,
-		RunE: func(*cobra.Command, []string) error {
-			return usage("audit: name a subcommand: verify or export")
+	cmd := group("audit", "List the audit trail, verify that it is unchanged, and export it", `list speaks the API. verify and export work directly on the database, since they do not rely on
+what they check.`,
+		c.auditList(), c.auditVerify(), c.auditExport())
+	return cmd
+}
+
+func (c *command) auditList() *cobra.Command {
+	cmd := c.list(listing{
+		short: "List audit entries, newest first", path: "/audit-entries",
+		params: []param{
+			{flag: "entity-type", name: "entityType", help: "only about such things, such as normalized_event"},
+			{flag: "entity-id", name: "entityId", help: "only about this one, such as an event"},
+			{flag: "action", name: "action", help: "only these, such as replay.requested"},
+			{flag: "since", name: "createdFrom", help: "at or after: " + momentHelp, time: true},
+			{flag: "until", name: "createdTo", help: "at or before", time: true},
 		},
-	}
-	cmd.AddCommand(c.auditVerify(), c.auditExport())
+		columns: []output.Column{
+			{Title: "AT", Path: "createdAt", Kind: output.Age}, {Title: "ACTION", Path: "action"}, {Title: "ACTOR", Path: "actor"},
+			{Title: "ABOUT", Path: "entityId", Kind: output.ID}, {Title: "TYPE", Path: "entityType", Wide: true},
+			{Title: "DETAILS", Path: "details", Wide: true}, {Title: "ID", Path: "id", Kind: output.ID, Wide: true},
+		},
+		empty: "No entry matches.",
+	})
+	c.addAPIFlags(cmd)
 	return cmd
 }
 

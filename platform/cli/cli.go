@@ -15,14 +15,9 @@ import (
 	"github.com/spf13/cobra"
 
 	"integration-gateway/platform/app"
+	"integration-gateway/platform/cli/output"
 	"integration-gateway/platform/config"
 	"integration-gateway/platform/telemetry"
-)
-
-// The exit codes.
-const (
-	exitFailed = 1 // it started, and then failed
-	exitUsage  = 2 // the command line or the configuration is invalid; nothing was started
 )
 
 // Execute runs the command line of this process and exits. SIGINT and SIGTERM shut the
@@ -36,39 +31,36 @@ func Execute() {
 
 // Run runs one command line until it ends or ctx ends, and returns the exit code.
 func Run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
-	shown := &escapingWriter{to: stdout}
-	defer shown.flush()
-	c := &command{stdout: shown, stderr: stderr, level: new(slog.LevelVar)}
+	shown := output.NewWriter(stdout)
+	defer shown.Flush()
+	c := &command{raw: stdout, stdout: shown, stderr: stderr, level: new(slog.LevelVar)}
 	root := c.root()
 	root.SetArgs(args)
 	root.SetOut(shown)
 	root.SetErr(stderr)
-	err := root.ExecuteContext(ctx)
+	ran, err := root.ExecuteContextC(ctx)
 	if err == nil {
 		return 0
 	}
-	_, _ = fmt.Fprintf(&escapingWriter{to: stderr}, "gateway: %v\n", err)
+	_, _ = fmt.Fprintf(output.NewWriter(stderr), "gateway: %s\n", textOf(err))
 	var mistakes config.Mistakes
 	var usageErr usage
 	switch {
 	case errors.As(err, &mistakes):
 		return exitUsage
 	case errors.As(err, &usageErr) || !c.started:
-		_, _ = fmt.Fprintln(stderr, "See: gateway --help")
+		_, _ = fmt.Fprintf(stderr, "See: %s --help\n", ran.CommandPath())
 		return exitUsage
 	}
-	return exitFailed
+	return codeOf(err)
 }
-
-// usage is an error in the command line that cobra does not detect.
-type usage string
-
-func (u usage) Error() string { return string(u) }
 
 // command holds what the commands share.
 type command struct {
+	raw            io.Writer // stdout, for text that was cleaned
 	stdout, stderr io.Writer
 	configPath     string
+	api            apiFlags
 	started        bool           // the command line was valid
 	level          *slog.LevelVar // the log level, which can change while a process runs
 }
@@ -81,16 +73,20 @@ func (c *command) root() *cobra.Command {
 stores them, and delivers them with retries, replay and a history.
 
 Try it with nothing installed:  gateway dev
+Look into it:                   gateway events list
 Configuration: environment variables over configs/gateway.yaml over defaults.`,
-		SilenceUsage:      true,
-		SilenceErrors:     true,
-		CompletionOptions: cobra.CompletionOptions{HiddenDefaultCmd: true},
-		Args:              cobra.NoArgs,
-		PersistentPreRun:  func(*cobra.Command, []string) { c.started = true },
-		RunE:              func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+		SilenceUsage:     true,
+		SilenceErrors:    true,
+		Version:          version(),
+		Args:             subcommandsOnly,
+		PersistentPreRun: func(*cobra.Command, []string) { c.started = true },
+		RunE:             func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	root.PersistentFlags().StringVar(&c.configPath, "config", "", "YAML file with settings (default configs/gateway.yaml if it exists)")
-	root.AddCommand(c.serve(), c.work(), c.migrate(), c.seed(), c.dev(), c.verify(), c.partitions(), c.audit(), c.deadLetters(), c.erase(), c.integrations(), c.quarantine(), c.keys(), c.secrets(), c.send(), c.version())
+	root.SetFlagErrorFunc(flagError)
+	root.SetVersionTemplate("gateway {{.Version}}\n")
+	c.addGroups(root)
+	root.AddCommand(topics()...)
 	return root
 }
 
@@ -107,6 +103,11 @@ func (c *command) load(o config.Options) (config.Config, *slog.Logger, error) {
 	}
 	if err := app.CheckProviders(cfg); err != nil {
 		return config.Config{}, nil, err
+	}
+	if o.Role != config.Dev && o.Role != config.Send {
+		if cfg, err = app.WithKeyBesideDatabase(cfg); err != nil {
+			return config.Config{}, nil, err
+		}
 	}
 	return cfg, c.logger(cfg.Log), nil
 }
@@ -138,4 +139,9 @@ func callbackBase(text string) (string, error) {
 		return "", usage("--callback-base: " + err.Error())
 	}
 	return base, nil
+}
+
+// warn prints a warning.
+func (c *command) warn(format string, args ...any) {
+	_, _ = fmt.Fprintf(output.NewWriter(c.stderr), "gateway: warning: "+format+"\n", args...)
 }

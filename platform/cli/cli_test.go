@@ -8,6 +8,7 @@ import (
 	"runtime/debug"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 )
@@ -24,6 +25,7 @@ func setup(t *testing.T, env ...string) {
 			require.NoError(t, os.Unsetenv(name))
 		}
 	}
+	t.Setenv("HOME", t.TempDir()) // without the contexts of this machine
 	for i := 0; i+1 < len(env); i += 2 {
 		t.Setenv(env[i], env[i+1])
 	}
@@ -64,8 +66,8 @@ func TestInvalidCommandLines(t *testing.T) {
 		{"send to an invalid address", "send acme --to 127.0.0.1:3000", "send: --to must be an address such as"},
 		{"send with a secret that is not a key", "send standard-webhooks --secret whpk_aGk=", "send: --secret: a public key (whpk_…) has 32 bytes"},
 		{"dead-letters alone", "dead-letters", "dead-letters: name a subcommand: list, show or requeue"},
-		{"an invalid filter", "dead-letters list --kind lost --event-id 7", "--kind must be one of exhausted, refused, unreadable; --event-id must be a UUID"},
-		{"an invalid page", "dead-letters list --page 0 --page-size 101", "--page-size must be from 1 to 100"},
+		{"an invalid filter", "dead-letters list --kind lost --event-id 7", "--kind must be one of exhausted, refused, unreadable"},
+		{"an invalid limit", "dead-letters list --limit 0", "--limit must be at least 1"},
 		{"an invalid id", "dead-letters show 7", "the id must be a UUID"},
 		{"a requeue of nothing", "dead-letters requeue", "give an id, a filter, or --all"},
 		{"a requeue of all by filter", "dead-letters requeue --all --kind refused", "give an id, a filter, or --all"},
@@ -134,8 +136,9 @@ func TestMigrateAndSeed(t *testing.T) {
 		code int
 		says string
 	}{
-		{"migrate version", 0, "0\n"},
-		{"seed", exitFailed, "run: gateway migrate up"},
+		{"migrate version", exitNotFound, "There is no database records/gateway.db: correct DATABASE_URL, or create it with `gateway migrate up`."},
+		{"migrate down --all --yes", exitNotFound, "There is no database"},
+		{"seed", exitNotFound, "There is no database"},
 		{"migrate up", 0, "the schema is at version"},
 		{"migrate up", 0, "the schema is at version"},
 		{"seed --callback-base http://127.0.0.1:9/hooks/", 0, "acme: created, delivers to http://127.0.0.1:9/hooks/acme\n"},
@@ -229,3 +232,16 @@ func TestAnInvalidProviderIsReportedBeforeAnythingIsOpened(t *testing.T) {
 	require.Equal(t, exitUsage, code)
 	require.Contains(t, stderr, "providers.initech.signature.header: It is required")
 }
+
+func TestErrorsAreEscaped(t *testing.T) {
+	var stdout, stderr bytes.Buffer
+	require.Equal(t, exitUsage, Run(t.Context(), []string{"no\u202esuch\x1b[2J"}, &stdout, &stderr))
+	require.NotContains(t, stderr.String(), "\u202e")
+	require.NotContains(t, stderr.String(), "\x1b")
+}
+
+// The bounds of waiting for a condition.
+const (
+	waitLong = 60 * time.Second
+	waitStep = 20 * time.Millisecond
+)

@@ -1,160 +1,241 @@
 package cli
 
 import (
+	"context"
+	"encoding/json"
+	"fmt"
+
 	"github.com/spf13/cobra"
 
 	"integration-gateway/platform/app"
-	"integration-gateway/platform/config"
+	"integration-gateway/platform/cli/output"
 )
 
-// deadLetterFlags holds the flags that list and requeue share, and the resulting options.
-type deadLetterFlags struct {
-	texts map[string]*string // by flag
-	o     app.DeadLetterOptions
+var deadLetterParams = []param{
+	{flag: "kind", name: "kind", help: "only those", oneOf: []string{"exhausted", "refused", "unreadable"}},
+	{flag: "source", name: "source", help: "only of this source"},
+	{flag: "provider", name: "provider", help: "only of this provider"},
+	{flag: "event-type", name: "eventType", help: "only of events of this type"},
+	{flag: "destination-id", name: "destinationId", help: "only to this destination"},
+	{flag: "event-id", name: "eventId", help: "only of this event"},
+	{flag: "from", name: "createdFrom", help: "created at or after: " + momentHelp, time: true},
+	{flag: "to", name: "createdTo", help: "created at or before", time: true},
 }
 
 func (c *command) deadLetters() *cobra.Command {
-	cmd := &cobra.Command{
-		Use:   "dead-letters",
-		Short: "List and requeue failed deliveries",
-		Long: `Works directly on the database. Dead letters are deliveries whose attempts are used up or
-that were refused (410), and messages that could not be read.`,
-		Args: cobra.NoArgs,
-		RunE: func(*cobra.Command, []string) error {
-			return usage("dead-letters: name a subcommand: list, show or requeue")
-		},
-	}
-	cmd.AddCommand(c.deadLettersList(), c.deadLettersShow(), c.deadLettersRequeue())
+	cmd := group("dead-letters", "List and requeue failed deliveries", `Dead letters are deliveries whose attempts are used up or that were refused (410), and
+messages that could not be read.`,
+		c.list(listing{
+			short: "List dead letters, newest first", path: "/dead-letters",
+			params: append([]param{{flag: "status", name: "status", help: "only those", oneOf: []string{"open", "requeued", "resolved"}}}, deadLetterParams...),
+			columns: []output.Column{
+				{Title: "ID", Path: "id", Kind: output.ID}, {Title: "CREATED", Path: "createdAt", Kind: output.Age},
+				{Title: "KIND", Path: "kind", Kind: output.State}, {Title: "STATUS", Path: "status"}, {Title: "REASON", Path: "reason"},
+				{Title: "SOURCE", Path: "source"}, {Title: "TRIES", Path: "attempts", Kind: output.Number}, {Title: "TYPE", Path: "eventType"},
+				{Title: "EVENT", Path: "eventId", Kind: output.ID, Wide: true}, {Title: "DESTINATION", Path: "destinationId", Kind: output.ID, Wide: true},
+			},
+			empty: "No dead letter matches.",
+		}),
+		c.deadLettersShow(), c.deadLettersRequeue())
+	c.addAPIFlags(cmd)
 	return cmd
 }
 
-func newDeadLetterFlags(cmd *cobra.Command, filter bool) *deadLetterFlags {
-	f := &deadLetterFlags{texts: map[string]*string{}, o: app.DeadLetterOptions{Page: 1, PageSize: 20, RequestedBy: "cli-user"}}
-	cmd.Flags().BoolVar(&f.o.JSON, "json", false, "print JSON")
-	if !filter {
-		return f
+// validID returns an argument that must be the id of a record.
+func validID(command, text string) (string, error) {
+	valid, ok := app.ValidID(text)
+	if !ok {
+		return "", usage(command + ": the id must be a UUID")
 	}
-	for _, flag := range []struct{ name, help string }{
-		{"kind", "exhausted, refused or unreadable"}, {"status", "open, requeued or resolved"}, {"source", "source of the event"},
-		{"provider", "provider of the event"}, {"event-type", "type of the event"}, {"destination-id", "destination that did not receive it"},
-		{"event-id", "event that was not delivered"}, {"from", "created at this time or later (RFC 3339)"}, {"to", "created at this time or earlier (RFC 3339)"},
-	} {
-		f.texts[flag.name] = cmd.Flags().String(flag.name, "", flag.help)
-	}
-	return f
+	return valid, nil
 }
 
-// options validates the flags and loads what the command needs.
-func (f *deadLetterFlags) options(c *command) (app.DeadLetterOptions, error) {
-	var err error
-	if f.o.Filter, err = app.DeadLetterFilterOf(f.text); err != nil {
-		return f.o, usage("dead-letters: " + err.Error())
-	}
-	if err := f.o.Check(); err != nil {
-		return f.o, usage("dead-letters: " + err.Error())
-	}
-	f.o.Out = c.stdout
-	return f.o, nil
-}
-
-func (f *deadLetterFlags) text(flag string) string {
-	if value := f.texts[flag]; value != nil {
-		return *value
-	}
-	return ""
-}
-
-func (f *deadLetterFlags) filtered() bool {
-	for _, value := range f.texts {
-		if *value != "" {
-			return true
-		}
-	}
-	return false
-}
-
-func (c *command) deadLettersList() *cobra.Command {
-	cmd := &cobra.Command{Use: "list", Short: "List dead letters, newest first", Args: cobra.NoArgs}
-	f := newDeadLetterFlags(cmd, true)
-	cmd.Flags().IntVar(&f.o.Page, "page", f.o.Page, "page of the list")
-	cmd.Flags().IntVar(&f.o.PageSize, "page-size", f.o.PageSize, "dead letters per page, at most 100")
-	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
-		o, err := f.options(c)
-		if err != nil {
+// beforeAPI is onAPI with a check of the command line first.
+func (c *command) beforeAPI(check func(args []string) error, do func(ctx context.Context, s *session, args []string) error) func(*cobra.Command, []string) error {
+	return func(cmd *cobra.Command, args []string) error {
+		if err := check(args); err != nil {
 			return err
 		}
-		cfg, log, err := c.load(config.Options{Role: config.Migrate})
-		if err != nil {
-			return err
-		}
-		return app.ListDeadLetters(cmd.Context(), cfg, log, o)
+		return c.onAPI(do)(cmd, args)
 	}
-	return cmd
 }
 
 func (c *command) deadLettersShow() *cobra.Command {
 	cmd := &cobra.Command{Use: "show ID", Short: "Show one dead letter with its message", Args: cobra.ExactArgs(1)}
-	f := newDeadLetterFlags(cmd, false)
+	check := func(args []string) (err error) {
+		args[0], err = validID("dead-letters show", args[0])
+		return err
+	}
+	cmd.RunE = c.beforeAPI(check, func(ctx context.Context, s *session, args []string) error {
+		var raw json.RawMessage
+		if _, err := s.Get(ctx, "/dead-letters/"+args[0], nil, &raw); err != nil {
+			return err
+		}
+		return s.one(raw, "id", func(item map[string]any) error {
+			return s.out.Fields(fieldsOf(item,
+				output.Column{Title: "id", Path: "id"}, output.Column{Title: "kind", Path: "kind", Kind: output.State}, output.Column{Title: "status", Path: "status"},
+				output.Column{Title: "queue", Path: "queue"}, output.Column{Title: "event", Path: "eventId"}, output.Column{Title: "destination", Path: "destinationId"},
+				output.Column{Title: "job", Path: "jobId"}, output.Column{Title: "source", Path: "source"}, output.Column{Title: "provider", Path: "provider"},
+				output.Column{Title: "event type", Path: "eventType"}, output.Column{Title: "attempts", Path: "attempts"}, output.Column{Title: "reason", Path: "reason"},
+				output.Column{Title: "created", Path: "createdAt", Kind: output.Time}, output.Column{Title: "requeued", Path: "requeuedAt", Kind: output.Time},
+				output.Column{Title: "requeued by", Path: "requeuedBy"}, output.Column{Title: "replay request", Path: "replayRequestId"},
+				output.Column{Title: "resolved", Path: "resolvedAt", Kind: output.Time}, output.Column{Title: "body", Path: "body", Kind: output.Body}))
+		})
+	})
+	return cmd
+}
+
+// requeue is what `gateway dead-letters requeue` was told.
+type requeue struct {
+	filter     *filters
+	all        bool
+	dryRun     bool
+	limit      int
+	by, reason string
+}
+
+func (c *command) deadLettersRequeue() *cobra.Command {
+	cmd := &cobra.Command{
+		Use: "requeue [ID]", Short: "Requeue one dead letter, or all that match a filter",
+		Long: `A delivery becomes a replay to its destination, with a new budget of attempts; a message
+returns to the process queue. Give an id, a filter, or --all. Exits with 1 if nothing was
+requeued, or something could not be.`,
+		Args: cobra.MaximumNArgs(1),
+	}
+	r := &requeue{filter: addFilters(cmd, deadLetterParams)}
+	status := cmd.Flags().String("status", "open", "open: others cannot be requeued")
+	cmd.Flags().BoolVar(&r.all, "all", false, "requeue every open dead letter")
+	cmd.Flags().BoolVar(&r.dryRun, "dry-run", false, "only count what would be requeued")
+	cmd.Flags().IntVar(&r.limit, "limit", 0, "requeue at most so many, oldest first; 0 for all")
+	cmd.Flags().StringVar(&r.by, "requested-by", "", "who requests it (default the key's name)")
+	cmd.Flags().StringVar(&r.reason, "reason", "", "the reason, 5 to 500 characters")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		deadLetterID, ok := app.ValidID(args[0])
-		if !ok {
-			return usage("dead-letters show: the id must be a UUID")
+		one := len(args) == 1
+		switch {
+		case *status != "open":
+			return usage("dead-letters requeue: only open ones can be requeued, so --status must be open")
+		case one && (r.all || r.filter.given() || r.dryRun || r.limit != 0):
+			return usage("dead-letters requeue: give an id or a filter, not both")
+		case !one && r.all == r.filter.given():
+			return usage("dead-letters requeue: give an id, a filter, or --all")
+		case r.limit < 0:
+			return usage("dead-letters requeue: --limit must be at least 0")
 		}
-		o, err := f.options(c)
-		if err != nil {
+		if one {
+			var err error
+			if args[0], err = validID("dead-letters requeue", args[0]); err != nil {
+				return err
+			}
+		}
+		if _, err := r.filter.query(); err != nil {
 			return err
 		}
-		cfg, log, err := c.load(config.Options{Role: config.Migrate})
-		if err != nil {
-			return err
-		}
-		return app.ShowDeadLetter(cmd.Context(), cfg, log, deadLetterID, o)
+		return c.onAPIWith(!r.dryRun, func(ctx context.Context, s *session, args []string) error {
+			if one {
+				return s.requeueOne(ctx, args[0], r)
+			}
+			return s.requeueAll(ctx, r)
+		})(cmd, args)
 	}
 	return cmd
 }
 
-func (c *command) deadLettersRequeue() *cobra.Command {
-	var all bool
-	cmd := &cobra.Command{
-		Use:   "requeue [ID]",
-		Short: "Requeue one dead letter, or all that match a filter",
-		Long: `A delivery becomes a replay to its destination, with a new budget of attempts; a message
-returns to the process queue. Give an id, a filter, or --all.`,
-		Args: cobra.MaximumNArgs(1),
+// requester adds who asks, and why.
+func (r *requeue) requester(body map[string]any) map[string]any {
+	if r.by != "" {
+		body["requestedBy"] = r.by
 	}
-	f := newDeadLetterFlags(cmd, true)
-	cmd.Flags().BoolVar(&all, "all", false, "requeue every open dead letter")
-	cmd.Flags().BoolVar(&f.o.DryRun, "dry-run", false, "only count what would be requeued")
-	cmd.Flags().IntVar(&f.o.Limit, "limit", 0, "requeue at most so many, oldest first; 0 for all")
-	cmd.Flags().StringVar(&f.o.RequestedBy, "requested-by", f.o.RequestedBy, "who requests it")
-	cmd.Flags().StringVar(&f.o.Reason, "reason", "", "the reason, 5 to 500 characters")
-	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		one := len(args) == 1
-		switch {
-		case one && (all || f.filtered() || f.o.DryRun || f.o.Limit != 0):
-			return usage("dead-letters requeue: give an id or a filter, not both")
-		case !one && all == f.filtered():
-			return usage("dead-letters requeue: give an id, a filter, or --all")
-		}
-		o, err := f.options(c)
-		if err != nil {
-			return err
-		}
-		deadLetterID, valid := "", true
-		if one {
-			deadLetterID, valid = app.ValidID(args[0])
-		}
-		if !valid {
-			return usage("dead-letters requeue: the id must be a UUID")
-		}
-		cfg, log, err := c.load(config.Options{Role: config.Migrate})
-		if err != nil {
-			return err
-		}
-		if one {
-			return app.RequeueDeadLetter(cmd.Context(), cfg, log, deadLetterID, o)
-		}
-		return app.RequeueDeadLetters(cmd.Context(), cfg, log, o)
+	if r.reason != "" {
+		body["reason"] = r.reason
 	}
-	return cmd
+	return body
+}
+
+func (s *session) requeueOne(ctx context.Context, deadLetterID string, r *requeue) error {
+	var raw json.RawMessage
+	if err := s.Post(ctx, "/dead-letters/"+deadLetterID+"/requeue", r.requester(map[string]any{}), &raw); err != nil {
+		return err
+	}
+	item, err := output.Parse(raw)
+	if err != nil {
+		return err
+	}
+	as := "its message is on the process queue"
+	if request := output.TextAt(item, "replayRequestId"); request != "" {
+		as = "as replay request " + request
+	}
+	return s.done(raw, deadLetterID, "requeued %s: %s", deadLetterID, as)
+}
+
+// requeuesAtOnce is how many the API requeues in one request.
+const requeuesAtOnce = 1000
+
+// requeued counts what was requeued.
+type requeued struct {
+	Matched  int `json:"matched"`
+	Requeued int `json:"requeued"`
+	Failed   int `json:"failed"`
+}
+
+func (s *session) requeueAll(ctx context.Context, r *requeue) error {
+	body, err := r.filter.fields()
+	if err != nil {
+		return err
+	}
+	r.requester(body)
+	if r.all {
+		body["all"] = true
+	}
+	if r.dryRun {
+		return s.countRequeues(ctx, body, r.limit)
+	}
+	var sum requeued
+	progress := s.c.progress()
+	defer progress.done()
+	for left := r.limit; ; {
+		if body["limit"] = requeuesAtOnce; r.limit > 0 {
+			body["limit"] = min(left, requeuesAtOnce)
+		}
+		var part requeued
+		if err := s.Post(ctx, "/dead-letters/requeue", body, &part); err != nil {
+			return fmt.Errorf("after %d: %w", sum.Requeued, err)
+		}
+		sum = requeued{sum.Matched + part.Matched, sum.Requeued + part.Requeued, sum.Failed + part.Failed}
+		progress.show("%d requeued", sum.Requeued)
+		left -= part.Matched
+		if part.Requeued == 0 || part.Failed > 0 || part.Matched < requeuesAtOnce || r.limit > 0 && left <= 0 {
+			break
+		}
+	}
+	progress.done()
+	raw, err := json.Marshal(sum)
+	if err != nil {
+		return fmt.Errorf("print the result: %w", err)
+	}
+	if err := s.done(raw, "", "requeued %d of %d; %d cannot be requeued", sum.Requeued, sum.Matched, sum.Failed); err != nil {
+		return err
+	}
+	switch {
+	case sum.Failed > 0:
+		return fmt.Errorf("%d of %d cannot be requeued; see `gateway dead-letters show`", sum.Failed, sum.Matched)
+	case sum.Requeued == 0:
+		return &failure{exitFailed, "no open dead letter matches, so nothing was requeued"}
+	}
+	return nil
+}
+
+func (s *session) countRequeues(ctx context.Context, body map[string]any, limit int) error {
+	body["dryRun"] = true
+	if limit > 0 {
+		body["limit"] = min(limit, requeuesAtOnce)
+	}
+	var raw json.RawMessage
+	if err := s.Post(ctx, "/dead-letters/requeue", body, &raw); err != nil {
+		return err
+	}
+	item, err := output.Parse(raw)
+	if err != nil {
+		return err
+	}
+	return s.done(raw, "", "%s would be requeued", output.TextAt(item, "matched"))
 }

@@ -1,13 +1,26 @@
 package cli
 
 import (
+	"encoding/json"
+	"fmt"
 	"strconv"
 
 	"github.com/spf13/cobra"
 
 	"integration-gateway/platform/app"
+	"integration-gateway/platform/cli/target"
 	"integration-gateway/platform/config"
+	"integration-gateway/platform/secret"
 )
+
+// announce lets the other commands find the gateway that runs in a data folder.
+func announce(dataDir, address string, key secret.Value) (func(), error) {
+	text, err := json.Marshal(target.Dev{API: address, Key: key.Reveal()})
+	if err != nil {
+		return nil, fmt.Errorf("leave the address for other commands: %w", err)
+	}
+	return target.WriteDev(dataDir, append(text, '\n'))
+}
 
 func (c *command) dev() *cobra.Command {
 	var o app.DevOptions
@@ -52,6 +65,7 @@ if all went as expected.`,
 			}
 			ctx, stop := c.withReload(cmd.Context(), settings)
 			defer stop()
+			o.Announce = announce
 			return app.Dev(ctx, cfg, log, o)
 		},
 	}

@@ -1,43 +1,143 @@
 package cli
 
 import (
-	"time"
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/url"
 
 	"github.com/spf13/cobra"
 
 	"integration-gateway/platform/app"
-	"integration-gateway/platform/secret"
+	"integration-gateway/platform/cli/output"
 )
 
-func (c *command) integrationsList() *cobra.Command {
-	var o app.ListOptions
-	cmd := &cobra.Command{Use: "list", Short: "List integrations", Args: cobra.NoArgs}
-	shared := c.integrationOptions(cmd)
-	cmd.Flags().StringVar(&o.Provider, "provider", "", "only integrations of this provider")
-	cmd.Flags().BoolVar(&o.ActiveOnly, "active-only", false, "only enabled integrations")
-	cmd.Flags().BoolVar(&o.Archived, "archived", false, "include removed integrations")
-	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
-		o.IntegrationOptions = *shared
-		cfg, log, err := c.loadTool()
-		if err != nil {
-			return err
-		}
-		return app.ListIntegrations(cmd.Context(), cfg, log, o)
+// integration is what commands need to know of an integration.
+type integration struct {
+	ID           string        `json:"id"`
+	Source       string        `json:"source"`
+	Name         string        `json:"name"`
+	IsActive     bool          `json:"isActive"`
+	ArchivedAt   any           `json:"archivedAt"`
+	Destinations []destination `json:"destinations"`
+}
+
+// integration finds an integration by its source or id, also a removed one.
+func (s *session) integration(ctx context.Context, name string) (integration, json.RawMessage, error) {
+	var found integration
+	items, err := s.Whole(ctx, "/integrations", url.Values{"archived": {"true"}})
+	if err != nil {
+		return found, nil, err
 	}
-	return cmd
+	integrationID, _ := app.ValidID(name)
+	for _, raw := range items {
+		var one integration
+		if err := json.Unmarshal(raw, &one); err != nil {
+			return found, nil, fmt.Errorf("read the answer: %w", err)
+		}
+		if one.Source == name || one.ID == integrationID {
+			return one, raw, nil
+		}
+	}
+	return found, nil, notFound("There is no integration %s.", name)
+}
+
+func stateOfIntegration(item map[string]any) string {
+	switch {
+	case output.At(item, "archivedAt") != nil:
+		return "removed"
+	case output.At(item, "isActive") == true:
+		return "enabled"
+	}
+	return "disabled"
+}
+
+func (c *command) integrationsList() *cobra.Command {
+	return c.list(listing{
+		short: "List integrations, by source", path: "/integrations", whole: true,
+		params: []param{
+			{flag: "provider", name: "provider", help: "only integrations of this provider"},
+			{flag: "active-only", name: "activeOnly", help: "only enabled integrations", isBool: true},
+			{flag: "archived", name: "archived", help: "include removed integrations", isBool: true},
+		},
+		columns: []output.Column{
+			{Title: "SOURCE", Path: "source", Kind: output.ID}, {Title: "PROVIDER", Path: "provider"}, {Title: "NAME", Path: "name"},
+			{Title: "STATE", Kind: output.State, Of: stateOfIntegration},
+			{Title: "SECRETS", Kind: output.Number, Of: func(item map[string]any) string {
+				all, _ := output.At(item, "secrets").([]any)
+				return fmt.Sprint(len(all))
+			}},
+			{Title: "DESTINATIONS", Kind: output.URL, Of: func(item map[string]any) string {
+				all, _ := output.At(item, "destinations").([]any)
+				urls := make([]any, len(all))
+				for i, d := range all {
+					urls[i] = output.At(map[string]any{"d": d}, "d.url")
+				}
+				return output.TextAt(map[string]any{"urls": urls}, "urls")
+			}},
+			{Title: "ID", Path: "id", Kind: output.ID, Wide: true}, {Title: "CREATED", Path: "createdAt", Kind: output.Time, Wide: true},
+		},
+		empty: "No integration matches. See: gateway integrations add --help",
+	})
 }
 
 func (c *command) integrationsShow() *cobra.Command {
 	cmd := &cobra.Command{Use: "show SOURCE", Short: "Show one integration, with the use of its secrets", Args: cobra.ExactArgs(1)}
-	shared := c.integrationOptions(cmd)
-	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		cfg, log, err := c.loadTool()
+	cmd.RunE = c.onAPI(func(ctx context.Context, s *session, args []string) error {
+		_, raw, err := s.integration(ctx, args[0])
 		if err != nil {
 			return err
 		}
-		return app.ShowIntegration(cmd.Context(), cfg, log, args[0], *shared)
-	}
+		return s.one(raw, "id", s.showIntegration)
+	})
 	return cmd
+}
+
+// otherwise is a text's replacement where there is none.
+func otherwise(path, absent string) func(map[string]any) string {
+	return func(item map[string]any) string {
+		if text := output.TextAt(item, path); text != "" {
+			return text
+		}
+		return absent
+	}
+}
+
+func (s *session) showIntegration(item map[string]any) error {
+	err := s.out.Fields(fieldsOf(item,
+		output.Column{Title: "source", Path: "source"}, output.Column{Title: "id", Path: "id"}, output.Column{Title: "provider", Path: "provider"},
+		output.Column{Title: "name", Path: "name"}, output.Column{Title: "state", Kind: output.State, Of: stateOfIntegration},
+		output.Column{Title: "webhooks", Of: func(item map[string]any) string { return s.webhookAddress(output.TextAt(item, "source")) }},
+		output.Column{Title: "options", Of: otherwise("options", "as configured")}, output.Column{Title: "redacted", Of: otherwise("redact", "nothing")},
+		output.Column{Title: "rate limit a minute", Of: otherwise("rateLimitPerMinute", "as configured")},
+		output.Column{Title: "largest body", Of: otherwise("maxBodyBytes", "as configured")},
+		output.Column{Title: "created", Path: "createdAt", Kind: output.Time}, output.Column{Title: "updated", Path: "updatedAt", Kind: output.Time},
+		output.Column{Title: "removed", Path: "archivedAt", Kind: output.Time}))
+	if err != nil {
+		return err
+	}
+	state := output.Column{Title: "STATE", Kind: output.State, Of: func(item map[string]any) string { return activeOr("off", item) }}
+	err = s.table(item, "secrets", "Secrets", []output.Column{
+		{Title: "ID", Path: "id", Kind: output.ID}, {Title: "PURPOSE", Path: "purpose"}, state, {Title: "MATCHES", Path: "matchCount", Kind: output.Number},
+		{Title: "LAST MATCH", Path: "lastMatchedAt", Kind: output.Time}, {Title: "EXPIRES", Path: "expiresAt", Kind: output.Time}, {Title: "NOTE", Path: "note"}})
+	if err != nil {
+		return err
+	}
+	if err := s.table(item, "destinations", "Destinations", []output.Column{
+		{Title: "ID", Path: "id", Kind: output.ID}, {Title: "STATE", Kind: output.State, Of: stateOfDestination}, {Title: "URL", Path: "url", Kind: output.URL},
+		{Title: "MODE", Path: "mode"}, {Title: "FILTER", Path: "filter"}}); err != nil {
+		return err
+	}
+	all, _ := output.At(item, "destinations").([]any)
+	for _, each := range all {
+		d, _ := each.(map[string]any)
+		if warnings := output.TextAt(d, "tls.warnings"); warnings != "" {
+			if err := s.out.Say("\nof %s: %s", output.TextAt(d, "id"), warnings); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
 }
 
 func (c *command) integrationsSwitch(verb string, active bool) *cobra.Command {
@@ -45,93 +145,60 @@ func (c *command) integrationsSwitch(verb string, active bool) *cobra.Command {
 	if !active {
 		short = "Refuse a source's webhooks and park its events"
 	}
-	return &cobra.Command{
-		Use: verb + " SOURCE", Short: short, Args: cobra.ExactArgs(1),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			cfg, log, err := c.loadTool()
-			if err != nil {
+	cmd := &cobra.Command{Use: verb + " SOURCE", Short: short, Args: cobra.ExactArgs(1)}
+	var asked *consent
+	if !active {
+		asked = addConsent(cmd)
+	}
+	cmd.RunE = c.onAPI(func(ctx context.Context, s *session, args []string) error {
+		i, _, err := s.integration(ctx, args[0])
+		if err != nil {
+			return err
+		}
+		const stops = "its webhooks are refused, and its events are parked until it is enabled"
+		if !active {
+			if do, err := c.agreed(asked, "%s will be disabled: %s.", i.Source, stops); err != nil || !do {
 				return err
 			}
-			return app.SetIntegrationActive(cmd.Context(), cfg, log, args[0], active, app.IntegrationOptions{Out: c.stdout})
-		},
-	}
-}
-
-func (c *command) rotateSecret() *cobra.Command {
-	var o app.RotateOptions
-	var expireOld time.Duration
-	cmd := &cobra.Command{
-		Use:   "rotate-secret SOURCE",
-		Short: "Add a secret and let the others expire",
-		Long: `Adds a secret. The existing secrets of its purpose stay valid beside it for --expire-old, or
-until they are removed.`,
-		Args: cobra.ExactArgs(1),
-	}
-	secrets := addSecretFlags(cmd)
-	cmd.Flags().StringVar(&o.Note, "note", "", "a note on the new secret")
-	cmd.Flags().StringVar(&o.Purpose, "purpose", "", "what it is for: signing, token or challenge (default: what proves the provider's webhooks)")
-	cmd.Flags().DurationVar(&expireOld, "expire-old", 0, "how long the others stay valid, such as 24h; 0s ends them immediately")
-	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		given, err := secrets.read("rotate-secret")
-		switch {
-		case err != nil:
-			return err
-		case len(given) != 1:
-			return usage("integrations rotate-secret: give exactly one new secret, with --secret, --secret-file or --secret-env")
-		case expireOld < 0:
-			return usage("integrations rotate-secret: --expire-old must be at least 0s")
 		}
-		if cmd.Flags().Changed("expire-old") {
-			o.ExpireOld = &expireOld
-		}
-		o.Out, o.Secret = c.stdout, secret.New(given[0])
-		cfg, log, err := c.loadTool()
-		if err != nil {
+		var raw json.RawMessage
+		if err := s.Patch(ctx, "/integrations/"+i.ID, map[string]any{"isActive": active}, &raw); err != nil {
 			return err
 		}
-		return app.RotateSecret(cmd.Context(), cfg, log, args[0], o)
-	}
-	return cmd
-}
-
-func (c *command) rotateSigningSecret() *cobra.Command {
-	var to string
-	cmd := &cobra.Command{
-		Use:   "rotate-signing-secret SOURCE",
-		Short: "Give a destination a new signing secret and show it once",
-		Args:  cobra.ExactArgs(1),
-	}
-	shared := c.integrationOptions(cmd)
-	cmd.Flags().StringVar(&to, "to", "", "the destination's URL or id, if the source has several")
-	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		cfg, log, err := c.loadTool()
-		if err != nil {
-			return err
+		if active {
+			return s.done(raw, i.ID, "enabled %s", i.Source)
 		}
-		return app.RotateSigningSecret(cmd.Context(), cfg, log, args[0], to, *shared)
-	}
+		return s.done(raw, i.ID, "disabled %s: %s", i.Source, stops)
+	})
 	return cmd
 }
 
 func (c *command) integrationsRemove() *cobra.Command {
-	var openJobs string
-	var yes bool
-	cmd := &cobra.Command{
-		Use:   "remove SOURCE",
-		Short: "Remove an integration for good; its history stays",
-		Args:  cobra.ExactArgs(1),
-	}
-	cmd.Flags().StringVar(&openJobs, "open-jobs", "finish", "what to do with open deliveries: finish or cancel")
-	cmd.Flags().BoolVar(&yes, "yes", false, "do not ask for confirmation")
-	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		if openJobs != "finish" && openJobs != "cancel" {
+	cmd := &cobra.Command{Use: "remove SOURCE", Short: "Remove an integration for good; its history stays", Args: cobra.ExactArgs(1)}
+	openJobs := cmd.Flags().String("open-jobs", "finish", "what to do with open deliveries: finish or cancel")
+	asked := addConsent(cmd)
+	check := func([]string) error {
+		if *openJobs != "finish" && *openJobs != "cancel" {
 			return usage("integrations remove: --open-jobs must be finish or cancel")
 		}
-		cfg, log, err := c.loadTool()
+		return nil
+	}
+	cmd.RunE = c.beforeAPI(check, func(ctx context.Context, s *session, args []string) error {
+		i, _, err := s.integration(ctx, args[0])
 		if err != nil {
 			return err
 		}
-		return app.RemoveIntegration(cmd.Context(), cfg, log, args[0], openJobs, c.confirm(yes), app.IntegrationOptions{Out: c.stdout})
-	}
+		if i.ArchivedAt == nil { // otherwise the answer says so
+			do, err := c.agreed(asked, "%s (%s) will accept no more webhooks, and its name cannot be reused; its history stays.", i.Source, i.Name)
+			if err != nil || !do {
+				return err
+			}
+		}
+		var raw json.RawMessage
+		if err := s.Delete(ctx, "/integrations/"+i.ID, url.Values{"openJobs": {*openJobs}}, &raw); err != nil {
+			return err
+		}
+		return s.done(raw, i.ID, "removed %s", i.Source)
+	})
 	return cmd
 }

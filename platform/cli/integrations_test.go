@@ -34,7 +34,7 @@ func TestIntegrationsFromTheCommandLine(t *testing.T) {
 	require.Contains(t, shown, `{"publicUrl":"https://hooks.example.com"}`)
 	require.NotContains(t, shown, "whsec_")
 
-	require.Contains(t, runOK(t, "integrations disable acme-eu"), "disabled acme-eu")
+	require.Contains(t, runOK(t, "integrations disable acme-eu --yes"), "disabled acme-eu")
 	require.NotContains(t, runOK(t, "integrations list --active-only"), "acme-eu")
 	require.Contains(t, runOK(t, "integrations enable acme-eu"), "enabled acme-eu")
 
@@ -52,8 +52,9 @@ func TestIntegrationsFromTheCommandLine(t *testing.T) {
 	require.Contains(t, runOK(t, "integrations rotate-signing-secret acme-eu"), "deliveries are signed with whsec_")
 
 	code, stdout, stderr := runLine(t, "integrations remove acme-eu")
-	require.Equal(t, exitFailed, code)
-	require.Contains(t, stdout, "acme-eu (Europe) will accept no more webhooks")
+	require.Equal(t, exitUsage, code)
+	require.Empty(t, stdout)
+	require.Contains(t, stderr, "acme-eu (Europe) will accept no more webhooks")
 	require.Contains(t, stderr, "not a terminal, so nothing was done: use --yes to confirm")
 	require.Contains(t, runOK(t, "integrations remove acme-eu --yes"), "removed acme-eu")
 	require.NotContains(t, runOK(t, "integrations list"), "acme-eu")
@@ -76,24 +77,24 @@ func TestInvalidIntegrationCommands(t *testing.T) {
 		code           int
 		says           string
 	}{
-		{"alone", "integrations", exitUsage, "name a subcommand: add, apply, list"},
+		{"alone", "integrations", exitUsage, "name a subcommand: add, apply, export, list"},
 		{"no provider", "integrations add", exitUsage, "accepts 1 arg(s)"},
-		{"several mistakes, one per line", "integrations add initech --source Acme --secret short", exitFailed,
+		{"several mistakes, one per line", "integrations add initech --source Acme --secret short", exitUsage,
 			"3 mistakes:\n  source must begin with a lower-case letter or digit"},
 		{"a variable that is not set", "integrations add acme --source a --secret-env NO_SUCH", exitUsage, "the environment variable NO_SUCH is not set"},
 		{"a file that is not there", "integrations add acme --source a --secret-file nowhere", exitUsage, "nowhere cannot be read: no such file"},
-		{"an option without a value", "integrations add acme --source a --secret long-enough --option x", exitFailed, "--option x: must be key=value"},
-		{"an unknown option", "integrations add acme --source a --secret long-enough --option nope=1", exitFailed, "options.nope is not a field"},
-		{"an option of the wrong type", "integrations add acme --source a --secret long-enough --option toleranceSeconds=soon", exitFailed, "options.toleranceSeconds must be a whole number"},
-		{"a source that exists", "integrations add acme --secret long-enough", exitFailed, "An integration with the source acme already exists"},
-		{"an unknown source", "integrations show nowhere", exitFailed, "There is no integration nowhere."},
+		{"an option without a value", "integrations add acme --source a --secret long-enough --option x", exitUsage, "--option x: must be key=value"},
+		{"an unknown option", "integrations add acme --source a --secret long-enough --option nope=1", exitUsage, "options.nope is not a field"},
+		{"an option of the wrong type", "integrations add acme --source a --secret long-enough --option toleranceSeconds=soon", exitUsage, "options.toleranceSeconds must be a whole number"},
+		{"a source that exists", "integrations add acme --secret long-enough", exitRefused, "An integration with the source acme already exists"},
+		{"an unknown source", "integrations show nowhere", exitNotFound, "There is no integration nowhere."},
 		{"no new secret", "integrations rotate-secret acme", exitUsage, "give exactly one new secret"},
 		{"two new secrets", "integrations rotate-secret acme --secret long-enough --secret longer-enough", exitUsage, "give exactly one new secret"},
 		{"a negative duration", "integrations rotate-secret acme --secret long-enough --expire-old -1h", exitUsage, "--expire-old must be at least 0s"},
 		{"jobs that are dropped", "integrations remove acme --open-jobs drop", exitUsage, "--open-jobs must be finish or cancel"},
-		{"an unknown destination", "integrations rotate-signing-secret acme --to https://nowhere.example", exitFailed, "0 destinations of acme match"},
+		{"an unknown destination", "integrations rotate-signing-secret acme --to https://nowhere.example", exitUsage, "0 destinations of acme match"},
 		{"no file", "integrations apply", exitUsage, "give the file with -f"},
-		{"a file of integrations that is not there", "integrations apply -f nowhere.yaml", exitFailed, "no such file"},
+		{"a file of integrations that is not there", "integrations apply -f nowhere.yaml", exitUsage, "no such file"},
 	} {
 		code, stdout, stderr := runLine(t, c.line)
 		require.Equal(t, c.code, code, "%s: %s%s", c.sentence, stdout, stderr)
@@ -136,7 +137,7 @@ func TestIntegrationsFromAFile(t *testing.T) {
 	const plan = "+ acme-eu: integration of acme, with 2 secrets, to https://a.example/in, to https://b.example/in\n"
 	require.Equal(t, plan, apply(described, "--dry-run"))
 	code, stdout, stderr := runLine(t, "integrations apply -f i.yaml")
-	require.Equal(t, exitFailed, code)
+	require.Equal(t, exitUsage, code)
 	require.Equal(t, plan, stdout, "the plan comes first")
 	require.Contains(t, stderr, "use --yes to confirm")
 	require.NotContains(t, runOK(t, "integrations list"), "acme-eu", "nothing was done")
@@ -145,6 +146,11 @@ func TestIntegrationsFromAFile(t *testing.T) {
 	const nothing = "nothing to do: everything matches the file\n"
 	require.Equal(t, nothing, apply(described, "--yes"), "the second time")
 	require.JSONEq(t, `{"applied":false,"steps":[]}`, apply(described, "--json"))
+
+	exported := runOK(t, "integrations export")
+	require.Contains(t, exported, "it also has headers x-key, x-team, auth bearer, which stay as they are")
+	require.Equal(t, nothing, apply(exported, "--yes"), "an export is read back without a difference")
+	require.Equal(t, nothing, apply(runOK(t, "integrations export acme-eu"), "--yes"))
 
 	changed := strings.NewReplacer(
 		"name: Europe", "name: EU", "      - env:ACME_SECRET\n", "      - env:NEXT_SECRET\n", "the old one", "goes in May",
@@ -165,7 +171,7 @@ func TestIntegrationsFromAFile(t *testing.T) {
 
 	runOK(t, "integrations remove acme-eu --yes")
 	code, _, stderr = runLine(t, "integrations apply -f i.yaml --yes")
-	require.Equal(t, exitFailed, code)
+	require.Equal(t, exitUsage, code)
 	require.Contains(t, stderr, "integrations[0].source was removed")
 	for _, hidden := range []string{"secret-from-the-environment", "secret-from-a-file", "the-next-secret", "key-of-the-team", "whsec_"} {
 		require.NotContains(t, all, hidden)
@@ -198,7 +204,7 @@ func TestAllMistakesInAFileOfIntegrationsAreReported(t *testing.T) {
 	} {
 		require.NoError(t, os.WriteFile("i.yaml", []byte(c.text), 0o600))
 		code, stdout, stderr := runLine(t, "integrations apply -f i.yaml --yes")
-		require.Equal(t, exitFailed, code, "%s: %s", c.sentence, stdout)
+		require.Equal(t, exitUsage, code, "%s: %s", c.sentence, stdout)
 		for _, s := range c.says {
 			require.Contains(t, stderr, s, c.sentence)
 		}

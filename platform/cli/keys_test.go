@@ -23,17 +23,17 @@ func TestKeysFromTheCommandLine(t *testing.T) {
 	require.Regexp(t, `^igk_[\w-]{43}$`, made.Key)
 
 	listed := runOK(t, "keys list")
-	require.Regexp(t, `(?m)^[0-9a-f-]{36}  shop-support  `+text[:10]+`…  operator  acme,globex  -  +20\S+  +-$`, listed)
-	require.Regexp(t, `(?m)^`+made.ID+`  reader +`+made.Key[:10]+`…  viewer +all +-  +-  +-$`, listed)
+	require.Regexp(t, `(?m)^shop-support  `+text[:10]+`…  operator  acme, globex +active  - +in 89d$`, listed)
+	require.Regexp(t, `(?m)^reader +`+made.Key[:10]+`…  viewer +all +active +- +-$`, listed)
 	listed += runOK(t, "keys list --json")
 	for _, secret := range []string{text, made.Key} {
 		require.NotContains(t, listed, secret, "a key is shown once")
 	}
 
-	require.Equal(t, "revoked shop-support\n", runOK(t, "keys revoke shop-support"))
-	require.Contains(t, runOK(t, "keys revoke --json "+strings.ToUpper(made.ID)), `"name": "reader"`)
-	require.Equal(t, "revoked reader\n", runOK(t, "keys revoke "+made.ID), "a second time changes nothing")
-	require.Regexp(t, `(?m)  shop-support .*  20\S+$`, runOK(t, "keys list"))
+	require.Equal(t, "revoked shop-support\n", runOK(t, "keys revoke shop-support --yes"))
+	require.Contains(t, runOK(t, "keys revoke --yes --json "+strings.ToUpper(made.ID)), `"name": "reader"`)
+	require.Equal(t, "revoked reader\n", runOK(t, "keys revoke --yes "+made.ID), "a second time changes nothing")
+	require.Regexp(t, `(?m)^shop-support .* revoked `, runOK(t, "keys list"))
 
 	var actions, holding int
 	require.NoError(t, db.Get(context.Background(), &actions,
@@ -53,14 +53,14 @@ func TestInvalidKeyCommands(t *testing.T) {
 	}{
 		{"alone", "keys", exitUsage, "keys: name a subcommand: create, list or revoke"},
 		{"without a name", "keys create", exitUsage, "accepts 1 arg(s), received 0"},
-		{"an invalid name", "keys create Shop!", exitFailed, "name must be 1 to 64 lower-case letters"},
-		{"a duplicate name", "keys create taken", exitFailed, "taken"},
-		{"an unknown role", "keys create a --role root", exitFailed, "role must be one of viewer, operator, admin"},
-		{"an invalid source", "keys create a --source A/B", exitFailed, "sources"},
+		{"an invalid name", "keys create Shop!", exitUsage, "name must be 1 to 64 lower-case letters"},
+		{"a duplicate name", "keys create taken", exitRefused, "taken"},
+		{"an unknown role", "keys create a --role root", exitUsage, "role must be one of viewer, operator, admin"},
+		{"an invalid source", "keys create a --source A/B", exitUsage, "sources"},
 		{"a negative lifetime", "keys create a --expires-in -1h", exitUsage, "such as 90d, 36h or 1d12h"},
 		{"an invalid lifetime", "keys create a --expires-in soon", exitUsage, `invalid argument "soon"`},
-		{"an unknown name", "keys revoke nobody", exitFailed, "There is no key nobody."},
-		{"an unknown id", "keys revoke " + id.New(), exitFailed, "There is no"},
+		{"an unknown name", "keys revoke nobody", exitNotFound, "There is no key nobody."},
+		{"an unknown id", "keys revoke " + id.New(), exitNotFound, "There is no"},
 	} {
 		code, stdout, stderr := runLine(t, c.line)
 		require.Equal(t, c.code, code, "%s: %s%s", c.sentence, stdout, stderr)

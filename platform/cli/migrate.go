@@ -3,14 +3,12 @@ package cli
 import (
 	"fmt"
 	"log/slog"
-	"os"
 	"strconv"
 
 	"github.com/spf13/cobra"
 
 	"integration-gateway/platform/app"
 	"integration-gateway/platform/config"
-	"integration-gateway/platform/telemetry"
 )
 
 func (c *command) migrate() *cobra.Command {
@@ -62,7 +60,7 @@ func (c *command) migrateDown() *cobra.Command {
 		Args:  cobra.NoArgs,
 	}
 	undo := c.onDatabase(func(cmd *cobra.Command, cfg config.Config, log *slog.Logger) error {
-		version, err := app.MigrateDown(cmd.Context(), cfg, log, steps, c.stdout, c.confirmLoss(yes))
+		version, err := app.MigrateDown(cmd.Context(), cfg, log, steps, c.stdout, c.confirm(yes))
 		if err != nil {
 			return err
 		}
@@ -85,17 +83,6 @@ func (c *command) migrateDown() *cobra.Command {
 	cmd.Flags().BoolVar(&all, "all", false, "revert every migration; all data is lost")
 	cmd.Flags().BoolVar(&yes, "yes", false, "do not ask for confirmation")
 	return cmd
-}
-
-// confirmLoss is confirm for irreversible changes: if nobody can be asked, the command line
-// is invalid without --yes.
-func (c *command) confirmLoss(yes bool) app.Confirm {
-	return func() error {
-		if !yes && !telemetry.IsTerminal(os.Stdin) {
-			return usage("not a terminal, so nothing was done: use --yes to confirm")
-		}
-		return c.confirm(yes)()
-	}
 }
 
 func (c *command) migrateVersion() *cobra.Command {
@@ -130,7 +117,7 @@ func (c *command) migrateForce() *cobra.Command {
 				return usage(fmt.Sprintf("migrate force: %q is not a version", args[0]))
 			}
 			return c.onDatabase(func(cmd *cobra.Command, cfg config.Config, log *slog.Logger) error {
-				return app.MigrateForce(cmd.Context(), cfg, log, version, c.stdout, c.confirmLoss(yes))
+				return app.MigrateForce(cmd.Context(), cfg, log, version, c.stdout, c.confirm(yes))
 			})(cmd, args)
 		},
 	}

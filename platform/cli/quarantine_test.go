@@ -35,13 +35,13 @@ func TestQuarantineFromTheCommandLine(t *testing.T) {
 	listed := runOK(t, "quarantine list --source acme --reason no_match")
 	require.Contains(t, listed, first)
 	require.Contains(t, listed, "\n2 of 2\n")
-	require.Contains(t, runOK(t, "quarantine list --source globex"), "\n0 of 0\n")
+	require.Equal(t, "Nothing in quarantine matches.\n", runOK(t, "quarantine list --source globex"))
 	shown := runOK(t, "quarantine show "+first)
 	require.Contains(t, shown, `body              "{\"eventId\":\"q1\"`)
 	require.Contains(t, shown, "x-acme-signature  0a0a")
 
 	code, _, stderr := runLine(t, "quarantine release "+first)
-	require.Equal(t, exitFailed, code)
+	require.Equal(t, exitRefused, code)
 	require.Contains(t, stderr, "Still refused: none of 1 secrets matched.")
 	code, stdout, stderr := runLine(t, "quarantine release --source acme")
 	require.Equal(t, exitFailed, code, "a script must not take it for a success")
@@ -50,7 +50,9 @@ func TestQuarantineFromTheCommandLine(t *testing.T) {
 	code, stdout, _ = runLine(t, "quarantine release --source acme --json")
 	require.Equal(t, exitFailed, code)
 	require.Contains(t, stdout, `"matched": 2`)
-	require.Equal(t, "nothing in quarantine matches\n", runOK(t, "quarantine release --source globex"))
+	code, _, stderr = runLine(t, "quarantine release --source globex")
+	require.Equal(t, exitFailed, code)
+	require.Contains(t, stderr, "nothing in quarantine matches, so nothing was released")
 	require.Contains(t, runOK(t, "quarantine show "+second), "missing header X-Acme-Signature", "the current reason")
 
 	exec(`UPDATE quarantine SET request_headers = $1`, `{"x-acme-signature":["`+signature(t)+`"]}`)
@@ -59,6 +61,13 @@ func TestQuarantineFromTheCommandLine(t *testing.T) {
 	var all map[string]any
 	require.NoError(t, json.Unmarshal([]byte(runOK(t, "quarantine release --source acme --json")), &all))
 	require.Equal(t, map[string]any{"matched": 1.0, "released": 0.0, "duplicates": 1.0, "refused": map[string]any{}}, all)
+	code, _, stderr = runLine(t, "quarantine delete "+refuse(`{}`))
+	require.Equal(t, exitUsage, code)
+	require.Contains(t, stderr, "use --yes to confirm")
+	third := refuse(`{}`)
+	require.Equal(t, "deleted "+third+"\n", runOK(t, "quarantine delete --yes "+third))
+	code, _, _ = runLine(t, "quarantine show "+third)
+	require.Equal(t, exitNotFound, code)
 	var actor string
 	require.NoError(t, db.Get(context.Background(), &actor, `SELECT actor FROM audit_entries WHERE entity_id = $1`, first))
 	require.Equal(t, "gateway-cli", actor)
@@ -71,10 +80,10 @@ func TestInvalidQuarantineCommands(t *testing.T) {
 		code           int
 		says           string
 	}{
-		{"alone", "quarantine", exitUsage, "name a subcommand: list, show or release"},
-		{"an invalid page", "quarantine list --page 0 --page-size 101", exitUsage, "--page-size must be from 1 to 100"},
+		{"alone", "quarantine", exitUsage, "name a subcommand: list, show, release or delete"},
+		{"an invalid limit", "quarantine list --limit 0", exitUsage, "--limit must be at least 1"},
 		{"an invalid id", "quarantine show 7", exitUsage, "the id must be a UUID"},
-		{"an unknown id", "quarantine show " + id.New(), exitFailed, "There is no request"},
+		{"an unknown id", "quarantine show " + id.New(), exitNotFound, "There is no request"},
 		{"nothing to release", "quarantine release", exitUsage, "give an id, or a source"},
 		{"both", "quarantine release " + id.New() + " --source acme", exitUsage, "give an id, or a source"},
 		{"a reason alone", "quarantine release --reason no_match", exitUsage, "give an id, or a source"},

@@ -94,19 +94,19 @@ func TestDeadLetters(t *testing.T) {
 	}{
 		{"all are listed", "dead-letters list", 0, "2 of 2"},
 		{"by filter", "dead-letters list --kind refused --status open --source acme --provider acme --event-type order.cancelled --event-id " + event.ID, 0, "1 of 1"},
-		{"by page", "dead-letters list --page 2 --page-size 1", 0, "1 of 2"},
-		{"by time", "dead-letters list --to 2001-01-01T00:00:00Z", 0, "0 of 0"},
+		{"by page", "dead-letters list --limit 1", 0, "1 of 2"},
+		{"by time", "dead-letters list --to 2001-01-01T00:00:00Z", 0, "No dead letter matches."},
 		{"as JSON", "dead-letters list --json --kind refused", 0, `"eventId": "` + event.ID + `"`},
 		{"one is shown", "dead-letters show " + strings.ToUpper(refused), 0, "event type      order.cancelled"},
 		{"a message is quoted", "dead-letters show " + unreadable, 0, `body            "{\x1b]"`},
 		{"as JSON in base64", "dead-letters show --json " + unreadable, 0, `"body": "extd"`},
-		{"none is shown", "dead-letters show " + id.New(), exitFailed, "There is no dead letter"},
+		{"none is shown", "dead-letters show " + id.New(), exitNotFound, "There is no dead letter"},
 		{"a dry run counts", "dead-letters requeue --all --dry-run", 0, "2 would be requeued"},
-		{"a message needs a broker", "dead-letters requeue " + unreadable, exitFailed, "set RABBITMQ_URL, or use the running gateway's API"},
-		{"in bulk", "dead-letters requeue --kind refused --requested-by ada --reason 'x'", exitUsage, "--reason must have from 5"},
+		{"a message needs a broker", "dead-letters requeue " + unreadable, exitUnavailable, "set RABBITMQ_URL, or use the running gateway's API"},
+		{"in bulk", "dead-letters requeue --kind refused --requested-by ada --reason 'x'", exitUsage, "reason must be text of 5 to 500"},
 		{"in bulk", "dead-letters requeue --kind refused --requested-by ada", 0, "requeued 1 of 1; 0 cannot be requeued"},
-		{"not twice", "dead-letters requeue " + refused, exitFailed, "is already requeued"},
-		{"none is left of that kind", "dead-letters requeue --kind refused --json", 0, `"matched": 0`},
+		{"not twice", "dead-letters requeue " + refused, exitRefused, "is already requeued"},
+		{"none is left of that kind", "dead-letters requeue --kind refused --json", exitFailed, `"matched": 0`},
 	} {
 		code, stdout, stderr := runLine(t, step.line)
 		require.Equal(t, step.code, code, "%s: %s%s", step.line, stdout, stderr)

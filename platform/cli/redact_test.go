@@ -26,7 +26,7 @@ func TestARedactionInAFileOfIntegrations(t *testing.T) {
 	refused := func(want string) {
 		t.Helper()
 		code, _, stderr := runLine(t, "integrations apply -f made.yaml --dry-run")
-		require.Equal(t, exitFailed, code, stderr)
+		require.Equal(t, exitUsage, code, stderr)
 		require.Contains(t, stderr, want)
 	}
 	describe(t, "    redact: [$.data.email]\n")

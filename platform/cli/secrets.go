@@ -58,3 +58,9 @@ decrypted.`,
 	}
 	return cmd
 }
+
+func (c *command) integrationOptions(cmd *cobra.Command) *app.IntegrationOptions {
+	o := &app.IntegrationOptions{Out: c.stdout}
+	cmd.Flags().BoolVar(&o.JSON, "json", false, "print JSON")
+	return o
+}

@@ -70,7 +70,7 @@ func checkNeeds(c Config, o Options, m *Mistakes) {
 		return
 	}
 	if c.Database.URL.Empty() && !m.has("DATABASE_URL") {
-		m.add("DATABASE_URL", "it is not set", "write postgres://user:password@host:5432/name, or run `gateway dev`, which needs nothing installed")
+		m.add("DATABASE_URL", NotSet, "write postgres://user:password@host:5432/name, or run `gateway dev`, which needs nothing installed")
 	}
 	apart := o.Role == Serve && !o.Both || o.Role == Work
 	if apart && c.Database.SQLite() {

@@ -14,6 +14,9 @@ type Mistake struct {
 	Fix     string
 }
 
+// NotSet is the problem of a setting that is required and was not given.
+const NotSet = "it is not set"
+
 // Mistakes is the error of Load: all of them, one line each.
 type Mistakes []Mistake
 

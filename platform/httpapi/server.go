@@ -171,7 +171,7 @@ func (s *Server) BodyBytes() int64 {
 	return s.bodies.used
 }
 
-// Handler answers requests without a listener, for tests.
+// Handler answers requests without a listener: those of tests, and of this process itself.
 func (s *Server) Handler() http.Handler { return s.echo }
 
 // Listen opens the address, so that a port in use is detected before anything else starts.

@@ -1,4 +1,4 @@
-package cli
+package output
 
 import (
 	"bytes"
@@ -24,18 +24,18 @@ func TestOutputEscapesControlAndInvisibleCharacters(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			var whole, bytewise bytes.Buffer
-			all := &escapingWriter{to: &whole}
+			all := &Writer{to: &whole}
 			n, err := all.Write([]byte(c.text))
 			require.NoError(t, err)
-			all.flush()
+			all.Flush()
 			require.Equal(t, len(c.text), n)
 			require.Equal(t, c.want, whole.String())
-			p := &escapingWriter{to: &bytewise}
+			p := &Writer{to: &bytewise}
 			for i := range len(c.text) {
 				_, err := p.Write([]byte{c.text[i]})
 				require.NoError(t, err)
 			}
-			p.flush()
+			p.Flush()
 			require.Equal(t, c.want, bytewise.String(), "however the text is split")
 		})
 	}
@@ -46,7 +46,7 @@ func TestEscapedJSONKeepsItsMeaning(t *testing.T) {
 	text, err := json.Marshal(sent)
 	require.NoError(t, err)
 	var out bytes.Buffer
-	_, err = (&escapingWriter{to: &out}).Write(text)
+	_, err = (&Writer{to: &out}).Write(text)
 	require.NoError(t, err)
 	require.NotContains(t, out.String(), "\u202e")
 	var read map[string]string
@@ -54,18 +54,11 @@ func TestEscapedJSONKeepsItsMeaning(t *testing.T) {
 	require.Equal(t, sent, read)
 }
 
-func TestErrorsAreEscaped(t *testing.T) {
-	var stdout, stderr bytes.Buffer
-	require.Equal(t, exitUsage, Run(t.Context(), []string{"no\u202esuch\x1b[2J"}, &stdout, &stderr))
-	require.NotContains(t, stderr.String(), "\u202e")
-	require.NotContains(t, stderr.String(), "\x1b")
-}
-
 type full struct{}
 
 func (full) Write([]byte) (int, error) { return 0, errors.New("no space left on device") }
 
 func TestAWriteErrorIsReported(t *testing.T) {
-	_, err := (&escapingWriter{to: full{}}).Write([]byte("x"))
+	_, err := (&Writer{to: full{}}).Write([]byte("x"))
 	require.ErrorContains(t, err, "no space left")
 }

@@ -1,25 +1,31 @@
-package cli
+// Package output writes what the command line shows: tables that fit the terminal, and JSON,
+// YAML and CSV. Nothing that it writes controls the terminal but its own colours.
+package output
 
 import (
 	"bytes"
 	"fmt"
 	"io"
+	"strings"
 	"unicode"
 	"unicode/utf16"
 	"unicode/utf8"
 )
 
-// escapingWriter writes text for a terminal or a pipe: text from senders and destinations
+// Writer passes text on to a terminal or a pipe: text from senders and destinations
 // must not control the terminal or be misleading. Control characters except for newlines
 // and tabs, invisible characters, and characters that change the writing direction
 // (category Cf) are written as escapes, which mean the same in JSON.
-type escapingWriter struct {
+type Writer struct {
 	to   io.Writer
 	rest []byte // the beginning of a character that the next call may complete
 }
 
+// NewWriter writes to w.
+func NewWriter(w io.Writer) *Writer { return &Writer{to: w} }
+
 // Write returns len(text) if all of it was written or buffered for the next call.
-func (p *escapingWriter) Write(text []byte) (int, error) {
+func (p *Writer) Write(text []byte) (int, error) {
 	all := append(p.rest, text...) //nolint:gocritic // rest is consumed
 	p.rest = nil
 	var out bytes.Buffer
@@ -42,8 +48,8 @@ func (p *escapingWriter) Write(text []byte) (int, error) {
 	return len(text), nil
 }
 
-// flush writes the beginning of an incomplete character.
-func (p *escapingWriter) flush() {
+// Flush writes the beginning of an incomplete character.
+func (p *Writer) Flush() {
 	_, _ = p.to.Write(p.rest)
 	p.rest = nil
 }
@@ -59,4 +65,21 @@ func escaped(r rune) string {
 		return fmt.Sprintf(`\u%04x\u%04x`, high, low)
 	}
 	return fmt.Sprintf(`\u%04x`, r)
+}
+
+// Clean returns text on one line that shows every character: it neither controls a terminal
+// nor misleads.
+func Clean(text string) string {
+	var out strings.Builder
+	for _, r := range strings.ToValidUTF8(text, "\uFFFD") {
+		switch {
+		case r == '\n' || r == '\t' || r == '\r':
+			out.WriteByte(' ')
+		case invisible(r):
+			out.WriteString(escaped(r))
+		default:
+			out.WriteRune(r)
+		}
+	}
+	return out.String()
 }
