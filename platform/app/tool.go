@@ -11,7 +11,6 @@ import (
 	"path/filepath"
 	"strings"
 	"time"
-	"unicode"
 
 	"integration-gateway/platform/broker"
 	"integration-gateway/platform/cache"
@@ -143,26 +142,4 @@ func (noBroker) Close() error                                       { return nil
 func ValidID(text string) (string, bool) {
 	text = strings.ToLower(text)
 	return text, id.Valid(text)
-}
-
-func timeOrDash(t *clock.Time) string {
-	if t == nil {
-		return "-"
-	}
-	return t.String()
-}
-
-// oneLine makes text safe for a terminal: text from a destination or a sender must neither
-// control it nor be misleading.
-func oneLine(text string, most int) string {
-	clean := strings.Map(func(r rune) rune {
-		if unicode.IsControl(r) || unicode.Is(unicode.Cf, r) {
-			return ' '
-		}
-		return r
-	}, text)
-	if runes := []rune(clean); len(runes) > most {
-		clean = string(runes[:most-1]) + "…"
-	}
-	return clean
 }

@@ -51,9 +51,8 @@ interruption. With -o json or jsonl it prints one line for each message.`,
 
 // tail prints the messages of a stream.
 type tail struct {
-	s           *session
-	seen, most  int
-	printedHead bool
+	s          *session
+	seen, most int
 }
 
 // errEnough ends a stream.

@@ -21,7 +21,7 @@ func TestThePagesOfARate(t *testing.T) {
 
 func TestTheRateHolds(t *testing.T) {
 	began := time.Unix(1000, 0)
-	at := func(d time.Duration) time.Time { return began.Add(d) }
+	at := began.Add
 	for _, test := range []struct {
 		name         string
 		due, now     time.Time
