@@ -121,7 +121,7 @@ func TestIdsAreUUIDsOnPostgreSQL(t *testing.T) {
 	for _, c := range columns {
 		isID := c.Name == "id" || strings.HasSuffix(c.Name, "_id") && c.Name != "external_event_id" && c.Name != "correlation_id"
 		isID = isID && !slices.Contains(numbered, c.Table+"."+c.Name)
-		require.Equal(t, isID || c.Name == "claim_token", c.Type == "uuid", "%s.%s is %s", c.Table, c.Name, c.Type)
+		require.Equal(t, isID || c.Name == "claim_token" || c.Name == "lease_token", c.Type == "uuid", "%s.%s is %s", c.Table, c.Name, c.Type)
 	}
 }
 

@@ -14,7 +14,6 @@ import (
 
 	"integration-gateway/platform/broker"
 	"integration-gateway/platform/cache"
-	"integration-gateway/platform/clock"
 	"integration-gateway/platform/config"
 	"integration-gateway/platform/database"
 	"integration-gateway/platform/fault"
