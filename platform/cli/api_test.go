@@ -119,10 +119,21 @@ func TestFollowingEvents(t *testing.T) {
 	stream := "id: 1\nevent: received\ndata: {\"eventId\":\"e-1\",\"source\":\"acme\",\"eventType\":\"a.b\",\"status\":\"pending\",\"receivedAt\":\"2026-01-05T10:00:00.123Z\"}\n\n" +
 		"id: 2\nevent: refused\ndata: {\"source\":\"acme\",\"reason\":\"no_match\",\"detail\":\"x\\u001b[2J\"}\n\n"
 	fakeGateway(t, map[string][]string{"GET /events/stream": {stream}})
+	again := `id: 3
+event: status
+data: {"id":"a-1","at":"2026-01-05T10:00:01.5Z","action":"event.failed","source":"acme","event":{"id":"e-2","source":"acme","eventType":"a.b","status":"failed"},"details":{"error":"HTTP 500"}}
+
+`
 	shown := runOK(t, "events tail -n 2")
 	require.Regexp(t, `10:00:00.123 +received pending +acme +a\.b +e-1`, shown)
 	require.Contains(t, shown, "refused no_match")
 	require.Contains(t, shown, `x\u001b[2J`)
+	fakeGateway(t, map[string][]string{"GET /events/stream": {again + again + "event: end\ndata: {\"reason\":\"stopping\"}\n\n" + stream}})
+	shown = runOK(t, "events tail -n 3")
+	require.Equal(t, 1, strings.Count(shown, "e-2"), "what a resumed stream repeats is shown once")
+	require.Regexp(t, `10:00:01.5Z? +status failed +acme +a\.b +e-2 +HTTP 500`, shown)
+	require.NotContains(t, shown, "stopping")
+	fakeGateway(t, map[string][]string{"GET /events/stream": {stream}})
 	var first struct {
 		ID, Event string
 		Data      map[string]any

@@ -14,6 +14,7 @@ import (
 )
 
 var tailParams = []param{
+	{flag: "kind", name: "kind", help: "only these messages", oneOf: []string{"received", "status", "refused"}},
 	{flag: "source", name: "source", help: "only of this source"},
 	{flag: "provider", name: "provider", help: "only of this provider"},
 	{flag: "type", name: "eventType", help: "only of this type"},
@@ -38,7 +39,7 @@ interruption. With -o json or jsonl it prints one line for each message.`,
 			return err
 		}
 		return c.onAPI(func(ctx context.Context, s *session, _ []string) error {
-			t := &tail{s: s, most: most}
+			t := &tail{s: s, most: most, shown: map[string]bool{}}
 			err := s.Stream(ctx, "/events/stream", query, after, t.message, func(err error) { c.warn("%s; waiting for it", err) })
 			if errors.Is(err, errEnough) {
 				return nil
@@ -53,13 +54,33 @@ interruption. With -o json or jsonl it prints one line for each message.`,
 type tail struct {
 	s          *session
 	seen, most int
+	shown      map[string]bool // the latest messages' ids: a resumed stream repeats some
 }
+
+// mostShown bounds what is remembered of messages.
+const mostShown = 20_000
 
 // errEnough ends a stream.
 var errEnough = errors.New("enough")
 
 func (t *tail) message(m client.Message) error {
-	if err := t.print(m); err != nil {
+	if m.Event == "end" { // the gateway says why it closes the stream
+		return nil
+	}
+	item, err := output.Parse(m.Data)
+	if err != nil {
+		return err
+	}
+	if entryID := output.TextAt(item, "id"); entryID != "" {
+		if t.shown[entryID] {
+			return nil
+		}
+		if len(t.shown) >= mostShown {
+			clear(t.shown)
+		}
+		t.shown[entryID] = true
+	}
+	if err := t.print(m, item); err != nil {
 		return err
 	}
 	if t.seen++; t.most > 0 && t.seen >= t.most {
@@ -68,11 +89,7 @@ func (t *tail) message(m client.Message) error {
 	return nil
 }
 
-func (t *tail) print(m client.Message) error {
-	item, err := output.Parse(m.Data)
-	if err != nil {
-		return err
-	}
+func (t *tail) print(m client.Message, item map[string]any) error {
 	if !t.s.out.ForPeople() {
 		line, err := json.Marshal(struct {
 			ID    string          `json:"id"`
@@ -88,7 +105,7 @@ func (t *tail) print(m client.Message) error {
 		_, err = fmt.Fprintf(t.s.c.stdout, "%s\n", line)
 		return err
 	}
-	what := firstOf(item, "status", "event.status", "reason")
+	what := firstOf(item, "status", "event.status", "details.reason", "reason")
 	if m.Event != "" && m.Event != "message" && m.Event != what {
 		what = strings.TrimSpace(m.Event + " " + what)
 	}
@@ -100,8 +117,8 @@ func (t *tail) print(m client.Message) error {
 		}
 	}
 	return t.s.out.Line([]output.Field{{Text: at}, {Text: what, Kind: output.State}, {Text: firstOf(item, "source", "event.source")},
-		{Text: firstOf(item, "eventType", "event.eventType", "detail")}, {Text: firstOf(item, "subject", "event.subject")},
-		{Text: firstOf(item, "eventId", "event.id", "id")}, {Text: firstOf(item, "lastError", "error", "event.lastError")}}, []int{12, 20, 12, 20, 0, 0, 0})
+		{Text: firstOf(item, "eventType", "event.eventType", "detail", "details.detail")}, {Text: firstOf(item, "subject", "event.subject")},
+		{Text: firstOf(item, "eventId", "event.id")}, {Text: firstOf(item, "details.error", "lastError", "error")}}, []int{12, 20, 12, 20, 0, 0, 0})
 }
 
 // firstOf returns the first text that there is.
