@@ -34,7 +34,7 @@ GET:/livez=  GET:/readyz=  GET:/api/v1/livez=  GET:/api/v1/readyz=  GET:/api/v1/
 POST:/api/v1/webhooks/:source=  GET:/api/v1/webhooks/:source=  HEAD:/api/v1/webhooks/:source=
 POST:/api/v1/internal/delivery-sink/:provider=  GET:/api/v1/openapi.json=  GET:/api/v1/docs=
 GET:/api/v1/providers=viewer*
-GET:/api/v1/events=viewer*  GET:/api/v1/events/:id=viewer*  GET:/api/v1/events/:id/status=viewer*  GET:/api/v1/processing-status/:id=viewer*
+GET:/api/v1/events=viewer*  GET:/api/v1/events/stream=viewer*  GET:/api/v1/events/:id=viewer*  GET:/api/v1/events/:id/status=viewer*  GET:/api/v1/processing-status/:id=viewer*
 GET:/api/v1/deliveries=viewer*  GET:/api/v1/dead-letters=viewer*  GET:/api/v1/dead-letters/:id=viewer*
 GET:/api/v1/integrations=viewer*  GET:/api/v1/integrations/:id=viewer*  GET:/api/v1/integrations/:id/secrets=viewer*
 GET:/api/v1/quarantine=viewer*  GET:/api/v1/quarantine/summary=viewer*  GET:/api/v1/quarantine/:id=viewer*
@@ -107,7 +107,9 @@ func newGuarded(t *testing.T, db *database.DB, flags ...string) *guarded {
 // call sends a request with the named key or token; "" sends none.
 func (g *guarded) call(method, path, key, body string) (int, []byte) {
 	g.t.Helper()
-	r := httptest.NewRequest(method, path, bytes.NewBufferString(body))
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	r := httptest.NewRequestWithContext(ctx, method, path, bytes.NewBufferString(body))
 	r.Header.Set("Content-Type", "application/json")
 	if token, is := g.tokens[key]; is {
 		r.Header.Set("Authorization", "Bearer "+token)
@@ -115,9 +117,18 @@ func (g *guarded) call(method, path, key, body string) (int, []byte) {
 		r.Header.Set("x-internal-api-key", g.keys[key])
 	}
 	w := httptest.NewRecorder()
-	testkit.Checked(g.t, g.server.Handler()).ServeHTTP(w, r)
+	testkit.Checked(g.t, g.server.Handler()).ServeHTTP(leaving{w, cancel}, r)
 	return w.Code, w.Body.Bytes()
 }
+
+// leaving is a client that disconnects from a stream once it has begun.
+type leaving struct {
+	*httptest.ResponseRecorder
+	leave context.CancelFunc
+}
+
+// Flush leaves. Only streams are flushed.
+func (l leaving) Flush() { l.leave() }
 
 func TestEveryRouteRequiresItsRole(t *testing.T) {
 	g := newGuarded(t, testkit.Open(t, testkit.SQLite(t)))

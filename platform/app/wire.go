@@ -19,6 +19,7 @@ import (
 	"integration-gateway/modules/delivery"
 	"integration-gateway/modules/erasure"
 	"integration-gateway/modules/figures"
+	"integration-gateway/modules/follow"
 	"integration-gateway/modules/gauges"
 	"integration-gateway/modules/ingestion"
 	"integration-gateway/modules/integrations"
@@ -55,6 +56,7 @@ type system struct {
 	processes     *processes.Module
 	retention     *retention.Module
 	erasure       *erasure.Module
+	follow        *follow.Module
 	secrets       *secrets.Module
 	ring          *keyring.Ring
 	providers     provider.Registry
@@ -133,6 +135,7 @@ func wire(cfg config.Config, s *stores, log *slog.Logger) (*system, error) {
 	keeper := retention.New(retention.Config{Events: cfg.Retention.Events, Audit: cfg.Retention.Audit},
 		retention.Deps{DB: s.db, Log: log, Now: now, Audit: trail, Succeeded: counted.RetentionSucceeded})
 	eraser := erasure.New(erasure.Config{}, erasure.Deps{DB: s.db, Log: log, Events: front, Deliveries: deliveries, Audit: trail})
+	following := follow.New(follow.Config{MaxClients: cfg.StreamClients}, follow.Deps{Log: log, Now: now, Trail: trail, Events: front})
 	guard := secrets.New(secrets.Config{}, secrets.Deps{DB: s.db, Ring: ring, Audit: trail, Kinds: []secrets.Kind{
 		{Name: "sources", Store: sources}, {Name: "destinations", Store: deliveries}, {Name: "quarantine", Usage: front}, {Name: "audit seals", Usage: trail},
 	}})
@@ -140,7 +143,7 @@ func wire(cfg config.Config, s *stores, log *slog.Logger) (*system, error) {
 	watch := alerts.New(alertsConfig(cfg), alerts.Deps{DB: s.db, Log: log, Now: now, Gauges: state, Traffic: statistics, Sender: out, Audit: trail})
 	keys := access.New(access.Config{}, access.Deps{DB: s.db, Log: log, Now: now, Audit: trail, Sources: sources})
 	g := &system{stores: s, egressClient: out, audit: trail, access: keys, integrations: sources, ingestion: front, delivery: deliveries, replay: requests,
-		processes: living, retention: keeper, erasure: eraser, secrets: guard, ring: ring, providers: known, log: log, queue: cfg.RabbitMQ.Process,
+		processes: living, retention: keeper, erasure: eraser, follow: following, secrets: guard, ring: ring, providers: known, log: log, queue: cfg.RabbitMQ.Process,
 		metrics: counted, gauges: state, figures: statistics, alerts: watch}
 	err = g.listeners(cfg, httpapi.Deps{Log: log, Now: clock.System, Answered: counted.Request, Keys: keys, Sources: sources, Tokens: tokens(cfg, sources, log), AuthFailed: func(reason, _ string) {
 		trail.Refused(contract.Refusal{Action: "auth.failed", EntityType: contract.EntityManagement, Source: "management", Reason: reason})
@@ -162,6 +165,7 @@ func (g *system) routes(cfg config.Config) {
 	routes := g.manager.Routes()
 	routes.Public = g.server.Routes().Public
 	g.ingestion.Routes(routes)
+	g.follow.Routes(routes)
 	g.integrations.Routes(routes)
 	g.delivery.Routes(routes)
 	g.replay.Routes(routes)

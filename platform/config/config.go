@@ -49,6 +49,7 @@ type Config struct {
 	Alerts    Alerts
 
 	ManagementKey      secret.Value
+	StreamClients      int // streams of events that one process serves at once
 	ManagementFailures int // requests without a valid credential per client address and minute; 0 turns it off
 	// SecretsKey encrypts integrations' and destinations' secrets in the
 	// database; empty: they are stored as they are.

@@ -64,6 +64,8 @@ func managementSettings(c *Config) section {
 			help:  "An address for the management API and health on a listener of their own, such as `10.0.0.5:3002`. The public listener then has no management routes."},
 		{name: "MANAGEMENT_FAILURE_LIMIT_PER_MINUTE", fallback: "60", read: integer(&c.ManagementFailures, 0, 100_000_000), by: listeners,
 			help: "Management requests without a valid credential that one client address may send in a minute. Beyond it, wrong credentials are delayed and four are checked at once. `0` sets no limit."},
+		{name: "EVENT_STREAM_MAX_CLIENTS", fallback: "16", read: integer(&c.StreamClients, 1, 1000), by: listeners,
+			help: "How many clients may follow `GET /events/stream` at once in one process. A further one is answered 503. Each may have 4096 messages waiting in memory."},
 	}}
 }
 

@@ -83,11 +83,14 @@ func (s *Server) register(route Route, h echo.HandlerFunc) {
 	if !route.Spec.Raw {
 		h = s.withInput(route, h)
 	}
+	if route.Spec.Stream {
+		h = s.streaming(h)
+	}
 	if route.Role == 0 {
 		s.echo.Add(route.Method, route.Path, h)
 		return
 	}
-	s.echo.Add(route.Method, route.Path, h, s.admit(Group{s, route.Role, route.Scoped}))
+	s.echo.Add(route.Method, route.Path, h, s.admit(Group{s, route.Role, route.Scoped}, route.Spec.Stream))
 }
 
 // Registered lists every route that the server has.

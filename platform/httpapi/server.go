@@ -96,6 +96,8 @@ type Server struct {
 	floods      *floods
 	listener    net.Listener
 	draining    atomic.Bool
+	drainCtx    context.Context // ends when draining begins; requests that would not end by themselves watch it
+	endStreams  context.CancelFunc
 
 	keys       Authenticator
 	tokens     Authenticator
@@ -130,6 +132,7 @@ func New(cfg Config, d Deps) *Server {
 		floods:      newFloods(d.Log),
 		keys:        d.Keys, tokens: d.Tokens, failures: failures{limit: cfg.FailuresPerMinute}, sources: d.Sources,
 	}
+	s.drainCtx, s.endStreams = context.WithCancel(context.Background())
 	s.echo.HideBanner = true
 	s.echo.HidePort = true
 	s.echo.HTTPErrorHandler = errorHandler(d.Log)
@@ -215,8 +218,11 @@ func (s *Server) serve() error {
 }
 
 // Drain makes /readyz answer 503 from now on, so that load balancers stop sending requests
-// before Shutdown closes the listener.
-func (s *Server) Drain() { s.draining.Store(true) }
+// before Shutdown closes the listener. It ends streams.
+func (s *Server) Drain() {
+	s.draining.Store(true)
+	s.endStreams()
+}
 
 // Shutdown accepts no more connections and waits for the running requests. If ctx ends
 // first, it closes them and returns an error.

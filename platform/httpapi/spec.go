@@ -38,6 +38,8 @@ type Spec struct {
 	Raw bool
 	// OwnAnswers says that a provider may expect an answer of its own, which has no field success.
 	OwnAnswers bool
+	// Stream says that the answer is a Stream of server-sent events, without a deadline.
+	Stream bool
 	// Media is the content type of answers that are not in the API's envelope.
 	Media string
 	// Example is an example of the request's body, as JSON; by default it follows from the type.
