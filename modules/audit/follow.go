@@ -21,11 +21,19 @@ ORDER  BY id LIMIT $2`
 
 // RowsAfter returns the first rows of the trail with greater ids than after, oldest first. A
 // row that commits later may have a lower id than those that were returned.
-func (m *Module) RowsAfter(ctx context.Context, after string, limit int) (rows []contract.TrailRow, err error) {
-	if err = m.db.Select(ctx, &rows, trailRowsSQL, after, limit); err != nil {
+func (m *Module) RowsAfter(ctx context.Context, after string, limit int) ([]contract.TrailRow, error) {
+	var rows []struct {
+		ID    string `db:"id"`
+		Group bool   `db:"is_group"`
+	}
+	if err := m.db.Select(ctx, &rows, trailRowsSQL, after, limit); err != nil {
 		return nil, fmt.Errorf("read the audit trail: %w", err)
 	}
-	return rows, nil
+	found := make([]contract.TrailRow, len(rows))
+	for i, r := range rows {
+		found[i] = contract.TrailRow(r)
+	}
+	return found, nil
 }
 
 const trailEntriesSQL = `

@@ -6,11 +6,9 @@ import (
 	"context"
 	"errors"
 	"log/slog"
-	"net"
 	"net/http"
 	"net/url"
 	"slices"
-	"strconv"
 	"time"
 
 	"integration-gateway/modules/access"
@@ -37,7 +35,6 @@ import (
 	"integration-gateway/platform/metrics"
 	"integration-gateway/platform/openapi"
 	"integration-gateway/platform/provider"
-	"integration-gateway/platform/secret"
 	"integration-gateway/platform/tlsfiles"
 )
 
@@ -222,93 +219,3 @@ func fetching(out *egress.Client) ingestion.Fetch {
 		return res.Status, res.Body, err
 	}
 }
-
-func deliveryConfig(cfg config.Config, tool bool) delivery.Config {
-	var relayGrace time.Duration
-	if tool {
-		relayGrace = time.Nanosecond // running processes publish what it queues immediately
-	}
-	return delivery.Config{
-		RelayGrace:  relayGrace,
-		Queues:      queueNames(cfg),
-		MaxAttempts: cfg.Delivery.MaxAttempts,
-		RetryBase:   cfg.Delivery.RetryBase,
-		RetryCap:    cfg.Delivery.RetryCap,
-		Timeout:     cfg.Delivery.Timeout,
-		LockTTL:     cfg.Delivery.LockTTL,
-		Concurrency: cfg.Delivery.Concurrency,
-		// One destination takes at most a quarter of a worker.
-		PerDestination: max(1, cfg.Delivery.Concurrency/4),
-		LeaseMargin:    cfg.Delivery.LeaseMargin,
-		BreakerVolume:  cfg.Delivery.BreakerVolume,
-		BreakerRate:    float64(cfg.Delivery.BreakerPercent) / 100,
-		BreakerProbe:   cfg.Delivery.BreakerProbe,
-		Grace:          drainTime(cfg),
-	}
-}
-
-func alertsConfig(cfg config.Config) alerts.Config {
-	made := alerts.Config{Thresholds: alerts.Thresholds{
-		JobAge: cfg.Alerts.JobAge, OutboxAge: time.Minute, SealLag: 10 * time.Minute, Partitions: 7 * 24 * time.Hour,
-		DeadLetters: cfg.Alerts.DeadLetters, Quarantine: cfg.Alerts.Quarantine,
-		RefusedPercent: cfg.Alerts.RefusedPercent, RefusedLeast: 20, SilentFactor: float64(cfg.Alerts.SilentFactor),
-	}}
-	if !cfg.Alerts.WebhookURL.Empty() {
-		made.Targets = append(made.Targets, alerts.Target{Name: "webhook", Kind: alerts.Webhook, URL: cfg.Alerts.WebhookURL, Secret: cfg.Alerts.WebhookSecret})
-	}
-	if !cfg.Alerts.SlackURL.Empty() {
-		made.Targets = append(made.Targets, alerts.Target{Name: "slack", Kind: alerts.Slack, URL: cfg.Alerts.SlackURL})
-	}
-	return made
-}
-
-func integrationsConfig(cfg config.Config) integrations.Config {
-	var known []secret.Value
-	if cfg.Env == config.Production {
-		for _, demo := range demoSources() {
-			known = append(known, secret.New(demo.secret))
-		}
-	}
-	return integrations.Config{
-		MaxSourceBodyBytes: config.MaxSourceBodyBytes,
-		RefusedSecrets:     known,
-		PublicBaseURL:      cfg.HTTP.PublicBaseURL,
-		NeedsPublicURL:     cfg.Env == config.Production,
-	}
-}
-
-func ingestionConfig(cfg config.Config) ingestion.Config {
-	return ingestion.Config{
-		OwnSecrets:      append([]secret.Value{cfg.ManagementKey, cfg.SecretsKey}, cfg.SecretsReadKeys...),
-		PossibleReplays: ingestion.PossibleReplays{Window: cfg.Webhook.ReplayWindow, Quarantine: cfg.Webhook.ReplayAction == config.ReplayQuarantine},
-		Quarantine: ingestion.Quarantine{Retention: cfg.Webhook.QuarantineTime, PerSource: cfg.Webhook.QuarantineRequests,
-			BytesPerSource: cfg.Webhook.QuarantineBytes, BytesPerMinute: cfg.Webhook.QuarantinePerMinute},
-		MaxBodyBytes:          cfg.Webhook.MaxBodyBytes,
-		RateLimitPerMinute:    cfg.Webhook.RatePerMinute,
-		FailureLimitPerMinute: cfg.Webhook.FailurePerMinute,
-		IdempotencyTTL:        cfg.Webhook.IdempotencyTTL,
-		PublicBaseURL:         cfg.HTTP.PublicBaseURL,
-	}
-}
-
-func httpConfig(cfg config.Config) httpapi.Config {
-	return httpapi.Config{
-		Addr:              net.JoinHostPort(cfg.HTTP.Host, strconv.Itoa(cfg.HTTP.Port)),
-		ManagementKey:     cfg.ManagementKey,
-		TrustedProxies:    cfg.HTTP.TrustedProxies,
-		ReadTimeout:       cfg.HTTP.ReadTimeout,
-		WriteTimeout:      cfg.HTTP.WriteTimeout,
-		IdleTimeout:       cfg.HTTP.IdleTimeout,
-		BodyBytesInFlight: cfg.Webhook.MaxInflightBytes,
-		RequestsInFlight:  cfg.Webhook.MaxInflight,
-		FailuresPerMinute: cfg.ManagementFailures,
-		MaxConnections:    cfg.HTTP.MaxConnections,
-		NetworkShare:      cfg.HTTP.NetworkShare,
-		MinBodyRate:       cfg.HTTP.MinBodyRate,
-		Hosts:             cfg.Hosts,
-	}
-}
-
-// drainTime is the part of the grace period in which running work may finish; the rest is
-// for recording the results.
-func drainTime(cfg config.Config) time.Duration { return cfg.ShutdownGrace * 4 / 5 }

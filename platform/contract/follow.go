@@ -8,8 +8,8 @@ import (
 
 // TrailRow is a stored row of the audit trail: an entry, or a group of entries.
 type TrailRow struct {
-	ID    string `db:"id"`
-	Group bool   `db:"is_group"`
+	ID    string
+	Group bool
 }
 
 // TrailEntry is an entry of the audit trail as it is read.
@@ -25,14 +25,14 @@ type TrailEntry struct {
 
 // EventSummary is what lists of events are filtered by, without the payload.
 type EventSummary struct {
-	ID              string      `db:"id" json:"id"`
-	Source          string      `db:"source" json:"source"`
-	Provider        string      `db:"provider" json:"provider"`
-	ExternalEventID *string     `db:"external_event_id" json:"externalEventId"`
-	EventType       string      `db:"event_type" json:"eventType"`
-	Subject         *string     `db:"subject" json:"subject"`
-	OccurredAt      clock.Time  `db:"occurred_at" json:"occurredAt"`
-	ReceivedAt      clock.Time  `db:"received_at" json:"receivedAt"`
-	CorrelationID   string      `db:"correlation_id" json:"correlationId"`
-	Status          EventStatus `db:"status" json:"status"`
+	ID              string      `json:"id"`
+	Source          string      `json:"source"`
+	Provider        string      `json:"provider"`
+	ExternalEventID *string     `json:"externalEventId"`
+	EventType       string      `json:"eventType"`
+	Subject         *string     `json:"subject"`
+	OccurredAt      clock.Time  `json:"occurredAt"`
+	ReceivedAt      clock.Time  `json:"receivedAt"`
+	CorrelationID   string      `json:"correlationId"`
+	Status          EventStatus `json:"status"`
 }
