@@ -26,13 +26,15 @@ type fixture struct {
 	of      map[string]string
 	refused []string
 	removed []string
+	// forgotten are the subjects that replays forgot.
+	forgotten []string
 	audit   []contract.AuditEntry
 	fail    func(action string) error // of the audit
 }
 
 func newFixture(t *testing.T, db *database.DB) *fixture {
 	f := &fixture{db: db, of: map[string]string{}, fail: func(string) error { return nil }}
-	f.Module = New(Config{Batch: 3}, Deps{DB: db, Log: slog.New(slog.DiscardHandler), Events: f, Deliveries: deliveries{f}, Audit: f})
+	f.Module = New(Config{Batch: 3}, Deps{DB: db, Log: slog.New(slog.DiscardHandler), Events: f, Deliveries: deliveries{f}, Replays: f, Audit: f})
 	require.NoError(t, db.InTx(t.Context(), func(tx *database.Tx) error {
 		rows := database.NewRows("event_id uuid", "status text", "processing_attempts bigint", "received_at timestamptz", "updated_at timestamptz")
 		for n := range 20 {
@@ -102,6 +104,11 @@ func (f *fixture) RemoveQuarantined(_ context.Context, quarantineID string) erro
 	return nil
 }
 
+func (f *fixture) ForgetSubject(_ context.Context, tx *database.Tx, subject string) error {
+	tx.AfterCommit(func() { f.forgotten = append(f.forgotten, subject) })
+	return nil
+}
+
 func (f *fixture) Record(_ context.Context, tx *database.Tx, entries []contract.AuditEntry) error {
 	tx.AfterCommit(func() { f.audit = append(f.audit, entries...) })
 	return f.fail(entries[0].Action)
@@ -128,6 +135,7 @@ func TestAnErasureRemovesAllRecordsOfOneSubject(t *testing.T) {
 		require.NoError(t, err)
 		require.Equal(t, contract.ErasureCounts{Events: 10, Webhooks: 10, Others: 10, Deliveries: 10, Answers: 20, DeadLetters: 10, Quarantined: 2}, gone)
 		require.Equal(t, []string{"one", "two"}, f.removed)
+		require.Equal(t, []string{"ada"}, f.forgotten)
 		erased, err = f.erased(t.Context())
 		require.NoError(t, err)
 		require.Len(t, erased, 10)

@@ -43,6 +43,12 @@ type Deliveries interface {
 	Forget(ctx context.Context, tx *database.Tx, states []contract.EventState) (contract.ErasureCounts, error)
 }
 
+// Replays is what erasure needs from the module that replays.
+type Replays interface {
+	// ForgetSubject removes the subject from what replays were ordered for.
+	ForgetSubject(ctx context.Context, tx *database.Tx, subject string) error
+}
+
 // Auditor writes audit entries with the rows of a transaction.
 type Auditor interface {
 	Record(ctx context.Context, tx *database.Tx, entries []contract.AuditEntry) error
@@ -59,6 +65,7 @@ type Deps struct {
 	Log        *slog.Logger
 	Events     Events
 	Deliveries Deliveries
+	Replays    Replays
 	Audit      Auditor
 }
 
@@ -154,6 +161,9 @@ func (m *Module) Erase(ctx context.Context, s contract.Subject, actor string) (e
 		return erasureID, removed, fmt.Errorf("erase events: %w", err)
 	}
 	return erasureID, removed, m.d.DB.InTx(ctx, func(tx *database.Tx) error {
+		if err := m.d.Replays.ForgetSubject(ctx, tx, s.Text); err != nil {
+			return err
+		}
 		return m.d.Audit.Record(ctx, tx, []contract.AuditEntry{
 			entry(contract.EntityRecords, nil, "records.erased", actor, details{erasureID, s.Source, &removed}),
 		})

@@ -65,6 +65,11 @@ func New(cfg bulk.Config, d Deps) *Module {
 	return m
 }
 
+// ForgetSubject removes a subject that is erased from the filters of bulk replays.
+func (m *Module) ForgetSubject(ctx context.Context, tx *database.Tx, subject string) error {
+	return m.bulk.ForgetSubject(ctx, tx, subject)
+}
+
 // Run works on bulk replays until ctx ends.
 func (m *Module) Run(ctx context.Context) error { return m.bulk.Run(ctx) }
 

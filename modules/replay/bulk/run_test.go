@@ -150,3 +150,18 @@ func TestAPauseUndoesThePageUnderWay(t *testing.T) {
 	require.Empty(t, w.got())
 	require.Equal(t, "paused", w.show(replayID)["status"])
 }
+
+// TestAnErasedSubjectIsForgotten: it leaves the filters, and the replay goes on with none of its
+// events rather than with all.
+func TestAnErasedSubjectIsForgotten(t *testing.T) {
+	testkit.EachStore(t, func(t *testing.T, db *database.DB) {
+		w := newWorld(t, db, 3, 1)
+		of := w.order(`{"filter":{"subject":"ada@example.com"},"reason":"because"}`)
+		other := w.order(`{"filter":{"subject":"grace@example.com"},"reason":"because"}`)
+		require.NoError(t, db.InTx(t.Context(), func(tx *database.Tx) error {
+			return w.process(fast).ForgetSubject(t.Context(), tx, "ada@example.com")
+		}))
+		require.Equal(t, "[erased]", w.show(of)["filter"].(map[string]any)["subject"])
+		require.Equal(t, "grace@example.com", w.show(other)["filter"].(map[string]any)["subject"])
+	})
+}
