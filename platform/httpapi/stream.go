@@ -28,11 +28,11 @@ var ErrCredentialEnded = errors.New("the credential is not valid any more")
 // Stream is an answer of server-sent events. Each write has the server's write timeout, so
 // that a client that stops reading is dropped. Its methods are for one goroutine.
 type Stream struct {
-	c       echo.Context
-	server  *Server
-	out     *http.ResponseController
-	caller  Caller
-	buffer  bytes.Buffer
+	c      echo.Context
+	server *Server
+	out    *http.ResponseController
+	caller Caller
+	buffer bytes.Buffer
 }
 
 // streaming gives a route's handler its Stream.
