@@ -153,6 +153,9 @@ func (c CheckedTransport) RoundTrip(r *http.Request) (*http.Response, error) {
 	if err != nil {
 		return nil, err
 	}
+	if answer.Header.Get("Content-Type") == "text/event-stream" { // it has no end to wait for
+		return answer, nil
+	}
 	text, err := io.ReadAll(answer.Body)
 	_ = answer.Body.Close()
 	if err != nil {
