@@ -25,6 +25,7 @@ import (
 	"integration-gateway/modules/replay"
 	"integration-gateway/modules/retention"
 	"integration-gateway/modules/secrets"
+	"integration-gateway/modules/verify"
 	"integration-gateway/platform/clock"
 	"integration-gateway/platform/config"
 	"integration-gateway/platform/contract"
@@ -59,6 +60,7 @@ type system struct {
 	metrics       *metrics.Metrics
 	gauges        *gauges.Module
 	figures       *figures.Module
+	watch         *verify.Module       // the check that runs by itself
 	certReloaders []*tlsfiles.Reloader // of the listeners' certificates
 	log           *slog.Logger
 	queue         string // the process queue's name at the broker
@@ -137,7 +139,8 @@ func wire(cfg config.Config, s *stores, log *slog.Logger) (*system, error) {
 	keys := access.New(access.Config{}, access.Deps{DB: s.db, Log: log, Now: now, Audit: trail, Sources: sources})
 	g := &system{stores: s, egressClient: out, audit: trail, access: keys, integrations: sources, ingestion: front, delivery: deliveries, replay: requests,
 		processes: living, retention: keeper, erasure: eraser, secrets: guard, ring: ring, providers: known, log: log, queue: cfg.RabbitMQ.Process,
-		metrics: counted, gauges: state, figures: statistics}
+		metrics: counted, gauges: state, figures: statistics,
+		watch: verify.New(verify.Config{Grace: checkGrace, Share: checkShare, Every: cfg.CheckEvery}, verify.Deps{DB: s.db, Log: log, Now: now})}
 	err = g.listeners(cfg, httpapi.Deps{Log: log, Now: clock.System, Answered: counted.Request, Keys: keys, Sources: sources, Tokens: tokens(cfg, sources, log), AuthFailed: func(reason, _ string) {
 		trail.Refused(contract.Refusal{Action: "auth.failed", EntityType: contract.EntityManagement, Source: "management", Reason: reason})
 	}})

@@ -36,16 +36,17 @@ const (
 
 // Config is everything the program is told, checked.
 type Config struct {
-	Env       Env
-	HTTP      HTTP
-	Listeners Listeners
-	Log       Log
-	Database  Database
-	RedisURL  secret.Value // empty: no fast path
-	RabbitMQ  RabbitMQ
-	Webhook   Webhook
-	Delivery  Delivery
-	Retention Retention
+	Env        Env
+	HTTP       HTTP
+	Listeners  Listeners
+	Log        Log
+	Database   Database
+	RedisURL   secret.Value // empty: no fast path
+	RabbitMQ   RabbitMQ
+	Webhook    Webhook
+	Delivery   Delivery
+	Retention  Retention
+	CheckEvery time.Duration // how often the records are checked by themselves; 0 turns it off
 
 	ManagementKey      secret.Value
 	ManagementFailures int // requests without a valid credential per client address and minute; 0 turns it off
