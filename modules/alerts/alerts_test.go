@@ -257,11 +257,13 @@ func TestFindings(t *testing.T) {
 		RefusedPercent: 20, RefusedLeast: 20, SilentFactor: 3}
 	atBounds := contract.Gauges{OldestDue: map[contract.Queue]float64{contract.ProcessQueue: 60}, Unpublished: 60, Breakers: map[string]int{"acme/1": 0},
 		DeadLetters: map[string]int64{"exhausted": 1}, Quarantined: map[string]int64{"acme": 4}, SealLag: 60, Partitions: map[string]float64{"audit_entries": 3600}}
+	atBounds.Check = &contract.CheckSummary{Holds: true}
 	quiet := []contract.SourceTraffic{{Source: "acme", Received: 19, Refused: map[string]int64{"no_match": 19}, LastAccepted: now.Add(-30 * time.Minute), UsualGap: 10 * time.Minute},
 		{Source: "globex", Received: 100, Refused: map[string]int64{"no_match": 19}}}
 	require.Empty(t, th.findings(atBounds, quiet, now))
 	beyond := contract.Gauges{OldestDue: map[contract.Queue]float64{contract.ProcessQueue: 61}, Unpublished: 61, Breakers: map[string]int{"acme/1": 1},
 		DeadLetters: map[string]int64{"exhausted": 2}, Quarantined: map[string]int64{"acme": 5}, SealLag: 61, Partitions: map[string]float64{"audit_entries": 3599}}
+	beyond.Check = &contract.CheckSummary{Problems: 1}
 	loud := []contract.SourceTraffic{{Source: "acme", Received: 20, Refused: map[string]int64{"no_match": 4}, LastAccepted: now.Add(-31 * time.Minute), UsualGap: 10 * time.Minute}}
 	var found []string
 	for _, f := range th.findings(beyond, loud, now) {
@@ -269,6 +271,6 @@ func TestFindings(t *testing.T) {
 		require.Contains(t, conditions, f.condition)
 		require.NotEmpty(t, f.summary)
 	}
-	require.Equal(t, []string{"dead_letters exhausted", "destination_down acme/1", "jobs_overdue process", "outbox_behind ", "partitions_end audit_entries",
+	require.Equal(t, []string{"books ", "dead_letters exhausted", "destination_down acme/1", "jobs_overdue process", "outbox_behind ", "partitions_end audit_entries",
 		"quarantine acme", "seals_behind ", "source_silent acme", "webhooks_refused acme no_match"}, found)
 }

@@ -37,7 +37,7 @@ type finding struct {
 
 // conditions are the names of all conditions, for the API.
 var conditions = []string{"jobs_overdue", "outbox_behind", "destination_down", "dead_letters", "quarantine", "webhooks_refused",
-	"source_silent", "seals_behind", "partitions_end", "test"}
+	"source_silent", "seals_behind", "partitions_end", "books", "test"}
 
 // findings returns the conditions that hold.
 func (t Thresholds) findings(g contract.Gauges, traffic []contract.SourceTraffic, now time.Time) []finding {
@@ -69,6 +69,8 @@ func (t Thresholds) findings(g contract.Gauges, traffic []contract.SourceTraffic
 		add(ahead < t.Partitions.Seconds(), finding{"partitions_end", table, page,
 			fmt.Sprintf("%s has partitions for %s; then webhooks are refused.", table, rounded(ahead)), ahead, 0})
 	}
+	add(g.Check != nil && !g.Check.Holds, finding{condition: "books", severity: page,
+		summary: "The last consistency check found that records do not fit together: run gateway verify."})
 	for _, s := range traffic {
 		found = append(found, t.ofSource(s, now)...)
 	}

@@ -50,13 +50,18 @@ func every(ctx context.Context, pause time.Duration, do func()) {
 }
 
 // sweepRest is how many times as long as a sweep took the relay waits at least until the next: while
-// the broker is away, a sweep reads past all jobs that wait to be published.
-const sweepRest = 10
+// the broker is away, a sweep reads past all jobs that wait to be published. It waits no longer than
+// longestRest, and not after a sweep that failed: what it looks for waits for it.
+const (
+	sweepRest   = 10
+	longestRest = 5 * time.Second
+)
 
 func (m *Module) relayTick(ctx context.Context) {
 	if began := m.now(); !began.Before(m.sweepAfter) {
-		m.step(ctx, "requeueing jobs whose lease has expired", m.sweep)
-		m.sweepAfter = m.now().Add(sweepRest * m.now.Since(began))
+		if m.step(ctx, "requeueing jobs whose lease has expired", m.sweep) {
+			m.sweepAfter = m.now().Add(min(sweepRest*m.now.Since(began), longestRest))
+		}
 	}
 	m.step(ctx, "unparking jobs", m.unpark)
 	m.step(ctx, "publishing due jobs", m.relay)

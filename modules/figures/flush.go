@@ -17,7 +17,7 @@ const flushRows = 500
 // that changes is merged again.
 const saveMinutesSQL = `
 INSERT INTO figures_minutes (at, source, destination_id, process_id, merged, counts)
-SELECT at, source, destination_id, process_id, false, counts FROM v WHERE true
+SELECT at, source, destination_id, process_id, false, counts FROM v WHERE source IS NOT NULL
 ON CONFLICT (at, source, destination_id, process_id) DO UPDATE SET merged = false, counts = excluded.counts`
 
 // flush stores what has changed.

@@ -213,7 +213,7 @@ func (m *Module) diskUse(ctx context.Context, s *snapshot) *Disk {
 }
 
 func (d *diskUse) view(s *snapshot) *Disk {
-	disk := &Disk{MeasuredAt: clock.At(d.at), Tables: d.tables, Sources: []SourceDisk{}}
+	disk := &Disk{MeasuredAt: clock.At(d.at), Tables: httpapi.OrEmpty(d.tables), Sources: []SourceDisk{}}
 	var events int64
 	for _, t := range d.tables {
 		disk.Bytes += t.Bytes

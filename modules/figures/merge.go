@@ -37,7 +37,7 @@ SELECT source, destination_id, counts FROM figures_minutes WHERE at >= $1 AND at
 
 const saveHoursSQL = `
 INSERT INTO figures_hours (at, source, destination_id, counts)
-SELECT at, source, destination_id, counts FROM v WHERE true
+SELECT at, source, destination_id, counts FROM v WHERE source IS NOT NULL
 ON CONFLICT (at, source, destination_id) DO UPDATE SET counts = excluded.counts`
 
 // merge brings the hours up to date and removes what is too old. An hour is the sum of its

@@ -316,11 +316,12 @@ func TestFiltersSelectMessagesAsTheListOfEvents(t *testing.T) {
 	f := setup(t, Config{})
 	for _, query := range []string{"?kind=status", "?source=acme", "?provider=acme&status=failed", "?subject=ORDER", "?eventType=order.created", "?from=0001-01-01T00:00:00Z"} {
 		c := f.follow(managementKey, "", query)
-		if query == "?kind=status" {
+		switch query {
+		case "?kind=status":
 			f.commit(0, "event.normalized", "acme")
-		} else if query == "?source=acme" {
+		case "?source=acme":
 			f.commit(0, "event.normalized", "globex")
-		} else {
+		default:
 			f.commit(0, "webhook.rejected", "acme")
 		}
 		want := f.commit(0, "event.failed", "acme")

@@ -1,6 +1,6 @@
 // Package verify checks the consistency of the records: every accepted event is finished,
-// or something will finish it. It owns no table, and as the only module reads all of them.
-// It writes nothing itself: the module that owns a record repairs it.
+// or something will finish it. It owns consistency_checks, and as the only module reads all
+// tables. It changes no other: the module that owns a record repairs it.
 //
 // Every check is one statement over a range of ids, so it sees one snapshot of the
 // database, and a large database is read in parts. Changes within the grace period are
@@ -9,12 +9,14 @@ package verify
 
 import (
 	"context"
+	"log/slog"
 	"time"
 
 	"integration-gateway/platform/broker"
 	"integration-gateway/platform/clock"
 	"integration-gateway/platform/contract"
 	"integration-gateway/platform/database"
+	"integration-gateway/platform/id"
 )
 
 // Repairer repairs one piece of damage, if it still exists; false if it does not.
@@ -35,20 +37,29 @@ type Config struct {
 	Batch        int           // events in one statement; default 2000
 	Repair       bool
 	DepthTimeout time.Duration // for the broker's queue depths; default 5 s
+	// Share is the part of the time in which a check reads: after each piece it pauses
+	// accordingly. 0 and 1 are all of it.
+	Share float64
+	// Every is how often Watch checks; 0 never.
+	Every time.Duration
+	Look  time.Duration // how often Watch looks whether a check is due; default 10 s
 }
 
 // Deps is everything verify needs from the outside.
 type Deps struct {
 	DB       *database.DB
 	Now      clock.Now
-	Repairer Repairer // nil if nothing is repaired
-	Queues   Queues   // nil without a broker
+	Repairer Repairer     // nil if nothing is repaired
+	Queues   Queues       // nil without a broker
+	Log      *slog.Logger // for Watch
 }
 
 // Module verifies.
 type Module struct {
-	cfg Config
-	d   Deps
+	cfg     Config
+	d       Deps
+	process string                                              // that watches
+	after   func(ctx context.Context, took time.Duration) error // each piece
 }
 
 // New wires the module; it starts nothing.
@@ -59,5 +70,11 @@ func New(cfg Config, d Deps) *Module {
 	if cfg.DepthTimeout == 0 {
 		cfg.DepthTimeout = 5 * time.Second
 	}
-	return &Module{cfg: cfg, d: d}
+	if cfg.Look == 0 {
+		cfg.Look = 10 * time.Second
+	}
+	if d.Log == nil {
+		d.Log = slog.New(slog.DiscardHandler)
+	}
+	return &Module{cfg: cfg, d: d, process: id.New(), after: func(context.Context, time.Duration) error { return nil }}
 }

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"integration-gateway/platform/broker"
+	"integration-gateway/platform/clock"
 )
 
 // The lowest and the highest UUID.
@@ -61,6 +62,7 @@ const (
 func (m *Module) eachRange(ctx context.Context, next string, read func(rng idRange) error) error {
 	rng := idRange{after: minID}
 	for {
+		began := clock.Monotonic()
 		err := m.d.DB.Get(ctx, &rng.upTo, next, rng.after, m.cfg.Batch-1)
 		if errors.Is(err, sql.ErrNoRows) {
 			rng.upTo, err = maxID, nil
@@ -69,6 +71,9 @@ func (m *Module) eachRange(ctx context.Context, next string, read func(rng idRan
 			return err
 		}
 		if err := read(rng); err != nil {
+			return err
+		}
+		if err := m.after(ctx, clock.Monotonic()-began); err != nil {
 			return err
 		}
 		if rng.upTo == maxID {

@@ -154,7 +154,7 @@ func (g *system) egress() part {
 func (g *system) background() []stage {
 	return []stage{
 		{{"ingestion", g.ingestion.Run}, {"keys", g.access.Run}, {"retention", g.retention.Run}, {"audit seals", g.audit.Seal},
-			{"gauges", g.gauges.Run}, {"alerts", g.alerts.Run}, {"dependencies", g.checkDependencies}},
+			{"gauges", g.gauges.Run}, {"alerts", g.alerts.Run}, {"dependencies", g.checkDependencies}, {"consistency check", g.watch.Watch}},
 		{{"relay", g.delivery.Relay}, {"integrations", g.integrations.Run}},
 		{{"audit", g.audit.Run}, {"figures", g.figures.Run}},
 		{{"processes", g.processes.Run}},

@@ -16,6 +16,13 @@ import (
 	"integration-gateway/platform/contract"
 )
 
+// The check that runs by itself ignores what has changed within its grace period, and reads a
+// twentieth of the time.
+const (
+	checkGrace = time.Minute
+	checkShare = .05
+)
+
 // VerifyOptions are the options of `gateway verify`.
 type VerifyOptions struct {
 	Repair bool

@@ -36,17 +36,18 @@ const (
 
 // Config is everything the program is told, checked.
 type Config struct {
-	Env       Env
-	HTTP      HTTP
-	Listeners Listeners
-	Log       Log
-	Database  Database
-	RedisURL  secret.Value // empty: no fast path
-	RabbitMQ  RabbitMQ
-	Webhook   Webhook
-	Delivery  Delivery
-	Retention Retention
-	Alerts    Alerts
+	Env        Env
+	HTTP       HTTP
+	Listeners  Listeners
+	Log        Log
+	Database   Database
+	RedisURL   secret.Value // empty: no fast path
+	RabbitMQ   RabbitMQ
+	Webhook    Webhook
+	Delivery   Delivery
+	Retention  Retention
+	Alerts     Alerts
+	CheckEvery time.Duration // how often the records are checked by themselves; 0 turns it off
 
 	ManagementKey      secret.Value
 	StreamClients      int // streams of events that one process serves at once

@@ -57,7 +57,6 @@ const selectDiskSQLiteSQL = `
 SELECT m.tbl_name AS name, sum(s.pgsize) AS bytes
 FROM   dbstat s
 JOIN   sqlite_master m ON m.name = s.name
-WHERE  s.aggregate
 GROUP  BY m.tbl_name`
 
 // DiskUse returns the bytes of each table with its partitions and indexes. On SQLite it

@@ -93,6 +93,8 @@ func sharedDefinitions() []Definition {
 		{breakers, "gauge", []string{"destination"}, "0 if the circuit breaker is closed, 1 if half open, 2 if open.", true},
 		{"gateway_audit_seal_lag_seconds", "gauge", nil, "Age of the oldest audit entry without a seal; 0 if all are sealed.", true},
 		{"gateway_partition_horizon_seconds", "gauge", []string{"table"}, "How far ahead the table has partitions. PostgreSQL only.", true},
+		{"gateway_check_problems", "gauge", nil, "Problems that the last consistency check found that ran by itself.", true},
+		{"gateway_check_timestamp_seconds", "gauge", nil, "When it ended. Absent before the first, and with VERIFY_EVERY=0 for ever.", true},
 	}
 }
 

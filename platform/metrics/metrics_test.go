@@ -74,7 +74,8 @@ func report(m *metrics.Metrics, source, reason, kind string) {
 
 func gaugesOf(at time.Time, sources ...string) contract.Gauges {
 	g := contract.Gauges{At: at, Jobs: map[string]int64{"due": 4}, OldestDue: map[contract.Queue]float64{contract.ProcessQueue: 1.5},
-		DeadLetters: map[string]int64{"exhausted": 2}, Quarantined: map[string]int64{}, Breakers: map[string]int{}, Partitions: map[string]float64{"audit_entries": 86400}}
+		DeadLetters: map[string]int64{"exhausted": 2}, Quarantined: map[string]int64{}, Breakers: map[string]int{}, Partitions: map[string]float64{"audit_entries": 86400},
+		Check: &contract.CheckSummary{FinishedAt: clock.At(at), Holds: true}}
 	for _, s := range sources {
 		g.Quarantined[s], g.Breakers[s+"/1"] = 1, 2
 	}

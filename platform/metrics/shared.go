@@ -66,6 +66,10 @@ func (c sharedCollector) Collect(to chan<- prometheus.Metric) {
 	for table, ahead := range g.Partitions {
 		show("gateway_partition_horizon_seconds", ahead, table)
 	}
+	if g.Check != nil {
+		show("gateway_check_problems", float64(g.Check.Problems))
+		show("gateway_check_timestamp_seconds", seconds(g.Check.FinishedAt.Time))
+	}
 }
 
 // added sums the values of names that are beyond the bound.

@@ -80,6 +80,8 @@ func records() Row {
 		chart("Audit entries without a seal", "Age of the oldest.", "s", Target{`max(gateway_audit_seal_lag_seconds)`, "lag"}),
 		chart("Partitions ahead", "Without them webhooks are refused.", "s", Target{`min by (table) (gateway_partition_horizon_seconds)`, "{{table}}"}),
 		chart("Since retention", "", "s", Target{`time() - max(gateway_retention_last_success_timestamp_seconds)`, "last round"}),
+		chart("Consistency check", "Above 0: run gateway verify. It runs by itself once a day.", "short", Target{`max(gateway_check_problems)`, "problems"}),
+		chart("Since the consistency check", "", "s", Target{`time() - max(gateway_check_timestamp_seconds)`, "last check"}),
 		chart("Since the gauges were measured", "Above 30 s those of jobs, breakers and dead letters are missing.", "s",
 			Target{`time() - max(gateway_gauges_timestamp_seconds)`, "age"}),
 	}}
