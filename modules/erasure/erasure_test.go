@@ -28,8 +28,8 @@ type fixture struct {
 	removed []string
 	// forgotten are the subjects that replays forgot.
 	forgotten []string
-	audit   []contract.AuditEntry
-	fail    func(action string) error // of the audit
+	audit     []contract.AuditEntry
+	fail      func(action string) error // of the audit
 }
 
 func newFixture(t *testing.T, db *database.DB) *fixture {
