@@ -203,6 +203,20 @@ func TestTheRelayLeavesABacklogThatIsPublishedAlone(t *testing.T) {
 	})
 }
 
+// TestAClaimOfOneQueueSaysNothingAboutTheOther: a replay that is claimed at once does not make the
+// process queue's backlog look lost.
+func TestAClaimOfOneQueueSaysNothingAboutTheOther(t *testing.T) {
+	var w watermarks
+	now := time.Date(2026, 11, 28, 12, 0, 0, 0, time.UTC)
+	destinationID := "of a delivery"
+	replay, delivery := claimed{}, claimed{job: job{DestinationID: &destinationID}}
+	w.of(replay.queue()).raise(now, now, now)
+	require.True(t, w.of(delivery.queue()).read().IsZero())
+	w.of(delivery.queue()).raise(now.Add(-time.Hour), now.Add(-time.Hour), now)
+	require.Equal(t, now.Add(-time.Hour), w.of(broker.Process).read())
+	require.Equal(t, now, w.of(broker.Replay).read())
+}
+
 func TestWhatTheBrokerLostIsPublishedAgain(t *testing.T) {
 	eachHarness(t, func(h *harness) {
 		h.destination(h.receiver.URL)

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"time"
 
+	"integration-gateway/platform/broker"
 	"integration-gateway/platform/clock"
 	"integration-gateway/platform/failpoint"
 )
@@ -70,7 +71,7 @@ func (w *worker) start(ctx context.Context, token string, taken []queuedJob) err
 	}
 	failpoint.Hit(failpoint.AfterClaim)
 	for _, c := range jobs {
-		w.m.watermark.raise(byJob[c.ID].message.PublishedAt, c.due.at().Time, w.m.now())
+		w.m.watermarks.of(c.queue()).raise(byJob[c.ID].message.PublishedAt, c.due.at().Time, w.m.now())
 	}
 	w.startAll(bounded, jobs, byJob)
 	for _, c := range jobs {
@@ -151,6 +152,14 @@ type claimed struct {
 	token         string
 	at            time.Time
 	correlationID string // of its event, once that was read
+}
+
+// queue is the one that the job's message came from.
+func (c claimed) queue() broker.Queue {
+	if c.DestinationID == nil {
+		return broker.Replay
+	}
+	return broker.Process
 }
 
 // claimSQL leaves wake_at as it is where it comes before the lease can end ($5), as in a job that is claimed before it is

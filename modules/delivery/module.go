@@ -155,7 +155,7 @@ type Module struct {
 	shares       *shares
 	outcomes     *batch.Group[attemptResult, struct{}]
 	longRunning  *batch.Group[string, struct{}] // events whose attempts take long
-	watermark    watermark
+	watermarks   watermarks
 	sweepAfter   time.Time // of the relay's loop alone
 }
 

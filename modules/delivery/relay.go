@@ -157,8 +157,8 @@ func (m *Module) unpublished(ctx context.Context, refs []ref) error {
 	})
 }
 
-// watermark is the time up to which this process has seen the process queue claimed, by the
-// time at which messages entered it.
+// watermark is the time up to which this process has seen a queue claimed, by the time at which
+// messages entered it.
 type watermark struct {
 	mu sync.Mutex
 	at time.Time
@@ -185,6 +185,16 @@ func (w *watermark) raise(published, due, now time.Time) {
 	}
 }
 
+// watermarks has one for each queue: they are of different lengths.
+type watermarks struct{ process, replay watermark }
+
+func (w *watermarks) of(queue broker.Queue) *watermark {
+	if queue == broker.Replay {
+		return &w.replay
+	}
+	return &w.process
+}
+
 func (w *watermark) read() time.Time {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -194,8 +204,7 @@ func (w *watermark) read() time.Time {
 // lostAfter is how long a published job may wait beyond what the queue explains.
 const lostAfter = time.Minute
 
-// reconcile publishes jobs again that the broker lost silently. The process queue is first in,
-// first out: a job is lost if one published a minute later has been claimed, or if it has
+// reconcile publishes jobs again that the broker lost silently. A queue is first in, first out: a job is lost if one published a minute later has been claimed, or if it has
 // waited for half a minute while its queue is empty. A backlog alone is no reason.
 func (m *Module) reconcile(ctx context.Context) error {
 	for _, queue := range []broker.Queue{broker.Process, broker.Replay} {
@@ -203,7 +212,7 @@ func (m *Module) reconcile(ctx context.Context) error {
 		if err != nil {
 			return nil //nolint:nilerr // the broker is unavailable; losses show when it is back
 		}
-		bound := m.watermark.read().Add(-lostAfter)
+		bound := m.watermarks.of(queue).read().Add(-lostAfter)
 		if idle := m.now().Add(-lostAfter / 2); depth == 0 && idle.After(bound) {
 			bound = idle
 		}

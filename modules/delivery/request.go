@@ -26,9 +26,24 @@ var errNoOriginal = errors.New("the webhook's own body and headers are gone with
 // errRedacted is returned for a raw delivery of a redacted webhook.
 var errRedacted = errors.New("the webhook's body was redacted before it was stored, and this destination is in raw mode")
 
+// errUnreadable is returned for an event whose stored payload, body or headers are damaged. It
+// becomes a dead letter, from which it can be sent again once they are mended.
+var errUnreadable = errors.New("what is stored of the event is damaged")
+
 // neverSendable reports whether a retry is useless.
 func neverSendable(err error) bool {
-	return errors.Is(err, errNoOriginal) || errors.Is(err, errRedacted)
+	return errors.Is(err, errNoOriginal) || errors.Is(err, errRedacted) || errors.Is(err, errUnreadable)
+}
+
+// readable returns errUnreadable if what is stored of an attempt's event is.
+func (a attempt) readable() error {
+	switch {
+	case a.original != nil && a.original.Unreadable != nil:
+		return fmt.Errorf("%w: %w", errUnreadable, a.original.Unreadable)
+	case a.event.Unreadable != nil && a.destination.Mode != contract.ModeRaw:
+		return fmt.Errorf("%w: %w", errUnreadable, a.event.Unreadable)
+	}
+	return nil
 }
 
 // asksHeaders reports whether an expression may use headers. They are stored with the webhook
@@ -74,6 +89,9 @@ func fact(e contract.Deliverable, original *contract.Original) contract.NewEvent
 // body returns the request body for the destination. A transformation waits until its
 // source's CPU budget allows it.
 func (m *Module) body(ctx context.Context, a attempt) ([]byte, error) {
+	if err := a.readable(); err != nil {
+		return nil, err
+	}
 	switch {
 	case a.destination.Mode == contract.ModeRaw && a.original == nil:
 		return nil, errNoOriginal

@@ -3,6 +3,7 @@ package delivery
 import (
 	"context"
 	"encoding/base64"
+	"errors"
 	"io"
 	"net/http"
 	"strconv"
@@ -141,6 +142,21 @@ func TestATransformationThatMissesTheHeadersOfAWebhookThatIsGoneFailsAtOnce(t *t
 		require.Contains(t, *h.becomes(event, contract.EventFailed).LastError, errNoOriginal.Error()+": the transformation failed")
 		attempts, _ := h.history(event)
 		require.Len(t, attempts, 1)
+	})
+}
+
+// TestADamagedEventIsADeadLetterAndDelaysNoOther: those that are claimed with it are delivered.
+func TestADamagedEventIsADeadLetterAndDelaysNoOther(t *testing.T) {
+	eachHarness(t, func(h *harness) {
+		h.add(config(t, `{"url":"`+h.receiver.URL+`"}`))
+		damaged, whole := h.accept(), h.accept()
+		h.events.payloads[damaged] = contract.Deliverable{EventID: damaged, IntegrationID: h.events.payloads[damaged].IntegrationID, Unreadable: errors.New("another checksum")}
+		h.run()
+		h.becomes(whole, contract.EventProcessed)
+		require.Equal(t, errUnreadable.Error()+": another checksum", *h.becomes(damaged, contract.EventFailed).LastError)
+		attempts, _ := h.history(damaged)
+		require.Len(t, attempts, 1, "another would fail alike")
+		require.Len(t, h.deadLetters(DeadLetterFilter{}), 1)
 	})
 }
 

@@ -110,6 +110,7 @@ func TestWhatIsStoredCompactlyComesBackExactly(t *testing.T) {
 	})
 }
 
+// What is damaged is the failure of its own event, and not of those that are read with it.
 func TestADamagedPayloadIsAnErrorThatNamesItsEvent(t *testing.T) {
 	eachStore(t, func(t *testing.T, db *database.DB) {
 		g := setup(t, db)
@@ -118,10 +119,55 @@ func TestADamagedPayloadIsAnErrorThatNamesItsEvent(t *testing.T) {
 		r.Header.Set("X-Acme-Signature", sign(body))
 		event := g.do(r).receipt(t).EventID
 		g.exec(`UPDATE webhook_events SET raw_body = $1`, []byte(strings.Replace(body, "order", "ORDER", 1)))
-		_, err := g.module.Deliverables(t.Context(), []string{event})
-		require.ErrorIs(t, err, compact.ErrDamaged)
-		require.ErrorContains(t, err, event)
+		whole := g.do(signed("acme", acmeBody("whole"))).receipt(t).EventID
+		deliverables, err := g.module.Deliverables(t.Context(), []string{event, whole})
+		require.NoError(t, err)
+		require.Len(t, deliverables, 2)
+		for _, d := range deliverables {
+			if d.EventID == whole {
+				require.NoError(t, d.Unreadable)
+				require.NotEmpty(t, d.Payload)
+				continue
+			}
+			require.ErrorIs(t, d.Unreadable, compact.ErrDamaged)
+			require.ErrorContains(t, d.Unreadable, event)
+			require.Empty(t, d.Payload)
+		}
 	})
+}
+
+// TestALostHeaderSetIsStoredAgain: a database that fails over may have lost the set that a process
+// names in every webhook.
+func TestALostHeaderSetIsStoredAgain(t *testing.T) {
+	eachStore(t, func(t *testing.T, db *database.DB) {
+		g := setup(t, db)
+		send := func(n int) string {
+			r := signed("acme", acmeBody(fmt.Sprintf("set-%d", n)))
+			r.Header.Set("User-Agent", "Acme/1 of a sender whose headers are always the same")
+			return g.do(r).receipt(t).EventID
+		}
+		for n := range learnedFrom {
+			send(n)
+		}
+		require.NoError(t, g.module.flushHeaderSets(t.Context()))
+		event := send(learnedFrom)
+		g.exec(`DELETE FROM header_sets`)
+		originals, err := g.module.Originals(t.Context(), []string{event})
+		require.NoError(t, err)
+		require.ErrorIs(t, originals[0].Unreadable, compact.ErrDamaged)
+		require.NoError(t, g.module.keepHeaderSets(t.Context()))
+		require.NoError(t, g.module.keepHeaderSets(t.Context()), "it is there already")
+		originals, err = g.module.Originals(t.Context(), []string{event})
+		require.NoError(t, err)
+		require.NoError(t, originals[0].Unreadable)
+		require.Contains(t, string(originals[0].Headers), "Acme/1 of a sender")
+	})
+}
+
+func TestValuesThatMayNameAPersonAreInNoSet(t *testing.T) {
+	require.True(t, impersonal([]string{"Acme/1", "text/plain"}))
+	require.False(t, impersonal([]string{"Acme/1", "Bot (+mailto:ada@example.com)"}))
+	require.False(t, impersonal([]string{strings.Repeat("x", maxSharedValue+1)}))
 }
 
 // TestWhatOneEventTakes prints what the wide columns of the benchmark's webhooks take.

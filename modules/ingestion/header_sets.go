@@ -6,8 +6,11 @@ import (
 	"encoding/binary"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"slices"
+	"strings"
 	"sync"
+	"time"
 
 	"integration-gateway/platform/compact"
 	"integration-gateway/platform/database"
@@ -21,6 +24,9 @@ const (
 	maxSets     = 50   // per source; then the best of them is used
 	maxSetBytes = 4096 // of one set
 	setGain     = 24   // bytes a webhook that a new set must save
+
+	maxSharedValue = 200 // bytes of a value in a set
+	keepSetsEvery  = 10 * time.Second
 )
 
 // sharedValues are the headers whose values may stand in a set, which outlives the webhooks and
@@ -84,7 +90,7 @@ func (l *headerLearner) learn(headers []byte) {
 		return
 	}
 	for name, all := range values {
-		if known, ok := l.common[name]; !sharedValues[name] || l.common != nil && (!ok || !slices.Equal(known, all)) {
+		if known, ok := l.common[name]; !sharedValues[name] || !impersonal(all) || l.common != nil && (!ok || !slices.Equal(known, all)) {
 			values[name] = make([]string, len(all))
 		}
 	}
@@ -96,6 +102,12 @@ func (l *headerLearner) learn(headers []byte) {
 	if l.current == nil || string(l.current.Headers) != string(set) {
 		l.proposal, l.sample = set, headers
 	}
+}
+
+// impersonal reports whether values cannot hold an address of a person: a bot may name its
+// operator's in its user agent.
+func impersonal(values []string) bool {
+	return !slices.ContainsFunc(values, func(v string) bool { return strings.Contains(v, "@") || len(v) > maxSharedValue })
 }
 
 // take returns the proposals by source and forgets them.
@@ -118,6 +130,19 @@ func (h *headerSets) use(source string, set *headerSet) {
 	h.sources[source].current = set
 }
 
+// inUse returns the current sets by source.
+func (h *headerSets) inUse() map[string]*headerSet {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	used := map[string]*headerSet{}
+	for source, l := range h.sources {
+		if l.current != nil {
+			used[source] = l.current
+		}
+	}
+	return used
+}
+
 // flushHeaderSets stores the sets that were learned, so that the webhooks from now on can name
 // them. It uses a stored one instead where that is about as good.
 func (m *Module) flushHeaderSets(ctx context.Context) error {
@@ -137,6 +162,31 @@ func (m *Module) flushHeaderSets(ctx context.Context) error {
 	}
 	return nil
 }
+
+// keepHeaderSets stores the sets in use again if the database has lost them, as a standby that
+// lagged or a backup may have: else the headers of every webhook from then on could not be read.
+// A set's id follows from its text, so that those of before can be read again too.
+func (m *Module) keepHeaderSets(ctx context.Context) error {
+	used := m.headerSets.inUse()
+	if len(used) == 0 {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, flushTimeout)
+	defer cancel()
+	return m.d.DB.InTx(ctx, func(tx *database.Tx) error {
+		rows := database.NewRows("id bigint", "source text", "headers bytea", "created_at timestamptz")
+		for _, source := range slices.Sorted(maps.Keys(used)) {
+			rows.Add(int64(used[source].ID), source, used[source].Headers, tx.Now)
+		}
+		_, err := tx.ExecRows(ctx, rows, keepHeaderSetsSQL)
+		return err
+	})
+}
+
+const keepHeaderSetsSQL = `
+INSERT INTO header_sets (id, source, headers, created_at)
+SELECT id, source, headers, created_at FROM v WHERE id IS NOT NULL
+ON     CONFLICT (id) DO NOTHING`
 
 const selectHeaderSetsSQL = `
 SELECT id, headers

@@ -187,6 +187,7 @@ func (m *Module) Run(ctx context.Context) error {
 	tick := time.NewTicker(m.cfg.FlushEvery)
 	defer tick.Stop()
 	log := m.d.Log.With("module", "ingestion")
+	kept := clock.Monotonic()
 	for {
 		select {
 		case <-ctx.Done():
@@ -201,6 +202,12 @@ func (m *Module) Run(ctx context.Context) error {
 		}
 		if err := m.flushHeaderSets(ctx); err != nil {
 			log.WarnContext(ctx, "could not store a set of headers; webhooks are stored with their headers in full", "error", err)
+		}
+		if clock.Monotonic()-kept >= keepSetsEvery {
+			kept = clock.Monotonic()
+			if err := m.keepHeaderSets(ctx); err != nil {
+				log.WarnContext(ctx, "could not make sure that the sets of headers are stored; will retry", "error", err)
+			}
 		}
 		if n := m.quarantine.takeDropCount(); n > 0 {
 			log.WarnContext(ctx, "refused requests were dropped; GET /quarantine/summary lists sources and causes", "requests", n)

@@ -1,6 +1,7 @@
 package ingestion
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"errors"
@@ -62,11 +63,9 @@ func (m *Module) Deliverables(ctx context.Context, eventIDs []string) ([]contrac
 			continue
 		}
 		payload, err := openPayload(r.ID, r.Payload, r.Body)
-		if err != nil {
-			return nil, err
-		}
 		found = append(found, contract.Deliverable{
-			EventID: r.ID, IntegrationID: r.IntegrationID, Source: r.Source, Provider: r.Provider, EventType: r.EventType,
+			Unreadable: err, // its own failure, and not that of the events that are read with it
+			EventID:    r.ID, IntegrationID: r.IntegrationID, Source: r.Source, Provider: r.Provider, EventType: r.EventType,
 			CorrelationID: r.CorrelationID, Hops: r.Hops, Payload: payload, Active: active[r.IntegrationID],
 			IdempotencyKey: keyDigest(r.Source, r.ExternalEventID, r.KeyDigest),
 		})
@@ -101,14 +100,10 @@ func (m *Module) Originals(ctx context.Context, eventIDs []string) ([]contract.O
 	found := make([]contract.Original, len(rows))
 	for i, r := range rows {
 		headers, err := openHeaders("event", r.ID, r.Headers, r.Set)
-		if err != nil {
-			return nil, err
+		body, bodyErr := openBody("event", r.ID, r.Body)
+		if found[i] = (contract.Original{EventID: r.ID, Headers: headers, Body: body, Redacted: r.State == bodyRedacted}); err != nil || bodyErr != nil {
+			found[i] = contract.Original{EventID: r.ID, Unreadable: cmp.Or(err, bodyErr)}
 		}
-		body, err := openBody("event", r.ID, r.Body)
-		if err != nil {
-			return nil, err
-		}
-		found[i] = contract.Original{EventID: r.ID, Headers: headers, Body: body, Redacted: r.State == bodyRedacted}
 	}
 	return found, nil
 }

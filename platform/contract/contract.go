@@ -75,6 +75,9 @@ type Deliverable struct {
 	// database that has lost the event, and differs for any other event; "" if there is
 	// none.
 	IdempotencyKey string
+
+	// Unreadable says why Payload is nil: what is stored of it is damaged.
+	Unreadable error
 }
 
 // HopsHeader counts the gateways that a request has passed through, so that a loop between
@@ -88,6 +91,9 @@ type Original struct {
 	Body    []byte // byte for byte, unless redacted
 
 	Redacted bool // the integration redacted parts of it on arrival
+
+	// Unreadable says why Headers and Body are nil: what is stored of them is damaged.
+	Unreadable error
 }
 
 // NewEvent asks delivery to schedule a newly stored event. The fields that filters may use
