@@ -9,14 +9,14 @@ import (
 	"integration-gateway/platform/testkit"
 )
 
-// manyEntriesSQL makes 40,000 entries, one per second. All but the first 40 have the
-// actions that events leave.
+// manyEntriesSQL makes 40,000 entries, one per second. All but the first 40 are of events that
+// failed for a while; what every event leaves is in groups.
 const manyEntriesSQL = `
 INSERT INTO audit_entries (id, entity_type, entity_id, action, actor, details, created_at)
 SELECT ('0195' || lpad(to_hex(i), 8, '0') || '70008000000000000000')::uuid,
-       CASE WHEN i < 40 THEN 'integration' WHEN i % 4 = 0 THEN 'webhook_event' ELSE 'normalized_event' END,
+       CASE WHEN i < 40 THEN 'integration' ELSE 'normalized_event' END,
        ('0195' || lpad(to_hex(i), 8, '0') || '70008000000000000001')::uuid,
-       CASE WHEN i < 40 THEN 'integration.created' WHEN i % 4 = 0 THEN 'webhook.received' ELSE 'event.queued' END,
+       CASE WHEN i < 40 THEN 'integration.created' ELSE 'event.retry_scheduled' END,
        'gateway', '{}', timestamptz '2026-03-01 12:00:00Z' + i * interval '1 second'
 FROM   generate_series(0, 39999) AS i`
 
@@ -30,7 +30,7 @@ func TestListsOfEntriesReadLittle(t *testing.T) {
 	}))
 	for _, want := range []filter{
 		{}, {entityType: "integration"}, {entityType: "destination"}, {entityType: "webhook_event"}, {entityType: "normalized_event"},
-		{action: "integration.created"}, {action: "event.erased"}, {action: "webhook.received"},
+		{action: "integration.created"}, {action: "event.erased"}, {action: "webhook.received"}, {action: "event.retry_scheduled"},
 		{entityID: "01950000-0007-7000-8000-000000000001"}, {entityType: "integration", action: "integration.created"},
 	} {
 		statement, args, err := newestFirst.Statement(want.conditions(), database.Page{Number: 1, Size: 20})
@@ -71,6 +71,8 @@ func TestListsOfGroupsReadLittle(t *testing.T) {
 	}{
 		{filter{}, 20, 200},
 		{filter{action: "event.queued"}, 20, 200},
+		{filter{action: "event.processed"}, 0, 200},
+		{filter{action: "event.retry_scheduled"}, 20, 200},
 		{filter{entityType: "normalized_event"}, 20, 200},
 		{filter{action: "event.queued", entityType: "normalized_event"}, 20, 200},
 		{filter{entityID: tenThousandth}, 1, 800},
@@ -79,7 +81,11 @@ func TestListsOfGroupsReadLittle(t *testing.T) {
 		list, err := readEntries(t.Context(), db, c.want, database.Page{Number: 1, Size: 20})
 		require.NoError(t, err)
 		require.Len(t, list.Items, c.found, "%+v", c.want)
-		statement, args := c.want.unitsStatement(db.Dialect, c.want.groupColumns(), "", 23)
+		columns := c.want.groupColumns()
+		if len(columns) == 0 {
+			continue // of entries alone, as above
+		}
+		statement, args := c.want.unitsStatement(db.Dialect, columns, "", 23)
 		read, plan := testkit.RowsRead(t, db, statement, args...)
 		require.LessOrEqual(t, read, c.most, "%+v\n%s\n%s", c.want, statement, plan)
 		require.NotRegexp(t, `"Seq Scan"[^}]*_older"`, plan, "the other partitions are empty\n%s", statement)

@@ -2,11 +2,9 @@ package audit
 
 import (
 	"context"
-	"slices"
 	"time"
 
 	"integration-gateway/platform/clock"
-	"integration-gateway/platform/contract"
 	"integration-gateway/platform/database"
 )
 
@@ -36,13 +34,6 @@ type filter struct {
 	from, to                     *time.Time // of createdAt, both included
 }
 
-// rareActionSQL excludes the common actions; queries need it verbatim to use the partial
-// index of the other actions.
-const rareActionSQL = "action NOT IN ('webhook.received', 'event.normalized', 'event.queued', 'event.processed')"
-
-// rareEntityTypeSQL is the same for entity types.
-const rareEntityTypeSQL = "entity_type NOT IN ('" + contract.EntityWebhookEvent + "', '" + contract.EntityNormalizedEvent + "')"
-
 // newestFirst lists entries by id, which sorts by creation time.
 var newestFirst = database.Listing[entry]{
 	Columns: "id, entity_type, entity_id, action, actor, details, created_at",
@@ -56,18 +47,12 @@ func (want filter) conditions() *database.Filter {
 	f := &database.Filter{}
 	if want.entityType != "" {
 		f.Add("entity_type = ?", want.entityType)
-		if want.entityType != contract.EntityWebhookEvent && want.entityType != contract.EntityNormalizedEvent {
-			f.Add(rareEntityTypeSQL)
-		}
 	}
 	if want.entityID != "" {
 		f.Add("entity_id = ?", want.entityID)
 	}
 	if want.action != "" {
 		f.Add("action = ?", want.action)
-		if !slices.Contains(commonActions, want.action) {
-			f.Add(rareActionSQL)
-		}
 	}
 	f.CreatedBetween("id", "created_at", want.from, want.to)
 	return f
