@@ -126,7 +126,7 @@ func TestAnAlertOpensIsToldAndResolved(t *testing.T) {
 		open := f.alerts("?state=open")
 		require.Len(t, open, 1)
 		require.Equal(t, "dead_letters", open[0].Condition)
-		require.Equal(t, "4 dead letters of the kind exhausted are open.", open[0].Summary)
+		require.Equal(t, "Open dead letters of the kind exhausted: 4.", open[0].Summary)
 		require.NoError(t, f.sendDue(t.Context()))
 		require.Len(t, f.sent, 2)
 
@@ -138,7 +138,7 @@ func TestAnAlertOpensIsToldAndResolved(t *testing.T) {
 		at, err := strconv.ParseInt(signed.Get("Webhook-Timestamp"), 10, 64)
 		require.NoError(t, err)
 		require.Equal(t, standardwebhooks.Sign([]secret.Value{secret.New(signingSecret)}, signed.Get("Webhook-Id"), time.Unix(at, 0), []byte(f.bodies[0])), signed.Get("Webhook-Signature"))
-		require.Contains(t, f.bodies[1], `{"text":"[ticket] 3 dead letters of the kind exhausted are open.\nSince `)
+		require.Contains(t, f.bodies[1], `{"text":"[ticket] Open dead letters of the kind exhausted: 3.\nSince `)
 
 		f.evaluate(deadLetters(0))
 		require.Len(t, f.alerts("?state=open"), 1, "it must not hold for a while")

@@ -58,10 +58,10 @@ func (t Thresholds) findings(g contract.Gauges, traffic []contract.SourceTraffic
 			fmt.Sprintf("Destination %s does not answer as it should; its circuit breaker is open.", destination), float64(state), 5 * time.Minute})
 	}
 	for kind, n := range g.DeadLetters {
-		add(n >= t.DeadLetters, finding{"dead_letters", kind, ticket, fmt.Sprintf("%d dead letters of the kind %s are open.", n, kind), float64(n), 0})
+		add(n >= t.DeadLetters, finding{"dead_letters", kind, ticket, fmt.Sprintf("Open dead letters of the kind %s: %d.", kind, n), float64(n), 0})
 	}
 	for source, n := range g.Quarantined {
-		add(n >= t.Quarantine, finding{"quarantine", source, ticket, fmt.Sprintf("%d refused requests of %s are in quarantine.", n, source), float64(n), 0})
+		add(n >= t.Quarantine, finding{"quarantine", source, ticket, fmt.Sprintf("Refused requests of %s in quarantine: %d.", source, n), float64(n), 0})
 	}
 	add(g.SealLag > t.SealLag.Seconds(), finding{"seals_behind", "", ticket,
 		fmt.Sprintf("Audit entries have not been sealed for %s.", rounded(g.SealLag)), g.SealLag, time.Minute})

@@ -12,6 +12,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"integration-gateway/platform/clock"
 	"integration-gateway/platform/contract"
 	"integration-gateway/platform/database"
 	"integration-gateway/platform/id"
@@ -258,4 +259,18 @@ func TestATotalOfManyEntriesInGroupsIsEstimated(t *testing.T) {
 			}
 		}
 	})
+}
+
+// TestIdsFollowTheDatabasesClock: entries of a machine whose clock is wrong lie where the next seal
+// looks for them.
+func TestIdsFollowTheDatabasesClock(t *testing.T) {
+	for _, wrong := range []time.Duration{-time.Hour, -2 * time.Minute, 2 * time.Minute, time.Hour} {
+		now := clock.System().Add(wrong)
+		next := basesAt(now)
+		first, second := next(), next()
+		require.Less(t, first, second)
+		require.Less(t, id.Time(second).Sub(now).Abs(), time.Second, "%s", wrong)
+	}
+	now := clock.System()
+	require.Less(t, id.Time(basesAt(now)()).Sub(now).Abs(), clocksApart)
 }

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"slices"
+	"time"
 	"unicode/utf8"
 
 	"integration-gateway/platform/contract"
@@ -18,7 +19,25 @@ import (
 // Details that are not a JSON object fail the transaction: one such text would break every
 // list that contains it.
 func (m *Module) Record(ctx context.Context, tx *database.Tx, entries []contract.AuditEntry) error {
-	return record(ctx, tx, entries, id.New)
+	return record(ctx, tx, entries, basesAt(tx.Now))
+}
+
+// clocksApart is how far ids may be from the database's clock. Seals follow that clock: entries
+// with ids of long ago would lie where all is sealed, and those of later would stay unsealed.
+const clocksApart = time.Minute
+
+// basesAt makes the bases of a transaction's entries: this process's ids, or, where its clock is
+// wrong, ids of the transaction's time.
+func basesAt(now time.Time) func() string {
+	made := 0
+	return func() string {
+		base := id.New()
+		if id.Time(base).Sub(now).Abs() <= clocksApart {
+			return base
+		}
+		made++
+		return id.At(now.Add(time.Duration(made) * time.Millisecond))
+	}
 }
 
 // record takes the ids' bases from newBase, which must increase.

@@ -47,8 +47,15 @@ func (m *Module) Seal(ctx context.Context) error {
 // sealDue seals all that is due, unless another process did so within pause.
 func (m *Module) sealDue(ctx context.Context, pause time.Duration) error {
 	newest, err := newestSeal(ctx, m.db)
-	if err != nil || newest.Seq > 0 && m.now().Sub(newest.SealedAt.Time) < pause {
+	if err != nil {
 		return err
+	}
+	// A seal of the future says that the clock was set back.
+	if age := m.now().Sub(newest.SealedAt.Time); newest.Seq > 0 && age >= 0 && age < pause {
+		return nil
+	}
+	if m.swept > newest.Seq || m.rechecked > newest.Seq { // the database has lost seals
+		m.swept, m.rechecked = newest.SweptSeq, newest.SweptSeq
 	}
 	if newest.KeyID != "" && m.cfg.sealKey().ID == "" {
 		return errSealKeyMissing

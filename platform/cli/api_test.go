@@ -171,7 +171,7 @@ func TestStatusAndFigures(t *testing.T) {
 	require.Regexp(t, `acme +12 +1 +2 +3 +12s +4 +0`, shown)
 	require.Regexp(t, `acme/1 +9 +5 +12 ms +3 +15m +open`, shown)
 	status := runOK(t, "status")
-	for _, says := range []string{"acme/1: its breaker is open", "a delivery is due since 15m", "acme: 4 dead letters", "gateway verify"} {
+	for _, says := range []string{"acme/1: its breaker is open", "a delivery is due since 15m", "acme: open dead letters: 4", "gateway verify"} {
 		require.Contains(t, status, says)
 	}
 	require.NotContains(t, status, "All well.")

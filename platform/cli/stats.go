@@ -99,9 +99,13 @@ func (s *session) showStats(item map[string]any, window string) error {
 		return err
 	}
 	bytes, _ := strconv.ParseFloat(output.TextAt(item, "gateway.disk.bytes"), 64)
+	rate := func(path string) string {
+		n, _ := strconv.ParseFloat(output.TextAt(item, path), 64)
+		return strconv.FormatFloat(n, 'f', 2, 64)
+	}
 	return s.out.Fields([]output.Field{
-		{Name: "accepted a second", Text: output.TextAt(item, "gateway.rates.acceptedPerSecond")},
-		{Name: "delivered a second", Text: output.TextAt(item, "gateway.rates.deliveredPerSecond")},
+		{Name: "accepted a second", Text: rate("gateway.rates.acceptedPerSecond")},
+		{Name: "delivered a second", Text: rate("gateway.rates.deliveredPerSecond")},
 		{Name: "outbox lag", Text: lag("gateway.outboxLagSeconds")(item)}, {Name: "seal lag", Text: lag("gateway.sealLagSeconds")(item)},
 		{Name: "disk", Text: strconv.FormatFloat(bytes/(1<<20), 'f', 1, 64) + " MiB"},
 	})

@@ -135,7 +135,7 @@ func attention(stats map[string]any) []string {
 	each("sources", func(src map[string]any) {
 		source := output.TextAt(src, "source")
 		if n := number(src, "now.deadLetters"); n > 0 {
-			note("%s: %.0f dead letters; see: gateway dead-letters list --status open --source %s", source, n, source)
+			note("%s: open dead letters: %.0f; see: gateway dead-letters list --status open --source %s", source, n, source)
 		}
 		if n := number(src, "now.quarantine"); n > 0 {
 			note("%s: %.0f in quarantine; see: gateway quarantine list --source %s", source, n, source)
