@@ -19,7 +19,7 @@ var update = flag.Bool("update", false, "update the files and lines of the modul
 
 // children are the modules, and the packages below each.
 var children = map[string][]string{
-	"access": nil, "audit": nil, "delivery": {"destination", "destination/expression"}, "erasure": nil, "gauges": nil, "ingestion": nil, "integrations": nil,
+	"access": nil, "audit": nil, "delivery": {"destination", "destination/expression"}, "erasure": nil, "figures": nil, "gauges": nil, "ingestion": nil, "integrations": nil,
 	"processes": nil, "replay": nil, "retention": nil, "secrets": nil, "verify": nil,
 }
 
