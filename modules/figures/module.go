@@ -54,6 +54,7 @@ type Module struct {
 	reading sync.Mutex // held while the snapshot or the disk is read
 	last    *snapshot
 	older   *olderSums
+	hours   map[[2]time.Time]hourSums
 	disk    *diskUse
 }
 
@@ -70,7 +71,7 @@ func New(cfg Config, d Deps) *Module {
 	defaults(&cfg.Minutes, 30*24*time.Hour)
 	defaults(&cfg.Hours, 400*24*time.Hour)
 	d.Log = d.Log.With("module", "figures")
-	return &Module{cfg: cfg, d: d, recorder: newRecorder()}
+	return &Module{cfg: cfg, d: d, recorder: newRecorder(), hours: map[[2]time.Time]hourSums{}}
 }
 
 // Routes registers the module's routes.

@@ -165,10 +165,12 @@ func (m *Module) between(ctx context.Context, from, to, merged time.Time) (sums,
 	if !firstHour.Before(lastHour) {
 		return m.sumOf(ctx, selectMinutesSQL, from, to)
 	}
-	all, err := m.sumOf(ctx, selectHoursSQL, firstHour, lastHour)
+	hours, err := m.hoursBetween(ctx, firstHour, lastHour)
 	if err != nil {
 		return nil, err
 	}
+	all := sums{}
+	all.merge(hours)
 	for _, edge := range [][2]time.Time{{from, firstHour}, {lastHour, to}} {
 		part, err := m.sumOf(ctx, selectMinutesSQL, edge[0], edge[1])
 		if err != nil {
@@ -177,4 +179,32 @@ func (m *Module) between(ctx context.Context, from, to, merged time.Time) (sums,
 		all.merge(part)
 	}
 	return all, nil
+}
+
+// hoursFreshFor is how long sums of hours are used again. They only change if a process
+// stores figures of an hour long after its end.
+const hoursFreshFor = 10 * time.Minute
+
+// hourSums are the sums of a period's hours, read at a time. They must not be changed.
+type hourSums struct {
+	read time.Time
+	sums sums
+}
+
+func (m *Module) hoursBetween(ctx context.Context, from, to time.Time) (sums, error) {
+	now := m.d.Now()
+	for period, cached := range m.hours {
+		if age := now.Sub(cached.read); age >= hoursFreshFor || age < 0 {
+			delete(m.hours, period)
+		}
+	}
+	period := [2]time.Time{from.UTC(), to.UTC()}
+	if cached, is := m.hours[period]; is {
+		return cached.sums, nil
+	}
+	of, err := m.sumOf(ctx, selectHoursSQL, from, to)
+	if err == nil {
+		m.hours[period] = hourSums{now, of}
+	}
+	return of, err
 }

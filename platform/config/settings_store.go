@@ -38,7 +38,12 @@ func retentionSettings(c *Config) section {
 		// The trail outlives what it tells of: a year and a month, for whoever compares years.
 		{name: "RETENTION_AUDIT", fallback: "400d", blank: true, read: age(&c.Retention.Audit), by: "`serve`, `work`, `dev`, `partitions`",
 			help: "How long audit entries are kept."},
+	}}
+}
+
+func checkSettings(c *Config) section {
+	return section{title: "Consistency check", help: "See [gateway verify](operations.md#gateway-verify).", settings: []setting{
 		{name: "VERIFY_EVERY", fallback: "24h", blank: true, read: age(&c.CheckEvery), by: running,
-			help: "How often the [consistency check](operations.md#gateway-verify) runs by itself, in one process at a time and with pauses. An empty value or `0` turns it off."},
+			help: "How often the check runs by itself, in one process at a time and with pauses. An empty value or `0` turns it off."},
 	}}
 }
