@@ -28,7 +28,7 @@ type view struct {
 	Summary        string      `json:"summary"`
 	Value          float64     `json:"value"`
 	State          string      `json:"state" api:"enum=open|resolved"`
-	Since          clock.Time  `json:"since"`
+	StartedAt      clock.Time  `json:"startedAt"` // when the condition began to hold
 	OpenedAt       *clock.Time `json:"openedAt"`
 	ResolvedAt     *clock.Time `json:"resolvedAt"`
 	NotifiedAt     *clock.Time `json:"notifiedAt"`
@@ -38,7 +38,7 @@ type view struct {
 }
 
 func (a alert) view() view {
-	v := view{ID: a.ID, Condition: a.Condition, Subject: a.Subject, Severity: a.Severity, Summary: a.Summary, Value: a.Value, State: "open", Since: a.Since,
+	v := view{ID: a.ID, Condition: a.Condition, Subject: a.Subject, Severity: a.Severity, Summary: a.Summary, Value: a.Value, State: "open", StartedAt: a.Since,
 		OpenedAt: a.OpenedAt, ResolvedAt: a.ResolvedAt, NotifiedAt: a.NotifiedAt, AcknowledgedAt: a.AcknowledgedAt, AcknowledgedBy: a.AcknowledgedBy, Note: a.Note}
 	if a.ResolvedAt != nil {
 		v.State = "resolved"
@@ -67,7 +67,7 @@ var (
 		Query: httpapi.PagedQuery(append([]httpapi.Param{
 			httpapi.EnumParam("state", "those in this state", "open", "resolved"),
 			httpapi.EnumParam("condition", "those of this condition", conditions...),
-		}, httpapi.Between("created")...)...),
+		}, httpapi.Between("started")...)...),
 		Answers: []httpapi.Answer{httpapi.ReturnsPage("Alert", view{})},
 	}
 	acknowledgeSpec = httpapi.Spec{
@@ -77,6 +77,7 @@ var (
 	}
 	mutesSpec = httpapi.Spec{
 		Summary: "Mutes that are in force.",
+		Query:   httpapi.Between("created"),
 		Answers: []httpapi.Answer{httpapi.ReturnsAll("AlertMute", mute{})},
 	}
 	muteSpec = httpapi.Spec{
@@ -113,7 +114,7 @@ func (m *Module) list(c echo.Context) error {
 	if condition := q.Enum("condition"); condition != "" {
 		f.Add("condition = ?", condition)
 	}
-	f.CreatedBetween("id", "since", q.Time("createdFrom"), q.Time("createdTo"))
+	f.CreatedBetween("id", "since", q.Time("startedFrom"), q.Time("startedTo"))
 	paging := q.Paging()
 	found, err := database.ReadList(c.Request().Context(), m.d.DB, newestFirst, &f, paging.Page)
 	if err != nil {
@@ -197,7 +198,8 @@ func (m *Module) listMutes(c echo.Context) error {
 	if err := m.d.DB.Select(ctx, &list, selectMutesSQL, m.d.Now()); err != nil {
 		return fmt.Errorf("read the mutes: %w", err)
 	}
-	return httpapi.All(c, list)
+	q := httpapi.QueryOf(c)
+	return httpapi.All(c, slices.DeleteFunc(list, func(m mute) bool { return !q.Within("created", m.CreatedAt.Time) }))
 }
 
 func (m *Module) unmute(c echo.Context) error {

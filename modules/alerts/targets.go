@@ -79,7 +79,7 @@ func (m message) title() string {
 
 // text is the rest of it.
 func (m message) text() string {
-	since := m.Data.Since.UTC().Format(time.RFC3339)
+	since := m.Data.StartedAt.UTC().Format(time.RFC3339)
 	if m.Data.ResolvedAt != nil {
 		return "From " + since + " to " + m.Data.ResolvedAt.UTC().Format(time.RFC3339) + "."
 	}
