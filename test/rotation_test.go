@@ -75,7 +75,7 @@ func TestTheKeyIsRotatedUnderTraffic(t *testing.T) {
 
 	g.set("SECRETS_KEY", secretsKey)
 	refused := startProcess(t, g.env, "work")
-	require.Equal(t, 1, refused.exitCode(waitTimeout))
+	require.Equal(t, 4, refused.exitCode(waitTimeout), "refused, as docs/cli.md says")
 	require.Contains(t, refused.output.String(), "is needed for destination ")
 	require.NotContains(t, refused.output.String(), secretsKey)
 }
