@@ -24,7 +24,7 @@ const (
 )
 
 func replayScenarios() []scenario {
-	return []scenario{{name: "bulk-replay-killed", about: "work is killed in the middle of a bulk replay under load and started again", short: true,
+	return []scenario{{name: "bulk-replay-killed", about: "work is killed in the middle of a bulk replay under load and started again",
 		duplicates: true, target: ofProcess, inject: replayKilledInTheMiddle}}
 }
 
