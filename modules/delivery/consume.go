@@ -231,7 +231,7 @@ func (w *worker) accept(ctx context.Context, d *inboundMessage) {
 	}
 }
 
-// stop releases waiting jobs and lets running ones finish within the grace period.
+// stop releases waiting jobs, and those of claims whose answer was lost, and lets running ones finish within the grace period.
 func (w *worker) stop(end context.CancelFunc) {
 	for len(w.in) > 0 {
 		(<-w.in).Requeue()
@@ -239,6 +239,7 @@ func (w *worker) stop(end context.CancelFunc) {
 	for _, a := range w.scheduler.clear() {
 		a.message.lose()
 	}
+	w.slots.Go(w.giveBack)
 	idle := make(chan struct{})
 	go func() { w.slots.Wait(); close(idle) }()
 	grace := time.NewTimer(w.m.cfg.Grace)
