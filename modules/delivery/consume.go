@@ -96,6 +96,7 @@ type worker struct {
 	life      context.Context // of attempts; ends with the grace period
 
 	unrecorded int
+	workers    int // that live, this one among them, as of the last tick
 }
 
 // Work consumes queues until ctx ends. Then it releases jobs that have not started, waits up
@@ -137,7 +138,7 @@ func (w *worker) wait(a queuedJob) {
 
 // limits returns a destination's limits. While its breaker is open, one probe runs alone.
 func (w *worker) limits(destinationID string) limits {
-	l := limits{each: w.m.cfg.PerDestination}
+	l := limits{each: w.m.cfg.PerDestination, workers: float64(w.workers)}
 	if destinationID == "" {
 		return l
 	}
@@ -179,6 +180,7 @@ func (w *worker) loop(ctx context.Context) {
 			w.note(p)
 		case <-tick.C:
 			now := w.m.now()
+			_, w.workers = w.m.peers.Share()
 			if now.Sub(ticked) > 3*loopTick/2 || w.gates.hangs(now) {
 				w.scheduler.pardon(now)
 			}
