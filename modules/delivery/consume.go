@@ -95,6 +95,7 @@ type worker struct {
 	life      context.Context // of attempts; ends with the grace period
 
 	unrecorded int
+	workers    int // that live, this one among them, as of the last tick
 }
 
 // Work consumes queues until ctx ends. Then it releases jobs that have not started, waits up
@@ -136,7 +137,7 @@ func (w *worker) wait(a queuedJob) {
 
 // limits returns a destination's limits. While its breaker is open, one probe runs alone.
 func (w *worker) limits(destinationID string) limits {
-	l := limits{each: w.m.cfg.PerDestination}
+	l := limits{each: w.m.cfg.PerDestination, workers: float64(w.workers)}
 	if destinationID == "" {
 		return l
 	}
@@ -178,6 +179,7 @@ func (w *worker) loop(ctx context.Context) {
 			w.note(p)
 		case <-tick.C:
 			now := w.m.now()
+			_, w.workers = w.m.peers.Share()
 			if now.Sub(ticked) > 3*loopTick/2 || w.gates.hangs(now) {
 				w.scheduler.pardon(now)
 			}
@@ -230,7 +232,7 @@ func (w *worker) accept(ctx context.Context, d *inboundMessage) {
 	}
 }
 
-// stop releases waiting jobs and lets running ones finish within the grace period.
+// stop releases waiting jobs, and those of claims whose answer was lost, and lets running ones finish within the grace period.
 func (w *worker) stop(end context.CancelFunc) {
 	for len(w.in) > 0 {
 		(<-w.in).Requeue()
@@ -238,6 +240,7 @@ func (w *worker) stop(end context.CancelFunc) {
 	for _, a := range w.scheduler.clear() {
 		a.message.lose()
 	}
+	w.slots.Go(w.giveBack)
 	idle := make(chan struct{})
 	go func() { w.slots.Wait(); close(idle) }()
 	grace := time.NewTimer(w.m.cfg.Grace)

@@ -50,6 +50,21 @@ func (w *worker) releaseUnsure(ctx context.Context) error {
 	return nil
 }
 
+// giveBack is releaseUnsure for a worker that stops, which makes no further claim: it tries again until the grace period ends.
+func (w *worker) giveBack() {
+	for failures := 0; ; failures++ {
+		err := w.releaseUnsure(w.life)
+		if err == nil {
+			return
+		}
+		wait := storeRetry.Wait(failures)
+		w.m.log.WarnContext(w.life, "giving jobs back failed; retrying", "jobs", len(w.unsure), "retry_in", wait.String(), "error", err)
+		if !clock.Sleep(w.life, wait) {
+			return
+		}
+	}
+}
+
 // start claims jobs, prepares them together and starts each. It settles those that cannot be
 // claimed. An error means that none was started.
 func (w *worker) start(ctx context.Context, token string, taken []queuedJob) error {

@@ -23,13 +23,13 @@ type scheduler struct {
 
 // limits are what one destination can take.
 type limits struct {
-	each int // attempts under way in this process
+	each    int     // attempts under way in this process
+	workers float64 // that may take its jobs; less than 1 counts as 1
 
 	// For a destination with its own limits, which all processes share:
-	ahead   int     // slots whose jobs may wait for the destination's limit, so that the next one starts at once; 0 for others
-	hope    float64 // running attempts that this process may have
-	rate    float64 // attempts per second that it may start; 0 for no limit
-	workers float64 // number of workers with an equal share
+	ahead int     // slots whose jobs may wait for the destination's limit, so that the next one starts at once; 0 for others
+	hope  float64 // running attempts that this process may have
+	rate  float64 // attempts per second that it may start; 0 for no limit
 }
 
 func (l limits) shared() bool { return l.ahead > 0 }

@@ -169,7 +169,7 @@ func (l *jobQueue) keep(now time.Time) (keep int, by func(i int) time.Duration) 
 	if l.stuck(now) {
 		return 0, unknown
 	}
-	return keep, after(keep, pace)
+	return keep, after(keep, pace*max(1, l.limits.workers)) // it may come to any of them: one that came back first may hold all
 }
 
 // keepShared is keep for a destination with limits of its own. It keeps what this process's
@@ -191,7 +191,7 @@ func (l *jobQueue) keepShared(now time.Time) (keep int, by func(i int) time.Dura
 	if l.stuck(now) {
 		return 0, func(int) time.Duration { return 0 }
 	}
-	return keep, after(keep, pace*l.limits.workers) // it may come to any of them
+	return keep, after(keep, pace*max(1, l.limits.workers))
 }
 
 // after says when a job comes again that waits behind so many, at a pace.
