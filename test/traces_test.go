@@ -73,6 +73,12 @@ type tracedWay struct {
 
 func (w tracedWay) follow(t *testing.T) {
 	w.propagate(t, "acme")
+	probes := 0
+	eventually(t, func() bool {
+		probes++
+		probe := w.send(http.StatusAccepted, "acme", order("evt_probe_"+strconv.Itoa(probes), "traces"), "")
+		return w.receiver.one(t, probe.EventID).header.Get("Traceparent") != ""
+	}, "every process knows of it")
 	w.receiver.respondWith(func(d delivery) int {
 		if d.nth == 1 {
 			return http.StatusServiceUnavailable

@@ -114,8 +114,8 @@ func TestAGroupWithTheSameEventTwiceStoresItOnce(t *testing.T) {
 		for _, r := range results {
 			require.NoError(t, r.Err)
 		}
-		require.Equal(t, receipt{EventID: first.events[0].id, Status: "queued", CorrelationID: "of-a"}, results[0].Value)
-		require.Equal(t, receipt{EventID: first.events[0].id, Status: "duplicate", Duplicate: true, CorrelationID: "of-a"}, results[1].Value)
+		require.Equal(t, receipt{EventID: first.events[0].id, Status: "queued", CorrelationID: "of-a", group: 3}, results[0].Value)
+		require.Equal(t, receipt{EventID: first.events[0].id, Status: "duplicate", Duplicate: true, CorrelationID: "of-a", group: 3}, results[1].Value)
 		require.Equal(t, "queued", results[2].Value.Status)
 		require.Equal(t, 2, g.stored())
 	})

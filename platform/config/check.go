@@ -32,6 +32,9 @@ func complete(c *Config, o Options, given map[string]bool) {
 		c.MetricsAddr = workMetricsAddr
 	}
 	c.MetricsInAPI = o.Role == Dev
+	if !given["OTEL_BSP_MAX_EXPORT_BATCH_SIZE"] {
+		c.Traces.Batch = min(c.Traces.Batch, c.Traces.Queue)
+	}
 	if !given["APP_HOST"] {
 		c.HTTP.Host = host
 	}

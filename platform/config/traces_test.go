@@ -61,6 +61,7 @@ func TestTheSettingsForTracesWin(t *testing.T) {
 	require.Equal(t, OTLP{Timeout: 2 * time.Second, Compression: "gzip",
 		Headers: map[string]secret.Value{"Authorization": secret.New("Bearer x="), "B": secret.New("2")}}, traces.Settings())
 	require.Equal(t, map[string]string{"a.b": "c d", "e": ""}, traces.Resource)
+	require.Equal(t, 100, loadTraces(t, map[string]string{"OTEL_BSP_MAX_QUEUE_SIZE": "100"}).Batch, "a request holds no more than waits")
 	require.Equal(t, 10*time.Second, loadTraces(t, nil).Settings().Timeout)
 }
 
