@@ -94,10 +94,10 @@ func (m *Module) trace(c echo.Context, w *way, source, outcome string, err error
 	ended, r := w.now(), c.Request()
 	events := w.events()
 	if len(events) == 0 {
-		if !m.refusedTraces.admits(ended) {
+		events = []traced{{m.traceOf(r.Context()), true}}
+		if !m.d.Traces.Sampled(events[0].id) || !m.refusedTraces.admits(ended) {
 			return ""
 		}
-		events = []traced{{m.traceOf(r.Context()), true}}
 	}
 	for i, e := range events {
 		if !m.d.Traces.Sampled(e.id) {

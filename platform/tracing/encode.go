@@ -137,7 +137,7 @@ func appendAttribute(out []byte, a attribute.KeyValue) []byte {
 	case attribute.FLOAT64:
 		value = protowire.AppendFixed64(protowire.AppendTag(nil, valueDouble, protowire.Fixed64Type), math.Float64bits(a.Value.AsFloat64()))
 	default:
-		value = appendText(nil, valueString, a.Value.Emit())
+		value = appendText(nil, valueString, a.Value.String())
 	}
 	return appendMessage(appendText(out, keyValueKey, string(a.Key)), keyValueValue, value)
 }

@@ -6,6 +6,7 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -97,7 +98,7 @@ func (b *bench) measureObserved(ctx context.Context, w workload) (observed, erro
 	r.turns = make([][]measured, len(r.ways))
 	turn := func(i int) error {
 		at := w
-		at.env, at.scrape = append(w.env[:len(w.env):len(w.env)], r.ways[i].env...), r.ways[i].scrape
+		at.env, at.scrape = slices.Concat(w.env, r.ways[i].env), r.ways[i].scrape
 		m, err := b.gatewayTurnWith(ctx, at, func(g *gateway) (func(), error) { return g.scrape(ctx), nil })
 		if err != nil {
 			return fmt.Errorf("%s: %w", r.ways[i].name, err)
