@@ -78,6 +78,7 @@ CREATE TABLE destinations (
     retry_cap_ms   bigint,
     concurrency    bigint,
     rate_per_second bigint,
+    trace_propagation boolean NOT NULL DEFAULT false,
     wants_all_since timestamptz,
     archived_at    timestamptz,
     open_jobs      text CHECK (open_jobs IN ('finish', 'cancel')),

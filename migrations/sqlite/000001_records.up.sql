@@ -75,6 +75,7 @@ CREATE TABLE destinations (
     retry_cap_ms   integer,
     concurrency    integer,
     rate_per_second integer,
+    trace_propagation boolean NOT NULL DEFAULT false,
     wants_all_since timestamp,
     archived_at    timestamp,
     open_jobs      text CHECK (open_jobs IN ('finish', 'cancel')),

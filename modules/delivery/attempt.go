@@ -2,7 +2,6 @@ package delivery
 
 import (
 	"context"
-	"errors"
 	"maps"
 	"slices"
 	"sync"
@@ -13,7 +12,6 @@ import (
 	"integration-gateway/platform/contract"
 	"integration-gateway/platform/egress"
 	"integration-gateway/platform/failpoint"
-	"integration-gateway/platform/telemetry"
 )
 
 const (
@@ -41,6 +39,7 @@ func (w *worker) startAll(ctx context.Context, jobs []claimed, queuedJobs map[st
 	var deliveries []claimed
 	for _, c := range jobs {
 		if c.DestinationID == nil {
+			c.span = w.m.processing(c, queuedJobs[c.ID].message)
 			w.goSlot(c, queuedJobs[c.ID], func(func()) error {
 				return w.retryUntil(c, "dispatching a replay", func() error { return w.m.dispatchReplay(w.life, c) })
 			})
@@ -86,6 +85,7 @@ func (w *worker) launch(ctx context.Context, deliveries []claimed, queuedJobs ma
 		}
 	}
 	for _, a := range ready {
+		a.span = w.m.processing(a.claimed, a.queuedJob.message)
 		w.goSlot(a.claimed, a.queuedJob, func(free func()) error { return w.deliver(a, free) })
 	}
 	for _, r := range back {
@@ -101,12 +101,13 @@ func (w *worker) goSlot(c claimed, a queuedJob, work func(free func()) error) {
 		defer w.slots.Done()
 		free := sync.OnceFunc(func() { w.ended <- progress{stage: freed, destination: a.Destination, slot: a.slot} })
 		if err := work(free); err != nil {
-			ctx := telemetry.WithCorrelation(w.life, c.correlationID)
-			w.m.log.ErrorContext(ctx, "abandoned job; it will be reclaimed when its lease expires", "job_id", c.ID, "event_id", c.EventID, "destination_id", a.Destination, "attempt", c.AttemptNo, "error", err)
+			c.span.Fail(reasonOf(err))
+			w.m.log.ErrorContext(c.lines(w.life), "abandoned job; it will be reclaimed when its lease expires", "job_id", c.ID, "event_id", c.EventID, "destination_id", a.Destination, "attempt", c.AttemptNo, "error", err)
 			a.message.lose()
 		} else {
 			a.message.done()
 		}
+		w.m.end(c.span)
 		free()
 		w.ended <- progress{stage: stored}
 	}()
@@ -222,11 +223,16 @@ func (w *worker) deliver(a attempt, free func()) error {
 	}
 	failpoint.Hit(failpoint.AfterPost)
 	free()
+	record := w.m.recording(a.claimed, answered)
 	o := attemptResult{claimed: a.claimed, destination: a.destination, event: a.event, response: r, chance: w.m.random()}
 	err := w.retryUntil(a.claimed, "storing an outcome", func() error {
 		_, err := w.m.outcomes.Do(context.WithoutCancel(w.life), o)
 		return err
 	})
+	if err != nil {
+		record.Fail(reasonOf(err))
+	}
+	w.m.end(record)
 	w.m.logAttempt(a, r, err)
 	w.m.watch(a.destination, r, answered)
 	return err
@@ -254,21 +260,20 @@ func (w *worker) unsent(a attempt, delay time.Duration) error {
 	return w.releaseJobs(release{claimed: a.claimed, delay: delay})
 }
 
-// unlock releases the locks of recorded and released jobs.
-func (m *Module) unlock(locks []cache.Claim) {
-	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
-	defer cancel()
-	_ = m.cache.Release(ctx, locks) // otherwise they expire
-}
-
 // send makes the request. interrupted says that life ended before the answer arrived.
 func (m *Module) send(life context.Context, a attempt) (r response, interrupted bool) {
 	ctx, cancel := context.WithTimeout(life, a.destination.Timeout(m.cfg.Timeout))
 	defer cancel()
 	began := m.now()
+	span := m.sending(a, began)
+	defer func() { m.endSending(span, r, interrupted) }()
 	req, err := m.request(ctx, a, began)
 	if err != nil {
 		return response{err: destination.Brief(err.Error()), failure: failedUnsent, unsent: true, hopeless: neverSendable(err)}, false
+	}
+	describeRequest(span, req)
+	if parent := m.traceparent(a, span); parent != "" {
+		req.Header.Set("Traceparent", parent)
 	}
 	answer, err := m.client.Do(ctx, a.destination, req)
 	r.duration = m.now.Since(began)
@@ -284,13 +289,4 @@ func (m *Module) send(life context.Context, a attempt) (r response, interrupted 
 		r.body = destination.Storable([]byte(hide(string(answer.Body))), maxBodyBytes)
 	}
 	return r, false
-}
-
-// wording returns the stored text of an error that prevented an answer.
-func (m *Module) wording(d *destination.Destination, err error) string {
-	var f *egress.Failure
-	if errors.As(err, &f) && f.Overdue && !errors.As(err, new(destination.TokenError)) {
-		return "no answer within " + d.Timeout(m.cfg.Timeout).String() + ": " + f.Error()
-	}
-	return err.Error()
 }

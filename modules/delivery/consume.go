@@ -15,7 +15,6 @@ import (
 	"integration-gateway/platform/contract"
 	"integration-gateway/platform/failpoint"
 	"integration-gateway/platform/fault"
-	"integration-gateway/platform/telemetry"
 )
 
 const (
@@ -264,7 +263,7 @@ func (w *worker) retryUntil(c claimed, what string, do func() error) error {
 	if c.DestinationID != nil {
 		lease = w.m.cfg.LeaseMargin + w.m.destinations.Cached(*c.DestinationID).Timeout(w.m.cfg.Timeout)
 	}
-	ctx := telemetry.WithCorrelation(w.life, c.correlationID)
+	ctx := c.lines(w.life)
 	for attempt := 0; ; attempt++ {
 		err := do()
 		if err == nil || !fault.Is(err, fault.Unavailable) || w.m.now.Since(c.at) > lease {

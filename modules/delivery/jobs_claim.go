@@ -8,6 +8,7 @@ import (
 	"integration-gateway/platform/broker"
 	"integration-gateway/platform/clock"
 	"integration-gateway/platform/failpoint"
+	"integration-gateway/platform/tracing"
 )
 
 // begin claims jobs that have a slot and starts them. While the database is unavailable it
@@ -167,6 +168,7 @@ type claimed struct {
 	token         string
 	at            time.Time
 	correlationID string // of its event, once that was read
+	span          tracing.Span
 }
 
 // queue is the one that the job's message came from.

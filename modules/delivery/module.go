@@ -23,6 +23,7 @@ import (
 	"integration-gateway/platform/database"
 	"integration-gateway/platform/httpapi"
 	"integration-gateway/platform/id"
+	"integration-gateway/platform/tracing"
 )
 
 // Config is how deliveries are made. Operators' settings have their defaults in platform/config;
@@ -125,9 +126,10 @@ type Deps struct {
 	Auditor  Auditor
 	Sealer   destination.Sealer
 	Refusals Refusals
-	Peers    Peers          // nil for a worker that is alone
-	Metrics  Metrics        // nil for none
-	Random   func() float64 // in [0, 1); default math/rand
+	Peers    Peers           // nil for a worker that is alone
+	Metrics  Metrics         // nil for none
+	Traces   *tracing.Tracer // nil for none
+	Random   func() float64  // in [0, 1); default math/rand
 }
 
 // Module is the delivery module.
@@ -148,6 +150,7 @@ type Module struct {
 	peers        Peers
 	random       func() float64
 	metrics      Metrics
+	traces       *tracing.Tracer
 	destinations *destination.Cache
 	client       *destination.Client
 	publisher    *publisher
@@ -171,7 +174,7 @@ func New(cfg Config, d Deps) *Module {
 	if d.Metrics == nil {
 		d.Metrics = noMetrics{}
 	}
-	m := &Module{metrics: d.Metrics, cfg: cfg, peers: d.Peers, db: d.DB, log: d.Log.With("module", "delivery"), now: d.Now, broker: d.Broker,
+	m := &Module{metrics: d.Metrics, traces: d.Traces, cfg: cfg, peers: d.Peers, db: d.DB, log: d.Log.With("module", "delivery"), now: d.Now, broker: d.Broker,
 		cache: d.Cache, events: d.Events, replays: d.Replays, replayer: d.Replayer, auditor: d.Auditor, refusals: d.Refusals, random: d.Random}
 	m.Store, m.destinations = destination.New(destination.Deps{DB: d.DB, Log: m.log, Now: d.Now, Sender: d.Sender, Sealer: d.Sealer, Auditor: d.Auditor})
 	m.client = destination.NewClient(d.Sender, d.Now)

@@ -176,7 +176,7 @@ func signaturePrefix(h http.Header) string {
 // forwarded: they would be meaningless or wrong, since the body is stored uncompressed.
 var passing = []string{
 	"host", "content-length", "transfer-encoding", "connection", "keep-alive", "te", "trailer", "upgrade", "expect",
-	"accept-encoding", "content-encoding", "forwarded", "via", "x-real-ip", "idempotency-key",
+	"accept-encoding", "content-encoding", "forwarded", "via", "x-real-ip", "idempotency-key", "traceparent", "tracestate",
 }
 
 // providerHeaders returns the webhook's own headers that are forwarded. Credentials were

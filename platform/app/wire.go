@@ -112,7 +112,7 @@ func wire(cfg config.Config, s *stores, log *slog.Logger) (*system, error) {
 	counted := newMetrics(cfg)
 	state := gauges.New(gauges.Config{}, gauges.Deps{DB: s.db, Log: log, Now: now, Metrics: counted})
 	statistics := figures.New(figures.Config{}, figures.Deps{DB: s.db, Log: log, Now: now, Gauges: state})
-	observed := observer{counted, statistics, now}
+	reports := observed(cfg, counted, statistics, now)
 	trail := audit.New(audit.Config{SealKeys: sealKeys(ring)}, audit.Deps{DB: s.db, Log: log, Now: now})
 
 	events, replays, claims := &eventsLater{}, &replaysLater{}, &claimsLater{}
@@ -120,14 +120,14 @@ func wire(cfg config.Config, s *stores, log *slog.Logger) (*system, error) {
 		processes.Deps{DB: s.db, Log: log, Cache: s.cache, Reclaimer: claims, Audit: trail})
 	deliveries := delivery.New(deliveryConfig(cfg, s.tool), delivery.Deps{
 		DB: s.db, Log: log, Now: now, Broker: s.broker, Cache: s.cache, Sender: out,
-		Events: events, Replays: replays, Sealer: ring, Replayer: replays, Auditor: trail, Refusals: trail, Peers: living, Metrics: observed,
+		Events: events, Replays: replays, Sealer: ring, Replayer: replays, Auditor: trail, Refusals: trail, Peers: living, Metrics: reports, Traces: s.traces,
 	})
 	sources := integrations.New(integrationsConfig(cfg), integrations.Deps{
 		DB: s.db, Log: log, Now: now, Providers: known, Sealer: ring, Audit: trail, Destinations: deliveries,
 	})
 	front := ingestion.New(ingestionConfig(cfg), ingestion.Deps{
 		DB: s.db, Log: log, Cache: s.cache, Now: now, Digester: ring, Sources: sources,
-		Audit: trail, Scheduler: deliveries, Deliveries: deliveries, Fetch: fetching(out), Metrics: observed,
+		Audit: trail, Scheduler: deliveries, Deliveries: deliveries, Fetch: fetching(out), Metrics: reports, Traces: s.traces,
 	})
 	requests := replay.New(bulk.Config{}, replay.Deps{DB: s.db, Log: log, Now: now, Events: front, Scheduler: deliveries, Sources: sources, Audit: trail})
 	events.Events, replays.Replays, replays.Replayer, claims.Reclaimer = eventsAndSources{front, sources}, requests, requests, deliveries
@@ -145,7 +145,7 @@ func wire(cfg config.Config, s *stores, log *slog.Logger) (*system, error) {
 		processes: living, retention: keeper, erasure: eraser, follow: following, secrets: guard, ring: ring, providers: known, log: log, queue: cfg.RabbitMQ.Process,
 		metrics: counted, gauges: state, figures: statistics, alerts: alarms,
 		watch: verify.New(verify.Config{Grace: checkGrace, Share: checkShare, Every: cfg.CheckEvery}, verify.Deps{DB: s.db, Log: log, Now: now})}
-	err = g.listeners(cfg, httpapi.Deps{Log: log, Now: clock.System, Answered: counted.Request, Keys: keys, Sources: sources, Tokens: tokens(cfg, sources, log), AuthFailed: func(reason, _ string) {
+	err = g.listeners(cfg, httpapi.Deps{Log: log, Now: clock.System, Answered: countRequests(cfg, counted), Keys: keys, Sources: sources, Tokens: tokens(cfg, sources, log), AuthFailed: func(reason, _ string) {
 		trail.Refused(contract.Refusal{Action: "auth.failed", EntityType: contract.EntityManagement, Source: "management", Reason: reason})
 	}})
 	if err != nil {

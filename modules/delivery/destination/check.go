@@ -47,6 +47,7 @@ func (s *Store) take(d *Destination, c contract.DestinationConfig) error {
 	set(&d.Filter, c.Filter)
 	set(&d.Transform, c.Transform)
 	set(&d.IsActive, c.IsActive)
+	set(&d.TracePropagation, c.TracePropagation)
 	if c.Headers != nil {
 		d.headers = c.Headers
 	}
