@@ -277,8 +277,9 @@ type fakeEvents struct {
 	payloads map[string]contract.Deliverable
 	inactive map[string]bool
 
-	originals map[string]contract.Original
-	asked     int // for originals
+	originals    map[string]contract.Original
+	asked        int // for originals
+	renormalized map[string]contract.Renormalized
 }
 
 func (f *fakeEvents) add(eventID, integrationID string) {
@@ -314,6 +315,17 @@ func (f *fakeEvents) Originals(_ context.Context, ids []string) (list []contract
 	for _, eventID := range ids {
 		if o, ok := f.originals[eventID]; ok {
 			list = append(list, o)
+		}
+	}
+	return list, nil
+}
+
+func (f *fakeEvents) Renormalize(_ context.Context, ids []string) (list []contract.Renormalized, _ error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for _, eventID := range ids {
+		if r, ok := f.renormalized[eventID]; ok {
+			list = append(list, r)
 		}
 	}
 	return list, nil
@@ -395,6 +407,8 @@ type fakeReplays struct {
 	orders     map[string]contract.ReplayOrder
 	dispatched map[string]bool
 	ends       map[string]contract.ReplayEnd
+
+	renormalized map[string]bool
 }
 
 func (f *fakeReplays) add(o contract.ReplayOrder) {
@@ -434,6 +448,18 @@ func (f *fakeReplays) Ended(_ context.Context, tx *database.Tx, ends []contract.
 		}
 	})
 	return nil
+}
+
+func (f *fakeReplays) Renormalized(_ context.Context, ids []string) (map[string]bool, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	found := map[string]bool{}
+	for _, id := range ids {
+		if f.renormalized[id] {
+			found[id] = true
+		}
+	}
+	return found, nil
 }
 
 func (f *fakeReplays) end(id string) *contract.ReplayEnd {

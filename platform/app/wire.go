@@ -23,7 +23,6 @@ import (
 	"integration-gateway/modules/integrations"
 	"integration-gateway/modules/processes"
 	"integration-gateway/modules/replay"
-	"integration-gateway/modules/replay/bulk"
 	"integration-gateway/modules/retention"
 	"integration-gateway/modules/secrets"
 	"integration-gateway/modules/verify"
@@ -129,14 +128,14 @@ func wire(cfg config.Config, s *stores, log *slog.Logger) (*system, error) {
 		DB: s.db, Log: log, Cache: s.cache, Now: now, Digester: ring, Sources: sources,
 		Audit: trail, Scheduler: deliveries, Deliveries: deliveries, Fetch: fetching(out), Metrics: reports, Traces: s.traces,
 	})
-	requests := replay.New(bulk.Config{}, replay.Deps{DB: s.db, Log: log, Now: now, Events: front, Scheduler: deliveries, Sources: sources, Audit: trail})
+	requests := replay.New(replayConfig(cfg), replay.Deps{DB: s.db, Log: log, Now: now, Events: front, Scheduler: deliveries, Sources: sources, Sealer: ring, Audit: trail})
 	events.Events, replays.Replays, replays.Replayer, claims.Reclaimer = eventsAndSources{front, sources}, requests, requests, deliveries
 	keeper := retention.New(retention.Config{Events: cfg.Retention.Events, Audit: cfg.Retention.Audit},
 		retention.Deps{DB: s.db, Log: log, Now: now, Audit: trail, Succeeded: counted.RetentionSucceeded})
 	eraser := erasure.New(erasure.Config{}, erasure.Deps{DB: s.db, Log: log, Events: front, Deliveries: deliveries, Replays: requests, Audit: trail})
 	following := follow.New(follow.Config{MaxClients: cfg.StreamClients}, follow.Deps{Log: log, Now: now, Trail: trail, Events: front})
 	guard := secrets.New(secrets.Config{}, secrets.Deps{DB: s.db, Ring: ring, Audit: trail, Kinds: []secrets.Kind{
-		{Name: "sources", Store: sources}, {Name: "destinations", Store: deliveries}, {Name: "quarantine", Usage: front}, {Name: "audit seals", Usage: trail},
+		{Name: "sources", Store: sources}, {Name: "destinations", Store: deliveries}, {Name: "replay URLs", Store: requests.SealedURLs()}, {Name: "quarantine", Usage: front}, {Name: "audit seals", Usage: trail},
 	}})
 
 	alarms := alerts.New(alertsConfig(cfg), alerts.Deps{DB: s.db, Log: log, Now: now, Gauges: state, Traffic: statistics, Sender: out, Audit: trail})
