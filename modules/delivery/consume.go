@@ -240,7 +240,7 @@ func (w *worker) stop(end context.CancelFunc) {
 	for _, a := range w.scheduler.clear() {
 		a.message.lose()
 	}
-	w.slots.Go(w.giveBack)
+	w.slots.Go(w.releaseAtStop)
 	idle := make(chan struct{})
 	go func() { w.slots.Wait(); close(idle) }()
 	grace := time.NewTimer(w.m.cfg.Grace)

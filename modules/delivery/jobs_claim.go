@@ -50,8 +50,8 @@ func (w *worker) releaseUnsure(ctx context.Context) error {
 	return nil
 }
 
-// giveBack is releaseUnsure for a worker that stops, which makes no further claim: it tries again until the grace period ends.
-func (w *worker) giveBack() {
+// releaseAtStop is releaseUnsure for a worker that stops, which makes no further claim: it tries again until the grace period ends.
+func (w *worker) releaseAtStop() {
 	for failures := 0; ; failures++ {
 		err := w.releaseUnsure(w.life)
 		if err == nil {
