@@ -6,7 +6,8 @@ import "time"
 type queuedJob struct {
 	ref
 	message *inboundMessage
-	slot    *slot // set when it has one
+	slot    *slot  // set when it has one
+	token   string // to claim it under, from when it has a slot
 }
 
 // scheduler holds the jobs that wait for a slot, in one queue for each destination, and assigns
