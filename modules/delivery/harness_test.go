@@ -190,7 +190,7 @@ func (h *harness) claim(ctx context.Context, token string, refs []ref) ([]claime
 func bidsOf(token string, refs []ref) []bid {
 	bids := make([]bid, len(refs))
 	for i, r := range refs {
-		bids[i] = bid{r, token}
+		bids[i] = bid{ref: r, token: token}
 	}
 	return bids
 }

@@ -69,7 +69,7 @@ func (w *worker) start(ctx context.Context, taken []queuedJob) error {
 			continue
 		}
 		byJob[a.JobID] = a
-		bids = append(bids, bid{a.ref, a.token})
+		bids = append(bids, bid{a.ref, a.token, orNull(a.postponed, a.postponed.IsZero())})
 	}
 	jobs, err := w.m.claim(bounded, bids)
 	if err != nil {
@@ -115,7 +115,7 @@ func (w *worker) settle(ctx context.Context, rest map[string]queuedJob) {
 		switch by := s.due.at().Sub(w.m.now()); {
 		case s.Status == queued && s.Parked, s.Status != queued && !s.claimedAs(a.token):
 			continue
-		case s.Status == queued && by > 0:
+		case s.Status == queued && by > 0 && !s.due.at().Equal(a.postponed):
 			soon = append(soon, early{a, by})
 		default:
 			w.hold(a)
@@ -156,18 +156,21 @@ func (w *worker) releaseHeld() {
 	w.held, w.retryHeld = nil, nil
 }
 
-// postpone moves jobs of slow destinations to a later time, unclaimed.
+// postpone moves jobs of slow destinations to a later time, unclaimed. It remembers them for when the destination
+// has a free slot earlier.
 func (w *worker) postpone(list []late) {
 	ctx, cancel := context.WithTimeout(w.life, claimTimeout)
 	defer cancel()
 	for _, part := range chunks(list, claimAtOnce) {
-		if err := w.m.postpone(ctx, part); err != nil {
+		away, err := w.m.postpone(ctx, part)
+		if err != nil {
 			w.m.log.WarnContext(ctx, "postponing jobs failed; they keep waiting", "jobs", len(part), "error", err)
 			for _, a := range part {
 				w.wait(a.queuedJob)
 			}
 			continue
 		}
+		w.scheduler.remember(away)
 		for _, a := range part {
 			a.message.done()
 		}
@@ -197,7 +200,7 @@ free (event_id, job_id, token) AS (
        SELECT j.normalized_event_id, j.id, v.token
        FROM   v
        JOIN   processing_jobs j ON j.normalized_event_id = v.event_id AND j.id = v.id
-       WHERE  ` + claimStep.whenSQL() + ` AND NOT j.parked AND (j.scheduled_at IS NULL OR j.scheduled_at <= $1)
+       WHERE  ` + claimStep.whenSQL() + ` AND NOT j.parked AND (j.scheduled_at IS NULL OR j.scheduled_at <= $1 OR j.scheduled_at = v.postponed)
        OR     ` + running.isSQL() + ` AND j.claim_token = v.token
        ORDER  BY j.normalized_event_id, j.id%[1]s)
 UPDATE processing_jobs
@@ -208,17 +211,19 @@ WHERE  normalized_event_id = free.event_id AND processing_jobs.id = free.job_id
 RETURNING processing_jobs.id, normalized_event_id, destination_id, replay_request_id, triggered_by, status,
           attempt_no, budget_start, created_at, scheduled_at, error_message`
 
-// bid is a job to be claimed, and under which token.
+// bid is a job to be claimed, and under which token. One that this process postponed is claimed
+// before that time, unless another one has put it off since.
 type bid struct {
 	ref
-	token string
+	token     string
+	postponed *time.Time
 }
 
-// bidRows returns the relation v (event_id, id, token) of bids.
+// bidRows returns the relation v (event_id, id, token, postponed) of bids.
 func bidRows(bids []bid) *database.Rows {
-	rows := database.NewRows("event_id uuid", "id uuid", "token uuid").Expect(len(bids))
+	rows := database.NewRows("event_id uuid", "id uuid", "token uuid", "postponed timestamptz").Expect(len(bids))
 	for _, b := range bids {
-		rows.Add(b.EventID, b.JobID, b.token)
+		rows.Add(b.EventID, b.JobID, b.token, b.postponed)
 	}
 	return rows
 }
