@@ -182,6 +182,19 @@ func (h *harness) replay(o contract.ReplayOrder) string {
 	return o.RequestID
 }
 
+// claim claims jobs under one token.
+func (h *harness) claim(ctx context.Context, token string, refs []ref) ([]claimed, error) {
+	return h.Module.claim(ctx, bidsOf(token, refs))
+}
+
+func bidsOf(token string, refs []ref) []bid {
+	bids := make([]bid, len(refs))
+	for i, r := range refs {
+		bids[i] = bid{ref: r, token: token}
+	}
+	return bids
+}
+
 func (h *harness) tx(do func(ctx context.Context, tx *database.Tx) error) {
 	h.t.Helper()
 	ctx := context.Background()
@@ -357,8 +370,16 @@ func (f *fakeEvents) read(eventID string) (contract.EventState, error) {
 }
 
 func (f *fakeEvents) LockStates(ctx context.Context, tx *database.Tx, ids []string) ([]contract.EventState, error) {
+	return f.lock(ctx, tx, ids, tx.Dialect.ForUpdate)
+}
+
+func (f *fakeEvents) LockFreeStates(ctx context.Context, tx *database.Tx, ids []string) ([]contract.EventState, error) {
+	return f.lock(ctx, tx, ids, tx.Dialect.SkipLocked)
+}
+
+func (f *fakeEvents) lock(ctx context.Context, tx *database.Tx, ids []string, locking string) ([]contract.EventState, error) {
 	var rows []stateRow
-	err := tx.SelectRows(ctx, &rows, database.IDs(ids), `SELECT `+stateColumns+` FROM event_states WHERE event_id IN (SELECT v.id FROM v) ORDER BY event_id`+tx.Dialect.ForUpdate)
+	err := tx.SelectRows(ctx, &rows, database.IDs(ids), `SELECT `+stateColumns+` FROM event_states WHERE event_id IN (SELECT v.id FROM v) ORDER BY event_id`+locking)
 	states := make([]contract.EventState, len(rows))
 	for i, r := range rows {
 		states[i] = r.state()

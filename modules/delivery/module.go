@@ -67,6 +67,9 @@ type Events interface {
 	Renormalize(ctx context.Context, eventIDs []string) ([]contract.Renormalized, error)
 	// LockStates locks the events' states in id order and gives them.
 	LockStates(ctx context.Context, tx *database.Tx, eventIDs []string) ([]contract.EventState, error)
+	// LockFreeStates is LockStates without the events whose states another transaction holds: it
+	// waits for none.
+	LockFreeStates(ctx context.Context, tx *database.Tx, eventIDs []string) ([]contract.EventState, error)
 	// SaveStates overwrites states that tx has locked.
 	SaveStates(ctx context.Context, tx *database.Tx, states []contract.EventState) error
 	// ActiveIntegrations gives those of ids that are active.
