@@ -151,7 +151,8 @@ type claimed struct {
 	job
 	token         string
 	at            time.Time
-	correlationID string // of its event, once that was read
+	source        string // its event's, once that was read, as is the correlation
+	correlationID string
 }
 
 // queue is the one that the job's message came from.
