@@ -73,7 +73,7 @@ func TestDefaults(t *testing.T) {
 			LockTTL: time.Minute, Concurrency: 256, LeaseMargin: 30 * time.Second, BreakerVolume: 20, BreakerPercent: 80, BreakerProbe: 5 * time.Second},
 		Retention:     Retention{Events: 90 * day, Audit: 400 * day},
 		CheckEvery:    24 * time.Hour,
-		Alerts:        Alerts{JobAge: 5 * time.Minute, DeadLetters: 1, Quarantine: 100, RefusedPercent: 20, SilentFactor: 3},
+		Alerts:        Alerts{JobAge: 5 * time.Minute, DeadLetters: 1, Quarantine: 100, RefusedPercent: 20, FailedPercent: 50, SilentFactor: 3, Certificate: 14 * day},
 		ManagementKey: secret.New(goodKey), ManagementFailures: 60, StreamClients: 16,
 		WorkAddr:      "127.0.0.1:3001",
 		MetricsAddr:   "127.0.0.1:9464",
