@@ -5,8 +5,8 @@ import (
 	"fmt"
 	"time"
 
-	"integration-gateway/platform/contract"
 	"integration-gateway/platform/clock"
+	"integration-gateway/platform/contract"
 	"integration-gateway/platform/database"
 )
 
