@@ -15,6 +15,7 @@ func TestAReplayToAURLByTheMappingOfNow(t *testing.T) {
 				{"eventId":"0190a1b2-0000-7000-8000-000000000001","problem":null,"more":false,"changes":[{"path":"$.subject","before":null,"after":"\"Ada\u001b[2J\""}]},
 				{"eventId":"0190a1b2-0000-7000-8000-000000000002","problem":"There is no type","more":false,"changes":[]}]}}}`},
 		"POST /events/0190a1b2-0000-7000-8000-000000000001/replay": {`202 {"data":{"replayRequestId":"r","eventId":"0190a1b2-0000-7000-8000-000000000001"}}`},
+		"GET /events/0190a1b2-0000-7000-8000-000000000001/status":  {`{"data":{"status":"failed"}}`},
 		"GET /replays/" + replayedOnce + "/events": {`{"data":[{"eventId":"0190a1b2-0000-7000-8000-000000000001","status":"failed","destinationId":null,"url":"https://a.example/in",
 			"httpStatus":503,"attempts":3,"errorMessage":"the destination answered HTTP 503","completedAt":null}],"meta":{"total":1}}`},
 	})
