@@ -25,11 +25,12 @@ is none, which needs the role admin. For many events see: gateway replays create
 	cmd.Flags().StringVar(&by, "requested-by", "", "who asks for it (default the key's name)")
 	cmd.Flags().BoolVar(&onlyFailed, "only-failed", false, "only to destinations whose last delivery of it failed")
 	where := addURLFlags(cmd)
-	cmd.MarkFlagsMutuallyExclusive("destination", "to-url")
-	cmd.MarkFlagsMutuallyExclusive("only-failed", "to-url")
 	cmd.RunE = c.onAPI(func(ctx context.Context, s *session, args []string) error {
 		if reason == "" {
 			return usage("events replay: give the reason with --reason")
+		}
+		if where.url != "" && (to != "" || onlyFailed) {
+			return usage("events replay: --to-url goes neither with --destination nor with --only-failed")
 		}
 		eventID, err := s.eventID(ctx, args[0])
 		if err != nil {

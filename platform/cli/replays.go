@@ -80,13 +80,14 @@ now makes them of the stored webhooks; --dry-run then shows what that changes.`,
 	cmd.Flags().StringVar(&to, "to", "", "only to this destination (id or URL)")
 	cmd.Flags().BoolVar(&renormalize, "renormalize", false, "send events as the mapping of now makes them")
 	where := addURLFlags(cmd)
-	cmd.MarkFlagsMutuallyExclusive("to", "to-url")
 	cmd.Flags().BoolVarP(&watch, "watch", "w", false, "show the progress until it ends")
 	asked := addConsent(cmd)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		switch {
 		case all == f.given():
 			return usage("replays create: give a filter, or --all")
+		case to != "" && where.url != "":
+			return usage("replays create: give --to or --to-url, not both")
 		case rate < 0:
 			return usage("replays create: --rate must be at least 0")
 		case reason == "" && !asked.dryRun:
