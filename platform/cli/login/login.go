@@ -161,7 +161,7 @@ func (t *Tokens) keep(a answer, refreshToken string) error {
 	if s.ExpiresAt = expiryOf(s.Token); s.ExpiresAt.IsZero() && a.ExpiresIn > 0 {
 		s.ExpiresAt = t.o.Now().Add(time.Duration(min(a.ExpiresIn, int64(365*24*time.Hour/time.Second))) * time.Second)
 	}
-	text, err := json.Marshal(s)
+	text, err := json.Marshal(s) //nolint:gosec // for the file that only its owner reads
 	if err != nil {
 		return fmt.Errorf("write the token: %w", err)
 	}
