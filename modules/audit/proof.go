@@ -32,6 +32,8 @@ type Proof struct {
 	Waiting int    `json:"waiting"` // entries not sealed yet
 	Head    string `json:"head"`    // the newest seal's hash, to be noted elsewhere with its number
 	Broken  *Break `json:"broken"`  // the first violation
+
+	Lost []LostSeals `json:"lost,omitempty"` // seals that were gone, though a process had seen them; the last first
 }
 
 // Break is a place where the trail differs from what was sealed. EntryID may be the id of a
@@ -75,6 +77,9 @@ func (m *Module) Prove(ctx context.Context, cfg ProofConfig) (Proof, error) {
 	v := &verification{Module: m, cfg: cfg, upTo: head, lastInPlace: minID}
 	broken, err := v.run(ctx)
 	if err != nil {
+		return Proof{}, err
+	}
+	if v.report.Lost, err = lossesOf(ctx, m.db); err != nil {
 		return Proof{}, err
 	}
 	v.report.Seals, v.report.Head, v.report.Broken, v.report.Holds = head.Seq, head.Hash, broken, broken == nil

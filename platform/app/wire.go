@@ -113,7 +113,7 @@ func wire(cfg config.Config, s *stores, log *slog.Logger) (*system, error) {
 	state := gauges.New(gauges.Config{}, gauges.Deps{DB: s.db, Log: log, Now: now, Metrics: counted})
 	statistics := figures.New(figures.Config{}, figures.Deps{DB: s.db, Log: log, Now: now, Gauges: state})
 	observed := observer{counted, statistics, now}
-	trail := audit.New(audit.Config{SealKeys: sealKeys(ring)}, audit.Deps{DB: s.db, Log: log, Now: now})
+	trail := audit.New(audit.Config{SealKeys: sealKeys(ring)}, audit.Deps{DB: s.db, Log: log, Now: now, Metrics: counted})
 
 	events, replays, claims := &eventsLater{}, &replaysLater{}, &claimsLater{}
 	living := processes.New(processes.Config{Role: s.role, Version: cfg.Version},
