@@ -641,6 +641,8 @@ WHERE  json_typeof(e.entry) = 'array';
 
 -- Seals of audit_entries and audit_groups, made after the commit: leaves contains, for each row in id order, its id
 -- (16 bytes), the number of its entries (2) and its digest (32). swept_seq: the seals up to this one were checked for late entries.
+-- A seal with retained_from has no leaves: entries from before that time may be missing, and the seals up to dropped_seq, whose
+-- last one had dropped_hash, are removed.
 CREATE TABLE audit_seals (
     seq           bigint      NOT NULL PRIMARY KEY,
     first_id      uuid        NOT NULL,
@@ -652,8 +654,12 @@ CREATE TABLE audit_seals (
     swept_seq     bigint      NOT NULL,
     previous_hash text        NOT NULL,
     hash          text        NOT NULL,
-    sealed_at     timestamptz NOT NULL
+    sealed_at     timestamptz NOT NULL,
+    retained_from timestamptz,
+    dropped_seq   bigint      NOT NULL,
+    dropped_hash  text        NOT NULL
 );
 
+CREATE INDEX audit_seals_retained ON audit_seals (seq) WHERE retained_from IS NOT NULL;
 CREATE INDEX audit_seals_last ON audit_seals (last_id) WHERE NOT late;
-CREATE INDEX audit_seals_late ON audit_seals (seq) WHERE late;
+CREATE INDEX audit_seals_late ON audit_seals (first_id) WHERE late;

@@ -626,8 +626,12 @@ CREATE TABLE audit_seals (
     swept_seq     integer   NOT NULL,
     previous_hash text      NOT NULL,
     hash          text      NOT NULL,
-    sealed_at     timestamp NOT NULL
+    sealed_at     timestamp NOT NULL,
+    retained_from timestamp,
+    dropped_seq   integer   NOT NULL,
+    dropped_hash  text      NOT NULL
 ) WITHOUT ROWID;
 
+CREATE INDEX audit_seals_retained ON audit_seals (seq) WHERE retained_from IS NOT NULL;
 CREATE INDEX audit_seals_last ON audit_seals (last_id) WHERE NOT late;
-CREATE INDEX audit_seals_late ON audit_seals (seq) WHERE late;
+CREATE INDEX audit_seals_late ON audit_seals (first_id) WHERE late;

@@ -112,7 +112,7 @@ func wire(cfg config.Config, s *stores, log *slog.Logger) (*system, error) {
 	state := gauges.New(gauges.Config{}, gauges.Deps{DB: s.db, Log: log, Now: now, Metrics: counted})
 	statistics := figures.New(figures.Config{}, figures.Deps{DB: s.db, Log: log, Now: now, Gauges: state})
 	reports := observed(cfg, counted, statistics, now)
-	trail := audit.New(audit.Config{SealKeys: sealKeys(ring)}, audit.Deps{DB: s.db, Log: log, Now: now})
+	trail := audit.New(audit.Config{SealKeys: sealKeys(ring)}, audit.Deps{DB: s.db, Log: log, Now: now, Metrics: counted})
 
 	events, replays, claims := &eventsLater{}, &replaysLater{}, &claimsLater{}
 	living := processes.New(processes.Config{Role: s.role, Version: cfg.Version},
@@ -131,7 +131,7 @@ func wire(cfg config.Config, s *stores, log *slog.Logger) (*system, error) {
 	requests := replay.New(replayConfig(cfg), replay.Deps{DB: s.db, Log: log, Now: now, Events: front, Scheduler: deliveries, Sources: sources, Sealer: ring, Audit: trail})
 	events.Events, replays.Replays, replays.Replayer, claims.Reclaimer = eventsAndSources{front, sources}, requests, requests, deliveries
 	keeper := retention.New(retention.Config{Events: cfg.Retention.Events, Audit: cfg.Retention.Audit},
-		retention.Deps{DB: s.db, Log: log, Now: now, Audit: trail, Succeeded: counted.RetentionSucceeded})
+		retention.Deps{DB: s.db, Log: log, Now: now, Audit: trail, Trail: trail, Succeeded: counted.RetentionSucceeded})
 	eraser := erasure.New(erasure.Config{}, erasure.Deps{DB: s.db, Log: log, Events: front, Deliveries: deliveries, Replays: requests, Audit: trail})
 	following := follow.New(follow.Config{MaxClients: cfg.StreamClients}, follow.Deps{Log: log, Now: now, Trail: trail, Events: front})
 	guard := secrets.New(secrets.Config{}, secrets.Deps{DB: s.db, Ring: ring, Audit: trail, Kinds: []secrets.Kind{
