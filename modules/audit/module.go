@@ -57,6 +57,8 @@ type Deps struct {
 	DB  *database.DB
 	Log *slog.Logger
 	Now clock.Now
+	// Sources names the sources of entries that are about integrations; nil for none.
+	Sources Sources
 }
 
 // Module is the audit trail.
@@ -65,6 +67,7 @@ type Module struct {
 	db        *database.DB
 	log       *slog.Logger
 	now       clock.Now
+	sources   Sources
 	refusals  *tally
 	swept     int64 // of Seal: the last seal that was checked after Config.FinalCheckAfter
 	rechecked int64 // of Seal: the last seal that was checked after Config.RecheckAfter
@@ -90,7 +93,7 @@ func New(cfg Config, d Deps) *Module {
 	if cfg.FinalCheckAfter == 0 {
 		cfg.FinalCheckAfter = 10 * time.Minute
 	}
-	return &Module{cfg: cfg, db: d.DB, log: d.Log.With("module", "audit"), now: d.Now, refusals: newTally(), rechecked: notStarted}
+	return &Module{cfg: cfg, db: d.DB, log: d.Log.With("module", "audit"), now: d.Now, sources: d.Sources, refusals: newTally(), rechecked: notStarted}
 }
 
 // Routes registers the module's routes.

@@ -130,6 +130,9 @@ func (c *Client) call(ctx context.Context, method, path string, query url.Values
 	if err != nil {
 		return Meta{}, c.unreachable(err)
 	}
+	if res.StatusCode == http.StatusNoContent {
+		return Meta{}, nil
+	}
 	var answer envelope
 	if err := json.Unmarshal(text, &answer); err != nil || res.StatusCode >= 300 {
 		return Meta{}, failure(res, answer)
