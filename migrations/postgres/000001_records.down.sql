@@ -16,6 +16,7 @@ DROP TABLE gauges;
 DROP TABLE processes;
 DROP TABLE api_keys;
 DROP TABLE dead_letters;
+DROP TABLE replay_urls;
 DROP TABLE replay_sources;
 DROP TABLE replays;
 DROP TABLE replay_requests;

@@ -11,7 +11,6 @@ import (
 	"integration-gateway/platform/contract"
 	"integration-gateway/platform/egress"
 	"integration-gateway/platform/id"
-	"integration-gateway/platform/telemetry"
 )
 
 // The error kinds of attempts, besides those of egress.
@@ -58,13 +57,22 @@ func (r response) kind() *string {
 	return &kind
 }
 
+// wording returns the stored text of an error that prevented an answer.
+func (m *Module) wording(d *destination.Destination, err error) string {
+	var f *egress.Failure
+	if errors.As(err, &f) && f.Overdue && !errors.As(err, new(destination.TokenError)) {
+		return "no answer within " + d.Timeout(m.cfg.Timeout).String() + ": " + f.Error()
+	}
+	return err.Error()
+}
+
 // countAttempts adds recorded attempts to the metrics.
 func (m *Module) countAttempts(list []decided) {
 	now := m.now()
 	for _, d := range list {
 		a := contract.CountedAttempt{Source: d.event.Source, DestinationID: d.destination.ID,
 			DestinationName: d.event.Source + "/" + strconv.Itoa(m.destinations.Number(d.destination)),
-			Outcome:         d.outcome.String(), At: now, Took: d.response.duration}
+			Outcome:         d.outcome.String(), At: now, Took: d.response.duration, TraceID: m.traces.TraceID(d.EventID)}
 		if k := d.response.kind(); k != nil {
 			a.ErrorKind, _, _ = strings.Cut(*k, ":") // without the reason of a refusal
 		}
@@ -77,7 +85,7 @@ func (m *Module) countAttempts(list []decided) {
 
 // logAttempt logs how an attempt ended; err says that its outcome could not be stored.
 func (m *Module) logAttempt(a attempt, r response, err error) {
-	ctx := telemetry.WithCorrelation(context.Background(), a.correlationID)
+	ctx := a.lines(context.Background())
 	fields := []any{"source", a.event.Source, "event_id", a.EventID, "destination_id", a.destination.ID, "job_id", a.ID, "attempt", a.AttemptNo,
 		"http_status", r.status, "duration_ms", r.duration.Milliseconds()}
 	switch {

@@ -8,7 +8,6 @@ import (
 	"integration-gateway/platform/batch"
 	"integration-gateway/platform/contract"
 	"integration-gateway/platform/database"
-	"integration-gateway/platform/telemetry"
 )
 
 // processingAfter is the delay after which the event of a running attempt is shown as
@@ -22,7 +21,7 @@ func (w *worker) noteProcessing(c claimed) (stop func()) {
 	w.slots.Add(1)
 	timer := time.AfterFunc(processingAfter, func() {
 		defer w.slots.Done()
-		ctx := telemetry.WithCorrelation(w.life, c.correlationID)
+		ctx := c.lines(w.life)
 		for !ended.Load() {
 			_, err := w.m.longRunning.Do(ctx, c.EventID)
 			if err == nil {

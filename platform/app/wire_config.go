@@ -9,6 +9,8 @@ import (
 	"integration-gateway/modules/delivery"
 	"integration-gateway/modules/ingestion"
 	"integration-gateway/modules/integrations"
+	"integration-gateway/modules/replay"
+	"integration-gateway/modules/replay/oneoff"
 	"integration-gateway/platform/config"
 	"integration-gateway/platform/httpapi"
 	"integration-gateway/platform/secret"
@@ -38,6 +40,14 @@ func deliveryConfig(cfg config.Config, tool bool) delivery.Config {
 		BreakerProbe:   cfg.Delivery.BreakerProbe,
 		Grace:          drainTime(cfg),
 	}
+}
+
+// sendMargin is how long a replay to a URL may take beside its request: for reading the event and
+// storing the outcome.
+const sendMargin = 30 * time.Second
+
+func replayConfig(cfg config.Config) replay.Config {
+	return replay.Config{OneOff: oneoff.Config{Claim: cfg.Delivery.Timeout + sendMargin, Grace: drainTime(cfg)}}
 }
 
 func alertsConfig(cfg config.Config) alerts.Config {

@@ -63,6 +63,7 @@ func check(c Config, o Options, m *Mistakes) {
 	checkNeeds(c, o, m)
 	checkProduction(c, o, m)
 	checkAcross(c, o, m)
+	checkTraces(c, m)
 }
 
 func checkNeeds(c Config, o Options, m *Mistakes) {

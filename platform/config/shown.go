@@ -16,6 +16,8 @@ var withSecrets = map[string]func(text string) string{
 	"DATABASE_URL": ShownURL, "REDIS_URL": ShownURL, "RABBITMQ_URL": ShownURL, "EGRESS_PROXY": ShownURL,
 	"ALERT_WEBHOOK_URL": shownHost, "ALERT_SLACK_URL": shownHost, "ALERT_WEBHOOK_SECRET": nothing,
 	"MANAGEMENT_API_KEY": nothing, "SECRETS_KEY": nothing, "SECRETS_READ_KEYS": nothing,
+	"OTEL_EXPORTER_OTLP_ENDPOINT": ShownURL, "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT": ShownURL,
+	"OTEL_EXPORTER_OTLP_HEADERS": nothing, "OTEL_EXPORTER_OTLP_TRACES_HEADERS": nothing,
 	"SECRETS_KEY_FILE": func(path string) string { return path }, // it could be read, so it is one
 }
 

@@ -67,4 +67,5 @@ type CountedAttempt struct {
 	At              time.Time
 	Took            time.Duration
 	EndToEnd        time.Duration // from receiving the event to its first delivery; 0 for others
+	TraceID         string        // of the event; "" if it is not traced
 }

@@ -67,7 +67,7 @@ func (s *Server) logRequest(next echo.HandlerFunc) echo.HandlerFunc {
 			c.Error(err)
 		}
 		took := s.now.Since(start)
-		s.answered(c.Path(), c.Request().Method, c.Response().Status, answeredAfter(c, s.now, start))
+		s.answered(c.Path(), c.Request().Method, c.Response().Status, answeredAfter(c, s.now, start), telemetry.TraceID(c.Request().Context()))
 		level := lineLevel(err, c.Path())
 		ctx := c.Request().Context()
 		noted, _ := c.Get(notesKey).([]slog.Attr)

@@ -18,6 +18,8 @@ import (
 const (
 	CorrelationField = "correlation_id"
 	EventField       = "event_id"
+	TraceField       = "trace_id"
+	SpanField        = "span_id"
 )
 
 // levels are the valid names in LOG_LEVEL. trace, fatal and silent are accepted for
@@ -139,15 +141,40 @@ func GeneratedCorrelation(ctx context.Context) string {
 	return ""
 }
 
-// contextHandler adds the context's correlation id to every line. In a logger with a group it
-// appears within the group, like all fields.
+type traceKey struct{}
+
+type span struct{ traceID, id string }
+
+// WithTrace returns a context whose lines carry the ids of a trace and of a span in it.
+func WithTrace(ctx context.Context, traceID, spanID string) context.Context {
+	return context.WithValue(ctx, traceKey{}, span{traceID, spanID})
+}
+
+// TraceID returns the id of the trace that WithTrace put into ctx, or "".
+func TraceID(ctx context.Context) string {
+	in, _ := ctx.Value(traceKey{}).(span)
+	return in.traceID
+}
+
+// contextHandler adds the context's correlation id and trace to every line. In a logger with a
+// group they appear within the group, like all fields.
 type contextHandler struct{ slog.Handler }
 
-// Handle adds the correlation id.
+// Handle adds the ids.
 func (h contextHandler) Handle(ctx context.Context, r slog.Record) error {
-	if id := Correlation(ctx); id != "" {
-		r = r.Clone() // a handler must not change a record that is shared
+	id, in := Correlation(ctx), span{}
+	if of, ok := ctx.Value(traceKey{}).(span); ok {
+		in = of
+	}
+	if id == "" && in.id == "" {
+		return h.Handler.Handle(ctx, r)
+	}
+	r = r.Clone() // a handler must not change a record that is shared
+	if id != "" {
 		r.AddAttrs(slog.String(CorrelationField, id))
+	}
+	if in.id != "" {
+		r.AddAttrs(slog.String(TraceField, in.traceID), slog.String(SpanField, in.id))
 	}
 	return h.Handler.Handle(ctx, r)
 }
