@@ -5,6 +5,8 @@ DROP TABLE audit_entries;
 DROP TABLE retired_keys;
 DROP TABLE database_rewinds;
 DROP TABLE alert_notices;
+DROP TABLE alert_certificates;
+DROP TABLE alert_conditions;
 DROP TABLE alert_mutes;
 DROP TABLE alerts;
 DROP TABLE alert_turns;

@@ -490,6 +490,26 @@ CREATE TABLE alert_mutes (
     created_at timestamptz NOT NULL
 );
 
+-- What was changed of a condition by the API: threshold is null for the configured one; an alert of a condition that is
+-- not enabled does not open.
+CREATE TABLE alert_conditions (
+    condition  text NOT NULL PRIMARY KEY,
+    threshold  double precision,
+    enabled    boolean NOT NULL,
+    reason     text NOT NULL,
+    actor      text NOT NULL,
+    changed_at timestamptz NOT NULL
+);
+
+-- Until when the certificates of the listeners are valid, as each process tells of its own.
+CREATE TABLE alert_certificates (
+    name       text NOT NULL,
+    host       text NOT NULL,
+    expires_at timestamptz NOT NULL,
+    seen_at    timestamptz NOT NULL,
+    PRIMARY KEY (name, host)
+);
+
 -- Messages about alerts to targets of the configuration. due_at: the next attempt; done_at: when it was sent or given up,
 -- then error says why.
 CREATE TABLE alert_notices (

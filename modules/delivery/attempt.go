@@ -103,7 +103,7 @@ func (w *worker) goSlot(c claimed, a queuedJob, work func(free func()) error) {
 		free := sync.OnceFunc(func() { w.ended <- progress{stage: freed, destination: a.Destination, slot: a.slot} })
 		if err := work(free); err != nil {
 			c.span.Fail(reasonOf(err))
-			w.m.log.ErrorContext(c.lines(w.life), "abandoned job; it will be reclaimed when its lease expires", "job_id", c.ID, "event_id", c.EventID, "destination_id", a.Destination, "attempt", c.AttemptNo, "error", err)
+			w.m.log.ErrorContext(c.lines(w.life), "abandoned job; it will be reclaimed when its lease expires", append(c.logged(), "error", err)...)
 			a.message.lose()
 		} else {
 			a.message.done()
@@ -128,7 +128,7 @@ func (m *Module) prepare(ctx context.Context, jobs []claimed, queuedJobs map[str
 	for _, c := range jobs {
 		d, known := destinations[*c.DestinationID]
 		event, exists := stored.events[c.EventID]
-		c.correlationID = event.CorrelationID
+		c.source, c.correlationID = event.Source, event.CorrelationID
 		switch {
 		case !exists:
 			back = append(back, release{claimed: c, lost: eventGone})

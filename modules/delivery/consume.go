@@ -273,7 +273,7 @@ func (w *worker) retryUntil(c claimed, what string, do func() error) error {
 		if err == nil || !fault.Is(err, fault.Unavailable) || w.m.now.Since(c.at) > lease {
 			return err
 		}
-		w.m.log.WarnContext(ctx, what+" failed; retrying", "job_id", c.ID, "event_id", c.EventID, "error", err)
+		w.m.log.WarnContext(ctx, what+" failed; retrying", append(c.logged(), "error", err)...)
 		if !clock.Sleep(w.life, outcomeRetry.Wait(attempt)) {
 			return err
 		}

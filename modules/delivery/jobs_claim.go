@@ -41,36 +41,6 @@ func (w *worker) begin(ctx context.Context, taken []queuedJob, failures int) int
 	return failures + 1
 }
 
-// releaseUnsure releases the jobs of claims whose answer was lost, so that they need not wait
-// until their leases expire.
-func (w *worker) releaseUnsure(ctx context.Context) error {
-	if len(w.unsure) == 0 {
-		return nil
-	}
-	bounded, cancel := context.WithTimeout(context.WithoutCancel(ctx), claimTimeout)
-	defer cancel()
-	if err := w.m.releaseJobs(bounded, w.unsure); err != nil {
-		return fmt.Errorf("release jobs that may be claimed: %w", err)
-	}
-	w.unsure = nil
-	return nil
-}
-
-// releaseAtStop is releaseUnsure for a worker that stops, which makes no further claim: it tries again until the grace period ends.
-func (w *worker) releaseAtStop() {
-	for failures := 0; ; failures++ {
-		err := w.releaseUnsure(w.life)
-		if err == nil {
-			return
-		}
-		wait := storeRetry.Wait(failures)
-		w.m.log.WarnContext(w.life, "giving jobs back failed; retrying", "jobs", len(w.unsure), "retry_in", wait.String(), "error", err)
-		if !clock.Sleep(w.life, wait) {
-			return
-		}
-	}
-}
-
 // start claims jobs, prepares them together and starts each. It settles those that cannot be
 // claimed. An error means that none was started.
 func (w *worker) start(ctx context.Context, taken []queuedJob) error {
@@ -198,7 +168,8 @@ type claimed struct {
 	job
 	token         string
 	at            time.Time
-	correlationID string // of its event, once that was read
+	source        string // its event's, once that was read, as is the correlation
+	correlationID string
 	span          tracing.Span
 }
 

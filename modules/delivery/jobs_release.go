@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"integration-gateway/platform/contract"
+	"integration-gateway/platform/clock"
 	"integration-gateway/platform/database"
 )
 
@@ -120,4 +121,34 @@ func (m *Module) endLost(ctx context.Context, r release) error {
 		}
 		return m.auditor.Record(ctx, tx, []contract.AuditEntry{list[0].auditEntry(states[0].Status, tx.Now)})
 	})
+}
+
+// releaseUnsure releases the jobs of claims whose answer was lost, so that they need not wait
+// until their leases expire.
+func (w *worker) releaseUnsure(ctx context.Context) error {
+	if len(w.unsure) == 0 {
+		return nil
+	}
+	bounded, cancel := context.WithTimeout(context.WithoutCancel(ctx), claimTimeout)
+	defer cancel()
+	if err := w.m.releaseJobs(bounded, w.unsure); err != nil {
+		return fmt.Errorf("release jobs that may be claimed: %w", err)
+	}
+	w.unsure = nil
+	return nil
+}
+
+// releaseAtStop is releaseUnsure for a worker that stops, which makes no further claim: it tries again until the grace period ends.
+func (w *worker) releaseAtStop() {
+	for failures := 0; ; failures++ {
+		err := w.releaseUnsure(w.life)
+		if err == nil {
+			return
+		}
+		wait := storeRetry.Wait(failures)
+		w.m.log.WarnContext(w.life, "giving jobs back failed; retrying", "jobs", len(w.unsure), "retry_in", wait.String(), "error", err)
+		if !clock.Sleep(w.life, wait) {
+			return
+		}
+	}
 }

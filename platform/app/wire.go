@@ -140,12 +140,12 @@ func wire(cfg config.Config, s *stores, log *slog.Logger) (*system, error) {
 		{Name: "sources", Store: sources}, {Name: "destinations", Store: deliveries}, {Name: "replay URLs", Store: requests.SealedURLs()}, {Name: "quarantine", Usage: front}, {Name: "audit seals", Usage: trail},
 	}})
 
-	alarms := alerts.New(alertsConfig(cfg), alerts.Deps{DB: s.db, Log: log, Now: now, Gauges: state, Traffic: statistics, Sender: out, Audit: trail})
 	keys := access.New(access.Config{}, access.Deps{DB: s.db, Log: log, Now: now, Audit: trail, Sources: sources})
 	g := &system{stores: s, egressClient: out, audit: trail, access: keys, integrations: sources, ingestion: front, delivery: deliveries, replay: requests,
 		processes: living, retention: keeper, erasure: eraser, follow: following, secrets: guard, ring: ring, providers: known, log: log, queue: cfg.RabbitMQ.Process,
-		metrics: counted, gauges: state, figures: statistics, alerts: alarms,
+		metrics: counted, gauges: state, figures: statistics,
 		watch: verify.New(verify.Config{Grace: checkGrace, Share: checkShare, Every: cfg.CheckEvery}, verify.Deps{DB: s.db, Log: log, Now: now})}
+	g.alerts = alerts.New(alertsConfig(cfg), alerts.Deps{DB: s.db, Log: log, Now: now, Gauges: state, Traffic: statistics, Sender: out, Audit: trail, Certificates: g.certificates})
 	err = g.listeners(cfg, httpapi.Deps{Log: log, Now: clock.System, Answered: countRequests(cfg, counted), Keys: keys, Sources: sources, Tokens: tokens(cfg, sources, log), AuthFailed: func(reason, _ string) {
 		trail.Refused(contract.Refusal{Action: "auth.failed", EntityType: contract.EntityManagement, Source: "management", Reason: reason})
 	}})

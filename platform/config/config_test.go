@@ -75,7 +75,7 @@ func TestDefaults(t *testing.T) {
 		CheckEvery: 24 * time.Hour,
 		Traces: Traces{Sampler: "parentbased_always_on", Share: 1, Service: "integration-gateway", Queue: 2048, Batch: 512, Delay: 5 * time.Second,
 			ExportTimeout: 30 * time.Second},
-		Alerts:        Alerts{JobAge: 5 * time.Minute, DeadLetters: 1, Quarantine: 100, RefusedPercent: 20, SilentFactor: 3},
+		Alerts:        Alerts{JobAge: 5 * time.Minute, DeadLetters: 1, Quarantine: 100, RefusedPercent: 20, FailedPercent: 50, SilentFactor: 3, Certificate: 14 * day},
 		ManagementKey: secret.New(goodKey), ManagementFailures: 60, StreamClients: 16,
 		WorkAddr:      "127.0.0.1:3001",
 		MetricsAddr:   "127.0.0.1:9464",

@@ -81,6 +81,7 @@ func TestNoSecretIsShown(t *testing.T) {
 		"MANAGEMENT_API_KEY": "hunter2-hunter2-hunter2", "SECRETS_KEY_FILE": keyFile, "SECRETS_READ_KEYS": "hunter2-" + goodSecrets,
 		"EGRESS_PROXY": "http://u:hunter2@h:1", "ALERT_WEBHOOK_URL": "https://u:hunter2@h/hunter2?t=hunter2", "ALERT_WEBHOOK_SECRET": "hunter2-hunter2-hunter2",
 		"ALERT_SLACK_URL": "https://hooks.slack.com/services/hunter2", "TLS_KEY_FILE": "-----BEGIN PRIVATE KEY-----\nhunter2", "SECRETS_KEY": "",
+		"ALERT_EMAIL_URL": "smtp://u:hunter2@h:587", "ALERT_EMAIL_FROM": "a@example.com", "ALERT_EMAIL_TO": "b@example.com",
 		"OTEL_EXPORTER_OTLP_ENDPOINT": "http://u:hunter2@h:4318", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT": "http://u:hunter2@h:4318/x?key=hunter2",
 		"OTEL_EXPORTER_OTLP_HEADERS": "Authorization=Bearer%20hunter2", "OTEL_EXPORTER_OTLP_TRACES_HEADERS": "api-key=hunter2",
 	}

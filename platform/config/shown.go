@@ -14,7 +14,7 @@ const redacted = secret.Redacted
 // fingerprint, each with what may be shown of it.
 var withSecrets = map[string]func(text string) string{
 	"DATABASE_URL": ShownURL, "REDIS_URL": ShownURL, "RABBITMQ_URL": ShownURL, "EGRESS_PROXY": ShownURL,
-	"ALERT_WEBHOOK_URL": shownHost, "ALERT_SLACK_URL": shownHost, "ALERT_WEBHOOK_SECRET": nothing,
+	"ALERT_WEBHOOK_URL": shownHost, "ALERT_SLACK_URL": shownHost, "ALERT_EMAIL_URL": ShownURL, "ALERT_WEBHOOK_SECRET": nothing,
 	"MANAGEMENT_API_KEY": nothing, "SECRETS_KEY": nothing, "SECRETS_READ_KEYS": nothing,
 	"OTEL_EXPORTER_OTLP_ENDPOINT": ShownURL, "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT": ShownURL,
 	"OTEL_EXPORTER_OTLP_HEADERS": nothing, "OTEL_EXPORTER_OTLP_TRACES_HEADERS": nothing,
@@ -25,7 +25,7 @@ func nothing(string) string { return redacted }
 
 // shownParameters are the parameters of URLs that hold no credential.
 var shownParameters = []string{"application_name", "auth_mechanism", "channel_max", "connect_timeout", "db", "dbname", "dial_timeout", "heartbeat", "host", "port",
-	"protocol", "read_timeout", "server_name_indication", "sslmode", "target_session_attrs", "user", "write_timeout"}
+	"protocol", "read_timeout", "server_name_indication", "sslmode", "target_session_attrs", "tls", "user", "write_timeout"}
 
 // ShownURL is the address of a server without the credentials in it. A name without a
 // password counts as one: it may be a token. It takes lists of hosts, and all that the

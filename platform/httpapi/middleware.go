@@ -71,7 +71,7 @@ func (s *Server) logRequest(next echo.HandlerFunc) echo.HandlerFunc {
 		level := lineLevel(err, c.Path())
 		ctx := c.Request().Context()
 		noted, _ := c.Get(notesKey).([]slog.Attr)
-		if !s.log.Enabled(ctx, level) || level == slog.LevelInfo && err != nil && !s.floods.admits(classified(err).Reason, valueOf(noted, "source")) {
+		if !s.log.Enabled(ctx, level) || err != nil && level < slog.LevelError && !s.floods.admits(level, classified(err).Reason, valueOf(noted, "source")) {
 			return nil
 		}
 		attrs := []slog.Attr{
