@@ -575,12 +575,15 @@ CREATE TABLE audit_entries (
     action      text        NOT NULL,
     actor       text        NOT NULL,
     details     text        NOT NULL,
-    created_at  timestamp NOT NULL
+    created_at  timestamp NOT NULL,
+    source      text
 );
 
 CREATE INDEX audit_entries_entity ON audit_entries (entity_id, id);
 CREATE INDEX audit_entries_action ON audit_entries (action, id);
 CREATE INDEX audit_entries_type ON audit_entries (entity_type, id);
+CREATE INDEX audit_entries_actor ON audit_entries (actor, id) WHERE actor <> 'gateway';
+CREATE INDEX audit_entries_source ON audit_entries (source, id) WHERE source IS NOT NULL;
 
 -- Entries of what every event leaves (the four actions that the counts are named after), in groups: what one
 -- transaction wrote is a row. entries is a JSON array of [action, entity id, details], each entry at its place from 1,

@@ -60,7 +60,7 @@ func (tr *trail) recordRandom(chance *rand.Rand, calls int) []entry {
 		}
 		ids := []string{}
 		require.NoError(tr.t, tr.db.InTx(tr.t.Context(), func(tx *database.Tx) error {
-			return record(tr.t.Context(), tx, entries, func() string { ids = append(ids, base()); return ids[len(ids)-1] })
+			return record(tr.t.Context(), tx, entries, func() string { ids = append(ids, base()); return ids[len(ids)-1] }, nil)
 		}))
 		for i, e := range entries {
 			details, err := detailsText(e.Details)
@@ -89,7 +89,7 @@ func TestListsEqualAPlainModel(t *testing.T) {
 		chance := rand.New(rand.NewPCG(seed, 1)) //nolint:gosec // a test
 		tr := newTrail(t, db, testKey)
 		model := tr.recordRandom(chance, 25)
-		wants := []filter{{}, {entityID: id.At(noon)}}
+		wants := []filter{{}, {entityID: id.At(noon)}, {actor: contract.ActorGateway}, {actor: contract.ActorGateway, action: "event.queued"}, {actor: "management-key"}, {actor: "nobody"}}
 		for _, action := range append([]string{"event.retry_scheduled"}, commonActions...) {
 			wants = append(wants, filter{action: action}, filter{entityType: contract.EntityNormalizedEvent, action: action})
 		}
@@ -195,7 +195,7 @@ func TestTamperingWithAGroupIsFound(t *testing.T) {
 				return record(t.Context(), tx, []contract.AuditEntry{
 					{EntityType: contract.EntityWebhookEvent, EntityID: &webhook, Action: "webhook.received", Actor: contract.ActorGateway},
 					{EntityType: contract.EntityNormalizedEvent, EntityID: &event, Action: "event.queued", Actor: contract.ActorGateway},
-				}, func() string { return base })
+				}, func() string { return base }, nil)
 			}))
 			return baseOf(base)
 		}

@@ -116,5 +116,5 @@ func countInGroups(ctx context.Context, db *database.DB, want filter, columns []
 // matches reports whether an entry matches; "" matches any.
 func (want filter) matches(e entry) bool {
 	return (want.entityType == "" || e.EntityType == want.entityType) && (want.action == "" || e.Action == want.action) &&
-		(want.entityID == "" || e.EntityID != nil && *e.EntityID == want.entityID)
+		(want.actor == "" || e.Actor == want.actor) && (want.entityID == "" || e.EntityID != nil && *e.EntityID == want.entityID)
 }

@@ -57,6 +57,8 @@ type Deps struct {
 	DB  *database.DB
 	Log *slog.Logger
 	Now clock.Now
+	// Sources names the sources of entries that are about integrations; nil for none.
+	Sources Sources
 	// Metrics may be nil.
 	Metrics Metrics
 }
@@ -77,6 +79,7 @@ type Module struct {
 	db        *database.DB
 	log       *slog.Logger
 	now       clock.Now
+	sources   Sources
 	refusals  *tally
 	swept     int64 // of Seal: the last seal that was checked after Config.FinalCheckAfter
 	rechecked int64 // of Seal: the last seal that was checked after Config.RecheckAfter
@@ -107,7 +110,7 @@ func New(cfg Config, d Deps) *Module {
 	if d.Metrics == nil {
 		d.Metrics = noMetrics{}
 	}
-	return &Module{cfg: cfg, metrics: d.Metrics, db: d.DB, log: d.Log.With("module", "audit"), now: d.Now, refusals: newTally(), rechecked: notStarted}
+	return &Module{cfg: cfg, metrics: d.Metrics, db: d.DB, log: d.Log.With("module", "audit"), now: d.Now, sources: d.Sources, refusals: newTally(), rechecked: notStarted}
 }
 
 // Routes registers the module's routes.

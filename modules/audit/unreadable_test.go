@@ -36,7 +36,7 @@ func TestWhatCannotBeReadHidesNothingElse(t *testing.T) {
 						return record(t.Context(), tx, []contract.AuditEntry{
 							{EntityType: contract.EntityNormalizedEvent, EntityID: &event, Action: "event.queued", Actor: contract.ActorGateway},
 							{EntityType: contract.EntityNormalizedEvent, EntityID: &event, Action: "event.delivered", Actor: contract.ActorGateway},
-						}, func() string { return base })
+						}, func() string { return base }, nil)
 					}))
 					return baseOf(base), event
 				}

@@ -28,19 +28,28 @@ type apiFlags struct {
 // addAPIFlags gives a command, and those below it, the flags that say where the API is and how
 // to print.
 func (c *command) addAPIFlags(cmd *cobra.Command) {
+	c.addTargetFlags(cmd)
+	c.addOutputFlags(cmd)
+}
+
+func (c *command) addTargetFlags(cmd *cobra.Command) {
 	flags := cmd.PersistentFlags()
 	flags.StringVar(&c.api.API, "api", "", "address of the gateway (default $"+target.VariableURL+"; see: gateway help contexts)")
 	flags.StringVar(&c.api.Context, "context", "", "use this context")
 	flags.StringVar(&c.api.KeyFile, "key-file", "", "file with the management key (default $"+target.VariableKey+", or the context's)")
+	_ = cmd.RegisterFlagCompletionFunc("context", func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
+		all, _ := target.Load() // without contexts there is nothing to complete
+		return all.Names(), cobra.ShellCompDirectiveNoFileComp
+	})
+}
+
+func (c *command) addOutputFlags(cmd *cobra.Command) {
+	flags := cmd.PersistentFlags()
 	flags.StringVarP(&c.api.format, "output", "o", string(output.Table), "table, wide, json, jsonl, yaml or csv")
 	flags.BoolVar(&c.api.json, "json", false, "the same as -o json")
 	flags.BoolVarP(&c.api.quiet, "quiet", "q", false, "print ids only, or nothing")
 	flags.BoolVar(&c.api.utc, "utc", false, "print absolute times")
 	_ = cmd.RegisterFlagCompletionFunc("output", cobra.FixedCompletions([]string{"table", "wide", "json", "jsonl", "yaml", "csv"}, cobra.ShellCompDirectiveNoFileComp))
-	_ = cmd.RegisterFlagCompletionFunc("context", func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
-		all, _ := target.Load() // without contexts there is nothing to complete
-		return all.Names(), cobra.ShellCompDirectiveNoFileComp
-	})
 }
 
 // printer makes the printer that the flags ask for.

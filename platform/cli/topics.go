@@ -26,7 +26,7 @@ and refreshed. A context with a key file or an issuer never sends the key of the
 On the database (4 and 7) the same requests are answered in the command's own process, by
 "gateway-cli" with all permissions; running gateways see a change within a second. Use it for
 the first key, or while no gateway runs. migrate, seed, verify, erase, partitions, secrets,
-audit verify and audit export always work on the database. They give up after 10 seconds
+audit verify, audit export and doctor always work on the database. They give up after 10 seconds
 without it, find the key beside an SQLite file, and only migrate up creates a file.`},
 		{"output", "Formats, colours, times, and what scripts can rely on", `  -o table    for people; fitted to the terminal: texts are shortened, last columns left out
   -o wide     all columns
