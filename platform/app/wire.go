@@ -14,6 +14,7 @@ import (
 	"integration-gateway/modules/access"
 	"integration-gateway/modules/alerts"
 	"integration-gateway/modules/audit"
+	"integration-gateway/modules/console"
 	"integration-gateway/modules/delivery"
 	"integration-gateway/modules/erasure"
 	"integration-gateway/modules/figures"
@@ -62,6 +63,7 @@ type system struct {
 	gauges        *gauges.Module
 	figures       *figures.Module
 	alerts        *alerts.Module
+	console       *console.Module // nil if it is off
 	watch         *verify.Module       // the check that runs by itself
 	certReloaders []*tlsfiles.Reloader // of the listeners' certificates
 	log           *slog.Logger
@@ -152,6 +154,10 @@ func wire(cfg config.Config, s *stores, log *slog.Logger) (*system, error) {
 		return nil, err
 	}
 	g.observe()
+	if cfg.Console {
+		g.console = console.New(console.Config{ManagementKey: cfg.ManagementKey, PublicBaseURL: cfg.HTTP.PublicBaseURL, Version: cfg.Version},
+			console.Deps{DB: s.db, Log: log, Now: now, Keys: keys, Audit: trail})
+	}
 	g.routes(cfg)
 	return g, nil
 }
@@ -181,6 +187,9 @@ func (g *system) routes(cfg config.Config) {
 		newSink().Routes(routes)
 	}
 	openapi.Register(g.manager.Routes().Public, g.allRoutes)
+	if g.console != nil {
+		g.console.Routes(g.manager)
+	}
 }
 
 // allRoutes returns the routes of both listeners, each once, in the order of registration.
