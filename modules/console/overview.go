@@ -157,7 +157,11 @@ func alertHref(a alert) string {
 		return Root + "/quarantine?source=" + url.QueryEscape(source)
 	case "source_silent":
 		return Root + "/events?source=" + url.QueryEscape(source)
-	case "jobs_overdue":
+	case "dead_letters":
+		return Root + "/dead-letters"
+	case "quarantine":
+		return Root + "/quarantine?source=" + url.QueryEscape(a.Subject)
+	case "jobs_overdue", "destination_down":
 		return Root + "/destinations"
 	}
 	return ""

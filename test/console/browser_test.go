@@ -157,7 +157,7 @@ func (b *browser) eval(expression string) string {
 	return out
 }
 
-// until waits for a condition of the page.
+// until waits for a condition of the page, once its scripts have run.
 func (b *browser) until(condition string) {
 	b.t.Helper()
 	deadline := time.Now().Add(b.wait)
@@ -166,7 +166,7 @@ func (b *browser) until(condition string) {
 	for range tick.C {
 		var holds bool
 		ctx, cancel := context.WithTimeout(b.ctx, b.wait)
-		err := chromedp.Run(ctx, chromedp.Evaluate("Boolean("+condition+")", &holds))
+		err := chromedp.Run(ctx, chromedp.Evaluate("document.readyState === 'complete' && Boolean("+condition+")", &holds))
 		cancel()
 		if err == nil && holds { // during a navigation there is no page to ask
 			return

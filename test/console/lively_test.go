@@ -28,14 +28,18 @@ func lively(g *gateway) map[string]string {
 	g.ends(ids["delivered"], "processed")
 	g.fail("/warehouse", true)
 	g.fail("/mail", true)
+	var failing []string
 	for i := range 4 {
 		ids["failed"] = g.send("shop-eu", webhook{ID: fmt.Sprintf("evt_shop_%04d", 2000+i), Type: "order.created", Subject: fmt.Sprintf("ord_%d", 900+i),
 			Data: map[string]any{"id": fmt.Sprintf("ord_%d", 900+i), "total": "249.00", "big": 1, "customer": map[string]any{"name": "linus"}}})
+		failing = append(failing, ids["failed"])
 	}
 	for i := range 12 {
 		g.send("newsletter", webhook{ID: fmt.Sprintf("mail_%02d", i), Type: "contact.subscribed", Subject: people[i%len(people)] + "@example.com"})
 	}
-	g.ends(ids["failed"], "failed")
+	for _, id := range failing {
+		g.ends(id, "failed")
+	}
 	g.fail("/warehouse", false)
 	for i := range 5 {
 		g.send("billing", webhook{ID: fmt.Sprintf("forged_%d", i), Type: "invoice.paid", Subject: "inv_1", Forged: true})

@@ -8,7 +8,7 @@ const wanted = part?.dataset.match ? JSON.parse(part.dataset.match) : {};
 const tail = document.querySelector("[data-tail]");
 let paused = false;
 let following = false;
-let fresh = 0;
+const fresh = new Set(); // ids of events that match and are not shown
 let reading = false;
 let again = false;
 
@@ -46,7 +46,7 @@ async function refresh() {
     here.replaceWith(taken);
     if (focused) taken.querySelector(`[href="${CSS.escape(focused)}"]`)?.focus({ preventScroll: true });
     document.dispatchEvent(new CustomEvent("console:changed", { detail: taken }));
-    fresh = 0;
+    fresh.clear();
     announce();
   } catch { /* the next message or poll tries again */
   } finally {
@@ -58,13 +58,13 @@ async function refresh() {
 // announce says how many rows are new: the list never moves under the pointer.
 function announce() {
   let button = document.querySelector(".fresh");
-  if (fresh === 0) { button?.remove(); return; }
+  if (fresh.size === 0) { button?.remove(); return; }
   if (!button) {
     button = Object.assign(document.createElement("button"), { type: "button", className: "fresh" });
     button.addEventListener("click", refresh);
     (part.closest("form") ?? document.querySelector("[data-live]")).before(button);
   }
-  button.textContent = fresh === 1 ? "1 new: show it" : `${fresh} new: show them`;
+  button.textContent = fresh.size === 1 ? "1 new: show it" : `${fresh.size} new: show them`;
 }
 
 let timer = 0;
@@ -75,8 +75,8 @@ function happened(message) {
   if (kind === "events") {
     if (!matches(message) || "older" in part.dataset) return;
     if (following) soon(700);
-    else if (message.kind === "received") { fresh++; announce(); }
     else if (document.querySelector(`tr[data-id="${CSS.escape(message.id ?? "")}"]`)) soon(1500);
+    else if (message.kind === "received" || wanted.status && message.id) { fresh.add(message.id); announce(); }
   } else if (kind === "event") {
     if (message.id === part.dataset.event) soon(400);
   } else if (kind === "first") {
@@ -99,7 +99,11 @@ function follow() {
       channel?.postMessage(message);
     };
     for (const name of ["received", "status", "refused"]) source.addEventListener(name, tell(name));
-    source.onopen = () => { clearInterval(poll); poll = 0; };
+    source.onopen = () => {
+      clearInterval(poll);
+      poll = 0;
+      if (kind !== "events") soon(200);
+    };
     source.onerror = () => {
       if (!poll) poll = setInterval(() => { if (!paused && !document.hidden) refresh(); }, 10000);
       if (source.readyState === EventSource.CLOSED) setTimeout(() => { clearInterval(poll); stop(); listen(); }, 10000);
@@ -112,6 +116,8 @@ function follow() {
 
 if (part) {
   if (kind !== "progress") follow();
+  // What happened between the page's answer and the stream's beginning is read once.
+  if (kind === "event" || kind === "first") setTimeout(refresh, 2500);
   document.addEventListener("visibilitychange", () => { if (!document.hidden && !paused && kind !== "events") refresh(); });
   document.addEventListener("console:pause", () => {
     paused = !paused;
