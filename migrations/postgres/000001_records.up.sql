@@ -427,6 +427,19 @@ CREATE TABLE api_keys (
     last_used_at timestamptz
 );
 
+-- Who is signed in to the console. hash: the SHA-256 of what the cookie holds. key_id: the key that signed in, without which
+-- the session ends; NULL for MANAGEMENT_API_KEY, of which key_proof is an HMAC under what the cookie holds.
+CREATE TABLE console_sessions (
+    id         uuid NOT NULL PRIMARY KEY,
+    hash       text COLLATE "C" NOT NULL UNIQUE,
+    key_id     uuid,
+    key_proof  text,
+    created_at timestamptz NOT NULL,
+    seen_at    timestamptz NOT NULL,
+    expires_at timestamptz NOT NULL,
+    CHECK ((key_id IS NULL) <> (key_proof IS NULL))
+);
+
 -- The processes of this installation. beats counts heartbeats; lost_at: when others considered the process dead;
 -- stopped_at: when it ended, or when a dead process's jobs were reclaimed. filler only tests whether the disk has room.
 CREATE TABLE processes (

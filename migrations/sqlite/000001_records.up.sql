@@ -413,6 +413,19 @@ CREATE TABLE api_keys (
     last_used_at timestamp
 );
 
+-- Who is signed in to the console. hash: the SHA-256 of what the cookie holds. key_id: the key that signed in, without which
+-- the session ends; NULL for MANAGEMENT_API_KEY, of which key_proof is an HMAC under what the cookie holds.
+CREATE TABLE console_sessions (
+    id         text NOT NULL PRIMARY KEY,
+    hash       text NOT NULL UNIQUE,
+    key_id     text,
+    key_proof  text,
+    created_at timestamp NOT NULL,
+    seen_at    timestamp NOT NULL,
+    expires_at timestamp NOT NULL,
+    CHECK ((key_id IS NULL) <> (key_proof IS NULL))
+);
+
 -- The processes of this installation. beats counts heartbeats; lost_at: when others considered the process dead;
 -- stopped_at: when it ended, or when a dead process's jobs were reclaimed. filler only tests whether the disk has room.
 CREATE TABLE processes (

@@ -14,6 +14,7 @@ import (
 	"integration-gateway/modules/access"
 	"integration-gateway/modules/alerts"
 	"integration-gateway/modules/audit"
+	"integration-gateway/modules/console"
 	"integration-gateway/modules/delivery"
 	"integration-gateway/modules/erasure"
 	"integration-gateway/modules/figures"
@@ -61,6 +62,7 @@ type system struct {
 	gauges        *gauges.Module
 	figures       *figures.Module
 	alerts        *alerts.Module
+	console       *console.Module      // nil if it is off
 	watch         *verify.Module       // the check that runs by itself
 	certReloaders []*tlsfiles.Reloader // of the listeners' certificates
 	settings      *settings
@@ -184,6 +186,7 @@ func (g *system) routes(cfg config.Config) {
 		newSink().Routes(routes)
 	}
 	openapi.Register(g.manager.Routes().Public, g.allRoutes)
+	g.addConsole(cfg)
 }
 
 // allRoutes returns the routes of both listeners, each once, in the order of registration.
