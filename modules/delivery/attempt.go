@@ -26,6 +26,7 @@ type attempt struct {
 	destination *destination.Destination
 	event       contract.Deliverable
 	original    *contract.Original // nil unless the destination needs it
+	formless    error              // why the event has no canonical form by the mapping of now, where its replay orders that
 }
 
 // lock keeps two jobs of one event and destination apart.
@@ -89,7 +90,7 @@ func (w *worker) launch(ctx context.Context, deliveries []claimed, queuedJobs ma
 		w.goSlot(a.claimed, a.queuedJob, func(free func()) error { return w.deliver(a, free) })
 	}
 	for _, r := range back {
-		w.goSlot(r.claimed, queuedJobs[r.ID], func(func()) error { return w.releaseJobs(r) })
+		w.goSlot(r.claimed, queuedJobs[r.ID], func(func()) error { return w.giveBack(r) })
 	}
 }
 
@@ -102,7 +103,7 @@ func (w *worker) goSlot(c claimed, a queuedJob, work func(free func()) error) {
 		free := sync.OnceFunc(func() { w.ended <- progress{stage: freed, destination: a.Destination, slot: a.slot} })
 		if err := work(free); err != nil {
 			c.span.Fail(reasonOf(err))
-			w.m.log.ErrorContext(c.lines(w.life), "abandoned job; it will be reclaimed when its lease expires", "job_id", c.ID, "event_id", c.EventID, "destination_id", a.Destination, "attempt", c.AttemptNo, "error", err)
+			w.m.log.ErrorContext(c.lines(w.life), "abandoned job; it will be reclaimed when its lease expires", append(c.logged(), "error", err)...)
 			a.message.lose()
 		} else {
 			a.message.done()
@@ -113,38 +114,29 @@ func (w *worker) goSlot(c claimed, a queuedJob, work func(free func()) error) {
 	}()
 }
 
-func (w *worker) releaseJobs(r release) error {
-	return w.retryUntil(r.claimed, "releasing a job", func() error {
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(w.life), claimTimeout)
-		defer cancel()
-		return w.m.releaseJobs(ctx, []release{r})
-	})
-}
-
 // prepare reads what the jobs need, and parks or releases those that cannot be sent now.
 func (m *Module) prepare(ctx context.Context, jobs []claimed, queuedJobs map[string]queuedJob) (ready []attempt, back []release, err error) {
 	destinations, err := m.destinationsFor(ctx, jobs)
 	if err != nil {
 		return nil, nil, err
 	}
-	events, err := m.events.Deliverables(ctx, eventIDs(jobs, func(c claimed) string { return c.EventID }))
-	if err != nil {
-		return nil, nil, err
-	}
-	byID := make(map[string]contract.Deliverable, len(events))
-	for _, e := range events {
-		byID[e.EventID] = e
-	}
-	originals, err := m.originals(ctx, jobs, destinations)
+	stored, err := m.contentsOf(ctx, jobs, destinations)
 	if err != nil {
 		return nil, nil, err
 	}
 	probing := map[string]bool{}
 	for _, c := range jobs {
 		d, known := destinations[*c.DestinationID]
-		event, stored := byID[c.EventID]
-		c.correlationID = event.CorrelationID
-		if !known || !stored || !d.Flows() || !event.Active && !d.Finishing() {
+		event, exists := stored.events[c.EventID]
+		c.source, c.correlationID = event.Source, event.CorrelationID
+		switch {
+		case !exists:
+			back = append(back, release{claimed: c, lost: eventGone})
+			continue
+		case !known:
+			back = append(back, release{claimed: c, lost: destinationGone, event: event})
+			continue
+		case !d.Flows() || !event.Active && !d.Finishing():
 			back = append(back, release{claimed: c, parked: true})
 			continue
 		}
@@ -155,7 +147,9 @@ func (m *Module) prepare(ctx context.Context, jobs []claimed, queuedJobs map[str
 			}
 			probing[d.ID] = true
 		}
-		ready = append(ready, attempt{claimed: c, queuedJob: queuedJobs[c.ID], destination: d, event: event, original: originals[c.EventID]})
+		a := attempt{claimed: c, queuedJob: queuedJobs[c.ID], destination: d, event: event, original: stored.originals[c.EventID]}
+		a.renormalize(stored.renormalized)
+		ready = append(ready, a)
 	}
 	ready, locked := m.lockAll(ctx, ready)
 	return ready, append(back, locked...), nil

@@ -82,12 +82,14 @@ type progress struct {
 }
 
 // worker processes the jobs that the broker's messages name. Only its loop touches scheduler,
-// unsure and unrecorded.
+// unsure, held and unrecorded.
 type worker struct {
 	m         *Module
 	scheduler *scheduler
 	gates     *gates
-	unsure    []release // claims whose answer was lost: they may have succeeded
+	unsure    []release        // claims whose answer was lost: they may have succeeded
+	held      []queuedJob      // jobs that another transaction held when they were to be claimed
+	retryHeld <-chan time.Time // when to try these again
 	in        chan *inboundMessage
 	quit      chan struct{} // closed when the loop has ended
 	ended     chan progress
@@ -185,6 +187,8 @@ func (w *worker) loop(ctx context.Context) {
 			}
 			ticked = now
 			w.postpone(w.scheduler.excess(now))
+		case <-w.retryHeld:
+			w.releaseHeld()
 		case <-ctx.Done():
 			return
 		}
@@ -237,10 +241,10 @@ func (w *worker) stop(end context.CancelFunc) {
 	for len(w.in) > 0 {
 		(<-w.in).Requeue()
 	}
-	for _, a := range w.scheduler.clear() {
+	for _, a := range append(w.scheduler.clear(), w.held...) {
 		a.message.lose()
 	}
-	w.slots.Go(w.giveBack)
+	w.slots.Go(w.releaseAtStop)
 	idle := make(chan struct{})
 	go func() { w.slots.Wait(); close(idle) }()
 	grace := time.NewTimer(w.m.cfg.Grace)
@@ -269,7 +273,7 @@ func (w *worker) retryUntil(c claimed, what string, do func() error) error {
 		if err == nil || !fault.Is(err, fault.Unavailable) || w.m.now.Since(c.at) > lease {
 			return err
 		}
-		w.m.log.WarnContext(ctx, what+" failed; retrying", "job_id", c.ID, "event_id", c.EventID, "error", err)
+		w.m.log.WarnContext(ctx, what+" failed; retrying", append(c.logged(), "error", err)...)
 		if !clock.Sleep(w.life, outcomeRetry.Wait(attempt)) {
 			return err
 		}

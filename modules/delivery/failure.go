@@ -11,6 +11,7 @@ import (
 	"integration-gateway/platform/contract"
 	"integration-gateway/platform/egress"
 	"integration-gateway/platform/id"
+	"integration-gateway/platform/telemetry"
 )
 
 // The error kinds of attempts, besides those of egress.
@@ -83,11 +84,23 @@ func (m *Module) countAttempts(list []decided) {
 	}
 }
 
+// logged returns the fields of every log line about a job: its event's source and id, its
+// destination and the number of its attempt, as far as it has them.
+func (c claimed) logged() []any {
+	fields := []any{telemetry.EventField, c.EventID, "job_id", c.ID, "attempt", c.AttemptNo}
+	if c.source != "" {
+		fields = append([]any{"source", c.source}, fields...)
+	}
+	if c.DestinationID != nil {
+		fields = append(fields, "destination_id", *c.DestinationID)
+	}
+	return fields
+}
+
 // logAttempt logs how an attempt ended; err says that its outcome could not be stored.
 func (m *Module) logAttempt(a attempt, r response, err error) {
 	ctx := a.lines(context.Background())
-	fields := []any{"source", a.event.Source, "event_id", a.EventID, "destination_id", a.destination.ID, "job_id", a.ID, "attempt", a.AttemptNo,
-		"http_status", r.status, "duration_ms", r.duration.Milliseconds()}
+	fields := append(a.logged(), "http_status", r.status, "duration_ms", r.duration.Milliseconds())
 	switch {
 	case err != nil:
 		m.log.ErrorContext(ctx, "could not store an attempt's outcome", append(fields, "error", err)...)

@@ -63,8 +63,13 @@ type Events interface {
 	// Originals gives the webhook that each event came with, where it is still kept. It
 	// is asked for destinations alone that need it.
 	Originals(ctx context.Context, eventIDs []string) ([]contract.Original, error)
+	// Renormalize gives the canonical form that each event has now, for replays that order it.
+	Renormalize(ctx context.Context, eventIDs []string) ([]contract.Renormalized, error)
 	// LockStates locks the events' states in id order and gives them.
 	LockStates(ctx context.Context, tx *database.Tx, eventIDs []string) ([]contract.EventState, error)
+	// LockFreeStates is LockStates without the events whose states another transaction holds: it
+	// waits for none.
+	LockFreeStates(ctx context.Context, tx *database.Tx, eventIDs []string) ([]contract.EventState, error)
 	// SaveStates overwrites states that tx has locked.
 	SaveStates(ctx context.Context, tx *database.Tx, states []contract.EventState) error
 	// ActiveIntegrations gives those of ids that are active.
@@ -79,6 +84,8 @@ type Replays interface {
 	Dispatched(ctx context.Context, tx *database.Tx, orders []contract.ReplayOrder) error
 	// Ended records the requests' ends.
 	Ended(ctx context.Context, tx *database.Tx, ends []contract.ReplayEnd) error
+	// Renormalized gives those requests that send the canonical form by the mapping of now.
+	Renormalized(ctx context.Context, requestIDs []string) (map[string]bool, error)
 }
 
 // Auditor writes the audit trail.

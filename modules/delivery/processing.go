@@ -27,7 +27,7 @@ func (w *worker) noteProcessing(c claimed) (stop func()) {
 			if err == nil {
 				return
 			}
-			w.m.log.WarnContext(ctx, "could not mark an event as processing; its deliveries continue", "event_id", c.EventID, "error", err)
+			w.m.log.WarnContext(ctx, "could not mark an event as processing; its deliveries continue", append(c.logged(), "error", err)...)
 			select {
 			case <-ctx.Done():
 				return

@@ -35,6 +35,9 @@ func complete(c *Config, o Options, given map[string]bool) {
 	if !given["OTEL_BSP_MAX_EXPORT_BATCH_SIZE"] {
 		c.Traces.Batch = min(c.Traces.Batch, c.Traces.Queue)
 	}
+	if !given["CONSOLE"] { // on a public listener only who asks for it has it
+		c.Console = o.Role == Dev || o.Role == Serve && c.ManagementAddr != ""
+	}
 	if !given["APP_HOST"] {
 		c.HTTP.Host = host
 	}
@@ -156,6 +159,7 @@ func checkListeners(c Config, o Options, m *Mistakes) {
 func checkAcross(c Config, o Options, m *Mistakes) {
 	checkListeners(c, o, m)
 	checkDoors(c, m)
+	checkAlerts(c, m)
 	if len(c.SecretsReadKeys) > 0 && c.SecretsKey.Empty() && !m.has("SECRETS_KEY") && !m.has("SECRETS_KEY_FILE") {
 		m.add("SECRETS_READ_KEYS", "they only open secrets, and SECRETS_KEY, which encrypts them, is not set", "set it, or leave these out")
 	}

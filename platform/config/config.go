@@ -65,6 +65,7 @@ type Config struct {
 	// addresses; nil: any. `gateway dev` sets it.
 	Hosts          []string
 	ManagementAddr string // host:port of the management API's own listener; "": the public one
+	Console        bool   // the operator's console stands beside the management API
 	WorkAddr       string // host:port of a worker's own listener; "" turns it off
 	MetricsAddr    string // host:port of the listener for metrics; "" turns it off
 	// MetricsInAPI says that the management API answers /metrics: `gateway dev` has one listener.
@@ -75,8 +76,9 @@ type Config struct {
 	EgressProxy   secret.Value // the URL of what connects to destinations for the gateway, with its credentials; empty: nothing does
 	Providers     []Provider   // of one's own
 
-	Fingerprint string // equal in processes with equal settings, secrets aside; no setting
-	Version     string // of this program, as `gateway version` prints it; no setting
+	Settings    []Setting // in effect, as they may be shown; without those that the role does not read
+	Fingerprint string    // equal in processes with equal settings, secrets aside; no setting
+	Version     string    // of this program, as `gateway version` prints it; no setting
 }
 
 // HTTP is how requests are taken.

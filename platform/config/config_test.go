@@ -75,11 +75,12 @@ func TestDefaults(t *testing.T) {
 		CheckEvery: 24 * time.Hour,
 		Traces: Traces{Sampler: "parentbased_always_on", Share: 1, Service: "integration-gateway", Queue: 2048, Batch: 512, Delay: 5 * time.Second,
 			ExportTimeout: 30 * time.Second},
-		Alerts:        Alerts{JobAge: 5 * time.Minute, DeadLetters: 1, Quarantine: 100, RefusedPercent: 20, SilentFactor: 3},
+		Alerts:        Alerts{JobAge: 5 * time.Minute, DeadLetters: 1, Quarantine: 100, RefusedPercent: 20, FailedPercent: 50, SilentFactor: 3, Certificate: 14 * day},
 		ManagementKey: secret.New(goodKey), ManagementFailures: 60, StreamClients: 16,
 		WorkAddr:      "127.0.0.1:3001",
 		MetricsAddr:   "127.0.0.1:9464",
 		Fingerprint:   c.Fingerprint,
+		Settings:      c.Settings,
 		ShutdownGrace: 25 * time.Second,
 		EgressAllow:   egress.Allow{Networks: loopback},
 	}, c)
@@ -126,6 +127,24 @@ func TestTheFingerprintTellsSettingsApart(t *testing.T) {
 	require.NotEqual(t, first, of())
 }
 
+func TestTheConsoleIsOffOnAPublicListenerUnlessAskedFor(t *testing.T) {
+	for _, c := range []struct {
+		role              Role
+		management, value string
+		on                bool
+	}{
+		{Dev, "", "", true}, {Dev, "", "off", false}, {Serve, "", "", false}, {Serve, "", "on", true},
+		{Serve, "127.0.0.1:3002", "", true}, {Serve, "127.0.0.1:3002", "off", false}, {Migrate, "127.0.0.1:3002", "", false},
+	} {
+		setup(t, enough)
+		t.Setenv("MANAGEMENT_ADDR", c.management)
+		t.Setenv("CONSOLE", c.value)
+		got, err := Load(Options{Role: c.role})
+		require.NoError(t, err)
+		require.Equal(t, c.on, got.Console, "%v", c)
+	}
+}
+
 func TestTheDefaultBudgetOutlastsAnHour(t *testing.T) {
 	setup(t, enough)
 	c, err := Load(Options{Role: Serve})
@@ -146,6 +165,7 @@ func TestEachVariableIsChecked(t *testing.T) {
 		{"APP_PORT", "65536", `"65536" is not a whole number in its range; write one from 0 to 65535`},
 		{"APP_PORT", "-1", "from 0 to 65535"},
 		{"APP_PORT", "3e3", "not a whole number"},
+		{"CONSOLE", "yes", `"yes" is unknown; write one of on, off`},
 		{"PUBLIC_BASE_URL", "hooks.example.com", "it is not a base URL"},
 		{"PUBLIC_BASE_URL", "https://x/?q", "it is not a base URL"},
 		{"TRUSTED_PROXIES", "10.0.0.0/33", `"10.0.0.0/33" is not a network`},
@@ -430,6 +450,7 @@ func TestTheListedFileIsTheDefaults(t *testing.T) {
 	require.NoError(t, err)
 	got, err := Load(Options{Role: Serve, Path: listed})
 	require.NoError(t, err)
+	want.Settings, got.Settings = nil, nil // their origins differ
 	require.Equal(t, want, got)
 
 	f, err := os.Open(listed)

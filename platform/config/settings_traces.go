@@ -284,7 +284,7 @@ func checkTraces(c Config, m *Mistakes) {
 			m.add(named("CLIENT_CERTIFICATE", own.Certificate != ""), "it does not match the key: "+strings.TrimPrefix(err.Error(), "tls: "), "name the certificate with its own key, each in PEM")
 		}
 	}
-	if c.Traces.Batch > c.Traces.Queue {
+	if c.Traces.Queue > 0 && c.Traces.Batch > c.Traces.Queue { // a queue of 0 is said already
 		m.add("OTEL_BSP_MAX_EXPORT_BATCH_SIZE", fmt.Sprintf("%d is more than OTEL_BSP_MAX_QUEUE_SIZE (%d)", c.Traces.Batch, c.Traces.Queue), "make it at most as large")
 	}
 }

@@ -13,6 +13,14 @@ type SourceTraffic struct {
 	Refused      map[string]int64 // of them, by reason
 	LastAccepted time.Time        // zero: not known
 	UsualGap     time.Duration    // between accepted webhooks at this hour of the week; 0: not known
+
+	Destinations map[string]DestinationTraffic // by id, those with attempts
+}
+
+// DestinationTraffic are the attempts at a destination in the last ten minutes.
+type DestinationTraffic struct {
+	Attempts int64
+	Failed   map[string]int64 // of them, by kind of error
 }
 
 // Gauges is the state of the records at a time.

@@ -229,6 +229,7 @@ func (s *Server) Drain() {
 func (s *Server) Shutdown(ctx context.Context) error {
 	s.Drain()
 	err := s.http.Shutdown(ctx)
+	s.floods.endAll()
 	if s.listener != nil {
 		_ = s.listener.Close() // if Serve never ran, nothing else closes it
 	}

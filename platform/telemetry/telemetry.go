@@ -9,7 +9,9 @@ import (
 	"io"
 	"log/slog"
 	"os"
+	"slices"
 	"strings"
+	"unicode"
 
 	"github.com/mattn/go-isatty"
 )
@@ -65,18 +67,19 @@ func NewLogger(w io.Writer, threshold slog.Leveler, json bool) *slog.Logger {
 }
 
 // plainWriter escapes the control characters that the handlers leave as they are: DEL, and
-// in JSON also U+0080 to U+009F, with one of which some terminals begin a command. They occur
-// in JSON's strings alone, where an escape means the same.
+// in JSON also U+0080 to U+009F, with one of which some terminals begin a command, and those
+// that turn the direction of a text, so that a line would read as another. They occur in
+// JSON's strings alone, where an escape means the same.
 type plainWriter struct{ io.Writer }
 
 // Write writes a line.
 func (w plainWriter) Write(line []byte) (int, error) {
-	if !bytes.ContainsAny(line, controls) {
+	if !slices.ContainsFunc(line, func(b byte) bool { return b >= 0x7f }) {
 		return w.Writer.Write(line)
 	}
 	var plain bytes.Buffer
 	for _, r := range string(line) { // the handler writes valid UTF-8
-		if r >= 0x7f && r <= 0x9f {
+		if r >= 0x7f && r <= 0x9f || unicode.Is(unicode.Bidi_Control, r) {
 			fmt.Fprintf(&plain, `\u%04x`, r)
 		} else {
 			plain.WriteRune(r)
@@ -87,15 +90,6 @@ func (w plainWriter) Write(line []byte) (int, error) {
 	}
 	return len(line), nil
 }
-
-// controls are the characters that plainWriter escapes.
-var controls = func() string {
-	var b strings.Builder
-	for r := rune(0x7f); r <= 0x9f; r++ {
-		b.WriteRune(r)
-	}
-	return b.String()
-}()
 
 // IsTerminal reports whether f is a terminal.
 func IsTerminal(f *os.File) bool {

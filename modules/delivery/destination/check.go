@@ -100,6 +100,14 @@ func checkURL(field, text string, wrong *violations) {
 	}
 }
 
+// CheckURL returns what is wrong with a URL to send events to, under the field's name.
+func (s *Store) CheckURL(field, text string) []fault.Field {
+	var wrong violations
+	checkURL(field, text, &wrong)
+	s.checkReach(field, text, &wrong)
+	return wrong
+}
+
 // checkReach rejects a URL that egress never connects to. Other errors in the URL were
 // reported before.
 func (s *Store) checkReach(field, text string, wrong *violations) {

@@ -69,6 +69,14 @@ type Destination struct {
 	broken error // why the sealed columns cannot be decrypted; then jobs wait, and no other destination is affected
 }
 
+// Once returns what sends to a URL that is no destination: canonical events under a secret of its
+// own, without any other setting.
+func Once(url string, own secret.Value) *Destination {
+	d := &Destination{URL: url, IsActive: true, Mode: contract.ModeCanonical, Breaker: BreakerClosed, secrets: []secret.Value{own}}
+	d.findEchoes(&Destination{})
+	return d
+}
+
 // Flows reports whether jobs may be sent; otherwise they are parked.
 func (d *Destination) Flows() bool {
 	return d.Open() && d.Breaker != BreakerOpen && d.broken == nil
