@@ -16,6 +16,7 @@ DROP TABLE figures_hours;
 DROP TABLE figures_minutes;
 DROP TABLE gauges;
 DROP TABLE processes;
+DROP TABLE console_sessions;
 DROP TABLE api_keys;
 DROP TABLE dead_letters;
 DROP TABLE replay_urls;

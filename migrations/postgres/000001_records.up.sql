@@ -427,6 +427,19 @@ CREATE TABLE api_keys (
     last_used_at timestamptz
 );
 
+-- Who is signed in to the console. hash: the SHA-256 of what the cookie holds. key_id: the key that signed in, without which
+-- the session ends; NULL for MANAGEMENT_API_KEY, of which key_proof is an HMAC under what the cookie holds.
+CREATE TABLE console_sessions (
+    id         uuid NOT NULL PRIMARY KEY,
+    hash       text COLLATE "C" NOT NULL UNIQUE,
+    key_id     uuid,
+    key_proof  text,
+    created_at timestamptz NOT NULL,
+    seen_at    timestamptz NOT NULL,
+    expires_at timestamptz NOT NULL,
+    CHECK ((key_id IS NULL) <> (key_proof IS NULL))
+);
+
 -- The processes of this installation. beats counts heartbeats; lost_at: when others considered the process dead;
 -- stopped_at: when it ended, or when a dead process's jobs were reclaimed. filler only tests whether the disk has room.
 CREATE TABLE processes (
@@ -644,6 +657,8 @@ WHERE  json_typeof(e.entry) = 'array';
 
 -- Seals of audit_entries and audit_groups, made after the commit: leaves contains, for each row in id order, its id
 -- (16 bytes), the number of its entries (2) and its digest (32). swept_seq: the seals up to this one were checked for late entries.
+-- A seal with retained_from has no leaves: entries from before that time may be missing, and the seals up to dropped_seq, whose
+-- last one had dropped_hash, are removed.
 CREATE TABLE audit_seals (
     seq           bigint      NOT NULL PRIMARY KEY,
     first_id      uuid        NOT NULL,
@@ -655,8 +670,12 @@ CREATE TABLE audit_seals (
     swept_seq     bigint      NOT NULL,
     previous_hash text        NOT NULL,
     hash          text        NOT NULL,
-    sealed_at     timestamptz NOT NULL
+    sealed_at     timestamptz NOT NULL,
+    retained_from timestamptz,
+    dropped_seq   bigint      NOT NULL,
+    dropped_hash  text        NOT NULL
 );
 
+CREATE INDEX audit_seals_retained ON audit_seals (seq) WHERE retained_from IS NOT NULL;
 CREATE INDEX audit_seals_last ON audit_seals (last_id) WHERE NOT late;
-CREATE INDEX audit_seals_late ON audit_seals (seq) WHERE late;
+CREATE INDEX audit_seals_late ON audit_seals (first_id) WHERE late;

@@ -413,6 +413,19 @@ CREATE TABLE api_keys (
     last_used_at timestamp
 );
 
+-- Who is signed in to the console. hash: the SHA-256 of what the cookie holds. key_id: the key that signed in, without which
+-- the session ends; NULL for MANAGEMENT_API_KEY, of which key_proof is an HMAC under what the cookie holds.
+CREATE TABLE console_sessions (
+    id         text NOT NULL PRIMARY KEY,
+    hash       text NOT NULL UNIQUE,
+    key_id     text,
+    key_proof  text,
+    created_at timestamp NOT NULL,
+    seen_at    timestamp NOT NULL,
+    expires_at timestamp NOT NULL,
+    CHECK ((key_id IS NULL) <> (key_proof IS NULL))
+);
+
 -- The processes of this installation. beats counts heartbeats; lost_at: when others considered the process dead;
 -- stopped_at: when it ended, or when a dead process's jobs were reclaimed. filler only tests whether the disk has room.
 CREATE TABLE processes (
@@ -629,8 +642,12 @@ CREATE TABLE audit_seals (
     swept_seq     integer   NOT NULL,
     previous_hash text      NOT NULL,
     hash          text      NOT NULL,
-    sealed_at     timestamp NOT NULL
+    sealed_at     timestamp NOT NULL,
+    retained_from timestamp,
+    dropped_seq   integer   NOT NULL,
+    dropped_hash  text      NOT NULL
 ) WITHOUT ROWID;
 
+CREATE INDEX audit_seals_retained ON audit_seals (seq) WHERE retained_from IS NOT NULL;
 CREATE INDEX audit_seals_last ON audit_seals (last_id) WHERE NOT late;
-CREATE INDEX audit_seals_late ON audit_seals (seq) WHERE late;
+CREATE INDEX audit_seals_late ON audit_seals (first_id) WHERE late;

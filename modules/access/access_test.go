@@ -258,3 +258,33 @@ func TestAKeyIsShownOnce(t *testing.T) {
 	status, _ = call("POST", "/api-keys", `{"name":"x","role":"viewer","scope":["orders"]}`)
 	require.Equal(t, http.StatusBadRequest, status, "a field that is mistyped must not mean all sources")
 }
+
+func TestASessionFindsItsKeyAsLongAsItLives(t *testing.T) {
+	each(t, func(t *testing.T, f *fixture, m *Module) {
+		expires := f.clock().Add(time.Hour)
+		k, text := f.create(m, NewKey{Name: "ada", Role: "operator", ExpiresAt: &expires})
+		other, _ := f.create(m, NewKey{Name: "bob", Role: "viewer", Sources: []string{"orders"}})
+		keyID, err := m.KeyID(t.Context(), text)
+		require.NoError(t, err)
+		require.Equal(t, k.ID, keyID)
+		_, err = m.KeyID(t.Context(), text+"x")
+		require.Equal(t, httpapi.Refuse("wrong_key"), err)
+
+		caller, err := m.CallerOf(t.Context(), keyID)
+		require.NoError(t, err)
+		require.Equal(t, httpapi.Caller{Actor: "api-key:ada", Role: httpapi.Operator}, caller)
+		caller, err = m.CallerOf(t.Context(), other.ID)
+		require.NoError(t, err)
+		require.Equal(t, []string{"orders"}, caller.Scope.Sources)
+		_, err = m.CallerOf(t.Context(), id.New())
+		require.Equal(t, httpapi.Refuse("wrong_key"), err)
+
+		_, err = m.Revoke(operator(), other.ID)
+		require.NoError(t, err)
+		_, err = m.CallerOf(t.Context(), other.ID)
+		require.Equal(t, httpapi.Refuse("wrong_key"), err, "revoked")
+		f.advance(time.Hour)
+		_, err = m.CallerOf(t.Context(), keyID)
+		require.Equal(t, httpapi.Refuse("wrong_key"), err, "expired")
+	})
+}

@@ -13,7 +13,6 @@ import (
 	"golang.org/x/sync/singleflight"
 
 	"integration-gateway/platform/database"
-	"integration-gateway/platform/fault"
 	"integration-gateway/platform/httpapi"
 )
 
@@ -77,7 +76,7 @@ func (m *Module) Authenticate(ctx context.Context, key string) (httpapi.Caller, 
 	}
 	holders, err := m.holders(ctx)
 	if err != nil {
-		return httpapi.Caller{}, fault.Unavailable.Wrap(err, "keys_unknown", "The keys cannot be looked up right now.").After(time.Second)
+		return httpapi.Caller{}, unknownKeys(err)
 	}
 	now := m.d.Now()
 	h, known := holders[hashOf(key)]

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"log/slog"
 	"math/rand/v2"
 	"slices"
 	"strings"
@@ -120,7 +121,7 @@ func requirePages(t *testing.T, db *database.DB, want filter, size int, expected
 	walked := []entry{}
 	page := database.Page{Number: 1, Size: size}
 	for {
-		list, err := readEntries(t.Context(), db, want, page)
+		list, err := readEntries(t.Context(), db, slog.New(slog.DiscardHandler), want, page)
 		require.NoError(t, err, why)
 		require.Equal(t, len(expected), list.Total, why)
 		require.False(t, list.Estimated, why)
@@ -135,7 +136,7 @@ func requirePages(t *testing.T, db *database.DB, want filter, size int, expected
 	require.Equal(t, expected[:len(walked)], walked, why)
 	last := (len(expected) + size - 1) / size
 	for _, number := range []int{2, last/2 + 1, last, last + 1} {
-		list, err := readEntries(t.Context(), db, want, database.Page{Number: max(number, 1), Size: size})
+		list, err := readEntries(t.Context(), db, slog.New(slog.DiscardHandler), want, database.Page{Number: max(number, 1), Size: size})
 		require.NoError(t, err, why)
 		from := min((max(number, 1)-1)*size, len(expected))
 		require.Equal(t, expected[from:min(from+size, len(expected))], plain(list.Items), "page %d, %s", number, why)
@@ -249,7 +250,7 @@ func TestATotalOfManyEntriesInGroupsIsEstimated(t *testing.T) {
 		for _, n := range []int{database.CountedAtMost, 1} {
 			require.NoError(t, db.InTx(t.Context(), func(tx *database.Tx) error { return m.Record(t.Context(), tx, entries[:n]) }))
 			for _, want := range []filter{{}, {action: "event.queued"}} {
-				list, err := readEntries(t.Context(), db, want, database.Page{Number: 1, Size: 20})
+				list, err := readEntries(t.Context(), db, slog.New(slog.DiscardHandler), want, database.Page{Number: 1, Size: 20})
 				require.NoError(t, err)
 				require.Equal(t, n == 1, list.Estimated)
 				require.GreaterOrEqual(t, list.Total, database.CountedAtMost)

@@ -21,6 +21,7 @@ type view struct {
 }
 
 func viewOf(e entry) view {
+	e = e.readable()
 	return view{e.ID, e.EntityType, e.EntityID, e.Action, e.Actor, json.RawMessage(e.Details), e.CreatedAt}
 }
 
@@ -41,7 +42,7 @@ func (m *Module) list(c echo.Context) error {
 	paging := q.Paging()
 	from, to := q.Between("created")
 	want := filter{entityType: q.Text("entityType"), entityID: q.UUID("entityId"), action: q.Text("action"), actor: q.Text("actor"), source: q.Text("source"), from: from, to: to}
-	list, err := readEntries(c.Request().Context(), m.db, want, paging.Page)
+	list, err := readEntries(c.Request().Context(), m.db, m.log, want, paging.Page)
 	if err != nil {
 		return err
 	}

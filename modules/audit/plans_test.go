@@ -1,6 +1,7 @@
 package audit
 
 import (
+	"log/slog"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -82,7 +83,7 @@ func TestListsOfGroupsReadLittle(t *testing.T) {
 		{filter{entityID: tenThousandth}, 1, 800},
 		{filter{entityID: tenThousandth, action: "event.queued"}, 1, 800},
 	} {
-		list, err := readEntries(t.Context(), db, c.want, database.Page{Number: 1, Size: 20})
+		list, err := readEntries(t.Context(), db, slog.New(slog.DiscardHandler), c.want, database.Page{Number: 1, Size: 20})
 		require.NoError(t, err)
 		require.Len(t, list.Items, c.found, "%+v", c.want)
 		columns := c.want.groupColumns()

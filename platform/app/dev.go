@@ -221,14 +221,22 @@ Follow what comes in, in another terminal (the command line finds this gateway i
 
   gateway events tail
 
-Management key   %[7]s
+%[9]sManagement key   %[7]s
 acme delivers to %[8]s
 Health           %[2]s/health
 
 Press Ctrl-C to stop. After a restart it delivers all accepted events.
 
 `, filepath.Clean(o.DataDir)+string(filepath.Separator), api, acme.header, acme.credential([]byte(body)), body, unique,
-		d.shownKey(), strings.Join(d.sources[0].urls, ", "))
+		d.shownKey(), strings.Join(d.sources[0].urls, ", "), d.shownConsole())
+}
+
+// shownConsole is a link that signs in to the console once.
+func (d *devSystem) shownConsole() string {
+	if d.console == nil {
+		return ""
+	}
+	return "Console          " + d.url() + d.console.Link() + " (signs in once, within five minutes)\n"
 }
 
 // exampleTime is the printed webhook's time.

@@ -14,6 +14,7 @@ import (
 	"integration-gateway/modules/access"
 	"integration-gateway/modules/alerts"
 	"integration-gateway/modules/audit"
+	"integration-gateway/modules/console"
 	"integration-gateway/modules/delivery"
 	"integration-gateway/modules/erasure"
 	"integration-gateway/modules/figures"
@@ -61,6 +62,7 @@ type system struct {
 	gauges        *gauges.Module
 	figures       *figures.Module
 	alerts        *alerts.Module
+	console       *console.Module      // nil if it is off
 	watch         *verify.Module       // the check that runs by itself
 	certReloaders []*tlsfiles.Reloader // of the listeners' certificates
 	settings      *settings
@@ -114,7 +116,7 @@ func wire(cfg config.Config, s *stores, log *slog.Logger) (*system, error) {
 	state := gauges.New(gauges.Config{}, gauges.Deps{DB: s.db, Log: log, Now: now, Metrics: counted})
 	statistics := figures.New(figures.Config{}, figures.Deps{DB: s.db, Log: log, Now: now, Gauges: state})
 	reports, names := observed(cfg, counted, statistics, now), &namesLater{}
-	trail := audit.New(audit.Config{SealKeys: sealKeys(ring)}, audit.Deps{DB: s.db, Log: log, Now: now, Sources: names})
+	trail := audit.New(audit.Config{SealKeys: sealKeys(ring)}, audit.Deps{DB: s.db, Log: log, Now: now, Sources: names, Metrics: counted})
 
 	events, replays, claims := &eventsLater{}, &replaysLater{}, &claimsLater{}
 	living := processes.New(processes.Config{Role: s.role, Version: cfg.Version},
@@ -133,7 +135,7 @@ func wire(cfg config.Config, s *stores, log *slog.Logger) (*system, error) {
 	requests := replay.New(replayConfig(cfg), replay.Deps{DB: s.db, Log: log, Now: now, Events: front, Scheduler: deliveries, Sources: sources, Sealer: ring, Audit: trail})
 	events.Events, replays.Replays, replays.Replayer, claims.Reclaimer, names.Sources = eventsAndSources{front, sources}, requests, requests, deliveries, sources
 	keeper := retention.New(retention.Config{Events: cfg.Retention.Events, Audit: cfg.Retention.Audit},
-		retention.Deps{DB: s.db, Log: log, Now: now, Audit: trail, Succeeded: counted.RetentionSucceeded})
+		retention.Deps{DB: s.db, Log: log, Now: now, Audit: trail, Trail: trail, Succeeded: counted.RetentionSucceeded})
 	eraser := erasure.New(erasure.Config{}, erasure.Deps{DB: s.db, Log: log, Events: front, Deliveries: deliveries, Replays: requests, Audit: trail})
 	following := follow.New(follow.Config{MaxClients: cfg.StreamClients}, follow.Deps{Log: log, Now: now, Trail: trail, Events: front})
 	guard := secrets.New(secrets.Config{}, secrets.Deps{DB: s.db, Ring: ring, Audit: trail, Kinds: []secrets.Kind{
@@ -184,6 +186,7 @@ func (g *system) routes(cfg config.Config) {
 		newSink().Routes(routes)
 	}
 	openapi.Register(g.manager.Routes().Public, g.allRoutes)
+	g.addConsole(cfg)
 }
 
 // allRoutes returns the routes of both listeners, each once, in the order of registration.

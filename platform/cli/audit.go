@@ -71,7 +71,7 @@ entry that was deleted, changed or inserted.`,
 	}
 	cmd.Flags().BoolVar(&o.JSON, "json", false, "print the result as JSON")
 	cmd.Flags().StringVar(&o.Anchor, "anchor", "", "a seal noted elsewhere, NUMBER:HASH, which must exist")
-	cmd.Flags().StringVar(&retained, "retained-from", "", "entries from before this time (RFC 3339) may have been removed")
+	cmd.Flags().StringVar(&retained, "retained-from", "", "entries from before this time (RFC 3339) may have been removed, besides what the seals say that retention removed")
 	return cmd
 }
 

@@ -32,6 +32,9 @@ func complete(c *Config, o Options, given map[string]bool) {
 		c.MetricsAddr = workMetricsAddr
 	}
 	c.MetricsInAPI = o.Role == Dev
+	if !given["CONSOLE"] { // on a public listener only who asks for it has it
+		c.Console = o.Role == Dev || o.Role == Serve && c.ManagementAddr != ""
+	}
 	if !given["APP_HOST"] {
 		c.HTTP.Host = host
 	}

@@ -65,6 +65,7 @@ type Config struct {
 	// addresses; nil: any. `gateway dev` sets it.
 	Hosts          []string
 	ManagementAddr string // host:port of the management API's own listener; "": the public one
+	Console        bool   // the operator's console stands beside the management API
 	WorkAddr       string // host:port of a worker's own listener; "" turns it off
 	MetricsAddr    string // host:port of the listener for metrics; "" turns it off
 	// MetricsInAPI says that the management API answers /metrics: `gateway dev` has one listener.

@@ -127,6 +127,24 @@ func TestTheFingerprintTellsSettingsApart(t *testing.T) {
 	require.NotEqual(t, first, of())
 }
 
+func TestTheConsoleIsOffOnAPublicListenerUnlessAskedFor(t *testing.T) {
+	for _, c := range []struct {
+		role              Role
+		management, value string
+		on                bool
+	}{
+		{Dev, "", "", true}, {Dev, "", "off", false}, {Serve, "", "", false}, {Serve, "", "on", true},
+		{Serve, "127.0.0.1:3002", "", true}, {Serve, "127.0.0.1:3002", "off", false}, {Migrate, "127.0.0.1:3002", "", false},
+	} {
+		setup(t, enough)
+		t.Setenv("MANAGEMENT_ADDR", c.management)
+		t.Setenv("CONSOLE", c.value)
+		got, err := Load(Options{Role: c.role})
+		require.NoError(t, err)
+		require.Equal(t, c.on, got.Console, "%v", c)
+	}
+}
+
 func TestTheDefaultBudgetOutlastsAnHour(t *testing.T) {
 	setup(t, enough)
 	c, err := Load(Options{Role: Serve})
@@ -147,6 +165,7 @@ func TestEachVariableIsChecked(t *testing.T) {
 		{"APP_PORT", "65536", `"65536" is not a whole number in its range; write one from 0 to 65535`},
 		{"APP_PORT", "-1", "from 0 to 65535"},
 		{"APP_PORT", "3e3", "not a whole number"},
+		{"CONSOLE", "yes", `"yes" is unknown; write one of on, off`},
 		{"PUBLIC_BASE_URL", "hooks.example.com", "it is not a base URL"},
 		{"PUBLIC_BASE_URL", "https://x/?q", "it is not a base URL"},
 		{"TRUSTED_PROXIES", "10.0.0.0/33", `"10.0.0.0/33" is not a network`},

@@ -48,6 +48,15 @@ func boolean(into *bool) reader {
 	}}
 }
 
+func onOff(into *bool) reader {
+	return reader{choice("on", "off"), func(text string) error {
+		var name string
+		err := oneOf(&name, "on", "off").set(text)
+		*into = name == "on"
+		return err
+	}}
+}
+
 func characters(n int) string {
 	if n == 1 {
 		return "1 character"

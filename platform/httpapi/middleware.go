@@ -1,6 +1,7 @@
 package httpapi
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -68,8 +69,8 @@ func (s *Server) logRequest(next echo.HandlerFunc) echo.HandlerFunc {
 		}
 		took := s.now.Since(start)
 		s.answered(c.Path(), c.Request().Method, c.Response().Status, answeredAfter(c, s.now, start), telemetry.TraceID(c.Request().Context()))
-		level := lineLevel(err, c.Path())
 		ctx := c.Request().Context()
+		level := lineLevel(ctx, err, c.Path())
 		noted, _ := c.Get(notesKey).([]slog.Attr)
 		if !s.log.Enabled(ctx, level) || err != nil && level < slog.LevelError && !s.floods.admits(level, classified(err).Reason, valueOf(noted, "source")) {
 			return nil
@@ -106,14 +107,16 @@ func valueOf(noted []slog.Attr, key string) string {
 	return ""
 }
 
-// lineLevel depends on the error, not on the status, which may already have been sent.
-func lineLevel(err error, route string) slog.Level {
+// lineLevel depends on the error, not on the status, which may already have been sent. What a
+// page asks of this process's own API is as quiet as a probe.
+func lineLevel(ctx context.Context, err error, route string) slog.Level {
+	_, own := ownCaller(ctx)
 	switch {
 	case err != nil && classified(err).Kind == fault.Internal:
 		return slog.LevelError
 	case err != nil && isOwnFailure(err):
 		return slog.LevelWarn
-	case isProbe(route):
+	case isProbe(route), own && err == nil:
 		return slog.LevelDebug
 	}
 	return slog.LevelInfo

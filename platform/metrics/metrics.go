@@ -46,6 +46,7 @@ type Metrics struct {
 	failures  *series[failure, prometheus.Counter]
 
 	leases      prometheus.Counter
+	sealsLost   prometheus.Counter
 	republished map[string]prometheus.Counter
 	confirms    prometheus.Observer
 	requests    *series[request, prometheus.Observer]

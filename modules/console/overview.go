@@ -1,0 +1,223 @@
+package console
+
+import (
+	"encoding/json"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+
+	"integration-gateway/platform/clock"
+)
+
+// overviewPage says whether all is well, and if not, what needs a hand first.
+type overviewPage struct {
+	Well     bool
+	Sentence string
+	Needs    []need
+	Span     span
+	Spans    []span
+	Series   series
+	Accepted, Refused,
+	Delivered, Failures spark
+	OldestDue float64
+	Waiting   int64
+	Running   int64
+	EndToEnd  quantiles
+	Sources   []sourceFigures
+	Changes   []change
+	Empty     bool // nothing has ever arrived
+	WebhookAt string
+}
+
+// need is something that needs a hand.
+type need struct {
+	Kind, Text, Detail, Href string
+	Since                    *clock.Time
+}
+
+type alert struct {
+	ID             string      `json:"id"`
+	Condition      string      `json:"condition"`
+	Subject        string      `json:"subject"`
+	Severity       string      `json:"severity"`
+	Summary        string      `json:"summary"`
+	State          string      `json:"state"`
+	StartedAt      clock.Time  `json:"startedAt"`
+	OpenedAt       *clock.Time `json:"openedAt"`
+	ResolvedAt     *clock.Time `json:"resolvedAt"`
+	AcknowledgedBy *string     `json:"acknowledgedBy"`
+	Note           *string     `json:"note"`
+}
+
+type auditEntry struct {
+	ID         string          `json:"id"`
+	EntityType string          `json:"entityType"`
+	EntityID   *string         `json:"entityId"`
+	Action     string          `json:"action"`
+	Actor      string          `json:"actor"`
+	Details    json.RawMessage `json:"details"`
+	CreatedAt  clock.Time      `json:"createdAt"`
+}
+
+// Who is the actor without the kind of its credential.
+func (e auditEntry) Who() string { return strings.TrimPrefix(e.Actor, "api-key:") }
+
+// overview shows the state of the gateway, or of what the visitor may see of it.
+func (m *Module) overview(v *visit) error {
+	var stats figures
+	if _, err := v.get("/stats", nil, &stats); err != nil {
+		return err
+	}
+	p := overviewPage{Span: spanOf(v.param("span")), Spans: spans, Sources: stats.Sources, WebhookAt: m.publicURL(v) + "/api/v1/webhooks/"}
+	var err error
+	if p.Series, err = v.series(p.Span, nil); err != nil {
+		return err
+	}
+	p.Accepted = sparkOf("accent", p.Series.Points, func(x point) int64 { return x.Accepted })
+	p.Delivered = sparkOf("good", p.Series.Points, func(x point) int64 { return x.Delivered })
+	p.Refused = sparkOf("warn", p.Series.Points, func(x point) int64 { return x.Refused })
+	p.Failures = sparkOf("bad", p.Series.Points, func(x point) int64 { return x.Failures })
+	total := stats.total()
+	p.OldestDue, p.Waiting, p.Running = total.OldestDue, total.Waiting, total.Running
+	if stats.Gateway != nil {
+		p.EndToEnd = stats.Gateway.Over.Hour.EndToEnd
+	}
+	var alerts []alert
+	if v.everywhere() {
+		if _, err := v.get("/alerts", url.Values{"state": {"open"}, "pageSize": {"50"}}, &alerts); err != nil {
+			return err
+		}
+		if p.Changes, err = v.changes(8); err != nil {
+			return err
+		}
+	}
+	p.Needs = stats.needs(alerts)
+	p.Sentence, p.Well = sentence(p.Needs)
+	p.Empty = p.Accepted.Total+p.Refused.Total == 0 && !slices.ContainsFunc(stats.Sources, func(s sourceFigures) bool { return s.Over.Week.Accepted+s.Over.Week.Refused > 0 })
+	slices.SortFunc(p.Sources, func(a, b sourceFigures) int {
+		if a.Over.Day.Accepted != b.Over.Day.Accepted {
+			return int(b.Over.Day.Accepted - a.Over.Day.Accepted)
+		}
+		return strings.Compare(a.Source, b.Source)
+	})
+	return v.show("overview", "Overview", p)
+}
+
+// total is what waits in all sources that the visitor sees.
+func (f figures) total() (all waiting) {
+	if f.Gateway != nil {
+		return f.Gateway.Now
+	}
+	for _, s := range f.Sources {
+		all.Waiting += s.Now.Waiting
+		all.Running += s.Now.Running
+		all.DeadLetters += s.Now.DeadLetters
+		all.Quarantine += s.Now.Quarantine
+		all.Parked += s.Now.Parked
+		all.OldestDue = max(all.OldestDue, s.Now.OldestDue)
+	}
+	return all
+}
+
+// needs lists what needs a hand, the greatest harm first.
+func (f figures) needs(alerts []alert) []need {
+	var list []need
+	for _, severity := range []string{"page", "ticket"} {
+		for _, a := range alerts {
+			if a.Severity == severity && !slices.Contains([]string{"destination_down", "dead_letters", "quarantine"}, a.Condition) {
+				list = append(list, need{Kind: kinds[severity], Text: a.Summary, Href: alertHref(a), Since: &a.StartedAt})
+			}
+		}
+	}
+	for _, d := range f.Destinations {
+		if d.Now.Breaker == "open" || d.Now.Breaker == "half_open" {
+			list = append(list, need{Kind: "bad", Text: "Destination " + d.Name + " is failing; deliveries to it wait.",
+				Detail: plural(d.Now.Waiting+d.Now.Parked, "delivery waits", "deliveries wait"), Href: Root + "/destinations/" + d.ID, Since: nil})
+		}
+	}
+	total := f.total()
+	if total.DeadLetters > 0 {
+		list = append(list, need{Kind: "bad", Text: plural(total.DeadLetters, "delivery was given up and waits for a decision.", "deliveries were given up and wait for a decision."), Href: Root + "/dead-letters"})
+	}
+	if total.Quarantine > 0 {
+		list = append(list, need{Kind: "warn", Text: plural(total.Quarantine, "refused webhook is in quarantine.", "refused webhooks are in quarantine."), Href: Root + "/quarantine"})
+	}
+	if total.Parked > 0 {
+		list = append(list, need{Kind: "warn", Text: plural(total.Parked, "delivery is parked until its destination is back.", "deliveries are parked until their destinations are back."), Href: Root + "/destinations"})
+	}
+	return list
+}
+
+// alertHref is the page on which an alert's cause is.
+func alertHref(a alert) string {
+	source, _, _ := strings.Cut(a.Subject, " ")
+	switch a.Condition {
+	case "webhooks_refused":
+		return Root + "/quarantine?source=" + url.QueryEscape(source)
+	case "source_silent":
+		return Root + "/events?source=" + url.QueryEscape(source)
+	case "dead_letters":
+		return Root + "/dead-letters"
+	case "quarantine":
+		return Root + "/quarantine?source=" + url.QueryEscape(a.Subject)
+	case "jobs_overdue", "destination_down":
+		return Root + "/destinations"
+	}
+	return ""
+}
+
+// sentence says in one line how it stands.
+func sentence(needs []need) (string, bool) {
+	bad := 0
+	for _, n := range needs {
+		if n.Kind == "bad" {
+			bad++
+		}
+	}
+	switch {
+	case len(needs) == 0:
+		return "All well.", true
+	case bad == 0:
+		return "Running well; " + strconv.Itoa(len(needs)) + " " + map[bool]string{true: "thing", false: "things"}[len(needs) == 1] + " to look at.", true
+	}
+	return plural(bad, "thing needs", "things need") + " a hand.", false
+}
+
+// change is what somebody did, once or several times in a row.
+type change struct {
+	auditEntry
+	Times int
+}
+
+// changes are the last entries of the audit trail that somebody made.
+func (v *visit) changes(most int) ([]change, error) {
+	var all []auditEntry
+	var made []change
+	if _, err := v.get("/audit-entries", url.Values{"pageSize": {"100"}}, &all); err != nil {
+		return nil, err
+	}
+	for _, e := range all {
+		last := len(made) - 1
+		switch {
+		case e.Actor == "gateway":
+		case last >= 0 && made[last].Actor == e.Actor && made[last].Action == e.Action:
+			made[last].Times++
+		case len(made) < most:
+			made = append(made, change{e, 1})
+		}
+	}
+	return made, nil
+}
+
+// publicURL is the gateway's address as senders see it, or as the visitor does.
+func (m *Module) publicURL(v *visit) string {
+	if m.cfg.PublicBaseURL != "" {
+		return m.cfg.PublicBaseURL
+	}
+	scheme := "http://"
+	if v.c.Request().TLS != nil {
+		scheme = "https://"
+	}
+	return scheme + v.c.Request().Host
+}
