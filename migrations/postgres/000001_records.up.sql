@@ -603,12 +603,15 @@ CREATE TABLE audit_entries (
     action      text COLLATE "C" NOT NULL,
     actor       text        NOT NULL,
     details     text        NOT NULL,
-    created_at  timestamptz NOT NULL
+    created_at  timestamptz NOT NULL,
+    source      text COLLATE "C"
 ) PARTITION BY RANGE (id);
 
 CREATE INDEX audit_entries_entity ON audit_entries (entity_id, id);
 CREATE INDEX audit_entries_action ON audit_entries (action, id);
 CREATE INDEX audit_entries_type ON audit_entries (entity_type, id);
+CREATE INDEX audit_entries_actor ON audit_entries (actor, id) WHERE actor <> 'gateway';
+CREATE INDEX audit_entries_source ON audit_entries (source, id) WHERE source IS NOT NULL;
 
 -- Entries of what every event leaves (the four actions that the counts are named after), in groups: what one
 -- transaction wrote is a row. entries is a JSON array of [action, entity id, details], each entry at its place from 1,
@@ -654,6 +657,8 @@ WHERE  json_typeof(e.entry) = 'array';
 
 -- Seals of audit_entries and audit_groups, made after the commit: leaves contains, for each row in id order, its id
 -- (16 bytes), the number of its entries (2) and its digest (32). swept_seq: the seals up to this one were checked for late entries.
+-- A seal with retained_from has no leaves: entries from before that time may be missing, and the seals up to dropped_seq, whose
+-- last one had dropped_hash, are removed.
 CREATE TABLE audit_seals (
     seq           bigint      NOT NULL PRIMARY KEY,
     first_id      uuid        NOT NULL,
@@ -665,8 +670,12 @@ CREATE TABLE audit_seals (
     swept_seq     bigint      NOT NULL,
     previous_hash text        NOT NULL,
     hash          text        NOT NULL,
-    sealed_at     timestamptz NOT NULL
+    sealed_at     timestamptz NOT NULL,
+    retained_from timestamptz,
+    dropped_seq   bigint      NOT NULL,
+    dropped_hash  text        NOT NULL
 );
 
+CREATE INDEX audit_seals_retained ON audit_seals (seq) WHERE retained_from IS NOT NULL;
 CREATE INDEX audit_seals_last ON audit_seals (last_id) WHERE NOT late;
-CREATE INDEX audit_seals_late ON audit_seals (seq) WHERE late;
+CREATE INDEX audit_seals_late ON audit_seals (first_id) WHERE late;

@@ -588,12 +588,15 @@ CREATE TABLE audit_entries (
     action      text        NOT NULL,
     actor       text        NOT NULL,
     details     text        NOT NULL,
-    created_at  timestamp NOT NULL
+    created_at  timestamp NOT NULL,
+    source      text
 );
 
 CREATE INDEX audit_entries_entity ON audit_entries (entity_id, id);
 CREATE INDEX audit_entries_action ON audit_entries (action, id);
 CREATE INDEX audit_entries_type ON audit_entries (entity_type, id);
+CREATE INDEX audit_entries_actor ON audit_entries (actor, id) WHERE actor <> 'gateway';
+CREATE INDEX audit_entries_source ON audit_entries (source, id) WHERE source IS NOT NULL;
 
 -- Entries of what every event leaves (the four actions that the counts are named after), in groups: what one
 -- transaction wrote is a row. entries is a JSON array of [action, entity id, details], each entry at its place from 1,
@@ -639,8 +642,12 @@ CREATE TABLE audit_seals (
     swept_seq     integer   NOT NULL,
     previous_hash text      NOT NULL,
     hash          text      NOT NULL,
-    sealed_at     timestamp NOT NULL
+    sealed_at     timestamp NOT NULL,
+    retained_from timestamp,
+    dropped_seq   integer   NOT NULL,
+    dropped_hash  text      NOT NULL
 ) WITHOUT ROWID;
 
+CREATE INDEX audit_seals_retained ON audit_seals (seq) WHERE retained_from IS NOT NULL;
 CREATE INDEX audit_seals_last ON audit_seals (last_id) WHERE NOT late;
-CREATE INDEX audit_seals_late ON audit_seals (seq) WHERE late;
+CREATE INDEX audit_seals_late ON audit_seals (first_id) WHERE late;

@@ -5,8 +5,8 @@ import (
 	"fmt"
 	"time"
 
-	"integration-gateway/platform/contract"
 	"integration-gateway/platform/clock"
+	"integration-gateway/platform/contract"
 	"integration-gateway/platform/database"
 )
 
@@ -119,7 +119,7 @@ func (m *Module) endLost(ctx context.Context, r release) error {
 		if err := m.deriveAndSave(ctx, tx, states); err != nil {
 			return err
 		}
-		return m.auditor.Record(ctx, tx, []contract.AuditEntry{list[0].auditEntry(states[0].Status, tx.Now)})
+		return m.auditor.Record(ctx, tx, []contract.AuditEntry{list[0].auditEntry(states[0].Status, true, tx.Now)})
 	})
 }
 

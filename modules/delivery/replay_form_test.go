@@ -212,7 +212,9 @@ func TestAReplayOfAnEventWithoutAStateEnds(t *testing.T) {
 		single := h.replay(contract.ReplayOrder{EventID: eventID})
 		bulk := contract.ReplayOrder{RequestID: id.New(), EventID: eventID, DestinationID: &destination}
 		h.replays.add(bulk)
-		h.tx(func(ctx context.Context, tx *database.Tx) error { return h.DispatchAll(ctx, tx, []contract.ReplayOrder{bulk}) })
+		h.tx(func(ctx context.Context, tx *database.Tx) error {
+			return h.DispatchAll(ctx, tx, []contract.ReplayOrder{bulk})
+		})
 		for _, request := range []string{single, bulk.RequestID} {
 			h.eventually("the replay to end", func() bool { return h.replays.end(request) != nil })
 			require.Equal(t, eventGone, *h.replays.end(request).Error)

@@ -65,14 +65,16 @@ type system struct {
 	console       *console.Module      // nil if it is off
 	watch         *verify.Module       // the check that runs by itself
 	certReloaders []*tlsfiles.Reloader // of the listeners' certificates
+	settings      *settings
 	log           *slog.Logger
 	queue         string // the process queue's name at the broker
 }
 
-// eventsLater, replaysLater and claimsLater are placeholders for modules that are built
+// eventsLater, replaysLater, claimsLater and namesLater are placeholders for modules that are built
 // after the one that needs them. They are filled before anything starts.
 type (
 	claimsLater  struct{ processes.Reclaimer }
+	namesLater   struct{ audit.Sources }
 	eventsLater  struct{ delivery.Events }
 	replaysLater struct {
 		delivery.Replays
@@ -113,8 +115,8 @@ func wire(cfg config.Config, s *stores, log *slog.Logger) (*system, error) {
 	counted := newMetrics(cfg)
 	state := gauges.New(gauges.Config{}, gauges.Deps{DB: s.db, Log: log, Now: now, Metrics: counted})
 	statistics := figures.New(figures.Config{}, figures.Deps{DB: s.db, Log: log, Now: now, Gauges: state})
-	reports := observed(cfg, counted, statistics, now)
-	trail := audit.New(audit.Config{SealKeys: sealKeys(ring)}, audit.Deps{DB: s.db, Log: log, Now: now})
+	reports, names := observed(cfg, counted, statistics, now), &namesLater{}
+	trail := audit.New(audit.Config{SealKeys: sealKeys(ring)}, audit.Deps{DB: s.db, Log: log, Now: now, Sources: names, Metrics: counted})
 
 	events, replays, claims := &eventsLater{}, &replaysLater{}, &claimsLater{}
 	living := processes.New(processes.Config{Role: s.role, Version: cfg.Version},
@@ -131,9 +133,9 @@ func wire(cfg config.Config, s *stores, log *slog.Logger) (*system, error) {
 		Audit: trail, Scheduler: deliveries, Deliveries: deliveries, Fetch: fetching(out), Metrics: reports, Traces: s.traces,
 	})
 	requests := replay.New(replayConfig(cfg), replay.Deps{DB: s.db, Log: log, Now: now, Events: front, Scheduler: deliveries, Sources: sources, Sealer: ring, Audit: trail})
-	events.Events, replays.Replays, replays.Replayer, claims.Reclaimer = eventsAndSources{front, sources}, requests, requests, deliveries
+	events.Events, replays.Replays, replays.Replayer, claims.Reclaimer, names.Sources = eventsAndSources{front, sources}, requests, requests, deliveries, sources
 	keeper := retention.New(retention.Config{Events: cfg.Retention.Events, Audit: cfg.Retention.Audit},
-		retention.Deps{DB: s.db, Log: log, Now: now, Audit: trail, Succeeded: counted.RetentionSucceeded})
+		retention.Deps{DB: s.db, Log: log, Now: now, Audit: trail, Trail: trail, Succeeded: counted.RetentionSucceeded})
 	eraser := erasure.New(erasure.Config{}, erasure.Deps{DB: s.db, Log: log, Events: front, Deliveries: deliveries, Replays: requests, Audit: trail})
 	following := follow.New(follow.Config{MaxClients: cfg.StreamClients}, follow.Deps{Log: log, Now: now, Trail: trail, Events: front})
 	guard := secrets.New(secrets.Config{}, secrets.Deps{DB: s.db, Ring: ring, Audit: trail, Kinds: []secrets.Kind{
@@ -152,6 +154,7 @@ func wire(cfg config.Config, s *stores, log *slog.Logger) (*system, error) {
 	if err != nil {
 		return nil, err
 	}
+	g.settings = newSettings(cfg, living)
 	g.observe()
 	g.routes(cfg)
 	return g, nil
@@ -175,6 +178,7 @@ func (g *system) routes(cfg config.Config) {
 	g.processes.Routes(routes)
 	g.figures.Routes(routes)
 	g.alerts.Routes(routes)
+	g.settings.Routes(routes)
 	if cfg.MetricsInAPI {
 		g.manager.Metrics(httpapi.Viewer, g.metrics.Handler())
 	}

@@ -76,8 +76,9 @@ type Config struct {
 	EgressProxy   secret.Value // the URL of what connects to destinations for the gateway, with its credentials; empty: nothing does
 	Providers     []Provider   // of one's own
 
-	Fingerprint string // equal in processes with equal settings, secrets aside; no setting
-	Version     string // of this program, as `gateway version` prints it; no setting
+	Settings    []Setting // in effect, as they may be shown; without those that the role does not read
+	Fingerprint string    // equal in processes with equal settings, secrets aside; no setting
+	Version     string    // of this program, as `gateway version` prints it; no setting
 }
 
 // HTTP is how requests are taken.

@@ -80,6 +80,7 @@ func TestDefaults(t *testing.T) {
 		WorkAddr:      "127.0.0.1:3001",
 		MetricsAddr:   "127.0.0.1:9464",
 		Fingerprint:   c.Fingerprint,
+		Settings:      c.Settings,
 		ShutdownGrace: 25 * time.Second,
 		EgressAllow:   egress.Allow{Networks: loopback},
 	}, c)
@@ -449,6 +450,7 @@ func TestTheListedFileIsTheDefaults(t *testing.T) {
 	require.NoError(t, err)
 	got, err := Load(Options{Role: Serve, Path: listed})
 	require.NoError(t, err)
+	want.Settings, got.Settings = nil, nil // their origins differ
 	require.Equal(t, want, got)
 
 	f, err := os.Open(listed)

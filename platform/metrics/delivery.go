@@ -32,6 +32,7 @@ func (m *Metrics) newDelivery() {
 	m.failures = newSeries(maxFailures, func(f failure) failure { return failure{f.destination, f.outcome, other} },
 		func(f failure) prometheus.Counter { return attempts.WithLabelValues(f.destination, f.outcome, f.kind) })
 	m.leases = m.counter("gateway_leases_expired_total").WithLabelValues()
+	m.sealsLost = m.counter("gateway_audit_seals_lost_total").WithLabelValues()
 	republished := m.counter("gateway_jobs_republished_total")
 	m.republished = map[string]prometheus.Counter{}
 	for _, cause := range causes {
@@ -56,6 +57,9 @@ func (m *Metrics) Attempted(a contract.CountedAttempt) {
 
 // LeasesExpired counts jobs that were taken back from their process.
 func (m *Metrics) LeasesExpired(jobs int) { m.leases.Add(float64(jobs)) }
+
+// SealsLost counts that seals of the audit trail were gone.
+func (m *Metrics) SealsLost() { m.sealsLost.Inc() }
 
 // Republished counts jobs that are published again, by one of causes.
 func (m *Metrics) Republished(cause string, jobs int) {

@@ -65,6 +65,7 @@ func report(m *metrics.Metrics, source, reason, kind string) {
 	m.Attempted(contract.CountedAttempt{DestinationName: source + "/1", Outcome: "delivered", Took: time.Millisecond, EndToEnd: time.Second})
 	m.Attempted(contract.CountedAttempt{DestinationName: source + "/1", Outcome: "retry", ErrorKind: kind, Took: time.Millisecond})
 	m.LeasesExpired(1)
+	m.SealsLost()
 	m.Republished("queue_lost", 2)
 	m.Confirmed(time.Millisecond)
 	m.Request("/api/v1/"+reason, "GET", 200, time.Millisecond, "")

@@ -86,7 +86,9 @@ type plain struct{}
 
 func (plain) Seal(_ secret.Place, value secret.Value) (string, error) { return value.Reveal(), nil }
 
-func (plain) Open(_ secret.Place, stored string) (secret.Value, error) { return secret.New(stored), nil }
+func (plain) Open(_ secret.Place, stored string) (secret.Value, error) {
+	return secret.New(stored), nil
+}
 
 // step counts a call, and dies at the chosen one.
 func (w *world) step() error {

@@ -92,7 +92,9 @@ func (sealed) Open(at secret.Place, stored string) (secret.Value, error) {
 	return secret.New(signing), nil
 }
 
-func (w *world) Integration(context.Context, *database.Tx, string) (string, error) { return id.New(), nil }
+func (w *world) Integration(context.Context, *database.Tx, string) (string, error) {
+	return id.New(), nil
+}
 
 func (w *world) Dispatch(context.Context, *database.Tx, contract.ReplayOrder, string) error {
 	return fault.Internal.New("test", "what goes to a URL is not dispatched")
