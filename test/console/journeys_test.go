@@ -263,7 +263,7 @@ func (j *journeys) wizard(t *testing.T) {
 func (j *journeys) rotation(t *testing.T) {
 	j.visit("/console/integrations/" + j.g.ids["newsletter"])
 	require.Contains(t, j.text(), "the only one")
-	j.run(chromedp.Click(`button[popovertarget="add-secret"]`), chromedp.WaitVisible("#add-secret"), chromedp.SendKeys("#add-secret input[name=value]", "the next secret"))
+	j.run(chromedp.Click(`p:not(.buttons) > button[popovertarget="add-secret"]`), chromedp.WaitVisible("#add-secret"), chromedp.SendKeys("#add-secret input[name=value]", "the next secret"))
 	j.follow("#add-secret .primary", "document.querySelector('.note.good')")
 	require.Contains(t, j.text(), "Both verify now")
 	require.NotContains(t, j.text(), "the next secret")
