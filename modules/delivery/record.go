@@ -73,6 +73,13 @@ func (m *Module) recordAndUnlock(list []attemptResult) error {
 	return nil
 }
 
+// unlock releases the locks of recorded and released jobs.
+func (m *Module) unlock(locks []cache.Claim) {
+	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+	defer cancel()
+	_ = m.cache.Release(ctx, locks) // otherwise they expire
+}
+
 // record stores attempts, ends their jobs, creates the next ones and updates the events, in
 // one transaction.
 func (m *Module) record(list []attemptResult) error {

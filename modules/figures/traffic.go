@@ -56,10 +56,14 @@ func (m *Module) Traffic(ctx context.Context) ([]contract.SourceTraffic, error) 
 		return bySource[source]
 	}
 	for subject, s := range recent {
+		t := of(subject.source)
 		if subject.destination != noDestination {
+			if t.Destinations == nil {
+				t.Destinations = map[string]contract.DestinationTraffic{}
+			}
+			t.Destinations[subject.destination] = contract.DestinationTraffic{Attempts: s.attempts.count(), Failed: s.errors}
 			continue
 		}
-		t := of(subject.source)
 		t.Received, t.Refused = s.accepted+s.duplicate+s.handshakes+s.failed+total(s.refused), s.refused
 	}
 	for subject, s := range usual {

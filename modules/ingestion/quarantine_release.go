@@ -31,10 +31,13 @@ func (m *Module) Release(ctx context.Context, quarantineID string) (Released, er
 	if err != nil {
 		return Released{}, err
 	}
-	r, err := m.receiveAgain(ctx, q)
+	w := m.newWay(m.d.Now())
+	r, err := m.receiveAgain(ctx, q, &w)
 	if err != nil {
 		return Released{}, m.recordRefusal(ctx, q, err)
 	}
+	w.receipt = r
+	m.traceRelease(&w, q.Source)
 	err = m.d.DB.InTx(ctx, func(tx *database.Tx) error {
 		return m.removeFromQuarantine(ctx, tx, q.Quarantined, "quarantine.released", r.EventID)
 	})
@@ -45,7 +48,7 @@ func (m *Module) Release(ctx context.Context, quarantineID string) (Released, er
 }
 
 // receiveAgain processes a request as if it had just arrived, except for its time of receipt.
-func (m *Module) receiveAgain(ctx context.Context, q quarantined) (receipt, error) {
+func (m *Module) receiveAgain(ctx context.Context, q quarantined, w *way) (receipt, error) {
 	if q.Redacted {
 		return receipt{}, fault.Conflict.New("body_not_kept",
 			"Its body was not stored, because the integration redacts fields, so it cannot be verified again. Have the provider send it again.")
@@ -60,10 +63,12 @@ func (m *Module) receiveAgain(ctx context.Context, q quarantined) (receipt, erro
 		return receipt{}, err
 	}
 	req.Certificate = m.certificates.forClient(ctx, "release")
+	w.note(&w.verifies)
 	match, err := src.Spec.Authenticate(req, src.SecretsAt(m.d.Now()))
 	if err != nil {
 		return receipt{}, err
 	}
+	w.note(&w.verified)
 	if err := m.checkSingleUse(ctx, src, match, req.Body); err != nil {
 		return receipt{}, err
 	}
@@ -86,7 +91,7 @@ func (m *Module) receiveAgain(ctx context.Context, q quarantined) (receipt, erro
 	return m.store(ctx, verifiedWebhook{
 		source: src, webhookID: id.New(), secretID: match.SecretID, correlationID: q.CorrelationID, sourceIP: q.SourceIP,
 		receivedAt: q.ReceivedAt.Time, signature: signatureOf(src.Spec, match), released: true, storedPayload: payload,
-	})
+	}, w)
 }
 
 const updateQuarantinedSQL = `

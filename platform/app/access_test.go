@@ -57,6 +57,7 @@ GET:/api/v1/stats=viewer*  GET:/api/v1/stats/series=viewer*
 GET:/api/v1/processes=viewer  GET:/metrics=viewer
 GET:/api/v1/alerts=viewer  GET:/api/v1/alerts/mutes=viewer  POST:/api/v1/alerts/test=operator  POST:/api/v1/alerts/mutes=operator
 DELETE:/api/v1/alerts/mutes/:id=operator  POST:/api/v1/alerts/:id/acknowledge=operator
+GET:/api/v1/alerts/conditions=viewer  PUT:/api/v1/alerts/conditions/:condition=admin  DELETE:/api/v1/alerts/conditions/:condition=admin
 `)
 
 // guarded is a wired gateway with two sources, acme and globex, and a key and a token of
@@ -204,7 +205,9 @@ func TestEveryRouteRefusesWhatItDoesNotKnow(t *testing.T) {
 			want := []string{"nothing", "twice"}
 			path := strings.NewReplacer(":id", "x", ":secretId", "y", ":destinationId", "z").Replace(route.Path) + "?nothing=1&twice=1"
 			for _, p := range route.PathParams() {
-				want = append(want, p.Name)
+				if p.Kind == httpapi.KindUUID { // there is no record of another name, which is a 404
+					want = append(want, p.Name)
+				}
 			}
 			for _, p := range route.Spec.Query {
 				if p.Kind != httpapi.KindText && p.Kind != httpapi.KindSource {

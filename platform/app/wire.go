@@ -23,7 +23,6 @@ import (
 	"integration-gateway/modules/integrations"
 	"integration-gateway/modules/processes"
 	"integration-gateway/modules/replay"
-	"integration-gateway/modules/replay/bulk"
 	"integration-gateway/modules/retention"
 	"integration-gateway/modules/secrets"
 	"integration-gateway/modules/verify"
@@ -112,7 +111,7 @@ func wire(cfg config.Config, s *stores, log *slog.Logger) (*system, error) {
 	counted := newMetrics(cfg)
 	state := gauges.New(gauges.Config{}, gauges.Deps{DB: s.db, Log: log, Now: now, Metrics: counted})
 	statistics := figures.New(figures.Config{}, figures.Deps{DB: s.db, Log: log, Now: now, Gauges: state})
-	observed := observer{counted, statistics, now}
+	reports := observed(cfg, counted, statistics, now)
 	trail := audit.New(audit.Config{SealKeys: sealKeys(ring)}, audit.Deps{DB: s.db, Log: log, Now: now})
 
 	events, replays, claims := &eventsLater{}, &replaysLater{}, &claimsLater{}
@@ -120,32 +119,32 @@ func wire(cfg config.Config, s *stores, log *slog.Logger) (*system, error) {
 		processes.Deps{DB: s.db, Log: log, Cache: s.cache, Reclaimer: claims, Audit: trail})
 	deliveries := delivery.New(deliveryConfig(cfg, s.tool), delivery.Deps{
 		DB: s.db, Log: log, Now: now, Broker: s.broker, Cache: s.cache, Sender: out,
-		Events: events, Replays: replays, Sealer: ring, Replayer: replays, Auditor: trail, Refusals: trail, Peers: living, Metrics: observed,
+		Events: events, Replays: replays, Sealer: ring, Replayer: replays, Auditor: trail, Refusals: trail, Peers: living, Metrics: reports, Traces: s.traces,
 	})
 	sources := integrations.New(integrationsConfig(cfg), integrations.Deps{
 		DB: s.db, Log: log, Now: now, Providers: known, Sealer: ring, Audit: trail, Destinations: deliveries,
 	})
 	front := ingestion.New(ingestionConfig(cfg), ingestion.Deps{
 		DB: s.db, Log: log, Cache: s.cache, Now: now, Digester: ring, Sources: sources,
-		Audit: trail, Scheduler: deliveries, Deliveries: deliveries, Fetch: fetching(out), Metrics: observed,
+		Audit: trail, Scheduler: deliveries, Deliveries: deliveries, Fetch: fetching(out), Metrics: reports, Traces: s.traces,
 	})
-	requests := replay.New(bulk.Config{}, replay.Deps{DB: s.db, Log: log, Now: now, Events: front, Scheduler: deliveries, Sources: sources, Audit: trail})
+	requests := replay.New(replayConfig(cfg), replay.Deps{DB: s.db, Log: log, Now: now, Events: front, Scheduler: deliveries, Sources: sources, Sealer: ring, Audit: trail})
 	events.Events, replays.Replays, replays.Replayer, claims.Reclaimer = eventsAndSources{front, sources}, requests, requests, deliveries
 	keeper := retention.New(retention.Config{Events: cfg.Retention.Events, Audit: cfg.Retention.Audit},
 		retention.Deps{DB: s.db, Log: log, Now: now, Audit: trail, Succeeded: counted.RetentionSucceeded})
 	eraser := erasure.New(erasure.Config{}, erasure.Deps{DB: s.db, Log: log, Events: front, Deliveries: deliveries, Replays: requests, Audit: trail})
 	following := follow.New(follow.Config{MaxClients: cfg.StreamClients}, follow.Deps{Log: log, Now: now, Trail: trail, Events: front})
 	guard := secrets.New(secrets.Config{}, secrets.Deps{DB: s.db, Ring: ring, Audit: trail, Kinds: []secrets.Kind{
-		{Name: "sources", Store: sources}, {Name: "destinations", Store: deliveries}, {Name: "quarantine", Usage: front}, {Name: "audit seals", Usage: trail},
+		{Name: "sources", Store: sources}, {Name: "destinations", Store: deliveries}, {Name: "replay URLs", Store: requests.SealedURLs()}, {Name: "quarantine", Usage: front}, {Name: "audit seals", Usage: trail},
 	}})
 
-	alarms := alerts.New(alertsConfig(cfg), alerts.Deps{DB: s.db, Log: log, Now: now, Gauges: state, Traffic: statistics, Sender: out, Audit: trail})
 	keys := access.New(access.Config{}, access.Deps{DB: s.db, Log: log, Now: now, Audit: trail, Sources: sources})
 	g := &system{stores: s, egressClient: out, audit: trail, access: keys, integrations: sources, ingestion: front, delivery: deliveries, replay: requests,
 		processes: living, retention: keeper, erasure: eraser, follow: following, secrets: guard, ring: ring, providers: known, log: log, queue: cfg.RabbitMQ.Process,
-		metrics: counted, gauges: state, figures: statistics, alerts: alarms,
+		metrics: counted, gauges: state, figures: statistics,
 		watch: verify.New(verify.Config{Grace: checkGrace, Share: checkShare, Every: cfg.CheckEvery}, verify.Deps{DB: s.db, Log: log, Now: now})}
-	err = g.listeners(cfg, httpapi.Deps{Log: log, Now: clock.System, Answered: counted.Request, Keys: keys, Sources: sources, Tokens: tokens(cfg, sources, log), AuthFailed: func(reason, _ string) {
+	g.alerts = alerts.New(alertsConfig(cfg), alerts.Deps{DB: s.db, Log: log, Now: now, Gauges: state, Traffic: statistics, Sender: out, Audit: trail, Certificates: g.certificates})
+	err = g.listeners(cfg, httpapi.Deps{Log: log, Now: clock.System, Answered: countRequests(cfg, counted), Keys: keys, Sources: sources, Tokens: tokens(cfg, sources, log), AuthFailed: func(reason, _ string) {
 		trail.Refused(contract.Refusal{Action: "auth.failed", EntityType: contract.EntityManagement, Source: "management", Reason: reason})
 	}})
 	if err != nil {

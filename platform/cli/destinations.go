@@ -135,7 +135,7 @@ func (c *command) destinationsShow() *cobra.Command {
 				output.Column{Title: "breaker", Path: "breaker", Kind: output.State}, output.Column{Title: "mode", Path: "mode"},
 				output.Column{Title: "filter", Path: "filter"}, output.Column{Title: "transform", Path: "transform"},
 				output.Column{Title: "headers", Path: "headers"}, output.Column{Title: "auth", Path: "auth"},
-				output.Column{Title: "TLS", Path: "tls"},
+				output.Column{Title: "TLS", Path: "tls"}, output.Column{Title: "trace propagation", Path: "tracePropagation"},
 				output.Column{Title: "created", Path: "createdAt", Kind: output.Time}, output.Column{Title: "updated", Path: "updatedAt", Kind: output.Time}),
 				policyFields(item)...))
 		})

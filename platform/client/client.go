@@ -110,6 +110,12 @@ func (c *Client) Post(ctx context.Context, path string, body, out any) error {
 	return err
 }
 
+// Put is Post for what replaces.
+func (c *Client) Put(ctx context.Context, path string, body, out any) error {
+	_, err := c.call(ctx, http.MethodPut, path, nil, body, out)
+	return err
+}
+
 // Patch is Post for changes.
 func (c *Client) Patch(ctx context.Context, path string, body, out any) error {
 	_, err := c.call(ctx, http.MethodPatch, path, nil, body, out)
@@ -133,6 +139,9 @@ func (c *Client) call(ctx context.Context, method, path string, query url.Values
 	text, err := io.ReadAll(io.LimitReader(res.Body, maxAnswer))
 	if err != nil {
 		return Meta{}, c.unreachable(err)
+	}
+	if res.StatusCode == http.StatusNoContent && out == nil {
+		return Meta{}, nil
 	}
 	var answer envelope
 	if err := json.Unmarshal(text, &answer); err != nil || res.StatusCode >= 300 {

@@ -47,6 +47,7 @@ type Config struct {
 	Delivery   Delivery
 	Retention  Retention
 	Alerts     Alerts
+	Traces     Traces
 	CheckEvery time.Duration // how often the records are checked by themselves; 0 turns it off
 
 	ManagementKey      secret.Value

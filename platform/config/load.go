@@ -66,8 +66,9 @@ func Load(o Options) (Config, error) {
 }
 
 // withSecrets are the settings whose values hold a secret, and are no part of the fingerprint.
-var withSecrets = map[string]bool{"DATABASE_URL": true, "REDIS_URL": true, "RABBITMQ_URL": true, "EGRESS_PROXY": true, "ALERT_WEBHOOK_URL": true, "ALERT_WEBHOOK_SECRET": true, "ALERT_SLACK_URL": true,
-	"MANAGEMENT_API_KEY": true, "SECRETS_KEY": true, "SECRETS_KEY_FILE": true, "SECRETS_READ_KEYS": true}
+var withSecrets = map[string]bool{"DATABASE_URL": true, "REDIS_URL": true, "RABBITMQ_URL": true, "EGRESS_PROXY": true, "ALERT_WEBHOOK_URL": true, "ALERT_WEBHOOK_SECRET": true, "ALERT_SLACK_URL": true, "ALERT_EMAIL_URL": true,
+	"MANAGEMENT_API_KEY": true, "SECRETS_KEY": true, "SECRETS_KEY_FILE": true, "SECRETS_READ_KEYS": true,
+	"OTEL_EXPORTER_OTLP_ENDPOINT": true, "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT": true, "OTEL_EXPORTER_OTLP_HEADERS": true, "OTEL_EXPORTER_OTLP_TRACES_HEADERS": true}
 
 // ownOfDev are the settings that `gateway dev` does not read: it brings its own
 // drivers, so that it never touches a database that the shell happens to name.

@@ -20,6 +20,8 @@ type DestinationConfig struct {
 	TLS       *DestinationTLS    `json:"tls"`
 	Policy    *DestinationPolicy `json:"policy"`
 	IsActive  *bool              `json:"isActive"`
+
+	TracePropagation *bool `json:"tracePropagation"` // sends the event's traceparent, so that its receiver continues the trace; false by default
 }
 
 // DestinationMode says what is sent to a destination.
@@ -97,9 +99,12 @@ type Destination struct {
 	Auth          string   // only the type; none without a credential
 	TLS           *DestinationTLSInfo
 	Policy        DestinationPolicy
-	Breaker       string // closed, open or half_open
-	CreatedAt     time.Time
-	UpdatedAt     time.Time
+
+	TracePropagation bool
+
+	Breaker   string // closed, open or half_open
+	CreatedAt time.Time
+	UpdatedAt time.Time
 }
 
 // NewDestination is a created destination, with its signing secret, which is shown only

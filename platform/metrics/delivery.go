@@ -43,14 +43,14 @@ func (m *Metrics) newDelivery() {
 // Attempted counts a recorded attempt.
 func (m *Metrics) Attempted(a contract.CountedAttempt) {
 	of := m.attempted.get(m.destinations.bounded(a.DestinationName))
-	of.duration.Observe(a.Took.Seconds())
+	observe(of.duration, a.Took, a.TraceID)
 	if a.ErrorKind != "" {
 		m.failures.get(failure{of.label, a.Outcome, a.ErrorKind}).Inc()
 		return
 	}
 	of.delivered.Inc()
 	if a.EndToEnd > 0 {
-		of.endToEnd.Observe(a.EndToEnd.Seconds())
+		observe(of.endToEnd, a.EndToEnd, a.TraceID)
 	}
 }
 

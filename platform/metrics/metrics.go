@@ -113,6 +113,18 @@ func (m *Metrics) histogram(name string, buckets []float64) *prometheus.Histogra
 	return vec
 }
 
+// exemplarLabel names the trace of an exemplar: one of the observations that a bucket counts.
+const exemplarLabel = "trace_id"
+
+// observe adds a duration to a histogram, with its trace as an exemplar if there is one.
+func observe(to prometheus.Observer, took time.Duration, traceID string) {
+	if of, ok := to.(prometheus.ExemplarObserver); ok && traceID != "" {
+		of.ObserveWithExemplar(took.Seconds(), prometheus.Labels{exemplarLabel: traceID})
+		return
+	}
+	to.Observe(took.Seconds())
+}
+
 // Dependency records the result of a dependency's last check.
 func (m *Metrics) Dependency(name string, up bool) {
 	m.dependencies.WithLabelValues(name).Set(number(up))
