@@ -48,7 +48,11 @@ type summary struct {
 	packagesFailed          []string
 	reasons                 map[string]int
 	withoutServer           int // tests skipped because they had no server
+	requests, answers       int // compared with the API's description, in all packages
 }
+
+// compared is the line that testkit.ReportChecked prints for a package.
+const compared = "%d requests and %d answers agree with docs/openapi.json"
 
 func main() {
 	strict := flag.Bool("strict", false, "fail when a test was skipped because it had no server")
@@ -109,10 +113,14 @@ func (t *summary) add(e event) {
 	key := e.Package + " " + e.Test
 	switch {
 	case e.Action == "output" && e.Test == "" && !t.all:
+		t.count(e.Output)
 		if !chatter(e.Output) {
 			fmt.Fprint(t.out, e.Output)
 		}
 	case e.Action == "output" || e.Action == "build-output":
+		if e.Test == "" {
+			t.count(e.Output)
+		}
 		if t.all || e.Action == "build-output" {
 			fmt.Fprint(t.out, e.Output)
 		}
@@ -124,6 +132,14 @@ func (t *summary) add(e event) {
 		}
 	case e.Action == "pass" || e.Action == "fail" || e.Action == "skip":
 		t.end(e, key)
+	}
+}
+
+// count adds up what the packages compared with the API's description.
+func (t *summary) count(line string) {
+	var requests, answers int
+	if n, _ := fmt.Sscanf(line, compared, &requests, &answers); n == 2 {
+		t.requests, t.answers = t.requests+requests, t.answers+answers
 	}
 }
 
@@ -180,6 +196,9 @@ func skipReason(lines []string) string {
 
 func (t *summary) print() {
 	fmt.Fprintf(t.out, "\n%d tests passed, %d failed, %d skipped\n", t.passed, t.failed, t.skipped)
+	if t.answers > 0 {
+		fmt.Fprintf(t.out, compared+"\n", t.requests, t.answers)
+	}
 	reasons := make([]string, 0, len(t.reasons))
 	for reason := range t.reasons {
 		reasons = append(reasons, reason)
