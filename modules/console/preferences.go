@@ -55,6 +55,7 @@ func (m *Module) setPreferences(c echo.Context) error {
 	}
 	value := "theme-" + p.Theme + ".zone-" + p.Zone + ".density-" + p.Density + ".keys-" + p.Keys
 	const year = 365 * 24 * 3600
+	//nolint:gosec // Secure except on the loopback without TLS
 	c.SetCookie(&http.Cookie{Name: preferencesCookie, Value: value, Path: Root, MaxAge: year, HttpOnly: true, SameSite: http.SameSiteStrictMode,
 		Secure: !isLocal(c.Request()) || c.Request().TLS != nil})
 	return c.Redirect(http.StatusSeeOther, localPath(form.Get("back")))

@@ -63,6 +63,7 @@ func (m *Module) noSuchPage(v *visit) error {
 const noticeCookie = "console_notice"
 
 func putNotice(c echo.Context, text string) {
+	//nolint:gosec // Secure except on the loopback without TLS
 	c.SetCookie(&http.Cookie{Name: noticeCookie, Value: base64.RawURLEncoding.EncodeToString([]byte(text)), Path: Root, MaxAge: 60,
 		HttpOnly: true, SameSite: http.SameSiteStrictMode, Secure: !isLocal(c.Request()) || c.Request().TLS != nil})
 }
@@ -72,6 +73,7 @@ func takeNotice(c echo.Context) string {
 	if err != nil {
 		return ""
 	}
+	//nolint:gosec // Secure except on the loopback without TLS
 	c.SetCookie(&http.Cookie{Name: noticeCookie, Path: Root, MaxAge: -1, HttpOnly: true, SameSite: http.SameSiteStrictMode,
 		Secure: !isLocal(c.Request()) || c.Request().TLS != nil})
 	text, err := base64.RawURLEncoding.DecodeString(cookie.Value)

@@ -101,6 +101,7 @@ func (m *Module) renderSignIn(c echo.Context, status int, p signInPage) error {
 
 // sessionCookie is the cookie of a session; a negative age removes it.
 func sessionCookie(r *http.Request, token string, age int) *http.Cookie {
+	//nolint:gosec // without Secure on the loopback without TLS alone
 	cookie := &http.Cookie{Name: cookieName, Value: token, Path: "/", MaxAge: age, Secure: true, HttpOnly: true, SameSite: http.SameSiteStrictMode}
 	if isLocal(r) && r.TLS == nil {
 		cookie.Name, cookie.Secure = localName, false

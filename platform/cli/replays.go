@@ -97,18 +97,7 @@ now makes them of the stored webhooks; --dry-run then shows what that changes.`,
 		if err != nil {
 			return err
 		}
-		body := map[string]any{}
-		if all {
-			body["all"] = true
-		} else {
-			body["filter"] = filter
-		}
-		if reason != "" {
-			body["reason"] = reason
-		}
-		if rate > 0 {
-			body["rate"] = rate
-		}
+		body := replayBody(all, filter, reason, rate)
 		if renormalize {
 			body["payload"] = "renormalized"
 		}
@@ -120,6 +109,23 @@ now makes them of the stored webhooks; --dry-run then shows what that changes.`,
 		})(cmd, args)
 	}
 	return cmd
+}
+
+// replayBody is a request for a replay of all events, or of those that match; "" and 0 leave the gateway's defaults.
+func replayBody(all bool, filter map[string]any, reason string, rate int) map[string]any {
+	body := map[string]any{}
+	if all {
+		body["all"] = true
+	} else {
+		body["filter"] = filter
+	}
+	if reason != "" {
+		body["reason"] = reason
+	}
+	if rate > 0 {
+		body["rate"] = rate
+	}
+	return body
 }
 
 // errNothingMatched is the error of a replay of nothing.

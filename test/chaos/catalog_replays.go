@@ -54,7 +54,7 @@ func replayKilledInTheMiddle(ctx context.Context, r *run) error {
 	upTo := began.Add(-replaySettled)
 	var replay bulkReplay
 	order := fmt.Sprintf(`{"filter":{"source":"acme","eventType":"order.created","receivedTo":%q},"rate":%d,"reason":"the receiver lost them"}`,
-		upTo.Format(time.RFC3339Nano), r.options.replayRate)
+		upTo.Format(time.RFC3339Nano), r.replayRate)
 	if err := r.ask(ctx, http.MethodPost, "/replays", order, &replay); err != nil {
 		return err
 	}
@@ -69,7 +69,7 @@ func replayKilledInTheMiddle(ctx context.Context, r *run) error {
 		return err
 	}
 	r.faultEnded()
-	within := replayWithin + time.Duration(replay.Counts.Matched)*time.Second/time.Duration(r.options.replayRate)
+	within := replayWithin + time.Duration(replay.Counts.Matched)*time.Second/time.Duration(r.replayRate)
 	bounded, cancel := context.WithTimeoutCause(ctx, within, fmt.Errorf("the replay had not ended after %v", within))
 	defer cancel()
 	if err := r.untilReplay(bounded, path, &replay, func() bool { return replay.Status == "completed" }); err != nil {
@@ -81,14 +81,14 @@ func replayKilledInTheMiddle(ctx context.Context, r *run) error {
 // stock sends what is to be replayed: the webhooks of a few seconds, or as many as the
 // options say, each of which is delivered before the replay is ordered.
 func (r *run) stock(ctx context.Context) error {
-	if r.options.replay == 0 {
+	if r.replay == 0 {
 		return sustain(ctx, replayStock)
 	}
 	began := clock.System()
-	if err := r.sender.sendMany(ctx, r.options.replay, stockSenders); err != nil {
+	if err := r.sender.sendMany(ctx, r.replay, stockSenders); err != nil {
 		return err
 	}
-	r.say("    sent %d webhooks in %v", r.options.replay, clock.System().Sub(began).Round(time.Second))
+	r.say("    sent %d webhooks in %v", r.replay, clock.System().Sub(began).Round(time.Second))
 	if err := until(ctx, time.Second, func() bool { return len(r.ledger.tally(time.Time{}, time.Time{}).lost) <= rate }); err != nil {
 		return err
 	}
@@ -151,7 +151,7 @@ func (r *run) checkReplay(ctx context.Context, replay bulkReplay, began, upTo, k
 	if len(found.repeated) > 0 {
 		r.fault("%d events of the job were delivered more than once, although not in flight at the kill: %s", len(found.repeated), firstFew(found.repeated))
 	}
-	held, want := paceOf(found.times, killedAt), float64(r.options.replayRate)
+	held, want := paceOf(found.times, killedAt), float64(r.replayRate)
 	r.say("    replayed %d events at %.1f a second of %.0f, asked for at %.1f, %d of them twice", n, held, want, paceOf(asked, killedAt), found.twice)
 	if math.Abs(held-want) > want/10 {
 		r.fault("the replay sent %.1f events a second; its rate is %.0f", held, want)

@@ -328,8 +328,8 @@ func (j *journeys) broken(t *testing.T) {
 		j.g.until("the browser complains of "+script, func() bool {
 			j.mu.Lock()
 			defer j.mu.Unlock()
-			found := len(j.browser.complaints) > 0
-			j.browser.complaints = nil
+			found := len(j.complaints) > 0
+			j.complaints = nil
 			return found
 		})
 		require.Equal(t, "undefined", j.eval("window.hit"))

@@ -154,10 +154,10 @@ func (w *world) CancelReplays(ctx context.Context, tx *database.Tx, list []contr
 func (w *world) Renormalize(_ context.Context, eventIDs []string) (list []contract.Renormalized, _ error) {
 	for _, eventID := range slices.Sorted(slices.Values(eventIDs)) {
 		r := contract.Renormalized{EventID: eventID, Stored: []byte(`{"type":"a","n":1.10}`)}
-		switch i := slices.IndexFunc(w.events, func(e contract.ReplayEvent) bool { return e.EventID == eventID }); {
-		case i%4 == 1:
+		switch slices.IndexFunc(w.events, func(e contract.ReplayEvent) bool { return e.EventID == eventID }) % 4 {
+		case 1:
 			r.Problem = errors.New("no type")
-		case i%4 == 2:
+		case 2:
 			r.Payload = []byte(`{"type":"b","n":1.10,"new":null}`)
 		default:
 			r.Payload = r.Stored

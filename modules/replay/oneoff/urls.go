@@ -73,6 +73,7 @@ func (s *Sender) Add(ctx context.Context, tx *database.Tx, urlID, address string
 	return nil
 }
 
+//nolint:gosec // a statement, and no credential
 const eraseSecretsSQL = `
 UPDATE replay_urls SET signing_secret = NULL WHERE id IN (SELECT id FROM v) AND signing_secret IS NOT NULL`
 
