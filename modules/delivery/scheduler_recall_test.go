@@ -143,7 +143,7 @@ func TestAPostponedJobIsClaimedWhenItIsRecalled(t *testing.T) {
 		h.destination(h.receiver.URL)
 		h.accept()
 		r := (<-h.publisher.queue).ref
-		away, err := h.Module.postpone(t.Context(), []late{{queuedJob{ref: r}, 20 * time.Second}})
+		away, err := h.postpone(t.Context(), []late{{queuedJob{ref: r}, 20 * time.Second}})
 		require.NoError(t, err)
 		require.Len(t, away, 1)
 		claims := func(until *time.Time) int {
