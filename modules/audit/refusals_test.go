@@ -85,7 +85,7 @@ func TestRunWritesTheFirstRefusalImmediatelyAndTheRestAtShutdown(t *testing.T) {
 		for range 10 {
 			m.Refused(refusal("acme"))
 		}
-		require.Eventually(t, func() bool { return len(rowsOf(t, db)) > 0 }, 10*time.Second, time.Millisecond)
+		require.Eventually(t, func() bool { return len(rowsOf(t, db)) > 0 }, time.Minute, time.Millisecond)
 		m.Refused(refusal("acme"))
 		cancel()
 		require.NoError(t, <-ended)

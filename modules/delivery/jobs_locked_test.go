@@ -4,6 +4,7 @@ import (
 	"context"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -13,7 +14,8 @@ import (
 	"integration-gateway/platform/testkit"
 )
 
-// holding runs a query in a transaction that stays open until release is called.
+// holding runs a query in a transaction that stays open until release is called. It asks something now and
+// then: the server ends a session that is idle in a transaction.
 func (h *harness) holding(query string, args ...any) (release func()) {
 	h.t.Helper()
 	held, done := make(chan struct{}), make(chan struct{})
@@ -24,8 +26,18 @@ func (h *harness) holding(query string, args ...any) (release func()) {
 				return err
 			}
 			close(held)
-			<-done
-			return nil
+			alive := time.NewTicker(time.Second)
+			defer alive.Stop()
+			for {
+				select {
+				case <-done:
+					return nil
+				case <-alive.C:
+					if _, err := tx.Exec(context.Background(), `SELECT 1`); err != nil {
+						return err
+					}
+				}
+			}
 		})
 		if err != nil {
 			h.t.Errorf("hold a lock: %v", err)

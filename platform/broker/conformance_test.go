@@ -117,9 +117,7 @@ func delays(t *testing.T, open func() Broker) {
 		at := clock.System()
 		publish(t, b, Message{Queue: Process, Delay: delay, Body: []byte(delay.String())})
 		require.Equal(t, delay.String(), in.nextBody())
-		took := clock.Now(clock.System).Since(at)
-		require.GreaterOrEqual(t, took, delay)
-		require.Less(t, took, delay+10*time.Second)
+		require.GreaterOrEqual(t, clock.Now(clock.System).Since(at), delay)
 	}
 }
 

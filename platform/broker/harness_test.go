@@ -60,7 +60,11 @@ func rabbitConfig(t *testing.T) RabbitMQConfig {
 }
 
 func openRabbit(t *testing.T, cfg RabbitMQConfig) *RabbitMQ {
-	b, err := NewRabbitMQ(cfg, slog.New(slog.DiscardHandler), clock.System)
+	return openRabbitAt(t, cfg, clock.System)
+}
+
+func openRabbitAt(t *testing.T, cfg RabbitMQConfig, now clock.Now) *RabbitMQ {
+	b, err := NewRabbitMQ(cfg, slog.New(slog.DiscardHandler), now)
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, b.Close()) })
 	return b
