@@ -319,12 +319,12 @@ func (j *journeys) broken(t *testing.T) {
 	for _, script := range []string{
 		"document.body.append(Object.assign(new Image(), {src: 'https://evil.example/x.png'}))",
 		"document.body.append(Object.assign(document.createElement('script'), {text: 'window.hit = 1'}))",
-		"(() => { try { document.body.innerHTML = '<b>' } catch (e) { console.error(e.message) } })()",
+		"document.body.innerHTML = '<b>'",
 		"document.body.setAttribute('style', 'color: red')",
 	} {
 		j.visit("/console")
 		j.clean("before")
-		j.eval(script)
+		j.eval("(() => { try { " + script + " } catch {} })()")
 		j.g.until("the browser complains of "+script, func() bool {
 			j.mu.Lock()
 			defer j.mu.Unlock()
