@@ -3,6 +3,7 @@ package console
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"net/http"
 	"time"
 
@@ -34,7 +35,7 @@ func (m *Module) stream(v *visit) error {
 	defer cancel()
 	go func() {
 		for clock.Sleep(ctx, recheck) {
-			if _, err := m.resume(ctx, v.token); err == errSignedOut { //nolint:errorlint // resume returns it as it is
+			if _, err := m.resume(ctx, v.token); errors.Is(err, errSignedOut) {
 				cancel()
 			}
 		}
@@ -50,25 +51,9 @@ func (m *Module) stream(v *visit) error {
 			return ctx.Err()
 		}, func(error) {})
 	}()
-	out := http.NewResponseController(v.c.Response())
-	_ = out.SetReadDeadline(time.Time{})
+	out := &streamOut{v: v, out: http.NewResponseController(v.c.Response())}
 	beat := time.NewTicker(heartbeat)
 	defer beat.Stop()
-	opened := false
-	write := func(text string) error {
-		if !opened {
-			opened = true
-			h := v.c.Response().Header()
-			h.Set("Content-Type", httpapi.EventStream)
-			h.Set("X-Accel-Buffering", "no")
-			v.c.Response().WriteHeader(http.StatusOK)
-		}
-		_ = out.SetWriteDeadline(m.d.Now().Add(streamWrite))
-		if _, err := v.c.Response().Write([]byte(text)); err != nil {
-			return err
-		}
-		return out.Flush()
-	}
 	first := time.NewTimer(time.Second)
 	defer first.Stop()
 	for {
@@ -77,21 +62,47 @@ func (m *Module) stream(v *visit) error {
 		case <-ctx.Done():
 			return nil
 		case err = <-failed:
-			if err != nil && !opened {
+			if err != nil && !out.opened {
 				return err
 			}
 			return nil
 		case msg := <-messages:
-			err = write(lineOf(msg))
+			if msg.Event == "end" { // the gateway stops, or the key changed; the browser asks again
+				return nil
+			}
+			err = out.write(lineOf(msg))
 		case <-first.C:
-			err = write(": following\n\n")
+			err = out.write(": following\n\n")
 		case <-beat.C:
-			err = write(": alive\n\n")
+			err = out.write(": alive\n\n")
 		}
 		if err != nil {
 			return nil //nolint:nilerr // the browser has left
 		}
 	}
+}
+
+// streamOut writes to the browser, each time within a deadline.
+type streamOut struct {
+	v      *visit
+	out    *http.ResponseController
+	opened bool
+}
+
+func (s *streamOut) write(text string) error {
+	if !s.opened {
+		s.opened = true
+		_ = s.out.SetReadDeadline(time.Time{})
+		h := s.v.c.Response().Header()
+		h.Set("Content-Type", httpapi.EventStream)
+		h.Set("X-Accel-Buffering", "no")
+		s.v.c.Response().WriteHeader(http.StatusOK)
+	}
+	_ = s.out.SetWriteDeadline(s.v.m.d.Now().Add(streamWrite))
+	if _, err := s.v.c.Response().Write([]byte(text)); err != nil {
+		return err
+	}
+	return s.out.Flush()
 }
 
 // lineOf is a message as the browser gets it.
