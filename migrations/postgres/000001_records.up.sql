@@ -124,6 +124,15 @@ CREATE TABLE webhook_events (
     source_ip         text        NOT NULL
 ) PARTITION BY RANGE (id);
 
+-- Events that came again in a webhook that was stored for other events: its body has their data too.
+CREATE TABLE webhook_repeats (
+    event_id         uuid NOT NULL,
+    webhook_event_id uuid NOT NULL,
+    PRIMARY KEY (event_id, webhook_event_id)
+);
+
+CREATE INDEX webhook_repeats_webhook ON webhook_repeats (webhook_event_id);
+
 -- Refused requests, kept for a time, with everything that their verification needs (a token as a keyed hash).
 -- raw_body is gzip if packed; fingerprint identifies repeated requests; stored: the row's size for the limits.
 CREATE TABLE quarantine (
@@ -166,6 +175,12 @@ CREATE TABLE quarantine_drops (
     requests bigint NOT NULL,
     bytes    bigint NOT NULL,
     PRIMARY KEY (source, hour, cause)
+);
+
+-- When an erasure last searched the quarantine of a source, or of all ('').
+CREATE TABLE quarantine_erasures (
+    source    text COLLATE "C" NOT NULL PRIMARY KEY,
+    erased_at timestamptz NOT NULL
 );
 
 CREATE TABLE idempotency_keys (

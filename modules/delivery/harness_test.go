@@ -279,6 +279,7 @@ type fakeEvents struct {
 
 	originals map[string]contract.Original
 	asked     int // for originals
+	deferring int // reads of payloads that are deferred, from now on
 }
 
 func (f *fakeEvents) add(eventID, integrationID string) {
@@ -301,6 +302,10 @@ func (f *fakeEvents) Deliverables(_ context.Context, ids []string) (list []contr
 	for _, eventID := range ids {
 		if d, ok := f.payloads[eventID]; ok {
 			d.Active = !f.inactive[d.IntegrationID]
+			if f.deferring > 0 {
+				f.deferring--
+				d.Payload, d.Deferred = nil, true
+			}
 			list = append(list, d)
 		}
 	}

@@ -64,7 +64,7 @@ func (f *fixture) EventsOf(ctx context.Context, s contract.Subject, after string
 
 // OthersOf returns the next event of each: every event shares a webhook with the one after
 // it.
-func (f *fixture) OthersOf(_ context.Context, _ contract.Subject, eventIDs []string) (ids []string, err error) {
+func (f *fixture) OthersOf(_ context.Context, eventIDs []string) (ids []string, err error) {
 	for _, eventID := range eventIDs {
 		ids = append(ids, f.ids[slices.Index(f.ids, eventID)+1])
 	}
@@ -91,6 +91,8 @@ func (f *fixture) Forget(ctx context.Context, tx *database.Tx, eventIDs []string
 	n, err := tx.ExecRows(ctx, database.IDs(eventIDs), `UPDATE event_states SET erased_at = $1 FROM v WHERE event_id = v.id`, tx.Now)
 	return int(n), err
 }
+
+func (f *fixture) MarkErasure(context.Context, string) error { return nil }
 
 func (f *fixture) RefusedOf(context.Context, contract.Subject) ([]string, error) {
 	return f.refused, nil

@@ -22,14 +22,15 @@ type Events interface {
 	// EventsOf scans a range of events after an id, "" for the first. It returns the
 	// subject's events, the last id scanned, and whether the scan is complete.
 	EventsOf(ctx context.Context, s contract.Subject, after string) (ids []string, upTo string, done bool, err error)
-	// OthersOf returns the events of other subjects that arrived in the same webhooks as
-	// these events.
-	OthersOf(ctx context.Context, s contract.Subject, eventIDs []string) (ids []string, err error)
+	// OthersOf returns the other events whose original body goes when these are erased.
+	OthersOf(ctx context.Context, eventIDs []string) (ids []string, err error)
 	// LockStates locks and returns the events' states, in id order.
 	LockStates(ctx context.Context, tx *database.Tx, eventIDs []string) ([]contract.EventState, error)
 	// Forget removes the content of locked events and of their webhooks. It returns the
 	// number of webhooks.
 	Forget(ctx context.Context, tx *database.Tx, eventIDs []string) (webhooks int, err error)
+	// MarkErasure says that the quarantine of a source, or of all (""), is about to be searched.
+	MarkErasure(ctx context.Context, source string) error
 	// RefusedOf returns the ids of refused requests that mention the subject.
 	RefusedOf(ctx context.Context, s contract.Subject) (ids []string, err error)
 	// RemoveQuarantined deletes a refused request; fault.NotFound if it no longer exists.
@@ -111,7 +112,7 @@ func (m *Module) eachBatch(ctx context.Context, s contract.Subject, do func(ids,
 		if ids, after, done, err = m.d.Events.EventsOf(ctx, s, after); err != nil {
 			return err
 		}
-		others, err := m.d.Events.OthersOf(ctx, s, ids)
+		others, err := m.d.Events.OthersOf(ctx, ids)
 		if err != nil {
 			return err
 		}
@@ -173,6 +174,9 @@ func (m *Module) Erase(ctx context.Context, s contract.Subject, actor string) (e
 // eraseRefused runs first: a request released meanwhile becomes an event, which is found
 // later.
 func (m *Module) eraseRefused(ctx context.Context, s contract.Subject) (n int, err error) {
+	if err := m.d.Events.MarkErasure(ctx, s.Source); err != nil {
+		return 0, err
+	}
 	refused, err := m.d.Events.RefusedOf(ctx, s)
 	if err != nil {
 		return 0, err

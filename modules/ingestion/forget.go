@@ -66,32 +66,44 @@ func (m *Module) EventsOf(ctx context.Context, s contract.Subject, after string)
 // since no index finds events by their webhook.
 const maxIDSpread = time.Second
 
-const selectOthersSQL = `
-SELECT s.id
-FROM   normalized_events s
-WHERE  s.id >= $1 AND s.id < $2 AND COALESCE(s.subject, '') <> $3
-AND    s.webhook_event_id IN (
-       SELECT w.id FROM normalized_events e JOIN v ON v.id = e.id JOIN webhook_events w ON w.id = e.webhook_event_id
-       WHERE  w.body_state <> 'erased')`
-
-// OthersOf returns the events of other subjects in the same webhooks as these events. They
-// lose their original body when these are erased.
-func (m *Module) OthersOf(ctx context.Context, s contract.Subject, eventIDs []string) (ids []string, err error) {
+// OthersOf returns the other events whose original body goes when these are erased.
+func (m *Module) OthersOf(ctx context.Context, eventIDs []string) (ids []string, err error) {
 	if len(eventIDs) == 0 {
 		return nil, nil
 	}
-	from := id.Floor(id.Time(slices.Min(eventIDs)).Add(-maxIDSpread))
-	to := id.Floor(id.Time(slices.Max(eventIDs)).Add(maxIDSpread))
-	if err := m.d.DB.SelectRows(ctx, &ids, database.IDs(eventIDs), selectOthersSQL, from, to, provider.Clean(s.Text)); err != nil {
-		return nil, fmt.Errorf("look for the events of others: %w", err)
+	var webhooks []string
+	if err := m.d.DB.SelectRows(ctx, &webhooks, database.IDs(eventIDs), selectHoldersSQL); err != nil {
+		return nil, fmt.Errorf("look for webhooks: %w", err)
 	}
-	return ids, nil
+	return othersOf(webhooks, eventIDs, func(rows *database.Rows) (ids []string, err error) {
+		return ids, m.d.DB.SelectRows(ctx, &ids, rows, selectEventsOfSQL)
+	})
+}
+
+// othersOf returns the events of webhooks, without some. read reads selectEventsOfSQL.
+func othersOf(webhooks, eventIDs []string, read func(*database.Rows) ([]string, error)) ([]string, error) {
+	if len(webhooks) == 0 {
+		return nil, nil
+	}
+	near := database.NewRows("id uuid", "first uuid", "last uuid").Expect(len(webhooks))
+	for _, w := range webhooks {
+		near.Add(w, id.Floor(id.Time(w).Add(-maxIDSpread)), id.Floor(id.Time(w).Add(maxIDSpread)))
+	}
+	all, err := read(near)
+	if err != nil {
+		return nil, fmt.Errorf("look for the events of webhooks: %w", err)
+	}
+	without := make(map[string]bool, len(eventIDs))
+	for _, eventID := range eventIDs {
+		without[eventID] = true
+	}
+	return slices.DeleteFunc(all, func(eventID string) bool { return without[eventID] }), nil
 }
 
 // A body may hold the events of other subjects too. These events stay, without the body.
 const forgetWebhooksSQL = `
-UPDATE webhook_events SET raw_body = $1, request_headers = $2, header_set_id = NULL, body_state = 'erased'
-WHERE  id IN (SELECT e.webhook_event_id FROM normalized_events e JOIN v ON v.id = e.id) AND body_state <> 'erased'`
+UPDATE webhook_events SET raw_body = $1, request_headers = $2, header_set_id = NULL, source_ip = '', body_state = 'erased'
+WHERE  id IN (` + holdersSQL + `) AND body_state <> 'erased'`
 
 const forgetEventsSQL = `
 UPDATE normalized_events SET subject = NULL, normalized_payload = $1, correlation_id = CAST(normalized_events.id AS text)

@@ -141,15 +141,10 @@ func TestCorrelationIDsThatSendersChooseAreForgotten(t *testing.T) {
 func TestForgettingASharedBodyKeepsTheEventsOfOthers(t *testing.T) {
 	eachStore(t, func(t *testing.T, db *database.DB) {
 		g := setup(t, db)
-		a := g.manage(http.MethodPost, "/integrations", `{"source":"many","provider":"generic","secrets":["first-secret"],"options":{"generic":{"scheme":"token",
-			"signature":{"header":"X-Token"},"event":{"type":"text:t","id":"$.id","subject":"$.who","items":true}}}}`)
-		require.Equal(t, http.StatusCreated, a.Status, "%+v", a.Error)
-		r := request("many", `[{"id":1,"who":"`+person+`"},{"id":2,"who":"grace@example.com"}]`)
-		r.Header.Set("X-Token", "first-secret")
-		ids := g.do(r).receipt(t).EventIDs
+		ids := g.batched(`{"id":1,"who":"`+person+`"}`, `{"id":2,"who":"grace@example.com"}`)
 		g.ofSubject("another", "grace@example.com")
 		others := func() []string {
-			found, err := g.module.OthersOf(t.Context(), contract.Subject{Text: person}, ids[:1])
+			found, err := g.module.OthersOf(t.Context(), ids[:1])
 			require.NoError(t, err)
 			return found
 		}

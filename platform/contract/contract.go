@@ -78,6 +78,9 @@ type Deliverable struct {
 
 	// Unreadable says why Payload is nil: what is stored of it is damaged.
 	Unreadable error
+	// Deferred says that Payload was not read: the payloads of the events read with it took the
+	// memory of one read. It is there to be read again.
+	Deferred bool
 }
 
 // HopsHeader counts the gateways that a request has passed through, so that a loop between
@@ -94,6 +97,8 @@ type Original struct {
 
 	// Unreadable says why Headers and Body are nil: what is stored of them is damaged.
 	Unreadable error
+	// Deferred says that Body was not read, as in Deliverable.
+	Deferred bool
 }
 
 // NewEvent asks delivery to schedule a newly stored event. The fields that filters may use
