@@ -16,6 +16,8 @@ DROP TABLE gauges;
 DROP TABLE processes;
 DROP TABLE api_keys;
 DROP TABLE dead_letters;
+DROP TABLE erasure_sources;
+DROP TABLE erasures;
 DROP TABLE replay_sources;
 DROP TABLE replays;
 DROP TABLE replay_requests;

@@ -357,6 +357,54 @@ CREATE TABLE replay_sources (
 
 CREATE INDEX replay_sources_integration ON replay_sources (integration_id, replay_id);
 
+-- Erasures. One process at a time works on one: lease_token, lease_until. It goes through the quarantine (after_quarantine_id), then
+-- through the events in the order of their receipt (after_at, after_id) up to when it was ordered (up_to). target is what it
+-- looks for, without the text itself once it has ended; text_digest is a keyed hash of that.
+CREATE TABLE erasures (
+    id                  text NOT NULL PRIMARY KEY,
+    status              text NOT NULL CHECK (status IN ('queued', 'running', 'completed', 'cancelled')),
+    kind                text NOT NULL CHECK (kind IN ('subject', 'events', 'value')),
+    target              text NOT NULL,
+    text_digest         text,
+    most_events         integer,
+    limited             boolean NOT NULL,
+    requested_by        text NOT NULL,
+    reason              text NOT NULL,
+    actor               text NOT NULL,
+    stage               text NOT NULL CHECK (stage IN ('quarantine', 'events')),
+    after_quarantine_id text,
+    after_at            timestamp NOT NULL,
+    after_id            text NOT NULL,
+    up_to               timestamp NOT NULL,
+    looked              integer NOT NULL,
+    unreadable          integer NOT NULL,
+    events              integer NOT NULL,
+    webhooks            integer NOT NULL,
+    others              integer NOT NULL,
+    deliveries          integer NOT NULL,
+    answers             integer NOT NULL,
+    dead_letters        integer NOT NULL,
+    quarantined         integer NOT NULL,
+    lease_token         text,
+    lease_until         timestamp,
+    created_at          timestamp NOT NULL,
+    updated_at          timestamp NOT NULL,
+    started_at          timestamp,
+    ended_at            timestamp
+);
+
+CREATE INDEX erasures_status ON erasures (status, id);
+CREATE INDEX erasures_open ON erasures (id) WHERE ended_at IS NULL;
+
+-- The sources that an erasure is restricted to; one without any is of all.
+CREATE TABLE erasure_sources (
+    erasure_id text NOT NULL REFERENCES erasures (id),
+    source     text NOT NULL,
+    PRIMARY KEY (erasure_id, source)
+);
+
+CREATE INDEX erasure_sources_source ON erasure_sources (source, erasure_id);
+
 -- Dead letters: deliveries that ended without success, and unreadable messages.
 -- body is the message's; replay_request_id is the replay made by a requeue.
 CREATE TABLE dead_letters (

@@ -2,65 +2,14 @@ package ingestion
 
 import (
 	"context"
-	"database/sql"
-	"errors"
 	"fmt"
 	"slices"
 	"time"
 
-	"integration-gateway/platform/contract"
+	"integration-gateway/platform/compact"
 	"integration-gateway/platform/database"
-	"integration-gateway/platform/fault"
 	"integration-gateway/platform/id"
-	"integration-gateway/platform/provider"
 )
-
-// maxSubject is the longest subject that the searched column stores uncut.
-const maxSubject = provider.MaxText - 1
-
-// CheckSubject returns fault.Invalid for a subject that no event can have, or that would also
-// match others.
-func CheckSubject(s contract.Subject) error {
-	switch {
-	case s.Text == "" || len([]rune(s.Text)) > maxSubject:
-		return fault.Invalid.New("wrong_subject", "It must have from 1 to %d characters.", maxSubject).At("subject")
-	case s.Source != "" && !provider.ValidSourceName(s.Source):
-		return fault.Invalid.New("wrong_source", "It must be the name of a source.").At("source")
-	}
-	return nil
-}
-
-const (
-	lastID        = "ffffffff-ffff-ffff-ffff-ffffffffffff"
-	subjectBatch  = 5000 // events in one statement: not every database has an index of subjects
-	refusedBatch  = 10   // whole bodies are read
-	firstEventID  = "00000000-0000-0000-0000-000000000000"
-	selectNextSQL = `
-SELECT id FROM normalized_events WHERE id > $1 ORDER BY id LIMIT 1 OFFSET $2`
-	selectOfSubjectSQL = `
-SELECT id
-FROM   normalized_events
-WHERE  id > $1 AND id <= $2 AND subject = $3 AND ($4 = '' OR source = $4)
-ORDER  BY id`
-)
-
-// EventsOf scans one batch of events after an id, or from the start if it is "". It returns
-// the subject's events and the last id scanned; done reports the end of the table.
-func (m *Module) EventsOf(ctx context.Context, s contract.Subject, after string) (ids []string, upTo string, done bool, err error) {
-	if after == "" {
-		after = firstEventID
-	}
-	switch err = m.d.DB.Get(ctx, &upTo, selectNextSQL, after, subjectBatch-1); {
-	case errors.Is(err, sql.ErrNoRows):
-		upTo, done = lastID, true
-	case err != nil:
-		return nil, "", false, fmt.Errorf("walk the events: %w", err)
-	}
-	if err := m.d.DB.Select(ctx, &ids, selectOfSubjectSQL, after, upTo, provider.Clean(s.Text), s.Source); err != nil {
-		return nil, "", false, fmt.Errorf("look for a subject: %w", err)
-	}
-	return ids, upTo, done, nil
-}
 
 // maxIDSpread bounds the time between the ids of one webhook's events. It limits the search,
 // since no index finds events by their webhook.
@@ -139,55 +88,66 @@ func (m *Module) Forget(ctx context.Context, tx *database.Tx, eventIDs []string)
 	return int(n), nil
 }
 
-const selectRefusedSQL = `
-SELECT ` + quarantineColumns + `, method, url, request_headers, header_digests, raw_body, packed
-FROM   quarantine
-WHERE  id > $1 AND ($2 = '' OR source = $2)
-ORDER  BY id
-LIMIT  $3`
+// Webhooks are locked before their events are read, so that two erasures in one webhook do not
+// write each other's payloads.
+const selectHoldersSQL = `
+SELECT w.id
+FROM   webhook_events w
+WHERE  w.id IN (` + holdersSQL + `) AND w.body_state <> 'erased'
+ORDER  BY w.id`
 
-// RefusedOf returns the ids of the requests in quarantine that mention a subject: as a text,
-// number or name in the body, as a header, or anywhere in a body that is not JSON.
-func (m *Module) RefusedOf(ctx context.Context, s contract.Subject) (ids []string, err error) {
-	after := firstEventID
-	for {
-		var rows []quarantined
-		if err := m.d.DB.Select(ctx, &rows, selectRefusedSQL, after, s.Source, refusedBatch); err != nil {
-			return nil, fmt.Errorf("look for a subject in quarantine: %w", err)
-		}
-		for _, q := range rows {
-			if err := q.unpack(); err != nil {
-				return nil, err
-			}
-			mentioned, err := q.mentions(s.Text)
-			if err != nil {
-				return nil, err
-			}
-			if mentioned {
-				ids = append(ids, q.ID)
-			}
-		}
-		if len(rows) < refusedBatch {
-			return ids, nil
-		}
-		after = rows[len(rows)-1].ID
+const selectEventsOfSQL = `
+SELECT e.id
+FROM   v
+JOIN   normalized_events e ON e.id >= v.first AND e.id < v.last AND e.webhook_event_id = v.id
+ORDER  BY e.id`
+
+const selectLeaningSQL = `
+SELECT e.id
+FROM   normalized_events e
+JOIN   v ON v.id = e.id
+WHERE  %s`
+
+const updatePayloadSQL = `
+UPDATE normalized_events SET normalized_payload = $1 WHERE id = $2`
+
+// detachOthers rewrites the payloads of the other events of these events' webhooks, so that they
+// can be read without the bodies that are about to be erased.
+func (m *Module) detachOthers(ctx context.Context, tx *database.Tx, eventIDs []string) error {
+	var webhooks []string
+	if err := tx.SelectRows(ctx, &webhooks, database.IDs(eventIDs), selectHoldersSQL+tx.Dialect.ForUpdate); err != nil {
+		return fmt.Errorf("lock webhooks: %w", err)
 	}
+	others, err := othersOf(webhooks, eventIDs, func(rows *database.Rows) (ids []string, err error) {
+		return ids, tx.SelectRows(ctx, &ids, rows, selectEventsOfSQL)
+	})
+	if err != nil || len(others) == 0 {
+		return err
+	}
+	var leaning []string
+	if err := tx.SelectRows(ctx, &leaning, database.IDs(others), fmt.Sprintf(selectLeaningSQL, leansSQL(tx.Dialect))); err != nil {
+		return fmt.Errorf("look for payloads that need a body: %w", err)
+	}
+	for _, eventID := range leaning {
+		if err := detach(ctx, tx, eventID); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
-func (q quarantined) mentions(subject string) (bool, error) {
-	req, err := q.request(&source{Source: &provider.Source{}}, func(string, string) bool { return false })
+// detach rewrites one payload. Each is read alone, since it may be large and so may its body.
+func detach(ctx context.Context, tx *database.Tx, eventID string) error {
+	var stored storedContent
+	if err := tx.Get(ctx, &stored, fmt.Sprintf(selectContentSQL, leansSQL(tx.Dialect)), eventID); err != nil {
+		return fmt.Errorf("read the payload of event %s: %w", eventID, err)
+	}
+	payload, err := openPayload(eventID, stored.Payload, stored.Body)
 	if err != nil {
-		return false, err
+		return err
 	}
-	if holds(q.URL, subject) || provider.Mentions(req, subject) {
-		return true, nil
+	if _, err := tx.Exec(ctx, updatePayloadSQL, compact.Alone(payload), eventID); err != nil {
+		return fmt.Errorf("rewrite the payload of event %s: %w", eventID, err)
 	}
-	for _, values := range req.Header {
-		for _, value := range values {
-			if holds(value, subject) {
-				return true, nil
-			}
-		}
-	}
-	return false, nil
+	return nil
 }

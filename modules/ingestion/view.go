@@ -24,9 +24,10 @@ type eventRow struct {
 	EventType          string          `db:"event_type" json:"eventType"`
 	Subject            *string         `db:"subject" json:"subject"`
 	OccurredAt         clock.Time      `db:"occurred_at" json:"occurredAt"`
-	NormalizedPayload  json.RawMessage `db:"normalized_payload" json:"normalizedPayload"`
-	PayloadOmitted     bool            `db:"-" json:"payloadOmitted"` // too large for this list; the event alone has it
-	PayloadSize        int             `db:"payload_size" json:"-"`   // as stored, like RawBody: open needs them
+	NormalizedPayload  json.RawMessage `db:"-" json:"normalizedPayload"`
+	PayloadOmitted     bool            `db:"-" json:"payloadOmitted"`     // too large for this list; the event alone has it
+	StoredPayload      []byte          `db:"normalized_payload" json:"-"` // these three are as stored: open needs them
+	PayloadSize        int             `db:"payload_size" json:"-"`
 	RawBody            []byte          `db:"raw_body" json:"-"`
 	Status             string          `db:"status" json:"status" api:"enum=pending|processing|processed|retrying|failed"`
 	ProcessingAttempts int             `db:"processing_attempts" json:"processingAttempts"`
@@ -44,10 +45,10 @@ type eventRow struct {
 func (e *eventRow) open(ctx context.Context, c *content) (err error) {
 	if e.ErasedAt == nil {
 		var fits bool
-		e.NormalizedPayload, fits, err = c.payload(ctx, e.ID, e.PayloadSize, e.NormalizedPayload, e.RawBody)
+		e.NormalizedPayload, fits, err = c.payload(ctx, e.ID, e.PayloadSize, e.StoredPayload, e.RawBody)
 		e.PayloadOmitted = err == nil && !fits
 	}
-	e.RawBody = nil
+	e.StoredPayload, e.RawBody = nil, nil
 	return err
 }
 

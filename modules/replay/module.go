@@ -65,9 +65,10 @@ func New(cfg bulk.Config, d Deps) *Module {
 	return m
 }
 
-// ForgetSubject removes a subject that is erased from the filters of bulk replays.
-func (m *Module) ForgetSubject(ctx context.Context, tx *database.Tx, subject string) error {
-	return m.bulk.ForgetSubject(ctx, tx, subject)
+// ForgetSubject removes a text that is erased from the filters of bulk replays of these integrations, nil
+// for all.
+func (m *Module) ForgetSubject(ctx context.Context, tx *database.Tx, subject string, integrations []string) error {
+	return m.bulk.ForgetSubject(ctx, tx, subject, integrations)
 }
 
 // Run works on bulk replays until ctx ends.

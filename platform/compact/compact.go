@@ -91,8 +91,11 @@ func Against(text []byte, base ...[]byte) []byte {
 // NeedsBase reports whether a stored value can only be opened with its base.
 func NeedsBase(stored []byte) bool { return len(stored) > 0 && stored[0] == formatDelta }
 
-// Size returns the number of bytes that Open returns of a stored value, without opening it; 0 of
-// a damaged one.
+// unsized is the longest text whose length zstd leaves out of its frame.
+const unsized = 255
+
+// Size returns the number of bytes that Open returns of a stored value, without opening it, or
+// unsized of some that are not longer; 0 of a damaged value.
 func Size(stored []byte) int {
 	switch {
 	case len(stored) == 0 || stored[0] < formatPlain:
@@ -108,8 +111,11 @@ func Size(stored []byte) int {
 		return 0
 	}
 	var h zstd.Header
-	if h.Decode(stored[headSize:]) != nil || h.FrameContentSize > MaxSize {
+	switch {
+	case h.Decode(stored[headSize:]) != nil || h.FrameContentSize > MaxSize:
 		return 0
+	case !h.HasFCS:
+		return unsized
 	}
 	return int(h.FrameContentSize) //nolint:gosec // at most MaxSize
 }

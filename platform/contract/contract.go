@@ -158,17 +158,11 @@ type ReplayRequest struct {
 	Actor         string // the credential that was used
 }
 
-// Subject selects a person's events.
-type Subject struct {
-	Text   string // matched exactly
-	Source string // "" for all
-}
-
 // ErasureCounts counts what an erasure removed, or would remove.
 type ErasureCounts struct {
 	Events      int `json:"events"`
 	Webhooks    int `json:"webhooks"`   // their bodies and headers
-	Others      int `json:"others"`     // other subjects' events in these webhooks; they lose the original body
+	Others      int `json:"others"`     // other events in these webhooks; they lose the original body
 	Deliveries  int `json:"deliveries"` // ended deliveries
 	Answers     int `json:"answers"`    // stored responses of destinations
 	DeadLetters int `json:"deadLetters"`
