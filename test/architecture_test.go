@@ -30,6 +30,7 @@ var drivers = map[string]string{
 	"github.com/rabbitmq/amqp091-go":    "platform/broker",
 	"github.com/redis/go-redis":         "platform/cache",
 	"github.com/golang-migrate/migrate": "platform/database",
+	"go.opentelemetry.io/otel":          "platform/tracing",
 }
 
 // vocabulary lists the packages that everything may import, and what each may import in

@@ -72,10 +72,11 @@ func TestDependenciesAreUpdatedAutomatically(t *testing.T) {
 	for _, u := range config.Updates {
 		kept[u.Ecosystem+" in "+u.Directory] = u.Schedule.Interval
 	}
-	for file, ecosystem := range map[string]string{"../go.mod": "gomod", "../.github/workflows": "github-actions", "../Dockerfile": "docker", "../compose.yaml": "docker-compose"} {
-		_, err := os.Stat(file)
+	for file, ecosystem := range map[string]string{"go.mod": "gomod in /", ".github/workflows": "github-actions in /", "Dockerfile": "docker in /", "compose.yaml": "docker-compose in /",
+		"test/typescript/package-lock.json": "npm in /test/typescript"} {
+		_, err := os.Stat(filepath.Join("..", file))
 		require.NoError(t, err)
-		require.Equal(t, "weekly", kept[ecosystem+" in /"], file)
+		require.Equal(t, "weekly", kept[ecosystem], file)
 	}
 }
 

@@ -78,6 +78,7 @@ CREATE TABLE destinations (
     retry_cap_ms   bigint,
     concurrency    bigint,
     rate_per_second bigint,
+    trace_propagation boolean NOT NULL DEFAULT false,
     wants_all_since timestamptz,
     archived_at    timestamptz,
     open_jobs      text CHECK (open_jobs IN ('finish', 'cancel')),
@@ -302,13 +303,17 @@ CREATE INDEX delivery_attempts_destination ON delivery_attempts (destination_id,
 CREATE INDEX delivery_attempts_failed ON delivery_attempts (id) WHERE status = 'failed';
 CREATE INDEX delivery_attempts_kind ON delivery_attempts (error_kind, id) WHERE status = 'failed';
 
+-- url_id, due_at, claim_token, attempts, http_status, error_kind: of a request that goes to a URL of its own (replay_urls).
+-- due_at: the next attempt, or when the claim of the one under way expires.
 CREATE TABLE replay_requests (
     id                  uuid        NOT NULL PRIMARY KEY,
     normalized_event_id uuid        NOT NULL,
     integration_id      uuid        NOT NULL,
     replay_id           uuid,
     destination_id      uuid,
+    url_id              uuid,
     only_failed         boolean     NOT NULL,
+    renormalized        boolean     NOT NULL DEFAULT false,
     requested_by        text        NOT NULL,
     reason              text        NOT NULL,
     actor               text        NOT NULL,
@@ -316,7 +321,12 @@ CREATE TABLE replay_requests (
     error_message       text,
     created_at          timestamptz NOT NULL,
     dispatched_at       timestamptz,
-    completed_at        timestamptz
+    completed_at        timestamptz,
+    due_at              timestamptz,
+    claim_token         uuid,
+    attempts            integer     NOT NULL DEFAULT 0,
+    http_status         smallint,
+    error_kind          text
 );
 
 CREATE INDEX replay_requests_event ON replay_requests (normalized_event_id, id);
@@ -325,6 +335,8 @@ CREATE INDEX replay_requests_open ON replay_requests (id) WHERE status IN ('queu
 CREATE INDEX replay_requests_status ON replay_requests (status, id);
 -- The requests of a bulk replay. A replay asks for an event and a destination once.
 CREATE UNIQUE INDEX replay_requests_once ON replay_requests (replay_id, normalized_event_id, destination_id) WHERE replay_id IS NOT NULL;
+CREATE UNIQUE INDEX replay_requests_url_once ON replay_requests (replay_id, normalized_event_id) WHERE url_id IS NOT NULL AND replay_id IS NOT NULL;
+CREATE INDEX replay_requests_due ON replay_requests (url_id, due_at) WHERE url_id IS NOT NULL AND status = 'dispatched';
 CREATE INDEX replay_requests_replay ON replay_requests (replay_id, id) WHERE replay_id IS NOT NULL;
 CREATE INDEX replay_requests_replay_open ON replay_requests (replay_id, id) WHERE replay_id IS NOT NULL AND status IN ('queued', 'dispatched');
 
@@ -337,6 +349,7 @@ CREATE TABLE replays (
     status         text COLLATE "C" NOT NULL CHECK (status IN ('queued', 'running', 'paused', 'completed', 'cancelled')),
     filter         text NOT NULL,
     destination_id uuid,
+    payload        text COLLATE "C" NOT NULL CHECK (payload IN ('stored', 'renormalized')),
     rate           bigint NOT NULL,
     requested_by   text NOT NULL,
     reason         text NOT NULL,
@@ -361,6 +374,16 @@ CREATE TABLE replays (
 
 CREATE INDEX replays_status ON replays (status, id);
 CREATE INDEX replays_open ON replays (id) WHERE ended_at IS NULL;
+
+-- URLs outside the destinations, each of the bulk replay or the replay request with its id.
+-- signing_secret is null once nothing is left to send there.
+CREATE TABLE replay_urls (
+    id             uuid NOT NULL PRIMARY KEY,
+    url            text NOT NULL,
+    signing_secret text
+);
+
+CREATE INDEX replay_urls_open ON replay_urls (id) WHERE signing_secret IS NOT NULL;
 
 -- The integrations that a replay is restricted to; one without any is of all.
 CREATE TABLE replay_sources (
@@ -530,6 +553,26 @@ CREATE TABLE alert_mutes (
     created_at timestamptz NOT NULL
 );
 
+-- What was changed of a condition by the API: threshold is null for the configured one; an alert of a condition that is
+-- not enabled does not open.
+CREATE TABLE alert_conditions (
+    condition  text NOT NULL PRIMARY KEY,
+    threshold  double precision,
+    enabled    boolean NOT NULL,
+    reason     text NOT NULL,
+    actor      text NOT NULL,
+    changed_at timestamptz NOT NULL
+);
+
+-- Until when the certificates of the listeners are valid, as each process tells of its own.
+CREATE TABLE alert_certificates (
+    name       text NOT NULL,
+    host       text NOT NULL,
+    expires_at timestamptz NOT NULL,
+    seen_at    timestamptz NOT NULL,
+    PRIMARY KEY (name, host)
+);
+
 -- Messages about alerts to targets of the configuration. due_at: the next attempt; done_at: when it was sent or given up,
 -- then error says why.
 CREATE TABLE alert_notices (
@@ -610,12 +653,15 @@ CREATE TABLE audit_entries (
     action      text COLLATE "C" NOT NULL,
     actor       text        NOT NULL,
     details     text        NOT NULL,
-    created_at  timestamptz NOT NULL
+    created_at  timestamptz NOT NULL,
+    source      text COLLATE "C"
 ) PARTITION BY RANGE (id);
 
 CREATE INDEX audit_entries_entity ON audit_entries (entity_id, id);
 CREATE INDEX audit_entries_action ON audit_entries (action, id);
 CREATE INDEX audit_entries_type ON audit_entries (entity_type, id);
+CREATE INDEX audit_entries_actor ON audit_entries (actor, id) WHERE actor <> 'gateway';
+CREATE INDEX audit_entries_source ON audit_entries (source, id) WHERE source IS NOT NULL;
 
 -- Entries of what every event leaves (the four actions that the counts are named after), in groups: what one
 -- transaction wrote is a row. entries is a JSON array of [action, entity id, details], each entry at its place from 1,
@@ -661,6 +707,8 @@ WHERE  json_typeof(e.entry) = 'array';
 
 -- Seals of audit_entries and audit_groups, made after the commit: leaves contains, for each row in id order, its id
 -- (16 bytes), the number of its entries (2) and its digest (32). swept_seq: the seals up to this one were checked for late entries.
+-- A seal with retained_from has no leaves: entries from before that time may be missing, and the seals up to dropped_seq, whose
+-- last one had dropped_hash, are removed.
 CREATE TABLE audit_seals (
     seq           bigint      NOT NULL PRIMARY KEY,
     first_id      uuid        NOT NULL,
@@ -672,8 +720,12 @@ CREATE TABLE audit_seals (
     swept_seq     bigint      NOT NULL,
     previous_hash text        NOT NULL,
     hash          text        NOT NULL,
-    sealed_at     timestamptz NOT NULL
+    sealed_at     timestamptz NOT NULL,
+    retained_from timestamptz,
+    dropped_seq   bigint      NOT NULL,
+    dropped_hash  text        NOT NULL
 );
 
+CREATE INDEX audit_seals_retained ON audit_seals (seq) WHERE retained_from IS NOT NULL;
 CREATE INDEX audit_seals_last ON audit_seals (last_id) WHERE NOT late;
-CREATE INDEX audit_seals_late ON audit_seals (seq) WHERE late;
+CREATE INDEX audit_seals_late ON audit_seals (first_id) WHERE late;

@@ -75,6 +75,7 @@ CREATE TABLE destinations (
     retry_cap_ms   integer,
     concurrency    integer,
     rate_per_second integer,
+    trace_propagation boolean NOT NULL DEFAULT false,
     wants_all_since timestamp,
     archived_at    timestamp,
     open_jobs      text CHECK (open_jobs IN ('finish', 'cancel')),
@@ -288,13 +289,17 @@ CREATE INDEX delivery_attempts_destination ON delivery_attempts (destination_id,
 CREATE INDEX delivery_attempts_failed ON delivery_attempts (id) WHERE status = 'failed';
 CREATE INDEX delivery_attempts_kind ON delivery_attempts (error_kind, id) WHERE status = 'failed';
 
+-- url_id, due_at, claim_token, attempts, http_status, error_kind: of a request that goes to a URL of its own (replay_urls).
+-- due_at: the next attempt, or when the claim of the one under way expires.
 CREATE TABLE replay_requests (
     id                  text        NOT NULL PRIMARY KEY,
     normalized_event_id text        NOT NULL,
     integration_id      text        NOT NULL,
     replay_id           text,
     destination_id      text,
+    url_id              text,
     only_failed         boolean     NOT NULL,
+    renormalized        boolean     NOT NULL DEFAULT false,
     requested_by        text        NOT NULL,
     reason              text        NOT NULL,
     actor               text        NOT NULL,
@@ -302,7 +307,12 @@ CREATE TABLE replay_requests (
     error_message       text,
     created_at          timestamp NOT NULL,
     dispatched_at       timestamp,
-    completed_at        timestamp
+    completed_at        timestamp,
+    due_at              timestamp,
+    claim_token         text,
+    attempts            integer     NOT NULL DEFAULT 0,
+    http_status         integer,
+    error_kind          text
 );
 
 CREATE INDEX replay_requests_event ON replay_requests (normalized_event_id, id);
@@ -311,6 +321,8 @@ CREATE INDEX replay_requests_open ON replay_requests (id) WHERE status IN ('queu
 CREATE INDEX replay_requests_status ON replay_requests (status, id);
 -- The requests of a bulk replay. A replay asks for an event and a destination once.
 CREATE UNIQUE INDEX replay_requests_once ON replay_requests (replay_id, normalized_event_id, destination_id) WHERE replay_id IS NOT NULL;
+CREATE UNIQUE INDEX replay_requests_url_once ON replay_requests (replay_id, normalized_event_id) WHERE url_id IS NOT NULL AND replay_id IS NOT NULL;
+CREATE INDEX replay_requests_due ON replay_requests (url_id, due_at) WHERE url_id IS NOT NULL AND status = 'dispatched';
 CREATE INDEX replay_requests_replay ON replay_requests (replay_id, id) WHERE replay_id IS NOT NULL;
 CREATE INDEX replay_requests_replay_open ON replay_requests (replay_id, id) WHERE replay_id IS NOT NULL AND status IN ('queued', 'dispatched');
 
@@ -323,6 +335,7 @@ CREATE TABLE replays (
     status         text NOT NULL CHECK (status IN ('queued', 'running', 'paused', 'completed', 'cancelled')),
     filter         text NOT NULL,
     destination_id text,
+    payload        text NOT NULL CHECK (payload IN ('stored', 'renormalized')),
     rate           integer NOT NULL,
     requested_by   text NOT NULL,
     reason         text NOT NULL,
@@ -347,6 +360,16 @@ CREATE TABLE replays (
 
 CREATE INDEX replays_status ON replays (status, id);
 CREATE INDEX replays_open ON replays (id) WHERE ended_at IS NULL;
+
+-- URLs outside the destinations, each of the bulk replay or the replay request with its id.
+-- signing_secret is null once nothing is left to send there.
+CREATE TABLE replay_urls (
+    id             text NOT NULL PRIMARY KEY,
+    url            text NOT NULL,
+    signing_secret text
+);
+
+CREATE INDEX replay_urls_open ON replay_urls (id) WHERE signing_secret IS NOT NULL;
 
 -- The integrations that a replay is restricted to; one without any is of all.
 CREATE TABLE replay_sources (
@@ -516,6 +539,26 @@ CREATE TABLE alert_mutes (
     created_at timestamp NOT NULL
 );
 
+-- What was changed of a condition by the API: threshold is null for the configured one; an alert of a condition that is
+-- not enabled does not open.
+CREATE TABLE alert_conditions (
+    condition  text NOT NULL PRIMARY KEY,
+    threshold  real,
+    enabled    boolean NOT NULL,
+    reason     text NOT NULL,
+    actor      text NOT NULL,
+    changed_at timestamp NOT NULL
+);
+
+-- Until when the certificates of the listeners are valid, as each process tells of its own.
+CREATE TABLE alert_certificates (
+    name       text NOT NULL,
+    host       text NOT NULL,
+    expires_at timestamp NOT NULL,
+    seen_at    timestamp NOT NULL,
+    PRIMARY KEY (name, host)
+);
+
 -- Messages about alerts to targets of the configuration. due_at: the next attempt; done_at: when it was sent or given up,
 -- then error says why.
 CREATE TABLE alert_notices (
@@ -595,12 +638,15 @@ CREATE TABLE audit_entries (
     action      text        NOT NULL,
     actor       text        NOT NULL,
     details     text        NOT NULL,
-    created_at  timestamp NOT NULL
+    created_at  timestamp NOT NULL,
+    source      text
 );
 
 CREATE INDEX audit_entries_entity ON audit_entries (entity_id, id);
 CREATE INDEX audit_entries_action ON audit_entries (action, id);
 CREATE INDEX audit_entries_type ON audit_entries (entity_type, id);
+CREATE INDEX audit_entries_actor ON audit_entries (actor, id) WHERE actor <> 'gateway';
+CREATE INDEX audit_entries_source ON audit_entries (source, id) WHERE source IS NOT NULL;
 
 -- Entries of what every event leaves (the four actions that the counts are named after), in groups: what one
 -- transaction wrote is a row. entries is a JSON array of [action, entity id, details], each entry at its place from 1,
@@ -646,8 +692,12 @@ CREATE TABLE audit_seals (
     swept_seq     integer   NOT NULL,
     previous_hash text      NOT NULL,
     hash          text      NOT NULL,
-    sealed_at     timestamp NOT NULL
+    sealed_at     timestamp NOT NULL,
+    retained_from timestamp,
+    dropped_seq   integer   NOT NULL,
+    dropped_hash  text      NOT NULL
 ) WITHOUT ROWID;
 
+CREATE INDEX audit_seals_retained ON audit_seals (seq) WHERE retained_from IS NOT NULL;
 CREATE INDEX audit_seals_last ON audit_seals (last_id) WHERE NOT late;
-CREATE INDEX audit_seals_late ON audit_seals (seq) WHERE late;
+CREATE INDEX audit_seals_late ON audit_seals (first_id) WHERE late;

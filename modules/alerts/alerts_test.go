@@ -41,6 +41,7 @@ type fixture struct {
 	sent    []*http.Request
 	bodies  []string
 	audited []contract.AuditEntry
+	certs   map[string]time.Time
 }
 
 func (f *fixture) Last() (contract.Gauges, bool) { return f.gauges, !f.gauges.At.IsZero() }
@@ -62,6 +63,10 @@ func (f *fixture) Record(_ context.Context, _ *database.Tx, entries []contract.A
 	return nil
 }
 
+// thresholds are those of the tests.
+var thresholds = Thresholds{JobsOverdue: 60, OutboxBehind: 60, SealsBehind: 60, PartitionsEnd: 3600, DeadLetters: 2, Quarantine: 5,
+	WebhooksRefused: 20, DestinationFailing: 50, SourceSilent: 3, CertificateExpires: 3600}
+
 const (
 	signingSecret = "whsec_YWxlcnRzLXNlY3JldC1vZi10aGUtdGVzdA=="
 	slackURL      = "https://hooks.slack.example/services/T000/B000/not-to-be-shown"
@@ -70,12 +75,12 @@ const (
 func setup(t *testing.T, db *database.DB) *fixture {
 	f := &fixture{t: t}
 	f.Module = New(Config{
-		Thresholds: Thresholds{JobAge: time.Minute, OutboxAge: time.Minute, SealLag: time.Minute, Partitions: time.Hour, DeadLetters: 2, Quarantine: 5,
-			RefusedPercent: 20, RefusedLeast: 20, SilentFactor: 3},
+		Thresholds: thresholds,
+		Host:       "web-1",
 		Targets: []Target{{Name: "webhook", Kind: Webhook, URL: secret.New("https://alerts.example/in"), Secret: secret.New(signingSecret)},
 			{Name: "slack", Kind: Slack, URL: secret.New(slackURL)}},
 		Every: time.Nanosecond, Calm: time.Nanosecond, Retry: backoff.Exponential{Min: time.Nanosecond, Max: time.Nanosecond},
-	}, Deps{DB: db, Log: slog.New(slog.DiscardHandler), Now: db.Now, Gauges: f, Traffic: f, Sender: f, Audit: f})
+	}, Deps{DB: db, Log: slog.New(slog.DiscardHandler), Now: db.Now, Gauges: f, Traffic: f, Sender: f, Audit: f, Certificates: func() map[string]time.Time { return f.certs }})
 	server := httpapi.New(httpapi.Config{ManagementKey: secret.New(managementKey)}, httpapi.Deps{Log: slog.New(slog.DiscardHandler), Now: clock.System})
 	f.Routes(server.Routes())
 	f.handler = testkit.Checked(t, server.Handler())
@@ -253,24 +258,40 @@ func TestWhatIsWrongIsNamed(t *testing.T) {
 // TestFindings holds each condition at its threshold, and beyond it.
 func TestFindings(t *testing.T) {
 	now := time.Date(2026, 11, 28, 12, 0, 0, 0, time.UTC)
-	th := Thresholds{JobAge: time.Minute, OutboxAge: time.Minute, SealLag: time.Minute, Partitions: time.Hour, DeadLetters: 2, Quarantine: 5,
-		RefusedPercent: 20, RefusedLeast: 20, SilentFactor: 3}
 	atBounds := contract.Gauges{OldestDue: map[contract.Queue]float64{contract.ProcessQueue: 60}, Unpublished: 60, Breakers: map[string]int{"acme/1": 0},
-		DeadLetters: map[string]int64{"exhausted": 1}, Quarantined: map[string]int64{"acme": 4}, SealLag: 60, Partitions: map[string]float64{"audit_entries": 3600}}
+		DeadLetters: map[string]int64{"exhausted": 1}, Quarantined: map[string]int64{"acme": 4}, SealLag: 60, Partitions: map[string]float64{"audit_entries": 3600},
+		Destinations: []contract.DestinationGauges{{ID: "d-1", Name: "acme/1"}, {ID: "d-2", Name: "acme/2"}}}
 	atBounds.Check = &contract.CheckSummary{Holds: true}
-	quiet := []contract.SourceTraffic{{Source: "acme", Received: 19, Refused: map[string]int64{"no_match": 19}, LastAccepted: now.Add(-30 * time.Minute), UsualGap: 10 * time.Minute},
+	attempts := func(first, second contract.DestinationTraffic) map[string]contract.DestinationTraffic {
+		return map[string]contract.DestinationTraffic{"d-1": first, "d-2": second}
+	}
+	quiet := []contract.SourceTraffic{{Source: "acme", Received: 19, Refused: map[string]int64{"no_match": 19}, LastAccepted: now.Add(-30 * time.Minute), UsualGap: 10 * time.Minute,
+		Destinations: attempts(contract.DestinationTraffic{Attempts: 19, Failed: map[string]int64{"dns": 19}}, contract.DestinationTraffic{Attempts: 100, Failed: map[string]int64{"dns": 20, "tls": 29}})},
 		{Source: "globex", Received: 100, Refused: map[string]int64{"no_match": 19}}}
-	require.Empty(t, th.findings(atBounds, quiet, now))
+	valid := []certificate{{"public", "web-1", clock.At(now.Add(time.Hour))}}
+	require.Empty(t, thresholds.findings(observed{now, atBounds, quiet, valid}))
 	beyond := contract.Gauges{OldestDue: map[contract.Queue]float64{contract.ProcessQueue: 61}, Unpublished: 61, Breakers: map[string]int{"acme/1": 1},
-		DeadLetters: map[string]int64{"exhausted": 2}, Quarantined: map[string]int64{"acme": 5}, SealLag: 61, Partitions: map[string]float64{"audit_entries": 3599}}
+		DeadLetters: map[string]int64{"exhausted": 2}, Quarantined: map[string]int64{"acme": 5}, SealLag: 61, Partitions: map[string]float64{"audit_entries": 3599},
+		Destinations: atBounds.Destinations}
 	beyond.Check = &contract.CheckSummary{Problems: 1}
-	loud := []contract.SourceTraffic{{Source: "acme", Received: 20, Refused: map[string]int64{"no_match": 4}, LastAccepted: now.Add(-31 * time.Minute), UsualGap: 10 * time.Minute}}
+	failing := contract.DestinationTraffic{Attempts: 20, Failed: map[string]int64{"dns": 4, "tls": 6}}
+	loud := []contract.SourceTraffic{{Source: "acme", Received: 20, Refused: map[string]int64{"no_match": 4}, LastAccepted: now.Add(-31 * time.Minute), UsualGap: 10 * time.Minute,
+		Destinations: attempts(failing, failing)}}
+	ending := []certificate{{"public", "web-1", clock.At(now.Add(time.Hour - time.Second))}, {"public", "web-2", clock.At(now.Add(-time.Second))}}
 	var found []string
-	for _, f := range th.findings(beyond, loud, now) {
-		found = append(found, f.condition+" "+f.subject)
-		require.Contains(t, conditions, f.condition)
+	by := map[key]finding{}
+	for _, f := range thresholds.findings(observed{now, beyond, loud, ending}) {
+		found, by[f.key()] = append(found, f.condition+" "+f.subject), f
 		require.NotEmpty(t, f.summary)
 	}
-	require.Equal(t, []string{"books ", "dead_letters exhausted", "destination_down acme/1", "jobs_overdue process", "outbox_behind ", "partitions_end audit_entries",
-		"quarantine acme", "seals_behind ", "source_silent acme", "webhooks_refused acme no_match"}, found)
+	require.Equal(t, []string{"books ", "certificate_expires public web-1", "certificate_expires public web-2", "dead_letters exhausted", "destination_down acme/1",
+		"destination_failing acme/2", "jobs_overdue process", "outbox_behind ", "partitions_end audit_entries", "quarantine acme", "seals_behind ", "source_silent acme",
+		"webhooks_refused acme no_match"}, found, "a destination that is down is not told of twice")
+	require.Equal(t, "50 % of 20 attempts at acme/2 failed in the last ten minutes, most of them for tls.", by[key{DestinationFailing, "acme/2"}].summary)
+	require.Contains(t, by[key{CertificateExpires, "public web-2"}].summary, "has expired")
+	for _, c := range conditions {
+		require.True(t, slices.ContainsFunc(found, func(f string) bool { return strings.HasPrefix(f, c.name+" ") }), c.name)
+		_, configured := thresholds[c.name]
+		require.Equal(t, c.unit != "", configured, c.name)
+	}
 }

@@ -66,7 +66,7 @@ var (
 		Summary: "Alerts that opened, newest first.",
 		Query: httpapi.PagedQuery(append([]httpapi.Param{
 			httpapi.EnumParam("state", "those in this state", "open", "resolved"),
-			httpapi.EnumParam("condition", "those of this condition", conditions...),
+			httpapi.EnumParam("condition", "those of this condition", conditionNames()...),
 		}, httpapi.Between("started")...)...),
 		Answers: []httpapi.Answer{httpapi.ReturnsPage("Alert", view{})},
 	}
@@ -140,7 +140,7 @@ func (m *Module) acknowledge(c echo.Context) error {
 		if known, err = readAlert(ctx, tx, alertID); err != nil {
 			return err
 		}
-		return m.audit(c, tx, "alert.acknowledged", alertID, map[string]any{"condition": known.Condition, "subject": known.Subject, "note": note})
+		return m.audit(c, tx, "alert.acknowledged", &alertID, map[string]any{"condition": known.Condition, "subject": known.Subject, "note": note})
 	})
 	if err != nil {
 		return err
@@ -153,8 +153,8 @@ func (a acknowledgement) Mistakes() []fault.Field { return checkText("note", a.N
 
 // Mistakes returns every invalid field.
 func (b muteBody) Mistakes() (wrong []fault.Field) {
-	if !slices.Contains(conditions, b.Condition) {
-		wrong = append(wrong, fault.Field{Field: "condition", Message: "must be one of " + strings.Join(conditions, ", ")})
+	if names := conditionNames(); !slices.Contains(names, b.Condition) {
+		wrong = append(wrong, fault.Field{Field: "condition", Message: "must be one of " + strings.Join(names, ", ")})
 	}
 	if b.Subject != nil && utf8.RuneCountInString(*b.Subject) > 300 {
 		wrong = append(wrong, fault.Field{Field: "subject", Message: "must have at most 300 characters"})
@@ -184,7 +184,7 @@ func (m *Module) mute(c echo.Context) error {
 		if err := insertMute(ctx, tx, made); err != nil {
 			return err
 		}
-		return m.audit(c, tx, "alert.muted", made.ID, made)
+		return m.audit(c, tx, "alert.muted", &made.ID, made)
 	})
 	if err != nil {
 		return err
@@ -208,7 +208,7 @@ func (m *Module) unmute(c echo.Context) error {
 		if err := deleteMute(ctx, tx, muteID); err != nil {
 			return err
 		}
-		return m.audit(c, tx, "alert.unmuted", muteID, map[string]any{})
+		return m.audit(c, tx, "alert.unmuted", &muteID, map[string]any{})
 	})
 	if err != nil {
 		return err
@@ -219,7 +219,7 @@ func (m *Module) unmute(c echo.Context) error {
 func (m *Module) test(c echo.Context) error {
 	ctx := c.Request().Context()
 	if len(m.cfg.Targets) == 0 {
-		return fault.Conflict.New("no_targets", "No target is configured: set ALERT_WEBHOOK_URL or ALERT_SLACK_URL.")
+		return fault.Conflict.New("no_targets", "No target is configured: set ALERT_WEBHOOK_URL, ALERT_SLACK_URL or ALERT_EMAIL_URL.")
 	}
 	sent := tested{}
 	for _, t := range m.cfg.Targets {
@@ -227,11 +227,11 @@ func (m *Module) test(c echo.Context) error {
 	}
 	err := m.d.DB.InTx(ctx, func(tx *database.Tx) error {
 		at := clock.At(tx.Now)
-		a := alert{ID: id.New(), Condition: "test", Severity: ticket, Summary: "Somebody asked for a test of the alerts.", Since: at}
+		a := alert{ID: id.New(), Condition: test, Severity: ticket, Summary: "Somebody asked for a test of the alerts.", Since: at}
 		if err := m.notify(ctx, tx, a, "alert.test"); err != nil {
 			return err
 		}
-		return m.audit(c, tx, "alert.tested", a.ID, sent)
+		return m.audit(c, tx, "alert.tested", &a.ID, sent)
 	})
 	if err != nil {
 		return err
@@ -240,13 +240,13 @@ func (m *Module) test(c echo.Context) error {
 }
 
 // audit records what an operator did with the alerts.
-func (m *Module) audit(c echo.Context, tx *database.Tx, action, entityID string, details any) error {
+func (m *Module) audit(c echo.Context, tx *database.Tx, action string, entityID *string, details any) error {
 	text, err := json.Marshal(details)
 	if err != nil {
 		return fmt.Errorf("audit %s: %w", action, err)
 	}
 	ctx := c.Request().Context()
-	err = m.d.Audit.Record(ctx, tx, []contract.AuditEntry{{EntityType: contract.EntityAlert, EntityID: &entityID, Action: action, Actor: httpapi.Actor(ctx), Details: text}})
+	err = m.d.Audit.Record(ctx, tx, []contract.AuditEntry{{EntityType: contract.EntityAlert, EntityID: entityID, Action: action, Actor: httpapi.Actor(ctx), Details: text}})
 	if err != nil {
 		return fmt.Errorf("audit %s: %w", action, err)
 	}

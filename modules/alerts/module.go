@@ -1,5 +1,6 @@
 // Package alerts tells people that something needs a hand, for installations without a
-// Prometheus. It owns alerts, alert_mutes and alert_notices.
+// Prometheus. It owns alerts, alert_mutes, alert_conditions, alert_certificates and
+// alert_notices.
 //
 // One process at a time evaluates the conditions, every ten seconds, on figures that others
 // have measured. An alert opens when its condition has held for a while, and is resolved when
@@ -9,6 +10,7 @@ package alerts
 
 import (
 	"context"
+	"crypto/x509"
 	"errors"
 	"log/slog"
 	"net/http"
@@ -24,12 +26,15 @@ import (
 
 // Config holds the thresholds and the targets. New replaces zero intervals with the defaults.
 type Config struct {
-	Thresholds Thresholds
+	Thresholds Thresholds // of every condition that has one
 	Targets    []Target
+	Host       string        // of this process, for its certificates
 	Every      time.Duration // between evaluations; default 10 s
 	Calm       time.Duration // how long a condition must not hold before its alert is resolved; default 1 min
 	GiveUp     time.Duration // after which a notice is not sent any more; default 1 day
 	Retry      backoff.Exponential
+	// MailAuthorities are trusted with the certificates of mail servers; nil: the system's.
+	MailAuthorities *x509.CertPool
 }
 
 // Traffic tells what arrived at each source.
@@ -61,12 +66,16 @@ type Deps struct {
 	Traffic Traffic
 	Sender  Sender
 	Audit   Auditor
+	// Certificates returns until when the certificates of this process's listeners are valid,
+	// by listener; nil if it has none.
+	Certificates func() map[string]time.Time
 }
 
 // Module evaluates conditions and sends notices.
 type Module struct {
-	cfg Config
-	d   Deps
+	cfg  Config
+	d    Deps
+	told told // of Run alone
 }
 
 // New wires the module; it starts nothing.
@@ -92,6 +101,9 @@ func New(cfg Config, d Deps) *Module {
 func (m *Module) Routes(r httpapi.Routes) {
 	r.Viewer.GET("/alerts", m.list, listSpec)
 	r.Viewer.GET("/alerts/mutes", m.listMutes, mutesSpec)
+	r.Viewer.GET("/alerts/conditions", m.listConditions, conditionsSpec)
+	r.Admin.PUT("/alerts/conditions/:condition", m.change, changeSpec)
+	r.Admin.DELETE("/alerts/conditions/:condition", m.reset, resetSpec)
 	r.Operator.POST("/alerts/test", m.test, testSpec)
 	r.Operator.POST("/alerts/mutes", m.mute, muteSpec)
 	r.Operator.DELETE("/alerts/mutes/:id", m.unmute, unmuteSpec)
@@ -123,6 +135,9 @@ const staleAfter = time.Minute
 
 // round evaluates the conditions, if no other process did so less than an interval ago.
 func (m *Module) round(ctx context.Context) error {
+	if err := m.tellCertificates(ctx); err != nil {
+		return err
+	}
 	g, known := m.d.Gauges.Last()
 	now := m.d.Now()
 	if !known || now.Sub(g.At) > staleAfter {
@@ -132,9 +147,16 @@ func (m *Module) round(ctx context.Context) error {
 	if err != nil || !mine {
 		return err
 	}
-	traffic, err := m.d.Traffic.Traffic(ctx)
+	changed, err := m.overrides(ctx)
 	if err != nil {
 		return err
 	}
-	return m.apply(ctx, m.cfg.Thresholds.findings(g, traffic, now))
+	o := observed{at: now, gauges: g}
+	if o.traffic, err = m.d.Traffic.Traffic(ctx); err != nil {
+		return err
+	}
+	if o.certificates, err = m.certificates(ctx); err != nil {
+		return err
+	}
+	return m.apply(ctx, enabled(m.cfg.Thresholds.with(changed).findings(o), changed))
 }

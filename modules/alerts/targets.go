@@ -18,9 +18,12 @@ import (
 type Target struct {
 	Name string // for people; a notice keeps it until it is sent
 	Kind Kind
-	URL  secret.Value // of a webhook or of Slack: it may hold a credential
+	URL  secret.Value // of a webhook, of Slack or of a mail server: it may hold a credential
 	// Secret signs a webhook's notices; empty: they are not signed.
 	Secret secret.Value
+	// From and To are the addresses of mails.
+	From string
+	To   []string
 }
 
 // Kind is how a target takes notices.
@@ -30,6 +33,7 @@ type Kind string
 const (
 	Webhook Kind = "webhook" // a signed message of Standard Webhooks
 	Slack   Kind = "slack"   // {"text": …}, as Slack, Mattermost, Rocket.Chat and others take it
+	Email   Kind = "email"   // a mail by SMTP
 )
 
 // sendTo makes one attempt. Its error holds neither the address nor what the target answered.
@@ -38,6 +42,14 @@ func (m *Module) sendTo(ctx context.Context, t Target, n notice) error {
 	if err := json.Unmarshal([]byte(n.Body), &said); err != nil {
 		return fmt.Errorf("read the notice: %w", err)
 	}
+	if t.Kind == Email {
+		return m.sendMail(ctx, t, n, said)
+	}
+	return m.post(ctx, t, n, said)
+}
+
+// post sends a notice to a webhook or to Slack.
+func (m *Module) post(ctx context.Context, t Target, n notice, said message) error {
 	body, header := []byte(n.Body), http.Header{"Content-Type": {"application/json"}}
 	if t.Kind == Slack {
 		body, _ = json.Marshal(struct {

@@ -2,7 +2,9 @@ package audit
 
 import (
 	"context"
+	"database/sql"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"slices"
@@ -18,7 +20,10 @@ type exported struct {
 }
 
 const selectSealsOverSQL = `
-SELECT ` + sealColumns + ` FROM audit_seals WHERE NOT late AND last_id >= $1 AND first_id <= $2 ORDER BY seq`
+SELECT ` + sealColumns + ` FROM audit_seals WHERE NOT late AND last_id > $1 AND last_id <= $2 ORDER BY last_id`
+
+const selectNextSealedSQL = `
+SELECT last_id FROM audit_seals WHERE NOT late AND last_id >= $1 ORDER BY last_id LIMIT 1`
 
 const (
 	unitsPerExport   = 1_000 // read at once; more than one base can have
@@ -88,24 +93,30 @@ func (m *Module) exportsOf(ctx context.Context, units []unit, seals map[string]i
 		}
 	}
 	err := eachGroup(ctx, m.db, groupIDs(units), func(g group) error {
-		entries, err := g.expand()
-		for _, e := range entries {
+		for _, e := range g.readable(m.log) {
 			add(e, g.ID)
 		}
-		return err
+		return nil
 	})
 	slices.SortFunc(lines, func(a, b exported) int { return strings.Compare(a.ID, b.ID) })
 	return lines, err
 }
 
-// sealsOf returns the numbers of the units' seals, by unit id.
+// sealsOf returns the numbers of the units' seals, by unit id. It reads the seals of their ranges
+// alone, however many there are.
 func sealsOf(ctx context.Context, db *database.DB, units []unit) (map[string]int64, error) {
-	first, last := units[0].ID, units[len(units)-1].ID
-	var seals []seal
-	if err := db.Select(ctx, &seals, selectSealsOverSQL, first, last); err != nil {
+	after, err := lastSealedID(ctx, db, units[0].ID)
+	if err != nil {
+		return nil, err
+	}
+	upTo, seals := maxID, []seal(nil)
+	if err := db.Get(ctx, &upTo, selectNextSealedSQL, units[len(units)-1].ID); err != nil && !errors.Is(err, sql.ErrNoRows) {
 		return nil, fmt.Errorf("read seals: %w", err)
 	}
-	ids, err := lateIDs(ctx, db, minID, last)
+	if err := db.Select(ctx, &seals, selectSealsOverSQL, after, upTo); err != nil {
+		return nil, fmt.Errorf("read seals: %w", err)
+	}
+	ids, err := lateIDs(ctx, db, after, upTo)
 	if err != nil {
 		return nil, err
 	}

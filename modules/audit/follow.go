@@ -53,6 +53,7 @@ func (m *Module) EntriesOf(ctx context.Context, rows []contract.TrailRow) ([]con
 	}
 	var found []contract.TrailEntry
 	add := func(row string, e entry) {
+		e = e.readable()
 		found = append(found, contract.TrailEntry{ID: e.ID, Row: row, EntityType: e.EntityType, EntityID: e.EntityID,
 			Action: e.Action, Details: json.RawMessage(e.Details), CreatedAt: e.CreatedAt})
 	}
@@ -66,11 +67,10 @@ func (m *Module) EntriesOf(ctx context.Context, rows []contract.TrailRow) ([]con
 		}
 	}
 	err := eachGroup(ctx, m.db, groups, func(g group) error {
-		entries, err := g.expand()
-		for _, e := range entries {
+		for _, e := range g.readable(m.log) {
 			add(g.ID, e)
 		}
-		return err
+		return nil
 	})
 	slices.SortFunc(found, func(a, b contract.TrailEntry) int {
 		return cmp.Or(strings.Compare(a.Row, b.Row), strings.Compare(a.ID, b.ID))

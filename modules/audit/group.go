@@ -4,6 +4,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
+	"log/slog"
 	"slices"
 	"strings"
 	"time"
@@ -78,11 +79,39 @@ func (g group) expand() ([]entry, error) {
 		if item == nil {
 			continue // it is a row of audit_entries
 		}
+		if slices.ContainsFunc(item[:], func(part json.RawMessage) bool { return len(part) == 0 }) || item[2][0] != '{' {
+			return nil, fmt.Errorf("read the audit group %s: place %d is not an action, an id and an object", g.ID, i+1)
+		}
 		action, entityID := unquoted(item[0]), unquoted(item[1])
 		entries = append(entries, entry{ID: placed(g.ID, i+1), EntityType: commonTypeOf(action), EntityID: &entityID,
 			Action: action, Actor: contract.ActorGateway, Details: string(item[2]), CreatedAt: g.CreatedAt})
 	}
 	return entries, nil
+}
+
+// unreadable is the action of the entry that stands for a group, or is shown of an entry, that
+// cannot be read: somebody changed it in the database. The others are shown nevertheless.
+const unreadable = "audit.unreadable"
+
+// readable returns the entries of a group, or one that stands for all of them and names the group.
+func (g group) readable(log *slog.Logger) []entry {
+	entries, err := g.expand()
+	if err == nil {
+		return entries
+	}
+	log.Error("an audit group cannot be read; gateway audit verify tells whether it was changed", "group", g.ID, "error", err)
+	details, _ := json.Marshal(map[string]string{"group": g.ID, "error": err.Error()}) // texts always marshal
+	return []entry{{ID: g.ID, EntityType: contract.EntityRecords, Action: unreadable, Actor: contract.ActorGateway, Details: string(details),
+		CreatedAt: g.CreatedAt}}
+}
+
+// readable returns the entry, with other details where they are not JSON.
+func (e entry) readable() entry {
+	if !json.Valid([]byte(e.Details)) {
+		details, _ := json.Marshal(map[string]string{"unreadable": strings.ToValidUTF8(e.Details, "\uFFFD")}) // texts always marshal
+		e.Details = string(details)
+	}
+	return e
 }
 
 // unquoted returns a JSON string that has no escapes.

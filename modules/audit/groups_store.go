@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"strings"
 
+	"integration-gateway/platform/contract"
 	"integration-gateway/platform/database"
 )
 
@@ -54,6 +55,9 @@ func countedSQL(columns []string) string { return strings.Join(columns, " + ") }
 // no entry that matches it.
 func (want filter) groupColumns() []string {
 	if _, _, ok := groupsOf(want.entityID); want.entityID != "" && !ok {
+		return nil
+	}
+	if want.source != "" || want.actor != "" && want.actor != contract.ActorGateway {
 		return nil
 	}
 	var columns []string

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"log/slog"
 	"math/rand/v2"
 	"slices"
 	"strings"
@@ -59,7 +60,7 @@ func (tr *trail) recordRandom(chance *rand.Rand, calls int) []entry {
 		}
 		ids := []string{}
 		require.NoError(tr.t, tr.db.InTx(tr.t.Context(), func(tx *database.Tx) error {
-			return record(tr.t.Context(), tx, entries, func() string { ids = append(ids, base()); return ids[len(ids)-1] })
+			return record(tr.t.Context(), tx, entries, func() string { ids = append(ids, base()); return ids[len(ids)-1] }, nil)
 		}))
 		for i, e := range entries {
 			details, err := detailsText(e.Details)
@@ -88,7 +89,7 @@ func TestListsEqualAPlainModel(t *testing.T) {
 		chance := rand.New(rand.NewPCG(seed, 1)) //nolint:gosec // a test
 		tr := newTrail(t, db, testKey)
 		model := tr.recordRandom(chance, 25)
-		wants := []filter{{}, {entityID: id.At(noon)}}
+		wants := []filter{{}, {entityID: id.At(noon)}, {actor: contract.ActorGateway}, {actor: contract.ActorGateway, action: "event.queued"}, {actor: "management-key"}, {actor: "nobody"}}
 		for _, action := range append([]string{"event.retry_scheduled"}, commonActions...) {
 			wants = append(wants, filter{action: action}, filter{entityType: contract.EntityNormalizedEvent, action: action})
 		}
@@ -120,7 +121,7 @@ func requirePages(t *testing.T, db *database.DB, want filter, size int, expected
 	walked := []entry{}
 	page := database.Page{Number: 1, Size: size}
 	for {
-		list, err := readEntries(t.Context(), db, want, page)
+		list, err := readEntries(t.Context(), db, slog.New(slog.DiscardHandler), want, page)
 		require.NoError(t, err, why)
 		require.Equal(t, len(expected), list.Total, why)
 		require.False(t, list.Estimated, why)
@@ -135,7 +136,7 @@ func requirePages(t *testing.T, db *database.DB, want filter, size int, expected
 	require.Equal(t, expected[:len(walked)], walked, why)
 	last := (len(expected) + size - 1) / size
 	for _, number := range []int{2, last/2 + 1, last, last + 1} {
-		list, err := readEntries(t.Context(), db, want, database.Page{Number: max(number, 1), Size: size})
+		list, err := readEntries(t.Context(), db, slog.New(slog.DiscardHandler), want, database.Page{Number: max(number, 1), Size: size})
 		require.NoError(t, err, why)
 		from := min((max(number, 1)-1)*size, len(expected))
 		require.Equal(t, expected[from:min(from+size, len(expected))], plain(list.Items), "page %d, %s", number, why)
@@ -194,7 +195,7 @@ func TestTamperingWithAGroupIsFound(t *testing.T) {
 				return record(t.Context(), tx, []contract.AuditEntry{
 					{EntityType: contract.EntityWebhookEvent, EntityID: &webhook, Action: "webhook.received", Actor: contract.ActorGateway},
 					{EntityType: contract.EntityNormalizedEvent, EntityID: &event, Action: "event.queued", Actor: contract.ActorGateway},
-				}, func() string { return base })
+				}, func() string { return base }, nil)
 			}))
 			return baseOf(base)
 		}
@@ -249,7 +250,7 @@ func TestATotalOfManyEntriesInGroupsIsEstimated(t *testing.T) {
 		for _, n := range []int{database.CountedAtMost, 1} {
 			require.NoError(t, db.InTx(t.Context(), func(tx *database.Tx) error { return m.Record(t.Context(), tx, entries[:n]) }))
 			for _, want := range []filter{{}, {action: "event.queued"}} {
-				list, err := readEntries(t.Context(), db, want, database.Page{Number: 1, Size: 20})
+				list, err := readEntries(t.Context(), db, slog.New(slog.DiscardHandler), want, database.Page{Number: 1, Size: 20})
 				require.NoError(t, err)
 				require.Equal(t, n == 1, list.Estimated)
 				require.GreaterOrEqual(t, list.Total, database.CountedAtMost)

@@ -21,6 +21,7 @@ type view struct {
 }
 
 func viewOf(e entry) view {
+	e = e.readable()
 	return view{e.ID, e.EntityType, e.EntityID, e.Action, e.Actor, json.RawMessage(e.Details), e.CreatedAt}
 }
 
@@ -30,6 +31,8 @@ var listSpec = httpapi.Spec{
 		httpapi.TextParam("entityType", "what the entry is about, such as `normalized_event`"),
 		httpapi.UUIDParam("entityId", "its id"),
 		httpapi.TextParam("action", "such as `event.failed`"),
+		httpapi.TextParam("actor", "who did it: `gateway`, `gateway-cli`, `management-key` or `api-key:<name>`"),
+		httpapi.TextParam("source", "of this source: changes of its integration and destinations, refusals and more. What every webhook leaves is not among them: list its events"),
 	}, httpapi.Between("created")...)...),
 	Answers: []httpapi.Answer{httpapi.ReturnsPage("AuditEntry", view{})},
 }
@@ -38,8 +41,8 @@ func (m *Module) list(c echo.Context) error {
 	q := httpapi.QueryOf(c)
 	paging := q.Paging()
 	from, to := q.Between("created")
-	want := filter{q.Text("entityType"), q.UUID("entityId"), q.Text("action"), from, to}
-	list, err := readEntries(c.Request().Context(), m.db, want, paging.Page)
+	want := filter{entityType: q.Text("entityType"), entityID: q.UUID("entityId"), action: q.Text("action"), actor: q.Text("actor"), source: q.Text("source"), from: from, to: to}
+	list, err := readEntries(c.Request().Context(), m.db, m.log, want, paging.Page)
 	if err != nil {
 		return err
 	}

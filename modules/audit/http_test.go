@@ -232,3 +232,54 @@ func TestManyEntriesAreRecordedInOrder(t *testing.T) {
 		require.Equal(t, []any{"event.failed"}, actions(a))
 	})
 }
+
+// sourceNames are the sources of integrations.
+type sourceNames map[string]string
+
+func (s sourceNames) SourcesOf(_ context.Context, _ *database.Tx, ids []string) (map[string]string, error) {
+	found := map[string]string{}
+	for _, id := range ids {
+		if name := s[id]; name != "" {
+			found[id] = name
+		}
+	}
+	return found, nil
+}
+
+func TestEntriesAreFilteredByActorAndSource(t *testing.T) {
+	testkit.EachStore(t, func(t *testing.T, db *database.DB) {
+		_, h := setup(t, db)
+		m := audit.New(audit.Config{}, audit.Deps{DB: db, Log: slog.New(slog.DiscardHandler), Now: clock.System, Sources: sourceNames{"0195": "acme"}})
+		event := id.New()
+		entry := func(action, actor, details string) contract.AuditEntry {
+			return contract.AuditEntry{EntityType: "x", EntityID: &event, Action: action, Actor: actor, Details: json.RawMessage(details)}
+		}
+		require.NoError(t, record(t, db, m,
+			contract.AuditEntry{EntityType: contract.EntityWebhookEvent, EntityID: &event, Action: "webhook.received", Actor: contract.ActorGateway, Details: json.RawMessage(`{"source":"acme"}`)},
+			entry("integration.created", "management-key", `{"source":"acme"}`),
+			entry("destination.created", "api-key:oncall", `{"integrationId":"0195"}`),
+			entry("destination.removed", "api-key:oncall", `{"integrationId":"0196"}`),
+			entry("webhook.rejected", "gateway", `{"source":"globex"}`),
+			entry("webhook.rejected", "gateway", `{"source":"gl\u0000bex"}`),
+			entry("odd", "gateway", `{"source":{"name":"acme"}}`)))
+		for query, want := range map[string][]any{
+			"?actor=api-key:oncall":                         {"destination.removed", "destination.created"},
+			"?actor=management-key":                         {"integration.created"},
+			"?actor=gateway":                                {"odd", "webhook.rejected", "webhook.rejected", "webhook.received"},
+			"?actor=gateway&action=webhook.received":        {"webhook.received"},
+			"?actor=management-key&action=webhook.received": {},
+			"?actor=nobody":                                 {},
+			"?source=acme":                                  {"destination.created", "integration.created"},
+			"?source=acme&actor=api-key:oncall":             {"destination.created"},
+			"?source=globex":                                {"webhook.rejected"},
+			"?source=acme&actor=api-key:oncall&action=destination.gone": {},
+		} {
+			status, a := get(t, h, query, managementKey)
+			require.Equal(t, 200, status, query)
+			require.Equal(t, want, actions(a), query)
+		}
+		status, a := get(t, h, "?actor=api-key:oncall&pageSize=1&page=2", managementKey)
+		require.Equal(t, 200, status)
+		require.Equal(t, []any{"destination.created"}, actions(a))
+	})
+}

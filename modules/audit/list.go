@@ -3,6 +3,7 @@ package audit
 import (
 	"context"
 	"fmt"
+	"log/slog"
 
 	"integration-gateway/platform/database"
 )
@@ -13,14 +14,14 @@ const (
 )
 
 // readEntries reads one page of the entries that match want, newest first, from both tables.
-func readEntries(ctx context.Context, db *database.DB, want filter, page database.Page) (database.List[entry], error) {
+func readEntries(ctx context.Context, db *database.DB, log *slog.Logger, want filter, page database.Page) (database.List[entry], error) {
 	columns := want.groupColumns()
 	if len(columns) == 0 {
 		return database.ReadList(ctx, db, newestFirst, want.conditions(), page)
 	}
 	list := database.List[entry]{Items: []entry{}}
 	skip := 0
-	w := &walk{db: db, want: want, columns: columns, due: page.Size + 1}
+	w := &walk{db: db, log: log, want: want, columns: columns, due: page.Size + 1}
 	if page.After != nil {
 		w.cursor, w.before = page.After.ID, page.After.ID
 	} else {
@@ -48,19 +49,19 @@ func readEntries(ctx context.Context, db *database.DB, want filter, page databas
 		return list, nil
 	}
 	var err error
-	list.Total, list.Estimated, err = countEntries(ctx, db, want, columns)
+	list.Total, list.Estimated, err = countEntries(ctx, db, log, want, columns)
 	return list, err
 }
 
 // countEntries returns the number of entries that match want, or an estimate above
 // database.CountedAtMost.
-func countEntries(ctx context.Context, db *database.DB, want filter, columns []string) (total int, estimated bool, err error) {
+func countEntries(ctx context.Context, db *database.DB, log *slog.Logger, want filter, columns []string) (total int, estimated bool, err error) {
 	rows, estimated, err := newestFirst.Count(ctx, db, want.conditions())
 	if err != nil {
 		return 0, false, fmt.Errorf("count: %w", err)
 	}
 	if want.entityID != "" {
-		found, err := countOfEntity(ctx, db, want, columns)
+		found, err := countOfEntity(ctx, db, log, want, columns)
 		return rows + found, estimated, err
 	}
 	grouped, more, err := countInGroups(ctx, db, want, columns)
@@ -69,7 +70,7 @@ func countEntries(ctx context.Context, db *database.DB, want filter, columns []s
 }
 
 // countOfEntity counts the entries of one entity in groups. There are few.
-func countOfEntity(ctx context.Context, db *database.DB, want filter, columns []string) (n int, err error) {
+func countOfEntity(ctx context.Context, db *database.DB, log *slog.Logger, want filter, columns []string) (n int, err error) {
 	f := &database.Filter{}
 	want.groupConditions(f, db.Dialect, columns)
 	where, args := f.Where()
@@ -78,13 +79,12 @@ func countOfEntity(ctx context.Context, db *database.DB, want filter, columns []
 		return 0, fmt.Errorf("count in groups: %w", err)
 	}
 	return n, eachGroup(ctx, db, ids, func(g group) error {
-		entries, err := g.expand()
-		for _, e := range entries {
-			if want.matches(e) {
+		for _, e := range g.readable(log) {
+			if want.matches(e) || e.Action == unreadable {
 				n++
 			}
 		}
-		return err
+		return nil
 	})
 }
 
@@ -116,5 +116,5 @@ func countInGroups(ctx context.Context, db *database.DB, want filter, columns []
 // matches reports whether an entry matches; "" matches any.
 func (want filter) matches(e entry) bool {
 	return (want.entityType == "" || e.EntityType == want.entityType) && (want.action == "" || e.Action == want.action) &&
-		(want.entityID == "" || e.EntityID != nil && *e.EntityID == want.entityID)
+		(want.actor == "" || e.Actor == want.actor) && (want.entityID == "" || e.EntityID != nil && *e.EntityID == want.entityID)
 }

@@ -57,7 +57,21 @@ type Deps struct {
 	DB  *database.DB
 	Log *slog.Logger
 	Now clock.Now
+	// Sources names the sources of entries that are about integrations; nil for none.
+	Sources Sources
+	// Metrics may be nil.
+	Metrics Metrics
 }
+
+// Metrics counts what is seen of the seals.
+type Metrics interface {
+	// SealsLost counts that seals were gone that this process had seen.
+	SealsLost()
+}
+
+type noMetrics struct{}
+
+func (noMetrics) SealsLost() {}
 
 // Module is the audit trail.
 type Module struct {
@@ -65,9 +79,12 @@ type Module struct {
 	db        *database.DB
 	log       *slog.Logger
 	now       clock.Now
+	sources   Sources
 	refusals  *tally
 	swept     int64 // of Seal: the last seal that was checked after Config.FinalCheckAfter
 	rechecked int64 // of Seal: the last seal that was checked after Config.RecheckAfter
+	seen      seen  // of Seal: the newest seal
+	metrics   Metrics
 }
 
 // New wires the module; it starts nothing.
@@ -90,7 +107,10 @@ func New(cfg Config, d Deps) *Module {
 	if cfg.FinalCheckAfter == 0 {
 		cfg.FinalCheckAfter = 10 * time.Minute
 	}
-	return &Module{cfg: cfg, db: d.DB, log: d.Log.With("module", "audit"), now: d.Now, refusals: newTally(), rechecked: notStarted}
+	if d.Metrics == nil {
+		d.Metrics = noMetrics{}
+	}
+	return &Module{cfg: cfg, metrics: d.Metrics, db: d.DB, log: d.Log.With("module", "audit"), now: d.Now, sources: d.Sources, refusals: newTally(), rechecked: notStarted}
 }
 
 // Routes registers the module's routes.

@@ -1,6 +1,7 @@
 package audit
 
 import (
+	"log/slog"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -32,6 +33,7 @@ func TestListsOfEntriesReadLittle(t *testing.T) {
 		{}, {entityType: "integration"}, {entityType: "destination"}, {entityType: "webhook_event"}, {entityType: "normalized_event"},
 		{action: "integration.created"}, {action: "event.erased"}, {action: "webhook.received"}, {action: "event.retry_scheduled"},
 		{entityID: "01950000-0007-7000-8000-000000000001"}, {entityType: "integration", action: "integration.created"},
+		{actor: "gateway"}, {actor: "api-key:oncall"}, {source: "acme"}, {source: "acme", action: "event.retry_scheduled"}, {actor: "api-key:oncall", entityType: "normalized_event"},
 	} {
 		statement, args, err := newestFirst.Statement(want.conditions(), database.Page{Number: 1, Size: 20})
 		require.NoError(t, err)
@@ -74,11 +76,14 @@ func TestListsOfGroupsReadLittle(t *testing.T) {
 		{filter{action: "event.processed"}, 0, 200},
 		{filter{action: "event.retry_scheduled"}, 20, 200},
 		{filter{entityType: "normalized_event"}, 20, 200},
+		{filter{actor: "gateway"}, 20, 200},
+		{filter{actor: "api-key:oncall"}, 0, 200},
+		{filter{source: "acme"}, 0, 200},
 		{filter{action: "event.queued", entityType: "normalized_event"}, 20, 200},
 		{filter{entityID: tenThousandth}, 1, 800},
 		{filter{entityID: tenThousandth, action: "event.queued"}, 1, 800},
 	} {
-		list, err := readEntries(t.Context(), db, c.want, database.Page{Number: 1, Size: 20})
+		list, err := readEntries(t.Context(), db, slog.New(slog.DiscardHandler), c.want, database.Page{Number: 1, Size: 20})
 		require.NoError(t, err)
 		require.Len(t, list.Items, c.found, "%+v", c.want)
 		columns := c.want.groupColumns()

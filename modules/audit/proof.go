@@ -14,7 +14,8 @@ const sealsPerPage = 20
 // ProofConfig says what a proof expects of the trail.
 type ProofConfig struct {
 	// RetainedFrom is the start of the retention: entries that are missing from before it
-	// were removed by retention. The zero time: none may be missing.
+	// were removed by retention. The zero time, and any before what the seals themselves say of
+	// retention (see Retain): that.
 	RetainedFrom time.Time
 	// AnchorSeq and AnchorHash name a seal that was noted elsewhere; 0 for none.
 	AnchorSeq  int64
@@ -28,10 +29,12 @@ type Proof struct {
 	Entries int    `json:"entries"` // sealed and unchanged
 	Late    int    `json:"late"`    // of these, the ones with a late seal
 	Unkeyed int64  `json:"unkeyed"` // seals made without SECRETS_KEY
-	Removed int    `json:"removed"` // sealed entries from before RetainedFrom that retention removed
+	Removed int    `json:"removed"` // sealed entries from before the retention that it removed, of the seals that are left
 	Waiting int    `json:"waiting"` // entries not sealed yet
 	Head    string `json:"head"`    // the newest seal's hash, to be noted elsewhere with its number
 	Broken  *Break `json:"broken"`  // the first violation
+
+	Lost []LostSeals `json:"lost,omitempty"` // seals that were gone, though a process had seen them; the last first
 }
 
 // Break is a place where the trail differs from what was sealed. EntryID may be the id of a
@@ -72,9 +75,22 @@ func (m *Module) Prove(ctx context.Context, cfg ProofConfig) (Proof, error) {
 	if err != nil {
 		return Proof{}, err
 	}
-	v := &verification{Module: m, cfg: cfg, upTo: head, lastInPlace: minID}
+	kept, err := newestRetention(ctx, m.db, head.Seq)
+	if err != nil {
+		return Proof{}, err
+	}
+	if kept.From != nil && kept.From.After(cfg.RetainedFrom) {
+		cfg.RetainedFrom = kept.From.Time
+	}
+	if cfg.AnchorSeq > 0 && cfg.AnchorSeq < kept.Upto {
+		return Proof{}, fmt.Errorf("the anchor's seal %d was removed by retention, with all that it sealed: note a newer one", cfg.AnchorSeq)
+	}
+	v := &verification{Module: m, cfg: cfg, upTo: head, last: seal{Seq: kept.Upto, Hash: kept.Last}, lastInPlace: minID}
 	broken, err := v.run(ctx)
 	if err != nil {
+		return Proof{}, err
+	}
+	if v.report.Lost, err = lossesOf(ctx, m.db); err != nil {
 		return Proof{}, err
 	}
 	v.report.Seals, v.report.Head, v.report.Broken, v.report.Holds = head.Seq, head.Hash, broken, broken == nil
@@ -82,6 +98,9 @@ func (m *Module) Prove(ctx context.Context, cfg ProofConfig) (Proof, error) {
 }
 
 func (v *verification) run(ctx context.Context) (*Break, error) {
+	if v.last.Seq > 0 && v.last.Seq == v.cfg.AnchorSeq && v.last.Hash != v.cfg.AnchorHash {
+		return &Break{Seal: v.last.Seq, Kind: breakAnchor, Detail: "its hash was " + v.last.Hash}, nil
+	}
 	for v.last.Seq < v.upTo.Seq {
 		seals, err := readSeals(ctx, v.db, v.last.Seq, v.upTo.Seq, sealsPerPage)
 		if err != nil {

@@ -19,7 +19,11 @@ import (
 // Details that are not a JSON object fail the transaction: one such text would break every
 // list that contains it.
 func (m *Module) Record(ctx context.Context, tx *database.Tx, entries []contract.AuditEntry) error {
-	return record(ctx, tx, entries, basesAt(tx.Now))
+	names, err := m.sourcesOf(ctx, tx, entries)
+	if err != nil {
+		return err
+	}
+	return record(ctx, tx, entries, basesAt(tx.Now), names)
 }
 
 // clocksApart is how far ids may be from the database's clock. Seals follow that clock: entries
@@ -40,8 +44,9 @@ func basesAt(now time.Time) func() string {
 	}
 }
 
-// record takes the ids' bases from newBase, which must increase.
-func record(ctx context.Context, tx *database.Tx, entries []contract.AuditEntry, newBase func() string) error {
+// record takes the ids' bases from newBase, which must increase, and the sources of integrations
+// from names.
+func record(ctx context.Context, tx *database.Tx, entries []contract.AuditEntry, newBase func() string, names map[string]string) error {
 	rows, groups := newEntryRows(), newGroupRows()
 	for part := range slices.Chunk(entries, placesPerBase) {
 		g := newGrouping(newBase())
@@ -51,7 +56,7 @@ func record(ctx context.Context, tx *database.Tx, entries []contract.AuditEntry,
 				return fmt.Errorf("audit %s: %w", e.Action, err)
 			}
 			if entryID := g.next(); !g.add(e, details) {
-				rows.Add(entryID, e.EntityType, e.EntityID, e.Action, e.Actor, details, tx.Now)
+				rows.Add(entryID, e.EntityType, e.EntityID, e.Action, e.Actor, details, tx.Now, aboutOf(e.Details).source(names))
 			}
 		}
 		g.row(groups, tx.Now)

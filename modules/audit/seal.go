@@ -99,12 +99,31 @@ type seal struct {
 	Previous string     `db:"previous_hash"`
 	Hash     string     `db:"hash"`
 	SealedAt clock.Time `db:"sealed_at"`
+	retained
+}
+
+// retained is what a seal of retention says: entries from before From may be missing, and the seals up
+// to Upto, of which the last had the hash, were removed with all that they had sealed. From is nil in
+// other seals.
+type retained struct {
+	From *clock.Time `db:"retained_from"`
+	Upto int64       `db:"dropped_seq"`
+	Last string      `db:"dropped_hash"`
+}
+
+// texts are the parts of a seal's digest.
+func (r retained) texts() []string {
+	from := "null"
+	if r.From != nil {
+		from = micros(*r.From)
+	}
+	return []string{from, strconv.FormatInt(r.Upto, 10), r.Last}
 }
 
 // hashOf returns the correct hash of a seal.
 func (k SealKey) hashOf(s seal) string {
-	return hex.EncodeToString(k.digest(s.Previous, strconv.FormatInt(s.Seq, 10), s.FirstID, s.LastID, strconv.Itoa(s.Count),
-		strconv.FormatBool(s.Late), string(s.Leaves), s.KeyID, strconv.FormatInt(s.SweptSeq, 10), micros(s.SealedAt)))
+	return hex.EncodeToString(k.digest(append([]string{s.Previous, strconv.FormatInt(s.Seq, 10), s.FirstID, s.LastID, strconv.Itoa(s.Count),
+		strconv.FormatBool(s.Late), string(s.Leaves), s.KeyID, strconv.FormatInt(s.SweptSeq, 10), micros(s.SealedAt)}, s.texts()...)...))
 }
 
 // sealOf makes the seal that follows newest, over leaves in id order.

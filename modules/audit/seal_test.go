@@ -48,7 +48,7 @@ func (tr *trail) add(after time.Duration) string {
 	made := id.At(noon.Add(after))
 	require.NoError(tr.t, tr.db.InTx(context.Background(), func(tx *database.Tx) error {
 		rows := newEntryRows()
-		rows.Add(made, "normalized_event", nil, "event.queued", "gateway", `{"n":1}`, noon.Add(after))
+		rows.Add(made, "normalized_event", nil, "event.queued", "gateway", `{"n":1}`, noon.Add(after), nil)
 		return insertEntries(context.Background(), tx, rows)
 	}))
 	return made

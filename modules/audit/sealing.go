@@ -50,12 +50,12 @@ func (m *Module) sealDue(ctx context.Context, pause time.Duration) error {
 	if err != nil {
 		return err
 	}
+	if err := m.missSeals(ctx, newest); err != nil {
+		return err
+	}
 	// A seal of the future says that the clock was set back.
 	if age := m.now().Sub(newest.SealedAt.Time); newest.Seq > 0 && age >= 0 && age < pause {
 		return nil
-	}
-	if m.swept > newest.Seq || m.rechecked > newest.Seq { // the database has lost seals
-		m.swept, m.rechecked = newest.SweptSeq, newest.SweptSeq
 	}
 	if newest.KeyID != "" && m.cfg.sealKey().ID == "" {
 		return errSealKeyMissing
@@ -95,6 +95,7 @@ func (m *Module) addSeal(ctx context.Context, newest seal, leaves []leaf, late b
 	if !ok {
 		return newest, false, err
 	}
+	m.seen = seen{s.Seq, s.Hash}
 	return s, true, nil
 }
 

@@ -11,7 +11,7 @@ import (
 
 const minID = "00000000-0000-0000-0000-000000000000"
 
-const sealColumns = "seq, first_id, last_id, count, late, leaves, sealed_by, swept_seq, previous_hash, hash, sealed_at"
+const sealColumns = "seq, first_id, last_id, count, late, leaves, sealed_by, swept_seq, previous_hash, hash, sealed_at, retained_from, dropped_seq, dropped_hash"
 
 const selectNewestSealSQL = `
 SELECT ` + sealColumns + ` FROM audit_seals ORDER BY seq DESC LIMIT 1`
@@ -54,10 +54,10 @@ func readSeals(ctx context.Context, db *database.DB, after, upTo int64, limit in
 }
 
 const selectLateSQL = `
-SELECT ` + sealColumns + ` FROM audit_seals WHERE late AND last_id > $1 AND first_id <= $2 ORDER BY seq`
+SELECT ` + sealColumns + ` FROM audit_seals WHERE late AND first_id > $1 AND first_id <= $2 ORDER BY first_id`
 
-// lateIDs returns the ids in (after, upTo] that late seals contain, with the seals'
-// numbers.
+// lateIDs returns the ids in (after, upTo] that late seals contain, with the seals' numbers. Both are
+// the last ids of seals that are not late, or minID and maxID: a late seal lies between two such.
 func lateIDs(ctx context.Context, db *database.DB, after, upTo string) (map[string]int64, error) {
 	var seals []seal
 	if err := db.Select(ctx, &seals, selectLateSQL, after, upTo); err != nil {
@@ -87,8 +87,10 @@ func entriesByID(ctx context.Context, db *database.DB, ids []string) (entries []
 func insertSeal(ctx context.Context, db *database.DB, s seal) (bool, error) {
 	err := db.InTx(ctx, func(tx *database.Tx) error {
 		rows := database.NewRows("seq bigint", "first_id uuid", "last_id uuid", "count bigint", "late boolean", "leaves bytea",
-			"sealed_by text", "swept_seq bigint", "previous_hash text", "hash text", "sealed_at timestamptz")
-		rows.Add(s.Seq, s.FirstID, s.LastID, s.Count, s.Late, s.Leaves, s.KeyID, s.SweptSeq, s.Previous, s.Hash, s.SealedAt.Time)
+			"sealed_by text", "swept_seq bigint", "previous_hash text", "hash text", "sealed_at timestamptz",
+			"retained_from timestamptz", "dropped_seq bigint", "dropped_hash text")
+		rows.Add(s.Seq, s.FirstID, s.LastID, s.Count, s.Late, s.Leaves, s.KeyID, s.SweptSeq, s.Previous, s.Hash, s.SealedAt.Time,
+			plainTime(s.From), s.Upto, s.Last)
 		return tx.Insert(ctx, "audit_seals", rows)
 	})
 	if db.Dialect.IsUnique(err) {

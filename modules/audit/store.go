@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"integration-gateway/platform/clock"
+	"integration-gateway/platform/contract"
 	"integration-gateway/platform/database"
 )
 
@@ -21,7 +22,7 @@ type entry struct {
 
 func newEntryRows() *database.Rows {
 	return database.NewRows("id uuid", "entity_type text", "entity_id uuid", "action text", "actor text",
-		"details text", "created_at timestamptz")
+		"details text", "created_at timestamptz", "source text")
 }
 
 func insertEntries(ctx context.Context, tx *database.Tx, rows *database.Rows) error {
@@ -30,8 +31,9 @@ func insertEntries(ctx context.Context, tx *database.Tx, rows *database.Rows) er
 
 // filter selects entries; "" matches any.
 type filter struct {
-	entityType, entityID, action string
-	from, to                     *time.Time // of createdAt, both included
+	entityType, entityID, action, actor string
+	source                              string     // that the details name, or whose integration they are about
+	from, to                            *time.Time // of createdAt, both included
 }
 
 // newestFirst lists entries by id, which sorts by creation time.
@@ -53,6 +55,15 @@ func (want filter) conditions() *database.Filter {
 	}
 	if want.action != "" {
 		f.Add("action = ?", want.action)
+	}
+	if want.actor != "" {
+		f.Add("actor = ?", want.actor)
+	}
+	if want.actor != "" && want.actor != contract.ActorGateway {
+		f.Add("actor <> 'gateway'") // the index has no others
+	}
+	if want.source != "" {
+		f.Add("source = ?", want.source)
 	}
 	f.CreatedBetween("id", "created_at", want.from, want.to)
 	return f

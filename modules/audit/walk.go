@@ -3,6 +3,7 @@ package audit
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"slices"
 	"strings"
 
@@ -16,6 +17,7 @@ const unitsPerRead = 2_000
 // portions, and the entries of groups when their turn comes.
 type walk struct {
 	db      *database.DB
+	log     *slog.Logger
 	want    filter
 	columns []string
 	cursor  string // where it begins: at entries before this id; "" for the newest
@@ -117,7 +119,7 @@ func (w *walk) expand(ctx context.Context, run []unit) error {
 			return err
 		}
 		for _, e := range entries {
-			if w.want.matches(e) && (w.cursor == "" || e.ID < w.cursor) {
+			if (w.want.matches(e) || e.Action == unreadable) && (w.cursor == "" || e.ID < w.cursor) {
 				w.ready = append(w.ready, e)
 			}
 		}
@@ -143,9 +145,9 @@ func (w *walk) entriesOf(ctx context.Context, groupID string) ([]entry, error) {
 	for _, groupID := range ids {
 		w.texts[groupID] = nil // removed since, unless it is found
 	}
-	err := eachGroup(ctx, w.db, ids, func(g group) (err error) {
-		w.texts[g.ID], err = g.expand()
-		return err
+	err := eachGroup(ctx, w.db, ids, func(g group) error {
+		w.texts[g.ID] = g.readable(w.log)
+		return nil
 	})
 	return w.texts[groupID], err
 }

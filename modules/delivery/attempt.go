@@ -2,7 +2,6 @@ package delivery
 
 import (
 	"context"
-	"errors"
 	"maps"
 	"slices"
 	"sync"
@@ -13,7 +12,6 @@ import (
 	"integration-gateway/platform/contract"
 	"integration-gateway/platform/egress"
 	"integration-gateway/platform/failpoint"
-	"integration-gateway/platform/telemetry"
 )
 
 const (
@@ -28,6 +26,7 @@ type attempt struct {
 	destination *destination.Destination
 	event       contract.Deliverable
 	original    *contract.Original // nil unless the destination needs it
+	formless    error              // why the event has no canonical form by the mapping of now, where its replay orders that
 }
 
 // lock keeps two jobs of one event and destination apart.
@@ -41,6 +40,7 @@ func (w *worker) startAll(ctx context.Context, jobs []claimed, queuedJobs map[st
 	var deliveries []claimed
 	for _, c := range jobs {
 		if c.DestinationID == nil {
+			c.span = w.m.processing(c, queuedJobs[c.ID].message)
 			w.goSlot(c, queuedJobs[c.ID], func(func()) error {
 				return w.retryUntil(c, "dispatching a replay", func() error { return w.m.dispatchReplay(w.life, c) })
 			})
@@ -86,10 +86,11 @@ func (w *worker) launch(ctx context.Context, deliveries []claimed, queuedJobs ma
 		}
 	}
 	for _, a := range ready {
+		a.span = w.m.processing(a.claimed, a.queuedJob.message)
 		w.goSlot(a.claimed, a.queuedJob, func(free func()) error { return w.deliver(a, free) })
 	}
 	for _, r := range back {
-		w.goSlot(r.claimed, queuedJobs[r.ID], func(func()) error { return w.releaseJobs(r) })
+		w.goSlot(r.claimed, queuedJobs[r.ID], func(func()) error { return w.giveBack(r) })
 	}
 }
 
@@ -101,23 +102,16 @@ func (w *worker) goSlot(c claimed, a queuedJob, work func(free func()) error) {
 		defer w.slots.Done()
 		free := sync.OnceFunc(func() { w.ended <- progress{stage: freed, destination: a.Destination, slot: a.slot} })
 		if err := work(free); err != nil {
-			ctx := telemetry.WithCorrelation(w.life, c.correlationID)
-			w.m.log.ErrorContext(ctx, "abandoned job; it will be reclaimed when its lease expires", "job_id", c.ID, "event_id", c.EventID, "destination_id", a.Destination, "attempt", c.AttemptNo, "error", err)
+			c.span.Fail(reasonOf(err))
+			w.m.log.ErrorContext(c.lines(w.life), "abandoned job; it will be reclaimed when its lease expires", append(c.logged(), "error", err)...)
 			a.message.lose()
 		} else {
 			a.message.done()
 		}
+		w.m.end(c.span)
 		free()
 		w.ended <- progress{stage: stored}
 	}()
-}
-
-func (w *worker) releaseJobs(r release) error {
-	return w.retryUntil(r.claimed, "releasing a job", func() error {
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(w.life), claimTimeout)
-		defer cancel()
-		return w.m.releaseJobs(ctx, []release{r})
-	})
 }
 
 // prepare reads what the jobs need, and parks or releases those that cannot be sent now.
@@ -126,28 +120,27 @@ func (m *Module) prepare(ctx context.Context, jobs []claimed, queuedJobs map[str
 	if err != nil {
 		return nil, nil, err
 	}
-	events, err := m.events.Deliverables(ctx, eventIDs(jobs, func(c claimed) string { return c.EventID }))
-	if err != nil {
-		return nil, nil, err
-	}
-	byID := make(map[string]contract.Deliverable, len(events))
-	for _, e := range events {
-		byID[e.EventID] = e
-	}
-	originals, err := m.originals(ctx, jobs, destinations)
+	stored, err := m.contentsOf(ctx, jobs, destinations)
 	if err != nil {
 		return nil, nil, err
 	}
 	probing := map[string]bool{}
 	for _, c := range jobs {
 		d, known := destinations[*c.DestinationID]
-		event, stored := byID[c.EventID]
-		c.correlationID = event.CorrelationID
-		if !known || !stored || !d.Flows() || !event.Active && !d.Finishing() {
+		event, exists := stored.events[c.EventID]
+		c.source, c.correlationID = event.Source, event.CorrelationID
+		switch {
+		case !exists:
+			back = append(back, release{claimed: c, lost: eventGone})
+			continue
+		case !known:
+			back = append(back, release{claimed: c, lost: destinationGone, event: event})
+			continue
+		case !d.Flows() || !event.Active && !d.Finishing():
 			back = append(back, release{claimed: c, parked: true})
 			continue
 		}
-		if original := originals[c.EventID]; event.Deferred || original != nil && original.Deferred { // the others take the memory of one read
+		if original := stored.originals[c.EventID]; event.Deferred || original != nil && original.Deferred { // the others take the memory of one read
 			back = append(back, release{claimed: c, delay: lockedWait})
 			continue
 		}
@@ -158,7 +151,9 @@ func (m *Module) prepare(ctx context.Context, jobs []claimed, queuedJobs map[str
 			}
 			probing[d.ID] = true
 		}
-		ready = append(ready, attempt{claimed: c, queuedJob: queuedJobs[c.ID], destination: d, event: event, original: originals[c.EventID]})
+		a := attempt{claimed: c, queuedJob: queuedJobs[c.ID], destination: d, event: event, original: stored.originals[c.EventID]}
+		a.renormalize(stored.renormalized)
+		ready = append(ready, a)
 	}
 	ready, locked := m.lockAll(ctx, ready)
 	return ready, append(back, locked...), nil
@@ -226,11 +221,16 @@ func (w *worker) deliver(a attempt, free func()) error {
 	}
 	failpoint.Hit(failpoint.AfterPost)
 	free()
+	record := w.m.recording(a.claimed, answered)
 	o := attemptResult{claimed: a.claimed, destination: a.destination, event: a.event, response: r, chance: w.m.random()}
 	err := w.retryUntil(a.claimed, "storing an outcome", func() error {
 		_, err := w.m.outcomes.Do(context.WithoutCancel(w.life), o)
 		return err
 	})
+	if err != nil {
+		record.Fail(reasonOf(err))
+	}
+	w.m.end(record)
 	w.m.logAttempt(a, r, err)
 	w.m.watch(a.destination, r, answered)
 	return err
@@ -258,21 +258,20 @@ func (w *worker) unsent(a attempt, delay time.Duration) error {
 	return w.releaseJobs(release{claimed: a.claimed, delay: delay})
 }
 
-// unlock releases the locks of recorded and released jobs.
-func (m *Module) unlock(locks []cache.Claim) {
-	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
-	defer cancel()
-	_ = m.cache.Release(ctx, locks) // otherwise they expire
-}
-
 // send makes the request. interrupted says that life ended before the answer arrived.
 func (m *Module) send(life context.Context, a attempt) (r response, interrupted bool) {
 	ctx, cancel := context.WithTimeout(life, a.destination.Timeout(m.cfg.Timeout))
 	defer cancel()
 	began := m.now()
+	span := m.sending(a, began)
+	defer func() { m.endSending(span, r, interrupted) }()
 	req, err := m.request(ctx, a, began)
 	if err != nil {
 		return response{err: destination.Brief(err.Error()), failure: failedUnsent, unsent: true, hopeless: neverSendable(err)}, false
+	}
+	describeRequest(span, req)
+	if parent := m.traceparent(a, span); parent != "" {
+		req.Header.Set("Traceparent", parent)
 	}
 	answer, err := m.client.Do(ctx, a.destination, req)
 	r.duration = m.now.Since(began)
@@ -288,13 +287,4 @@ func (m *Module) send(life context.Context, a attempt) (r response, interrupted 
 		r.body = destination.Storable([]byte(hide(string(answer.Body))), maxBodyBytes)
 	}
 	return r, false
-}
-
-// wording returns the stored text of an error that prevented an answer.
-func (m *Module) wording(d *destination.Destination, err error) string {
-	var f *egress.Failure
-	if errors.As(err, &f) && f.Overdue && !errors.As(err, new(destination.TokenError)) {
-		return "no answer within " + d.Timeout(m.cfg.Timeout).String() + ": " + f.Error()
-	}
-	return err.Error()
 }

@@ -15,7 +15,6 @@ import (
 	"integration-gateway/platform/contract"
 	"integration-gateway/platform/failpoint"
 	"integration-gateway/platform/fault"
-	"integration-gateway/platform/telemetry"
 )
 
 const (
@@ -83,12 +82,14 @@ type progress struct {
 }
 
 // worker processes the jobs that the broker's messages name. Only its loop touches scheduler,
-// unsure and unrecorded.
+// unsure, held and unrecorded.
 type worker struct {
 	m         *Module
 	scheduler *scheduler
 	gates     *gates
-	unsure    []release // claims whose answer was lost: they may have succeeded
+	unsure    []release        // claims whose answer was lost: they may have succeeded
+	held      []queuedJob      // jobs that another transaction held when they were to be claimed
+	retryHeld <-chan time.Time // when to try these again
 	in        chan *inboundMessage
 	quit      chan struct{} // closed when the loop has ended
 	ended     chan progress
@@ -96,6 +97,7 @@ type worker struct {
 	life      context.Context // of attempts; ends with the grace period
 
 	unrecorded int
+	workers    int // that live, this one among them, as of the last tick
 }
 
 // Work consumes queues until ctx ends. Then it releases jobs that have not started, waits up
@@ -137,7 +139,7 @@ func (w *worker) wait(a queuedJob) {
 
 // limits returns a destination's limits. While its breaker is open, one probe runs alone.
 func (w *worker) limits(destinationID string) limits {
-	l := limits{each: w.m.cfg.PerDestination}
+	l := limits{each: w.m.cfg.PerDestination, workers: float64(w.workers)}
 	if destinationID == "" {
 		return l
 	}
@@ -179,11 +181,14 @@ func (w *worker) loop(ctx context.Context) {
 			w.note(p)
 		case <-tick.C:
 			now := w.m.now()
+			_, w.workers = w.m.peers.Share()
 			if now.Sub(ticked) > 3*loopTick/2 || w.gates.hangs(now) {
 				w.scheduler.pardon(now)
 			}
 			ticked = now
 			w.postpone(w.scheduler.excess(now))
+		case <-w.retryHeld:
+			w.releaseHeld()
 		case <-ctx.Done():
 			return
 		}
@@ -231,14 +236,15 @@ func (w *worker) accept(ctx context.Context, d *inboundMessage) {
 	}
 }
 
-// stop releases waiting jobs and lets running ones finish within the grace period.
+// stop releases waiting jobs, and those of claims whose answer was lost, and lets running ones finish within the grace period.
 func (w *worker) stop(end context.CancelFunc) {
 	for len(w.in) > 0 {
 		(<-w.in).Requeue()
 	}
-	for _, a := range w.scheduler.clear() {
+	for _, a := range append(w.scheduler.clear(), w.held...) {
 		a.message.lose()
 	}
+	w.slots.Go(w.releaseAtStop)
 	idle := make(chan struct{})
 	go func() { w.slots.Wait(); close(idle) }()
 	grace := time.NewTimer(w.m.cfg.Grace)
@@ -261,13 +267,13 @@ func (w *worker) retryUntil(c claimed, what string, do func() error) error {
 	if c.DestinationID != nil {
 		lease = w.m.cfg.LeaseMargin + w.m.destinations.Cached(*c.DestinationID).Timeout(w.m.cfg.Timeout)
 	}
-	ctx := telemetry.WithCorrelation(w.life, c.correlationID)
+	ctx := c.lines(w.life)
 	for attempt := 0; ; attempt++ {
 		err := do()
 		if err == nil || !fault.Is(err, fault.Unavailable) || w.m.now.Since(c.at) > lease {
 			return err
 		}
-		w.m.log.WarnContext(ctx, what+" failed; retrying", "job_id", c.ID, "event_id", c.EventID, "error", err)
+		w.m.log.WarnContext(ctx, what+" failed; retrying", append(c.logged(), "error", err)...)
 		if !clock.Sleep(w.life, outcomeRetry.Wait(attempt)) {
 			return err
 		}

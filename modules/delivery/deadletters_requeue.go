@@ -9,6 +9,7 @@ import (
 	"integration-gateway/platform/contract"
 	"integration-gateway/platform/database"
 	"integration-gateway/platform/fault"
+	"integration-gateway/platform/telemetry"
 )
 
 // Replayer accepts replay requests. Delivery uses it to requeue a dead letter, with a new
@@ -173,10 +174,24 @@ func (m *Module) requeueOneOf(ctx context.Context, d DeadLetter, by Requester, d
 	case fault.Is(err, fault.Conflict):
 		if fault.As(err).Reason != "dead_letter_not_open" { // a concurrent request requeued it
 			done.Failed++
-			m.log.WarnContext(ctx, "a dead letter cannot be requeued", "dead_letter_id", d.ID, "error", err)
+			m.log.WarnContext(ctx, "a dead letter cannot be requeued", append(d.logged(), "error", err)...)
 		}
 	default:
 		return err
 	}
 	return nil
+}
+
+// logged returns the fields of a log line about a dead letter, as far as it has them.
+func (d DeadLetter) logged() []any {
+	fields := []any{"dead_letter_id", d.ID}
+	add := func(name string, value *string) {
+		if value != nil {
+			fields = append(fields, name, *value)
+		}
+	}
+	add("source", d.Source)
+	add(telemetry.EventField, d.EventID)
+	add("destination_id", d.DestinationID)
+	return fields
 }

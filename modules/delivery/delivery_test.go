@@ -423,6 +423,25 @@ func TestAClaimWhoseAnswerWasLostIsTakenBack(t *testing.T) {
 	})
 }
 
+// A worker that stops makes no further claim that would give them back.
+func TestAStoppingWorkerGivesBackAClaimWhoseAnswerWasLost(t *testing.T) {
+	eachHarness(t, func(h *harness) {
+		h.destination(h.receiver.URL)
+		eventID := h.accept()
+		r := (<-h.publisher.queue).ref
+		lost := id.New()
+		_, err := h.claim(context.Background(), lost, []ref{r})
+		require.NoError(t, err)
+		life, end := context.WithCancel(context.Background())
+		w := &worker{m: h.Module, life: life, scheduler: newScheduler(1, nil), unsure: []release{{claimed: claimed{job: r.job(), token: lost}}}}
+		w.stop(end)
+		end()
+		h.run()
+		h.becomes(eventID, contract.EventProcessed)
+		require.Equal(t, 1, h.receiver.count())
+	})
+}
+
 func TestADeactivatedDestinationOrIntegrationParksItsJobs(t *testing.T) {
 	eachHarness(t, func(h *harness) {
 		destinationID := h.destination(h.receiver.URL)

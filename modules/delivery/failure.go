@@ -58,13 +58,22 @@ func (r response) kind() *string {
 	return &kind
 }
 
+// wording returns the stored text of an error that prevented an answer.
+func (m *Module) wording(d *destination.Destination, err error) string {
+	var f *egress.Failure
+	if errors.As(err, &f) && f.Overdue && !errors.As(err, new(destination.TokenError)) {
+		return "no answer within " + d.Timeout(m.cfg.Timeout).String() + ": " + f.Error()
+	}
+	return err.Error()
+}
+
 // countAttempts adds recorded attempts to the metrics.
 func (m *Module) countAttempts(list []decided) {
 	now := m.now()
 	for _, d := range list {
 		a := contract.CountedAttempt{Source: d.event.Source, DestinationID: d.destination.ID,
 			DestinationName: d.event.Source + "/" + strconv.Itoa(m.destinations.Number(d.destination)),
-			Outcome:         d.outcome.String(), At: now, Took: d.response.duration}
+			Outcome:         d.outcome.String(), At: now, Took: d.response.duration, TraceID: m.traces.TraceID(d.EventID)}
 		if k := d.response.kind(); k != nil {
 			a.ErrorKind, _, _ = strings.Cut(*k, ":") // without the reason of a refusal
 		}
@@ -75,11 +84,23 @@ func (m *Module) countAttempts(list []decided) {
 	}
 }
 
+// logged returns the fields of every log line about a job: its event's source and id, its
+// destination and the number of its attempt, as far as it has them.
+func (c claimed) logged() []any {
+	fields := []any{telemetry.EventField, c.EventID, "job_id", c.ID, "attempt", c.AttemptNo}
+	if c.source != "" {
+		fields = append([]any{"source", c.source}, fields...)
+	}
+	if c.DestinationID != nil {
+		fields = append(fields, "destination_id", *c.DestinationID)
+	}
+	return fields
+}
+
 // logAttempt logs how an attempt ended; err says that its outcome could not be stored.
 func (m *Module) logAttempt(a attempt, r response, err error) {
-	ctx := telemetry.WithCorrelation(context.Background(), a.correlationID)
-	fields := []any{"source", a.event.Source, "event_id", a.EventID, "destination_id", a.destination.ID, "job_id", a.ID, "attempt", a.AttemptNo,
-		"http_status", r.status, "duration_ms", r.duration.Milliseconds()}
+	ctx := a.lines(context.Background())
+	fields := append(a.logged(), "http_status", r.status, "duration_ms", r.duration.Milliseconds())
 	switch {
 	case err != nil:
 		m.log.ErrorContext(ctx, "could not store an attempt's outcome", append(fields, "error", err)...)

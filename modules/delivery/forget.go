@@ -124,11 +124,11 @@ func forgetAnswers(states []contract.EventState, list []attemptResult) {
 	}
 }
 
-// refuseErased ends a replay that was requested while its event was being erased.
-func (m *Module) refuseErased(ctx context.Context, tx *database.Tx, c claimed) error {
+// refuseDispatch ends a replay of an event that was erased meanwhile, or that has no state: what
+// was sent for it could not be recorded, and would be sent for ever.
+func (m *Module) refuseDispatch(ctx context.Context, tx *database.Tx, c claimed, reason string) error {
 	if err := m.endDispatch(ctx, tx, c); err != nil {
 		return err
 	}
-	reason := erasedReason
 	return m.replays.Ended(ctx, tx, []contract.ReplayEnd{{RequestID: *c.ReplayRequestID, EventID: c.EventID, Failed: true, Error: &reason}})
 }

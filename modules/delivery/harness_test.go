@@ -182,6 +182,19 @@ func (h *harness) replay(o contract.ReplayOrder) string {
 	return o.RequestID
 }
 
+// claim claims jobs under one token.
+func (h *harness) claim(ctx context.Context, token string, refs []ref) ([]claimed, error) {
+	return h.Module.claim(ctx, bidsOf(token, refs))
+}
+
+func bidsOf(token string, refs []ref) []bid {
+	bids := make([]bid, len(refs))
+	for i, r := range refs {
+		bids[i] = bid{ref: r, token: token}
+	}
+	return bids
+}
+
 func (h *harness) tx(do func(ctx context.Context, tx *database.Tx) error) {
 	h.t.Helper()
 	ctx := context.Background()
@@ -277,9 +290,10 @@ type fakeEvents struct {
 	payloads map[string]contract.Deliverable
 	inactive map[string]bool
 
-	originals map[string]contract.Original
-	asked     int // for originals
-	deferring int // reads of payloads that are deferred, from now on
+	originals    map[string]contract.Original
+	asked        int // for originals
+	deferring    int // reads of payloads that are deferred, from now on
+	renormalized map[string]contract.Renormalized
 }
 
 func (f *fakeEvents) add(eventID, integrationID string) {
@@ -324,6 +338,17 @@ func (f *fakeEvents) Originals(_ context.Context, ids []string) (list []contract
 	return list, nil
 }
 
+func (f *fakeEvents) Renormalize(_ context.Context, ids []string) (list []contract.Renormalized, _ error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for _, eventID := range ids {
+		if r, ok := f.renormalized[eventID]; ok {
+			list = append(list, r)
+		}
+	}
+	return list, nil
+}
+
 type stateRow struct {
 	EventID  string      `db:"event_id"`
 	Status   string      `db:"status"`
@@ -350,8 +375,16 @@ func (f *fakeEvents) read(eventID string) (contract.EventState, error) {
 }
 
 func (f *fakeEvents) LockStates(ctx context.Context, tx *database.Tx, ids []string) ([]contract.EventState, error) {
+	return f.lock(ctx, tx, ids, tx.Dialect.ForUpdate)
+}
+
+func (f *fakeEvents) LockFreeStates(ctx context.Context, tx *database.Tx, ids []string) ([]contract.EventState, error) {
+	return f.lock(ctx, tx, ids, tx.Dialect.SkipLocked)
+}
+
+func (f *fakeEvents) lock(ctx context.Context, tx *database.Tx, ids []string, locking string) ([]contract.EventState, error) {
 	var rows []stateRow
-	err := tx.SelectRows(ctx, &rows, database.IDs(ids), `SELECT `+stateColumns+` FROM event_states WHERE event_id IN (SELECT v.id FROM v) ORDER BY event_id`+tx.Dialect.ForUpdate)
+	err := tx.SelectRows(ctx, &rows, database.IDs(ids), `SELECT `+stateColumns+` FROM event_states WHERE event_id IN (SELECT v.id FROM v) ORDER BY event_id`+locking)
 	states := make([]contract.EventState, len(rows))
 	for i, r := range rows {
 		states[i] = r.state()
@@ -400,6 +433,8 @@ type fakeReplays struct {
 	orders     map[string]contract.ReplayOrder
 	dispatched map[string]bool
 	ends       map[string]contract.ReplayEnd
+
+	renormalized map[string]bool
 }
 
 func (f *fakeReplays) add(o contract.ReplayOrder) {
@@ -439,6 +474,18 @@ func (f *fakeReplays) Ended(_ context.Context, tx *database.Tx, ends []contract.
 		}
 	})
 	return nil
+}
+
+func (f *fakeReplays) Renormalized(_ context.Context, ids []string) (map[string]bool, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	found := map[string]bool{}
+	for _, id := range ids {
+		if f.renormalized[id] {
+			found[id] = true
+		}
+	}
+	return found, nil
 }
 
 func (f *fakeReplays) end(id string) *contract.ReplayEnd {

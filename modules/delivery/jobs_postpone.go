@@ -48,8 +48,8 @@ WHERE  normalized_event_id = v.event_id AND processing_jobs.id = v.id AND ` + qu
 const maxPostponed = time.Minute
 
 // postpone moves jobs for a slow destination to the time when they may get a slot, or by
-// about one timeout if that is unknown.
-func (m *Module) postpone(ctx context.Context, list []late) error {
+// about one timeout if that is unknown. It returns until when.
+func (m *Module) postpone(ctx context.Context, list []late) (away []absent, err error) {
 	slices.SortFunc(list, func(a, b late) int { return a.compare(b.ref) }) // as all rows are locked
 	delays := make([]time.Duration, len(list))
 	for i, l := range list {
@@ -58,15 +58,18 @@ func (m *Module) postpone(ctx context.Context, list []late) error {
 			delays[i] = min(max(l.by, time.Second), maxPostponed)
 		}
 	}
-	return m.db.InTx(ctx, func(tx *database.Tx) error {
+	err = m.db.InTx(ctx, func(tx *database.Tx) error {
 		rows := database.NewRows("event_id uuid", "id uuid", "due timestamptz", "wake timestamptz")
 		announcements := make([]announcement, len(list))
+		away = make([]absent, len(list))
 		for i, a := range list {
 			announcements[i] = m.announcement(a.ref, tx.Now, delays[i])
-			rows.Add(a.EventID, a.JobID, tx.Now.Add(delays[i]), announcements[i].wakeAt)
+			away[i] = absent{a.ref, tx.Now.Add(delays[i]).Truncate(time.Microsecond)} // as it is read back
+			rows.Add(a.EventID, a.JobID, away[i].until, announcements[i].wakeAt)
 		}
 		tx.AfterCommit(func() { m.publisher.announce(announcements) })
 		_, err := tx.ExecRows(ctx, rows, postponeSQL)
 		return err
 	})
+	return away, err
 }

@@ -21,15 +21,22 @@ WHERE  wake_at <= $1 AND status = 'running' AND (lease_until < %[1]s OR wake_at 
 ORDER  BY wake_at
 LIMIT  $2`
 
-var sweepSQL = `
+var sweepSQL = `,
+free (event_id, job_id) AS (
+       SELECT j.normalized_event_id, j.id
+       FROM   v
+       JOIN   processing_jobs j ON j.normalized_event_id = v.id
+       WHERE  ` + releaseStep.whenSQL() + ` AND j.lease_until < %s
+       ORDER  BY j.normalized_event_id, j.id%s)
 UPDATE processing_jobs
 SET    ` + releaseStep.setSQL() + `, claim_token = NULL, lease_until = NULL, started_at = NULL, wake_at = $1
-FROM   v
-WHERE  normalized_event_id = v.id AND ` + releaseStep.whenSQL() + ` AND lease_until < %s
+FROM   free
+WHERE  normalized_event_id = free.event_id AND processing_jobs.id = free.job_id
 RETURNING processing_jobs.id, destination_id`
 
 // sweep queues jobs whose lease has expired: the owner died or hangs. Those that are still
-// within their leases are looked at again when these end.
+// within their leases are looked at again when these end. It waits for no other transaction:
+// what one holds, it finds again at its next turn.
 func (m *Module) sweep(ctx context.Context) error {
 	var woken []struct {
 		EventID string `db:"normalized_event_id"`
@@ -51,13 +58,20 @@ func (m *Module) sweep(ctx context.Context) error {
 	if err := m.wakeLater(ctx, within); err != nil {
 		return err
 	}
-	return m.requeue(ctx, expired, fmt.Sprintf(sweepSQL, m.db.Dialect.LeaseNow), "queued jobs again whose lease had expired")
+	update := fmt.Sprintf(sweepSQL, m.db.Dialect.LeaseNow, m.db.Dialect.SkipLocked)
+	return m.requeue(ctx, expired, m.events.LockFreeStates, update, "queued jobs again whose lease had expired")
 }
 
-var wakeLaterSQL = `
+var wakeLaterSQL = `,
+free (event_id, job_id) AS (
+       SELECT j.normalized_event_id, j.id
+       FROM   v
+       JOIN   processing_jobs j ON j.normalized_event_id = v.event_id AND j.id = v.id
+       WHERE  ` + running.isSQL() + ` AND j.wake_at < j.lease_until
+       ORDER  BY j.normalized_event_id, j.id%s)
 UPDATE processing_jobs SET wake_at = lease_until
-FROM   v
-WHERE  normalized_event_id = v.event_id AND processing_jobs.id = v.id AND ` + running.isSQL() + ` AND wake_at < lease_until`
+FROM   free
+WHERE  normalized_event_id = free.event_id AND processing_jobs.id = free.job_id`
 
 // wakeLater has running jobs looked at when their leases end.
 func (m *Module) wakeLater(ctx context.Context, refs []ref) error {
@@ -65,7 +79,7 @@ func (m *Module) wakeLater(ctx context.Context, refs []ref) error {
 		return nil
 	}
 	return m.db.InTx(ctx, func(tx *database.Tx) error {
-		_, err := tx.ExecRows(ctx, refRows(refs), wakeLaterSQL)
+		_, err := tx.ExecRows(ctx, refRows(refs), fmt.Sprintf(wakeLaterSQL, tx.Dialect.SkipLocked))
 		return err
 	})
 }
@@ -92,7 +106,7 @@ func (m *Module) Recover(ctx context.Context) error {
 	if err := m.db.Select(ctx, &events, selectRunningSQL); err != nil {
 		return fmt.Errorf("look up running jobs: %w", err)
 	}
-	if err := m.requeue(ctx, events, takeUpSQL, "queued jobs of an earlier process again"); err != nil {
+	if err := m.requeue(ctx, events, m.events.LockStates, takeUpSQL, "queued jobs of an earlier process again"); err != nil {
 		return err
 	}
 	return m.db.InTx(ctx, func(tx *database.Tx) error {
@@ -101,25 +115,32 @@ func (m *Module) Recover(ctx context.Context) error {
 	})
 }
 
-// requeue runs an update, whose $1 is the time, of these events' running jobs. Their owner is
-// known to be dead. It derives the events' states again, and frees the jobs' slots at
-// destinations with their own limits.
-func (m *Module) requeue(ctx context.Context, events []string, update, say string, args ...any) error {
+// lockStates locks the states of events.
+type lockStates func(ctx context.Context, tx *database.Tx, eventIDs []string) ([]contract.EventState, error)
+
+// requeue runs an update, whose $1 is the time, of the running jobs of those of these events
+// whose states it could lock. Their owner is known to be dead. It derives the events' states
+// again, and frees the jobs' slots at destinations with their own limits.
+func (m *Module) requeue(ctx context.Context, events []string, lock lockStates, update, say string, args ...any) error {
 	for _, part := range chunks(eventIDs(events, func(id string) string { return id }), relayAtOnce) {
 		var jobs []job
 		err := m.db.InTx(ctx, func(tx *database.Tx) error {
-			states, err := m.events.LockStates(ctx, tx, part)
-			if err != nil {
+			jobs = nil
+			states, err := lock(ctx, tx, part)
+			if err != nil || len(states) == 0 {
 				return err
 			}
-			jobs = nil
-			if err = tx.SelectRows(ctx, &jobs, database.IDs(part), update, append([]any{tx.Now}, args...)...); err != nil {
+			locked := eventIDs(states, func(s contract.EventState) string { return s.EventID })
+			if err = tx.SelectRows(ctx, &jobs, database.IDs(locked), update, append([]any{tx.Now}, args...)...); err != nil {
 				return fmt.Errorf("queue jobs again: %w", err)
 			}
 			return m.deriveAndSave(ctx, tx, states)
 		})
 		if err != nil {
 			return err
+		}
+		if len(jobs) == 0 {
+			continue
 		}
 		m.freeSlots(ctx, jobs)
 		m.metrics.LeasesExpired(len(jobs))
@@ -185,7 +206,7 @@ func (m *Module) Reclaim(ctx context.Context, process string) error {
 				locks = append(locks, c.lock(0))
 			}
 		}
-		if err := m.requeue(ctx, events, reclaimSQL, "queued jobs of a dead process again", first, last); err != nil {
+		if err := m.requeue(ctx, events, m.events.LockStates, reclaimSQL, "queued jobs of a dead process again", first, last); err != nil {
 			return err
 		}
 		m.unlock(locks)

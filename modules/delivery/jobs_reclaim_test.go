@@ -159,9 +159,9 @@ func TestAClaimTouchesNoIndex(t *testing.T) {
 		refs = append(refs, (<-h.publisher.queue).ref)
 	}
 	h.tx(func(ctx context.Context, tx *database.Tx) error {
-		query, args := h.claimStatement(id.New(), h.now())
+		query, args := h.claimStatement(h.now())
 		var jobs []job
-		require.NoError(t, tx.SelectRows(ctx, &jobs, refRows(refs), query, args...))
+		require.NoError(t, tx.SelectRows(ctx, &jobs, bidRows(bidsOf(id.New(), refs)), query, args...))
 		require.Len(t, jobs, len(refs))
 		var hot int
 		require.NoError(t, tx.Get(ctx, &hot, `SELECT sum(pg_stat_get_xact_tuples_hot_updated(inhrelid)) FROM pg_inherits WHERE inhparent = 'processing_jobs'::regclass`))

@@ -23,6 +23,7 @@ import (
 	"integration-gateway/platform/database"
 	"integration-gateway/platform/httpapi"
 	"integration-gateway/platform/id"
+	"integration-gateway/platform/tracing"
 )
 
 // Config is how deliveries are made. Operators' settings have their defaults in platform/config;
@@ -62,8 +63,13 @@ type Events interface {
 	// Originals gives the webhook that each event came with, where it is still kept. It
 	// is asked for destinations alone that need it.
 	Originals(ctx context.Context, eventIDs []string) ([]contract.Original, error)
+	// Renormalize gives the canonical form that each event has now, for replays that order it.
+	Renormalize(ctx context.Context, eventIDs []string) ([]contract.Renormalized, error)
 	// LockStates locks the events' states in id order and gives them.
 	LockStates(ctx context.Context, tx *database.Tx, eventIDs []string) ([]contract.EventState, error)
+	// LockFreeStates is LockStates without the events whose states another transaction holds: it
+	// waits for none.
+	LockFreeStates(ctx context.Context, tx *database.Tx, eventIDs []string) ([]contract.EventState, error)
 	// SaveStates overwrites states that tx has locked.
 	SaveStates(ctx context.Context, tx *database.Tx, states []contract.EventState) error
 	// ActiveIntegrations gives those of ids that are active.
@@ -78,6 +84,8 @@ type Replays interface {
 	Dispatched(ctx context.Context, tx *database.Tx, orders []contract.ReplayOrder) error
 	// Ended records the requests' ends.
 	Ended(ctx context.Context, tx *database.Tx, ends []contract.ReplayEnd) error
+	// Renormalized gives those requests that send the canonical form by the mapping of now.
+	Renormalized(ctx context.Context, requestIDs []string) (map[string]bool, error)
 }
 
 // Auditor writes the audit trail.
@@ -125,9 +133,10 @@ type Deps struct {
 	Auditor  Auditor
 	Sealer   destination.Sealer
 	Refusals Refusals
-	Peers    Peers          // nil for a worker that is alone
-	Metrics  Metrics        // nil for none
-	Random   func() float64 // in [0, 1); default math/rand
+	Peers    Peers           // nil for a worker that is alone
+	Metrics  Metrics         // nil for none
+	Traces   *tracing.Tracer // nil for none
+	Random   func() float64  // in [0, 1); default math/rand
 }
 
 // Module is the delivery module.
@@ -148,6 +157,7 @@ type Module struct {
 	peers        Peers
 	random       func() float64
 	metrics      Metrics
+	traces       *tracing.Tracer
 	destinations *destination.Cache
 	client       *destination.Client
 	publisher    *publisher
@@ -171,7 +181,7 @@ func New(cfg Config, d Deps) *Module {
 	if d.Metrics == nil {
 		d.Metrics = noMetrics{}
 	}
-	m := &Module{metrics: d.Metrics, cfg: cfg, peers: d.Peers, db: d.DB, log: d.Log.With("module", "delivery"), now: d.Now, broker: d.Broker,
+	m := &Module{metrics: d.Metrics, traces: d.Traces, cfg: cfg, peers: d.Peers, db: d.DB, log: d.Log.With("module", "delivery"), now: d.Now, broker: d.Broker,
 		cache: d.Cache, events: d.Events, replays: d.Replays, replayer: d.Replayer, auditor: d.Auditor, refusals: d.Refusals, random: d.Random}
 	m.Store, m.destinations = destination.New(destination.Deps{DB: d.DB, Log: m.log, Now: d.Now, Sender: d.Sender, Sealer: d.Sealer, Auditor: d.Auditor})
 	m.client = destination.NewClient(d.Sender, d.Now)

@@ -8,7 +8,6 @@ import (
 	"integration-gateway/platform/batch"
 	"integration-gateway/platform/contract"
 	"integration-gateway/platform/database"
-	"integration-gateway/platform/telemetry"
 )
 
 // processingAfter is the delay after which the event of a running attempt is shown as
@@ -22,13 +21,13 @@ func (w *worker) noteProcessing(c claimed) (stop func()) {
 	w.slots.Add(1)
 	timer := time.AfterFunc(processingAfter, func() {
 		defer w.slots.Done()
-		ctx := telemetry.WithCorrelation(w.life, c.correlationID)
+		ctx := c.lines(w.life)
 		for !ended.Load() {
 			_, err := w.m.longRunning.Do(ctx, c.EventID)
 			if err == nil {
 				return
 			}
-			w.m.log.WarnContext(ctx, "could not mark an event as processing; its deliveries continue", "event_id", c.EventID, "error", err)
+			w.m.log.WarnContext(ctx, "could not mark an event as processing; its deliveries continue", append(c.logged(), "error", err)...)
 			select {
 			case <-ctx.Done():
 				return

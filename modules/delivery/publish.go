@@ -131,8 +131,10 @@ func (p *publisher) send(ctx context.Context, list []announcement) (done []annou
 	failpoint.Hit(failpoint.BeforePublish)
 	defer failpoint.Hit(failpoint.AfterPublish)
 	began := p.m.now()
+	spans := p.m.publishing(messages, groups, began)
 	problems := p.m.broker.Publish(ctx, messages)
 	p.m.metrics.Confirmed(p.m.now.Since(began))
+	p.m.endPublishing(spans, problems)
 	for i, problem := range problems {
 		if problem == nil {
 			done = append(done, groups[i]...)

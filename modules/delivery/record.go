@@ -73,6 +73,13 @@ func (m *Module) recordAndUnlock(list []attemptResult) error {
 	return nil
 }
 
+// unlock releases the locks of recorded and released jobs.
+func (m *Module) unlock(locks []cache.Claim) {
+	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+	defer cancel()
+	_ = m.cache.Release(ctx, locks) // otherwise they expire
+}
+
 // record stores attempts, ends their jobs, creates the next ones and updates the events, in
 // one transaction.
 func (m *Module) record(list []attemptResult) error {
@@ -224,17 +231,25 @@ func (m *Module) moveEvents(ctx context.Context, tx *database.Tx, states []contr
 	if err := m.events.SaveStates(ctx, tx, states); err != nil {
 		return err
 	}
+	last := map[string]int{} // of each event, the outcome that ended it, if any did: its end is audited once
+	for i, d := range list {
+		if d.owned && d.next == nil {
+			last[d.EventID] = i
+		}
+	}
 	var entries []contract.AuditEntry
-	for _, d := range list {
+	for i, d := range list {
 		if s := byID[d.EventID]; s != nil && d.owned {
-			entries = append(entries, d.auditEntry(s.Status, tx.Now))
+			end, ended := last[d.EventID]
+			entries = append(entries, d.auditEntry(s.Status, ended && end == i, tx.Now))
 		}
 	}
 	return m.auditor.Record(ctx, tx, entries)
 }
 
-// auditEntry describes the attempt's effect on its event.
-func (d decided) auditEntry(now contract.EventStatus, at time.Time) contract.AuditEntry {
+// auditEntry describes the attempt's effect on its event. last says that no other outcome of its
+// transaction can be the one that ends the event.
+func (d decided) auditEntry(now contract.EventStatus, last bool, at time.Time) contract.AuditEntry {
 	action := "event.delivered" // to this destination; others are still open
 	details := map[string]any{"destinationId": *d.DestinationID, "jobId": d.ID, "attemptNo": d.number,
 		"durationMs": d.response.duration.Milliseconds()}
@@ -256,9 +271,9 @@ func (d decided) auditEntry(now contract.EventStatus, at time.Time) contract.Aud
 		details["nextJobId"] = d.next.id
 		details["nextAttemptAt"] = clock.At(at.Add(d.wait))
 		details["delayMs"] = d.wait.Milliseconds()
-	case now == contract.EventProcessed:
+	case last && now == contract.EventProcessed:
 		action = "event.processed"
-	case now == contract.EventFailed:
+	case last && now == contract.EventFailed:
 		action = "event.failed"
 	case d.outcome != delivered:
 		action = "event.delivery_failed"

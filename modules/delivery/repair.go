@@ -21,11 +21,12 @@ import (
 // relay publishes.
 func (m *Module) Repair(ctx context.Context, d contract.Damage) (done bool, err error) {
 	repair := map[contract.DamageKind]func(context.Context, *database.Tx, contract.Damage, circumstances) (bool, map[string]any, error){
-		contract.DamageMissingJob: m.reopenDestination,
-		contract.DamageStatus:     m.deriveAgain,
-		contract.DamageLease:      m.requeueExpired,
-		contract.DamageStranded:   m.relayStranded,
-		contract.DamageReplay:     m.endReplay,
+		contract.DamageMissingJob:  m.reopenDestination,
+		contract.DamageStatus:      m.deriveAgain,
+		contract.DamageLease:       m.requeueExpired,
+		contract.DamageStranded:    m.relayStranded,
+		contract.DamageDestination: m.releaseLost,
+		contract.DamageReplay:      m.endReplay,
 	}[d.Kind]
 	if repair == nil {
 		return false, fmt.Errorf("repair: there is no damage %q", d.Kind)
@@ -211,6 +212,17 @@ WHERE  normalized_event_id = $2 AND id = $3 AND ` + queued.isSQL() + ` AND NOT p
 func (m *Module) relayStranded(ctx context.Context, tx *database.Tx, d contract.Damage, _ circumstances) (bool, map[string]any, error) {
 	n, err := tx.Exec(ctx, relayStrandedSQL, tx.Now, d.EventID, d.JobID)
 	return n > 0, map[string]any{"jobId": d.JobID}, err
+}
+
+var releaseLostSQL = `
+UPDATE processing_jobs SET parked = false, wake_at = $1
+WHERE  normalized_event_id = $2 AND id = $3 AND ` + queued.isSQL() + ` AND parked
+AND    NOT EXISTS (SELECT 1 FROM destinations d WHERE d.id = destination_id)`
+
+// releaseLost has a worker claim a job whose destination is gone, which makes it a dead letter.
+func (m *Module) releaseLost(ctx context.Context, tx *database.Tx, d contract.Damage, _ circumstances) (bool, map[string]any, error) {
+	n, err := tx.Exec(ctx, releaseLostSQL, tx.Now, d.EventID, d.JobID)
+	return n > 0, map[string]any{"jobId": d.JobID, "destinationId": d.DestinationID}, err
 }
 
 const countReplayJobsSQL = `

@@ -10,14 +10,16 @@ import (
 	"integration-gateway/modules/delivery/targets"
 	"integration-gateway/platform/contract"
 	"integration-gateway/platform/database"
+	"integration-gateway/platform/httpapi"
 	"integration-gateway/platform/id"
+	"integration-gateway/platform/telemetry"
 )
 
 // ReplayTargets returns the deliveries of these events that a bulk replay selects.
 func (m *Module) ReplayTargets(ctx context.Context, want contract.ReplayDeliveries, eventIDs []string) (map[string][]string, error) {
 	found, err := targets.Of(ctx, m.db, want, eventIDs)
-	if err != nil {
-		return nil, err
+	if err != nil || want.Once {
+		return found, err
 	}
 	var ids []string
 	for _, list := range found {
@@ -26,6 +28,39 @@ func (m *Module) ReplayTargets(ctx context.Context, want contract.ReplayDeliveri
 	slices.Sort(ids)
 	_, err = m.destinations.Get(ctx, slices.Compact(ids)) // DispatchAll reads none within its transaction
 	return found, err
+}
+
+// SendOnce makes one attempt to send an event to a URL that is no destination. It stores
+// nothing: not in the event's deliveries, nor in its status. An error says that there was no
+// attempt, or that its result is unknown.
+func (m *Module) SendOnce(ctx context.Context, s contract.SendOnce) (contract.SentOnce, error) {
+	a := attempt{claimed: claimed{job: job{ID: id.New(), EventID: s.EventID, AttemptNo: s.Attempt}}, destination: destination.Once(s.URL, s.Secret)}
+	events, err := m.events.Deliverables(ctx, []string{s.EventID})
+	if err != nil {
+		return contract.SentOnce{}, err
+	}
+	if len(events) == 0 {
+		gone := "the event was erased, or is not stored any more"
+		return contract.SentOnce{Final: true, ErrorKind: httpapi.OrNull(failedUnsent), Error: &gone}, nil
+	}
+	a.event = events[0]
+	if s.Renormalized {
+		list, err := m.events.Renormalize(ctx, []string{s.EventID})
+		if err != nil {
+			return contract.SentOnce{}, err
+		}
+		if len(list) > 0 {
+			a.renormalize(map[string]contract.Renormalized{a.ID: list[0]})
+		}
+	}
+	r, interrupted := m.send(ctx, a)
+	if interrupted {
+		return contract.SentOnce{}, ctx.Err()
+	}
+	outcome, wait := verdict(m.policy(a.destination), s.Attempt, r, m.random())
+	m.log.InfoContext(telemetry.WithCorrelation(ctx, a.event.CorrelationID), "sent to the URL of a replay", "source", a.event.Source, "event_id", s.EventID,
+		"attempt", s.Attempt, "http_status", r.status, "duration_ms", r.duration.Milliseconds(), "outcome", outcome.String(), "error", r.detail)
+	return contract.SentOnce{Received: outcome == delivered, Final: outcome != retry, Wait: wait, Status: r.status, ErrorKind: r.kind(), Error: r.problem()}, nil
 }
 
 // ReplayDestination returns the integration of a destination, and whether it was removed; "" for
@@ -54,15 +89,15 @@ func (m *Module) DispatchAll(ctx context.Context, tx *database.Tx, orders []cont
 	if err != nil {
 		return err
 	}
-	erased := map[string]bool{}
+	sendable := make(map[string]bool, len(states))
 	for _, s := range states {
-		erased[s.EventID] = s.Erased
+		sendable[s.EventID] = !s.Erased
 	}
 	var now []contract.ReplayOrder
 	var later []newJob
 	for i, o := range orders {
 		d, known := m.destinations.Known(*o.DestinationID)
-		if !known || d == nil || d.ArchivedAt != nil || erased[o.EventID] || anyRunning(latest[o.EventID], []*destination.Destination{d}) {
+		if !known || d == nil || d.ArchivedAt != nil || !sendable[o.EventID] || anyRunning(latest[o.EventID], []*destination.Destination{d}) {
 			later = append(later, newJob{id: id.New(), eventID: o.EventID, replayID: &orders[i].RequestID, trigger: contract.TriggerReplay, attemptNo: 1})
 			continue
 		}

@@ -29,8 +29,11 @@ func (m *Module) dispatchReplay(ctx context.Context, c claimed) error {
 		if err != nil {
 			return err
 		}
-		if len(states) > 0 && states[0].Erased {
-			return m.refuseErased(ctx, tx, c)
+		switch {
+		case len(states) == 0:
+			return m.refuseDispatch(ctx, tx, c, eventGone)
+		case states[0].Erased:
+			return m.refuseDispatch(ctx, tx, c, erasedReason)
 		}
 		orders, err := m.replays.Orders(ctx, tx, []string{*c.ReplayRequestID})
 		if err != nil {

@@ -15,6 +15,7 @@ import (
 	"integration-gateway/modules/delivery/destination"
 	"integration-gateway/modules/delivery/destination/expression"
 	"integration-gateway/platform/contract"
+	"integration-gateway/platform/fault"
 	"integration-gateway/platform/secret"
 	"integration-gateway/platform/standardwebhooks"
 )
@@ -30,9 +31,13 @@ var errRedacted = errors.New("the webhook's body was redacted before it was stor
 // becomes a dead letter, from which it can be sent again once they are mended.
 var errUnreadable = errors.New("what is stored of the event is damaged")
 
+// errFormless is returned for an event that the mapping of now makes no canonical form of. It
+// becomes a dead letter, from which the form of its receipt can be sent.
+var errFormless = errors.New("the event cannot be normalized again")
+
 // neverSendable reports whether a retry is useless.
 func neverSendable(err error) bool {
-	return errors.Is(err, errNoOriginal) || errors.Is(err, errRedacted) || errors.Is(err, errUnreadable)
+	return errors.Is(err, errNoOriginal) || errors.Is(err, errRedacted) || errors.Is(err, errUnreadable) || errors.Is(err, errFormless)
 }
 
 // readable returns errUnreadable if what is stored of an attempt's event is.
@@ -42,8 +47,82 @@ func (a attempt) readable() error {
 		return fmt.Errorf("%w: %w", errUnreadable, a.original.Unreadable)
 	case a.event.Unreadable != nil && a.destination.Mode != contract.ModeRaw:
 		return fmt.Errorf("%w: %w", errUnreadable, a.event.Unreadable)
+	case a.destination.Mode != contract.ModeRaw:
+		return a.formless
 	}
 	return nil
+}
+
+// contents are what is stored of jobs' events.
+type contents struct {
+	events       map[string]contract.Deliverable  // by event
+	originals    map[string]*contract.Original    // by event; those that a destination needs
+	renormalized map[string]contract.Renormalized // by job; those whose replay orders it
+}
+
+func (m *Module) contentsOf(ctx context.Context, jobs []claimed, destinations map[string]*destination.Destination) (c contents, err error) {
+	events, err := m.events.Deliverables(ctx, eventIDs(jobs, func(c claimed) string { return c.EventID }))
+	if err != nil {
+		return c, err
+	}
+	c.events = make(map[string]contract.Deliverable, len(events))
+	for _, e := range events {
+		c.events[e.EventID] = e
+	}
+	if c.originals, err = m.originals(ctx, jobs, destinations); err != nil {
+		return c, err
+	}
+	now := slices.DeleteFunc(slices.Clone(jobs), func(j claimed) bool { return c.events[j.EventID].Deferred })
+	c.renormalized, err = m.renormalized(ctx, now)
+	return c, err
+}
+
+// renormalized makes the canonical form by the mapping of now for those jobs whose replay orders
+// it. It is made for each attempt and never stored.
+func (m *Module) renormalized(ctx context.Context, jobs []claimed) (map[string]contract.Renormalized, error) {
+	var requests []string
+	for _, c := range jobs {
+		if c.ReplayRequestID != nil {
+			requests = append(requests, *c.ReplayRequestID)
+		}
+	}
+	if len(requests) == 0 {
+		return nil, nil
+	}
+	ordered, err := m.replays.Renormalized(ctx, requests)
+	if err != nil || len(ordered) == 0 {
+		return nil, err
+	}
+	jobs = slices.DeleteFunc(slices.Clone(jobs), func(c claimed) bool { return c.ReplayRequestID == nil || !ordered[*c.ReplayRequestID] })
+	list, err := m.events.Renormalize(ctx, eventIDs(jobs, func(c claimed) string { return c.EventID }))
+	if err != nil {
+		return nil, err
+	}
+	byEvent := make(map[string]contract.Renormalized, len(list))
+	for _, r := range list {
+		byEvent[r.EventID] = r
+	}
+	byJob := make(map[string]contract.Renormalized, len(jobs))
+	for _, c := range jobs {
+		if r, is := byEvent[c.EventID]; is {
+			byJob[c.ID] = r
+		}
+	}
+	return byJob, nil
+}
+
+// renormalize replaces the canonical form of the event by the one of now, if its job has one.
+func (a *attempt) renormalize(byJob map[string]contract.Renormalized) {
+	r, ordered := byJob[a.ID]
+	switch {
+	case !ordered:
+	case r.Problem == nil:
+		a.event.Payload, a.event.EventType, a.event.Unreadable = r.Payload, r.EventType, nil
+	case fault.Is(r.Problem, fault.Unavailable) || fault.Is(r.Problem, fault.NotFound): // that may pass
+		a.formless = r.Problem
+	default:
+		a.formless = fmt.Errorf("%w: %w", errFormless, r.Problem)
+	}
 }
 
 // asksHeaders reports whether an expression may use headers. They are stored with the webhook
@@ -176,7 +255,7 @@ func signaturePrefix(h http.Header) string {
 // forwarded: they would be meaningless or wrong, since the body is stored uncompressed.
 var passing = []string{
 	"host", "content-length", "transfer-encoding", "connection", "keep-alive", "te", "trailer", "upgrade", "expect",
-	"accept-encoding", "content-encoding", "forwarded", "via", "x-real-ip", "idempotency-key",
+	"accept-encoding", "content-encoding", "forwarded", "via", "x-real-ip", "idempotency-key", "traceparent", "tracestate",
 }
 
 // providerHeaders returns the webhook's own headers that are forwarded. Credentials were

@@ -45,11 +45,17 @@ func (l *jobQueue) refresh(now limits) {
 }
 
 // free reports whether one more slot may be taken.
-func (l *jobQueue) free() bool {
-	if !l.limits.shared() {
-		return len(l.slots) < l.limits.each
+func (l *jobQueue) free() bool { return l.places() > 0 }
+
+// places is how many more slots may be taken.
+func (l *jobQueue) places() int {
+	switch {
+	case !l.limits.shared():
+		return max(0, l.limits.each-len(l.slots))
+	case l.limits.each == 0:
+		return 0
 	}
-	return l.limits.each > 0 && l.ahead < l.room() && len(l.slots) < l.limits.each+l.room()
+	return max(0, min(l.room()-l.ahead, l.limits.each+l.room()-len(l.slots)))
 }
 
 // room is how many slots may be taken by jobs that wait for the destination's limit. The next one's preparation takes a few
@@ -169,7 +175,7 @@ func (l *jobQueue) keep(now time.Time) (keep int, by func(i int) time.Duration) 
 	if l.stuck(now) {
 		return 0, unknown
 	}
-	return keep, after(keep, pace)
+	return keep, after(keep, pace*max(1, l.limits.workers)) // it may come to any of them: one that came back first may hold all
 }
 
 // keepShared is keep for a destination with limits of its own. It keeps what this process's
@@ -191,7 +197,7 @@ func (l *jobQueue) keepShared(now time.Time) (keep int, by func(i int) time.Dura
 	if l.stuck(now) {
 		return 0, func(int) time.Duration { return 0 }
 	}
-	return keep, after(keep, pace*l.limits.workers) // it may come to any of them
+	return keep, after(keep, pace*max(1, l.limits.workers))
 }
 
 // after says when a job comes again that waits behind so many, at a pace.

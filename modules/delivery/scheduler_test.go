@@ -124,6 +124,19 @@ func TestFair(t *testing.T) {
 		require.Equal(t, 2200*time.Millisecond, got[1].by)
 		require.Len(t, f.queues["slow"].waiting, 10)
 	})
+	t.Run("what waits for a slow destination comes again when any of the workers can take it", func(t *testing.T) {
+		f := newPrompt(100, func(string) limits { return limits{each: 2, workers: 2} })
+		fill(f, "slow", 50)
+		f.take(100, start)
+		for range 5 {
+			f.done("slow", start.Add(500*time.Millisecond))
+			f.take(100, start.Add(500*time.Millisecond))
+		}
+		got := f.excess(start.Add(time.Second))
+		require.Len(t, got, 43-10)
+		require.Equal(t, time.Second, got[0].by, "behind ten at twice five a second")
+		require.Equal(t, 1100*time.Millisecond, got[1].by)
+	})
 	t.Run("a fast destination keeps all that waits", func(t *testing.T) {
 		f := newPrompt(100, each(2))
 		fill(f, "fast", 50)

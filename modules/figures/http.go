@@ -6,7 +6,6 @@ import (
 	"maps"
 	"net/http"
 	"slices"
-	"time"
 
 	"github.com/labstack/echo/v4"
 
@@ -163,73 +162,4 @@ func (a *answer) gateway(disk *Disk) *GatewayStats {
 	}
 	g.Now.DeadLetters, g.Now.Quarantine = total(a.gauges.DeadLetters), total(a.gauges.Quarantined)
 	return g
-}
-
-// The measurement of the disk is used again for a minute on PostgreSQL; on SQLite, where it
-// reads the file, for an hour.
-const (
-	diskFreshFor       = time.Minute
-	diskFreshForSQLite = time.Hour
-	diskTimeout        = 5 * time.Second
-)
-
-type diskUse struct {
-	at     time.Time
-	tables []TableDisk
-	failed bool
-}
-
-// eventTables are the tables whose size a source's events make.
-var eventTables = []string{"webhook_events", "normalized_events", "event_states", "processing_jobs", "delivery_attempts", "idempotency_keys", "audit_entries", "audit_groups"}
-
-// diskUse returns what the tables take; nil if that cannot be measured.
-func (m *Module) diskUse(ctx context.Context, s *snapshot) *Disk {
-	m.reading.Lock()
-	defer m.reading.Unlock()
-	freshFor := diskFreshFor
-	if m.d.DB.Dialect.Name != "postgres" && (m.disk == nil || !m.disk.failed) {
-		freshFor = diskFreshForSQLite
-	}
-	now := m.d.Now()
-	if m.disk == nil || now.Sub(m.disk.at) >= freshFor || now.Before(m.disk.at) {
-		bounded, cancel := context.WithTimeout(ctx, diskTimeout)
-		defer cancel()
-		used, err := m.d.DB.DiskUse(bounded)
-		if err != nil {
-			m.d.Log.WarnContext(ctx, "measuring the disk failed", "error", err)
-		}
-		m.disk = &diskUse{at: now, failed: err != nil}
-		for table, bytes := range used {
-			m.disk.tables = append(m.disk.tables, TableDisk{table, bytes})
-		}
-		slices.SortFunc(m.disk.tables, func(a, b TableDisk) int {
-			return cmp.Or(cmp.Compare(b.Bytes, a.Bytes), cmp.Compare(a.Table, b.Table))
-		})
-	}
-	if m.disk.failed {
-		return nil
-	}
-	return m.disk.view(s)
-}
-
-func (d *diskUse) view(s *snapshot) *Disk {
-	disk := &Disk{MeasuredAt: clock.At(d.at), Tables: httpapi.OrEmpty(d.tables), Sources: []SourceDisk{}}
-	var events int64
-	for _, t := range d.tables {
-		disk.Bytes += t.Bytes
-		if slices.Contains(eventTables, t.Table) {
-			events += t.Bytes
-		}
-	}
-	accepted, all := map[string]int64{}, int64(0)
-	for k, of := range s.over[3] {
-		accepted[k.source] += of.accepted
-		all += of.accepted
-	}
-	for _, source := range slices.Sorted(maps.Keys(accepted)) {
-		if n := accepted[source]; n > 0 {
-			disk.Sources = append(disk.Sources, SourceDisk{source, int64(float64(events) * float64(n) / float64(all))})
-		}
-	}
-	return disk
 }

@@ -15,6 +15,7 @@ import (
 	"context"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"integration-gateway/platform/clock"
@@ -51,11 +52,18 @@ type Module struct {
 	d        Deps
 	recorder *recorder
 
-	reading sync.Mutex // held while the snapshot or the disk is read
+	reading sync.Mutex // held while the snapshot is read
 	last    *snapshot
 	older   *olderSums
-	hours   map[[2]time.Time]hourSums
-	disk    *diskUse
+	wanted  time.Time // when somebody last asked for a snapshot
+
+	measuring sync.Mutex // held while the disk is measured
+	disk      atomic.Pointer[diskUse]
+
+	preparing sync.Mutex // held while older sums are read, for an answer or ahead of it
+	hours     map[[2]time.Time]hourSums
+
+	accepted lastAccepted
 }
 
 // New wires the module; it starts nothing.
@@ -101,6 +109,9 @@ func (m *Module) Run(ctx context.Context) error {
 	merged := clock.Monotonic() - m.cfg.MergeEvery
 	for clock.Sleep(ctx, m.cfg.FlushEvery) {
 		try(ctx, roundTimeout, m.flush)
+		if !failing {
+			try(ctx, roundTimeout, m.prepare)
+		}
 		if clock.Monotonic()-merged >= m.cfg.MergeEvery && !failing {
 			try(ctx, roundTimeout, m.merge)
 			merged = clock.Monotonic()

@@ -55,7 +55,8 @@ type snapshot struct {
 	over  windows
 }
 
-// olderSums are the sums of the windows up to a minute. They change once a minute.
+// olderSums are the sums of the windows up to a minute. They change once a minute, and must not
+// be changed.
 type olderSums struct {
 	until time.Time
 	since [4]time.Time
@@ -81,34 +82,76 @@ func beginnings(now time.Time) [4]time.Time {
 		now.Add(-7 * 24 * time.Hour).Truncate(time.Hour)}
 }
 
+// Reading the older sums takes longer than an answer may: they are read ahead, once a minute,
+// for as long as somebody asked within wantedFor. Until those of a new minute are read, an
+// answer takes the ones before, and more of the last minutes: its windows begin up to lateBy
+// earlier.
+const (
+	wantedFor = 24 * time.Hour
+	lateBy    = 2 * time.Minute
+)
+
+// olderUntil returns the minute up to which the older sums reach.
+func olderUntil(now time.Time) time.Time {
+	return now.Truncate(time.Minute).Add(-openMinutes * time.Minute)
+}
+
 // current returns a snapshot that is at most Config.FreshFor old. Callers at once share one.
 func (m *Module) current(ctx context.Context) (*snapshot, error) {
 	m.reading.Lock()
 	defer m.reading.Unlock()
 	now := m.d.Now()
+	m.wanted = now
 	if m.last != nil && now.Sub(m.last.at) < m.cfg.FreshFor && !now.Before(m.last.at) {
 		return m.last, nil
 	}
-	since := beginnings(now)
-	until := now.Truncate(time.Minute).Add(-openMinutes * time.Minute)
-	if m.older == nil || !m.older.until.Equal(until) {
-		older, err := m.readOlder(ctx, since, until)
+	until := olderUntil(now)
+	if m.older == nil || m.older.until.After(until) || until.Sub(m.older.until) > lateBy {
+		older, err := m.readOlder(ctx, beginnings(now), until)
 		if err != nil {
 			return nil, err
 		}
 		m.older = older
 	}
-	recent, err := m.sumOf(ctx, selectMinutesSQL, until, now.Add(time.Minute))
+	recent, err := m.sumOf(ctx, selectMinutesSQL, m.older.until, now.Add(time.Minute))
 	if err != nil {
 		return nil, err
 	}
-	s := &snapshot{at: now, since: since, over: newWindows()}
+	s := &snapshot{at: now, since: m.older.since, over: newWindows()}
 	for i := range s.over {
 		s.over[i].merge(m.older.over[i])
 		s.over[i].merge(recent)
 	}
 	m.last = s
 	return s, nil
+}
+
+// prepare reads the older sums of a new minute and measures the disk, if answers are wanted,
+// while answers take what was read before.
+func (m *Module) prepare(ctx context.Context) error {
+	now := m.d.Now()
+	until := olderUntil(now)
+	m.reading.Lock()
+	wanted := now.Sub(m.wanted) < wantedFor && m.older != nil
+	current := wanted && m.older.until.Equal(until)
+	m.reading.Unlock()
+	if !wanted {
+		return nil
+	}
+	if m.disk.Load() != nil {
+		m.measureDisk(ctx)
+	}
+	if current {
+		return nil
+	}
+	older, err := m.readOlder(ctx, beginnings(now), until)
+	if err != nil {
+		return err
+	}
+	m.reading.Lock()
+	defer m.reading.Unlock()
+	m.older = older
+	return nil
 }
 
 func (m *Module) sumOf(ctx context.Context, query string, from, to time.Time) (sums, error) {
@@ -136,6 +179,8 @@ func (m *Module) mergedUntil(ctx context.Context) (time.Time, error) {
 // readOlder sums the windows until a minute, each row once: the shorter windows are parts of
 // the longer ones.
 func (m *Module) readOlder(ctx context.Context, since [4]time.Time, until time.Time) (*olderSums, error) {
+	m.preparing.Lock()
+	defer m.preparing.Unlock()
 	merged, err := m.mergedUntil(ctx)
 	if err != nil {
 		return nil, err

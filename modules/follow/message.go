@@ -3,7 +3,6 @@ package follow
 import (
 	"context"
 	"encoding/json"
-	"fmt"
 
 	"integration-gateway/platform/clock"
 	"integration-gateway/platform/contract"
@@ -104,9 +103,7 @@ func messageOf(e contract.TrailEntry, events map[string]contract.EventSummary) (
 		return nil, false, nil
 	case kindRefused:
 		var refusal struct{ Source string }
-		if err := json.Unmarshal(e.Details, &refusal); err != nil {
-			return nil, false, fmt.Errorf("audit entry %s: %w", e.ID, err)
-		}
+		_ = json.Unmarshal(e.Details, &refusal) // one that somebody changed in the database is of no source
 		msg.Source = refusal.Source
 	default:
 		event, found := events[*e.EntityID]

@@ -103,7 +103,7 @@ func (m *Module) commitOnce(ctx context.Context, webhooks []verifiedWebhook, fre
 	if err != nil {
 		return nil, fmt.Errorf("store %d webhooks: %w", len(webhooks), err)
 	}
-	m.d.Metrics.Committed(len(webhooks), m.d.Now.Since(began))
+	m.d.Metrics.Committed(len(webhooks), m.d.Now.Since(began), m.tracedOf(webhooks))
 	failpoint.Hit(failpoint.AfterCommit)
 	results := make([]batch.Result[receipt], len(webhooks))
 	for i, w := range webhooks {
@@ -111,6 +111,7 @@ func (m *Module) commitOnce(ctx context.Context, webhooks []verifiedWebhook, fre
 		if !ok {
 			return nil, fmt.Errorf("a stored webhook has no event: %s", w.events[0].key)
 		}
+		r.group = len(webhooks)
 		results[i].Value = r
 	}
 	return results, nil

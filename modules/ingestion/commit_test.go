@@ -134,7 +134,7 @@ func TestAWebhookWithSeveralEvents(t *testing.T) {
 		r := one(mixed)
 		require.Equal(t, receipt{
 			EventID: old.EventID, EventIDs: []string{old.EventID, mixed.events[1].id, mixed.events[2].id, mixed.events[3].id},
-			Status: "queued", CorrelationID: "of-a",
+			Status: "queued", CorrelationID: "of-a", group: 1,
 		}, r, "new as soon as one of its events is")
 		repeat := one(g.webhook("t", "a", "b", "b", "c"))
 		require.Equal(t, r.EventIDs, repeat.EventIDs)
@@ -290,7 +290,7 @@ func TestTheEventIsStoredIfTheCallerDisconnects(t *testing.T) {
 	left := make(chan error)
 	a := g.webhook("t", "a")
 	go func() {
-		_, err := g.module.store(ctx, a)
+		_, err := g.module.store(ctx, a, &way{})
 		left <- err
 	}()
 	<-entered

@@ -20,6 +20,7 @@ import (
 	"integration-gateway/platform/httpapi"
 	"integration-gateway/platform/provider"
 	"integration-gateway/platform/secret"
+	"integration-gateway/platform/tracing"
 )
 
 // Config holds the settings of ingestion.
@@ -84,12 +85,13 @@ type Deliveries interface {
 // Metrics counts webhooks. Its methods never block.
 type Metrics interface {
 	// Received counts an answered webhook by its outcome: accepted, duplicate, handshake,
-	// refused or failed.
-	Received(source, outcome string, began time.Time, took time.Duration)
+	// refused or failed. traceID is that of its event, "" if it is not traced.
+	Received(source, outcome string, began time.Time, took time.Duration, traceID string)
 	Refused(source, reason string)
 	// SecretMatched records that the source's newest secret, or an older one, verified.
 	SecretMatched(source string, newest bool, at time.Time)
-	Committed(webhooks int, took time.Duration)
+	// Committed counts a commit; traceID is that of one of its events, or "".
+	Committed(webhooks int, took time.Duration, traceID string)
 	// Dropped counts refused requests that are not put into quarantine.
 	Dropped(source string, requests int64)
 }
@@ -97,11 +99,11 @@ type Metrics interface {
 // noMetrics counts nothing.
 type noMetrics struct{}
 
-func (noMetrics) Received(string, string, time.Time, time.Duration) {}
-func (noMetrics) Refused(string, string)                            {}
-func (noMetrics) SecretMatched(string, bool, time.Time)             {}
-func (noMetrics) Committed(int, time.Duration)                      {}
-func (noMetrics) Dropped(string, int64)                             {}
+func (noMetrics) Received(string, string, time.Time, time.Duration, string) {}
+func (noMetrics) Refused(string, string)                                    {}
+func (noMetrics) SecretMatched(string, bool, time.Time)                     {}
+func (noMetrics) Committed(int, time.Duration, string)                      {}
+func (noMetrics) Dropped(string, int64)                                     {}
 
 // Digester makes keyed hashes.
 type Digester interface {
@@ -122,7 +124,8 @@ type Deps struct {
 	Scheduler  Scheduler
 	Deliveries Deliveries
 	Digester   Digester
-	Metrics    Metrics // nil for none
+	Metrics    Metrics         // nil for none
+	Traces     *tracing.Tracer // nil for none
 	// Fetch downloads providers' certificates and opens handshake pages through the egress
 	// client. If it is nil, requests that need it end in fault.Unavailable.
 	Fetch Fetch
@@ -139,6 +142,8 @@ type Module struct {
 	headerSets *headerSets
 
 	certificates *certificates
+
+	refusedTraces refusedTracer
 }
 
 // The bounds of one commit. A second commit starts only when spawnThreshold webhooks wait:

@@ -3,12 +3,10 @@ package ingestion
 import (
 	"context"
 	"encoding/json"
-	"fmt"
 	"net/http"
 
 	"github.com/labstack/echo/v4"
 
-	"integration-gateway/platform/fault"
 	"integration-gateway/platform/httpapi"
 	"integration-gateway/platform/provider"
 )
@@ -81,47 +79,7 @@ func (m *Module) postRelease(c echo.Context) error {
 	return httpapi.Data(c, http.StatusAccepted, released)
 }
 
-// maxReleases bounds a bulk release through the API, so that the request ends in time.
-const maxReleases = 1000
-
-// releaseAllBody selects the requests of a bulk release.
-type releaseAllBody struct {
-	Source string `json:"source" api:"required"`
-	Reason string `json:"reason"`
-	Limit  *int   `json:"limit" api:"minimum=1,maximum=1000"`
-}
-
-func (b releaseAllBody) limit() int {
-	if b.Limit == nil {
-		return maxReleases
-	}
-	return *b.Limit
-}
-
-// Mistakes returns every invalid field.
-func (b releaseAllBody) Mistakes() (wrong []fault.Field) {
-	if !provider.ValidSourceName(b.Source) {
-		wrong = append(wrong, fault.Field{Field: "source", Message: "must name the source whose requests are released"})
-	}
-	if !httpapi.Printable(b.Reason) {
-		wrong = append(wrong, fault.Field{Field: "reason", Message: "must be one of the reasons that the quarantine shows, such as no_match"})
-	}
-	if limit := b.limit(); limit < 1 || limit > maxReleases {
-		wrong = append(wrong, fault.Field{Field: "limit", Message: fmt.Sprintf("must be a whole number from 1 to %d", maxReleases)})
-	}
-	return wrong
-}
-
 // deleted is the answer to a removal.
 type deleted struct {
 	ID string `json:"id"`
-}
-
-func (m *Module) postReleaseAll(c echo.Context) error {
-	body := httpapi.BodyOf[releaseAllBody](c)
-	all, err := m.ReleaseAll(c.Request().Context(), QuarantineFilter{Source: body.Source, Reason: body.Reason}, body.limit())
-	if err != nil {
-		return err
-	}
-	return httpapi.Data(c, http.StatusOK, all)
 }

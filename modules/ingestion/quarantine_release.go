@@ -31,10 +31,13 @@ func (m *Module) Release(ctx context.Context, quarantineID string) (Released, er
 	if err != nil {
 		return Released{}, err
 	}
-	r, err := m.receiveAgain(ctx, q)
+	w := m.newWay(m.d.Now())
+	r, err := m.receiveAgain(ctx, q, &w)
 	if err != nil {
 		return Released{}, m.recordRefusal(ctx, q, err)
 	}
+	w.receipt = r
+	m.traceRelease(&w, q.Source)
 	err = m.d.DB.InTx(ctx, func(tx *database.Tx) error {
 		return m.removeFromQuarantine(ctx, tx, q.Quarantined, "quarantine.released", r.EventID)
 	})
@@ -45,7 +48,7 @@ func (m *Module) Release(ctx context.Context, quarantineID string) (Released, er
 }
 
 // receiveAgain processes a request as if it had just arrived, except for its time of receipt.
-func (m *Module) receiveAgain(ctx context.Context, q quarantined) (receipt, error) {
+func (m *Module) receiveAgain(ctx context.Context, q quarantined, w *way) (receipt, error) {
 	if q.Redacted {
 		return receipt{}, fault.Conflict.New("body_not_kept",
 			"Its body was not stored, because the integration redacts fields, so it cannot be verified again. Have the provider send it again.")
@@ -60,10 +63,12 @@ func (m *Module) receiveAgain(ctx context.Context, q quarantined) (receipt, erro
 		return receipt{}, err
 	}
 	req.Certificate = m.certificates.forClient(ctx, "release")
+	w.note(&w.verifies)
 	match, err := src.Spec.Authenticate(req, src.SecretsAt(m.d.Now()))
 	if err != nil {
 		return receipt{}, err
 	}
+	w.note(&w.verified)
 	if err := m.checkSingleUse(ctx, src, match, req.Body); err != nil {
 		return receipt{}, err
 	}
@@ -86,7 +91,7 @@ func (m *Module) receiveAgain(ctx context.Context, q quarantined) (receipt, erro
 	return m.store(ctx, verifiedWebhook{
 		source: src, webhookID: id.New(), secretID: match.SecretID, correlationID: q.CorrelationID, sourceIP: q.SourceIP,
 		receivedAt: q.ReceivedAt.Time, signature: signatureOf(src.Spec, match), released: true, storedPayload: payload,
-	})
+	}, w)
 }
 
 const updateQuarantinedSQL = `
@@ -153,38 +158,4 @@ func (s *source) credential(header, want string, matches func(text, digest strin
 		}
 	}
 	return secret.Redacted
-}
-
-// ReleasedAll is the result of a bulk release.
-type ReleasedAll struct {
-	Matched    int            `json:"matched"`
-	Released   int            `json:"released"`   // new events
-	Duplicates int            `json:"duplicates"` // already known; removed from quarantine too
-	Refused    map[string]int `json:"refused"`    // still refused, by reason
-}
-
-// ReleaseAll releases at most limit requests that match f, oldest first; f must name a
-// source. It stops at the first error other than a refusal and returns the counts so far.
-func (m *Module) ReleaseAll(ctx context.Context, f QuarantineFilter, limit int) (ReleasedAll, error) {
-	all := ReleasedAll{Refused: map[string]int{}}
-	ids, err := m.oldestQuarantined(ctx, f, limit)
-	if err != nil {
-		return all, err
-	}
-	all.Matched = len(ids)
-	for _, quarantineID := range ids {
-		r, err := m.Release(ctx, quarantineID)
-		switch {
-		case fault.Is(err, fault.Conflict):
-			all.Refused[fault.As(err).Reason]++
-		case fault.Is(err, fault.NotFound): // removed meanwhile
-		case err != nil:
-			return all, err
-		case r.Duplicate:
-			all.Duplicates++
-		default:
-			all.Released++
-		}
-	}
-	return all, nil
 }

@@ -37,6 +37,15 @@ func (f QuarantineFilter) conditions() *database.Filter {
 	return &c
 }
 
+// within adds what the caller may see.
+func (f QuarantineFilter) within(ctx context.Context) *database.Filter {
+	c := f.conditions()
+	if scope := httpapi.ScopeOf(ctx); scope != nil {
+		c.Among("source", scope.Sources)
+	}
+	return c
+}
+
 const quarantineColumns = `id, source, integration_id, provider, reason, detail, external_event_id, source_ip, correlation_id, size, redacted, repeats, received_at, last_received_at`
 
 var newestQuarantined = database.Listing[Quarantined]{
@@ -46,11 +55,7 @@ var newestQuarantined = database.Listing[Quarantined]{
 
 // Quarantined returns a page of the refused requests that match f, newest first.
 func (m *Module) Quarantined(ctx context.Context, f QuarantineFilter, page database.Page) (database.List[Quarantined], error) {
-	conditions := f.conditions()
-	if scope := httpapi.ScopeOf(ctx); scope != nil {
-		conditions.Among("source", scope.Sources)
-	}
-	list, err := database.ReadList(ctx, m.d.DB, newestQuarantined, conditions, page)
+	list, err := database.ReadList(ctx, m.d.DB, newestQuarantined, f.within(ctx), page)
 	if err != nil {
 		return list, fmt.Errorf("list the quarantine: %w", err)
 	}
@@ -79,23 +84,10 @@ func notQuarantined(quarantineID string) error {
 	return fault.NotFound.New("not_quarantined", "There is no request %s in quarantine.", quarantineID)
 }
 
-const selectQuarantineIDsSQL = `
-SELECT id
-FROM   quarantine
-WHERE  source = $1 AND ($2 = '' OR reason = $2)
-ORDER  BY id
-LIMIT  $3`
-
-// oldestQuarantined returns the ids of a source's refused requests, oldest first.
-func (m *Module) oldestQuarantined(ctx context.Context, f QuarantineFilter, limit int) ([]string, error) {
-	var ids []string
-	if !httpapi.SeesSource(ctx, f.Source) {
-		return nil, nil
-	}
-	if err := m.d.DB.Select(ctx, &ids, selectQuarantineIDsSQL, f.Source, f.Reason, limit); err != nil {
-		return nil, fmt.Errorf("list the quarantine: %w", err)
-	}
-	return ids, nil
+// oldestQuarantined lists refused requests in the order in which they are released.
+var oldestQuarantined = database.Listing[Quarantined]{
+	Columns: quarantineColumns, From: "quarantine", ID: "id", CountAll: true,
+	Key: func(q Quarantined) database.Position { return database.Position{ID: q.ID} },
 }
 
 const deleteQuarantinedSQL = `

@@ -193,10 +193,18 @@ func TestReleaseOfASource(t *testing.T) {
 		require.Len(t, g.kept(), 5, "what came twice is one")
 		g.manage(http.MethodPost, "/integrations/"+g.acme+"/secrets", `{"value":"the-new-secret"}`)
 
-		requireFields(t, []string{"source: must name", "limit: from 1 to 1000"}, g.manage(http.MethodPost, "/quarantine/release", `{"limit":0}`).Error.Details)
+		requireFields(t, []string{"limit: from 1 to 1000", "all: must be true to release all"}, g.manage(http.MethodPost, "/quarantine/release", `{"limit":0}`).Error.Details)
+		requireFields(t, []string{"source: must name"}, g.manage(http.MethodPost, "/quarantine/release", `{"source":"A b"}`).Error.Details)
+		requireFields(t, []string{"all: cannot be combined"}, g.manage(http.MethodPost, "/quarantine/release", `{"all":true,"sourceIp":"10.0.0.1"}`).Error.Details)
+		requireFields(t, []string{"all: must be true"}, g.manage(http.MethodPost, "/quarantine/release", `{"source":"","dryRun":true}`).Error.Details)
 		requireFields(t, []string{"sorce: is not a field"}, g.manage(http.MethodPost, "/quarantine/release", `{"sorce":"acme"}`).Error.Details)
 		requireFields(t, []string{"reason: must be one of"}, g.manage(http.MethodPost, "/quarantine/release", `{"source":"acme","reason":"\u0000"}`).Error.Details)
 		for _, c := range []struct{ body, want string }{
+			{`{"all":true,"dryRun":true}`, `{"matched":5,"released":0,"duplicates":0,"refused":{}}`},
+			{`{"source":"acme","dryRun":true,"limit":1}`, `{"matched":4,"released":0,"duplicates":0,"refused":{}}`},
+			{`{"sourceIp":"203.0.113.77"}`, `{"matched":0,"released":0,"duplicates":0,"refused":{}}`},
+			{`{"receivedTo":"2020-01-01T00:00:00Z"}`, `{"matched":0,"released":0,"duplicates":0,"refused":{}}`},
+			{`{"externalEventId":"e9"}`, `{"matched":1,"released":0,"duplicates":0,"refused":{"no_match":1}}`},
 			{`{"source":"acme","limit":1}`, `{"matched":1,"released":1,"duplicates":0,"refused":{}}`},
 			{`{"source":"acme","reason":"outside_tolerance"}`, `{"matched":0,"released":0,"duplicates":0,"refused":{}}`},
 			{`{"source":"acme"}`, `{"matched":3,"released":2,"duplicates":0,"refused":{"no_match":1}}`},

@@ -67,6 +67,8 @@ type receipt struct {
 	Status        string   `json:"status" api:"enum=queued|duplicate"`
 	Duplicate     bool     `json:"duplicate"`
 	CorrelationID string   `json:"correlationId"`
+
+	group int // webhooks of the commit; 0 if it needed none
 }
 
 // unknownSource stands in the audit trail for a source that does not exist.
@@ -75,18 +77,20 @@ const unknownSource = "(unknown)"
 // postWebhook receives and answers one webhook, or counts it as refused.
 func (m *Module) postWebhook(c echo.Context) error {
 	began := m.d.Now()
-	source, outcome, err := m.answerWebhook(c)
-	m.d.Metrics.Received(source, outcome, began, m.d.Now.Since(began))
+	w := m.newWay(began)
+	source, outcome, err := m.answerWebhook(c, &w)
+	m.d.Metrics.Received(source, outcome, began, m.d.Now.Since(began), m.trace(c, &w, source, outcome, err))
 	return err
 }
 
-// answerWebhook returns the source's name and the outcome for the metrics.
-func (m *Module) answerWebhook(c echo.Context) (source, outcome string, err error) {
+// answerWebhook returns the source's name and the outcome for the metrics and the spans.
+func (m *Module) answerWebhook(c echo.Context, w *way) (source, outcome string, err error) {
 	src, err := m.sourceOf(c)
 	if err != nil {
 		return unknownSource, outcomeOf(err), m.refused(c, unknownSource, err)
 	}
-	r, reply, err := m.receive(c, src)
+	r, reply, err := m.receive(c, src, w)
+	w.receipt = r
 	switch {
 	case err != nil:
 		return src.Name, outcomeOf(err), m.refused(c, src.Name, err)
@@ -124,7 +128,7 @@ func (m *Module) sourceOf(c echo.Context) (*source, error) {
 // receive reads, verifies and stores one webhook, or completes a handshake: then the
 // receipt is empty. If it returns no error, the event and its jobs are committed, now or
 // earlier. The reply is nil unless the provider requires one of its own.
-func (m *Module) receive(c echo.Context, src *source) (receipt, *provider.Reply, error) {
+func (m *Module) receive(c echo.Context, src *source, w *way) (receipt, *provider.Reply, error) {
 	ctx, ip := c.Request().Context(), httpapi.ClientIP(c)
 	if _, err := hopsOf(c.Request().Header); err != nil {
 		return receipt{}, nil, err
@@ -133,10 +137,13 @@ func (m *Module) receive(c echo.Context, src *source) (receipt, *provider.Reply,
 	if err != nil {
 		return receipt{}, nil, err
 	}
+	w.bytes = len(req.Body)
+	w.note(&w.verifies)
 	match, err := src.Spec.Authenticate(req, src.SecretsAt(req.ReceivedAt))
 	if err != nil {
 		return receipt{}, nil, m.quarantineRequest(ctx, src, req, ip, err)
 	}
+	w.note(&w.verified)
 	m.blocked.refund(httpapi.Network(ip), charged)
 	if err := m.checkSingleUse(ctx, src, match, req.Body); err != nil {
 		return receipt{}, nil, err
@@ -165,7 +172,7 @@ func (m *Module) receive(c echo.Context, src *source) (receipt, *provider.Reply,
 	r, err := m.store(ctx, verifiedWebhook{
 		source: src, webhookID: id.New(), secretID: match.SecretID, correlationID: payload.correlate(ctx), sourceIP: ip,
 		receivedAt: req.ReceivedAt, signature: signatureOf(src.Spec, match), storedPayload: payload,
-	})
+	}, w)
 	return r, src.Spec.AcknowledgeReply(req), m.quarantineRequest(ctx, src, req, ip, err)
 }
 
@@ -213,7 +220,9 @@ func (m *Module) route(ctx context.Context, w verifiedWebhook) {
 }
 
 // store adds the webhook to the next commit and waits for it.
-func (m *Module) store(ctx context.Context, w verifiedWebhook) (receipt, error) {
+func (m *Module) store(ctx context.Context, w verifiedWebhook, on *way) (receipt, error) {
+	on.drafts = w.events
+	on.note(&on.stores)
 	if err := m.inWindow(ctx, w); err != nil {
 		return receipt{}, err
 	}
@@ -222,6 +231,9 @@ func (m *Module) store(ctx context.Context, w verifiedWebhook) (receipt, error) 
 	waitCtx, cancel := context.WithTimeout(ctx, m.cfg.StoreTimeout)
 	defer cancel()
 	r, err := m.commits.Do(waitCtx, w)
+	if err == nil {
+		on.note(&on.stored)
+	}
 	switch {
 	case errors.Is(err, batch.ErrClosed):
 		return receipt{}, fault.Unavailable.Wrap(err, "shutting_down", "The gateway is shutting down.").After(time.Second)

@@ -109,7 +109,7 @@ var (
 		Errors: []fault.Kind{fault.Conflict},
 	}
 	releaseAllSpec = httpapi.Spec{
-		Summary: "Releases a source's refused requests, oldest first.",
+		Summary: "Releases all refused requests that match, oldest first. `dryRun` only counts them.",
 		Body:    releaseAllBody{}, BodyName: "BulkRelease", Example: `{"source":"acme","reason":"no_match","limit":1000}`,
 		Answers: []httpapi.Answer{httpapi.Returns(http.StatusOK, "BulkReleased", ReleasedAll{})},
 	}

@@ -152,11 +152,21 @@ ORDER  BY s.event_id`
 // LockStates reads these events' states and locks them until the transaction ends, in the
 // order of their ids. It omits unknown events.
 func (m *Module) LockStates(ctx context.Context, tx *database.Tx, eventIDs []string) ([]contract.EventState, error) {
+	return lockStates(ctx, tx, eventIDs, tx.Dialect.ForUpdate)
+}
+
+// LockFreeStates is LockStates without the events whose states another transaction holds: it
+// waits for none.
+func (m *Module) LockFreeStates(ctx context.Context, tx *database.Tx, eventIDs []string) ([]contract.EventState, error) {
+	return lockStates(ctx, tx, eventIDs, tx.Dialect.SkipLocked)
+}
+
+func lockStates(ctx context.Context, tx *database.Tx, eventIDs []string, locking string) ([]contract.EventState, error) {
 	if len(eventIDs) == 0 {
 		return nil, nil
 	}
 	var rows []stateRow
-	if err := tx.SelectRows(ctx, &rows, database.IDs(eventIDs), selectStatesSQL+tx.Dialect.ForUpdate); err != nil {
+	if err := tx.SelectRows(ctx, &rows, database.IDs(eventIDs), selectStatesSQL+locking); err != nil {
 		return nil, fmt.Errorf("lock event states: %w", err)
 	}
 	states := make([]contract.EventState, len(rows))

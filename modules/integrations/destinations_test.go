@@ -17,7 +17,8 @@ import (
 type destinations struct {
 	idle    map[string]bool
 	closed  []string // what was said of open jobs
-	failure error    // of making destinations and closing integrations
+	tested  []contract.DestinationTest
+	failure error // of making destinations and closing integrations
 }
 
 func (d *destinations) Destinations(_ context.Context, integrationIDs []string) ([]contract.Destination, error) {
@@ -64,6 +65,15 @@ func (d *destinations) ChangeDestination(ctx context.Context, tx *database.Tx, i
 func (d *destinations) RemoveDestination(ctx context.Context, tx *database.Tx, integrationID, destinationID string, jobs contract.OpenJobs) error {
 	d.closed = append(d.closed, string(jobs))
 	return d.update(ctx, tx, `DELETE FROM destinations WHERE id = $1 AND integration_id = $2`, destinationID, integrationID)
+}
+
+func (d *destinations) TestDestination(_ context.Context, t contract.DestinationTest) (contract.DestinationTested, error) {
+	d.tested = append(d.tested, t)
+	return contract.DestinationTested{DestinationID: t.DestinationID, EventID: id.New(), Headers: map[string]string{}}, d.failure
+}
+
+func (d *destinations) ProbeDestination(_ context.Context, _, destinationID string) (contract.DestinationProbe, error) {
+	return contract.DestinationProbe{DestinationID: destinationID, Breaker: "open"}, d.failure
 }
 
 func (d *destinations) DestinationChanges(context.Context, *database.Tx, string, string, contract.DestinationConfig) ([]string, error) {

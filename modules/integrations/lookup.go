@@ -106,6 +106,25 @@ func (m *Module) IntegrationsOf(ctx context.Context, sources []string) (map[stri
 	return ids, nil
 }
 
+const selectSourcesOfSQL = `
+SELECT i.id, i.source FROM integrations i JOIN v ON v.id = i.id`
+
+// SourcesOf returns the sources of integrations by their ids, as tx sees them.
+func (m *Module) SourcesOf(ctx context.Context, tx *database.Tx, integrationIDs []string) (map[string]string, error) {
+	var found []struct {
+		ID     string `db:"id"`
+		Source string `db:"source"`
+	}
+	if err := tx.SelectRows(ctx, &found, database.IDs(integrationIDs), selectSourcesOfSQL); err != nil {
+		return nil, fmt.Errorf("find the sources of integrations: %w", err)
+	}
+	sources := make(map[string]string, len(found))
+	for _, i := range found {
+		sources[i.ID] = i.Source
+	}
+	return sources, nil
+}
+
 const selectSourcesOfProviderSQL = `
 SELECT source FROM integrations WHERE provider = $1`
 

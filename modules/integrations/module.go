@@ -39,6 +39,7 @@ type Auditor interface {
 // Destinations configures destinations. Its errors are fault.Invalid, with the invalid fields
 // of the destination, and fault.NotFound.
 type Destinations interface {
+	DestinationCalls
 	// Destinations returns the destinations of integrations, as they are shown.
 	Destinations(ctx context.Context, integrationIDs []string) ([]contract.Destination, error)
 	// CheckDestination validates a new destination without creating it.
@@ -111,6 +112,8 @@ func (m *Module) Routes(r httpapi.Routes) {
 	r.Admin.Scoped().PATCH("/integrations/:id/destinations/:destinationId", m.patchDestination, changeDestinationSpec)
 	r.Admin.Scoped().DELETE("/integrations/:id/destinations/:destinationId", m.deleteDestination, removeDestinationSpec)
 	r.Admin.Scoped().POST("/integrations/:id/destinations/:destinationId/rotate-secret", m.rotateSigningSecret, rotateSpec)
+	r.Operator.Scoped().POST("/integrations/:id/destinations/:destinationId/test", m.postTest, testDestinationSpec)
+	r.Operator.Scoped().POST("/integrations/:id/destinations/:destinationId/probe", m.postProbe, probeDestinationSpec)
 }
 
 // KnowSources loads all sources, so that the first webhook finds them in memory, even if the

@@ -261,6 +261,40 @@ func TestASourceThatExistsIsAConflict(t *testing.T) {
 	requireFields(t, []string{"source: already"}, a.Error.Details)
 }
 
+func TestADestinationIsTestedWithASampleOrAGivenEvent(t *testing.T) {
+	g := setup(t, testkit.Open(t, testkit.SQLite(t)))
+	path := "/integrations/" + g.acme + "/destinations/" + g.acme
+	require.Equal(t, http.StatusOK, g.manage(http.MethodPost, path+"/test", "").Status)
+	require.Equal(t, http.StatusOK, g.manage(http.MethodPost, path+"/test", `{"payload":{"eventType":"a.b","n":12345678901234567890}}`).Status)
+	require.Equal(t, http.StatusOK, g.manage(http.MethodPost, path+"/test", `{"eventId":"`+g.globex+`"}`).Status)
+	require.Len(t, g.to.tested, 3)
+	sample, given, stored := g.to.tested[0], g.to.tested[1], g.to.tested[2]
+	require.Equal(t, [3]string{"acme", "acme", "gateway.test"}, [3]string{sample.Source, sample.Provider, sample.EventType})
+	require.JSONEq(t, `{"test":true,"message":"A test of this destination. No event happened."}`, member(t, sample.Payload, "data"))
+	require.Equal(t, `{"eventType":"a.b","n":12345678901234567890}`, string(given.Payload))
+	require.Equal(t, "a.b", given.EventType)
+	require.Equal(t, g.globex, stored.EventID)
+	require.Equal(t, g.acme, stored.DestinationID)
+
+	requireFields(t, []string{"eventId: must be the UUID of an event of this integration"}, g.manage(http.MethodPost, path+"/test", `{"eventId":"evt_1"}`).Error.Details)
+	requireFields(t, []string{"payload: must be an object: the event to send"}, g.manage(http.MethodPost, path+"/test", `{"payload":[1]}`).Error.Details)
+	requireFields(t, []string{"payload: cannot be combined with eventId"}, g.manage(http.MethodPost, path+"/test", `{"payload":{},"eventId":"`+g.acme+`"}`).Error.Details)
+	unknown := "/integrations/" + id.New() + "/destinations/" + g.acme
+	for _, what := range []string{"/test", "/probe"} {
+		require.Equal(t, http.StatusNotFound, g.manage(http.MethodPost, unknown+what, "").Status)
+	}
+	require.Equal(t, http.StatusAccepted, g.manage(http.MethodPost, path+"/probe", "").Status)
+	require.Len(t, g.to.tested, 3, "what is wrong is not sent")
+}
+
+// member returns a member of a JSON object.
+func member(t *testing.T, text []byte, name string) string {
+	t.Helper()
+	var object map[string]json.RawMessage
+	require.NoError(t, json.Unmarshal(text, &object))
+	return string(object[name])
+}
+
 func TestDestinationsOfAnIntegration(t *testing.T) {
 	testkit.EachStore(t, func(t *testing.T, db *database.DB) {
 		g := setup(t, db)

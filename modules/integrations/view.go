@@ -43,6 +43,7 @@ type Destination struct {
 	Auth      string                       `json:"auth"`    // only the type
 	TLS       *contract.DestinationTLSInfo `json:"tls"`
 	Policy    contract.DestinationPolicy   `json:"policy"`                                   // null for the configured defaults
+	Traces    bool                         `json:"tracePropagation"`                         // its requests carry the event's traceparent
 	Breaker   string                       `json:"breaker" api:"enum=closed|open|half_open"` // closed, open or half_open
 	CreatedAt clock.Time                   `json:"createdAt"`
 	UpdatedAt clock.Time                   `json:"updatedAt"`
@@ -76,7 +77,7 @@ func (r integrationRow) view(to []contract.Destination, secrets []SecretInfo) In
 	for _, d := range to {
 		v.Destinations = append(v.Destinations, Destination{
 			ID: d.ID, URL: withoutPassword(d.URL), IsActive: d.IsActive, Mode: d.Mode, Filter: d.Filter, Transform: d.Transform,
-			Headers: httpapi.OrEmpty(d.Headers), Auth: d.Auth, TLS: d.TLS, Policy: d.Policy, Breaker: d.Breaker,
+			Headers: httpapi.OrEmpty(d.Headers), Auth: d.Auth, TLS: d.TLS, Policy: d.Policy, Traces: d.TracePropagation, Breaker: d.Breaker,
 			CreatedAt: clock.At(d.CreatedAt), UpdatedAt: clock.At(d.UpdatedAt),
 		})
 	}

@@ -15,12 +15,19 @@ import (
 )
 
 const insertAllSQL = `
-INSERT INTO replay_requests (id, normalized_event_id, integration_id, replay_id, destination_id, only_failed, requested_by, reason, actor, status, created_at)
-SELECT id, normalized_event_id, integration_id, $1, destination_id, false, $2, $3, $4, 'queued', $5
+INSERT INTO replay_requests (id, normalized_event_id, integration_id, replay_id, destination_id, url_id, only_failed, renormalized, requested_by, reason,
+       actor, status, created_at, dispatched_at, due_at)
+SELECT id, normalized_event_id, integration_id, $1, destination_id, %s, false, $6, $2, $3, $4, $7, $5, %s, %s
 FROM   v
 WHERE  id IS NOT NULL
 ON CONFLICT DO NOTHING
 RETURNING id`
+
+// A request to a URL is due at once; one to a destination waits for delivery to dispatch it.
+var (
+	insertForURLSQL         = fmt.Sprintf(insertAllSQL, "$1", "$5", "$5")
+	insertForDestinationSQL = fmt.Sprintf(insertAllSQL, "NULL", "NULL", "NULL")
+)
 
 // RequestAll stores, queues and audits a request for each target of a bulk replay that has none
 // yet, and returns their number.
@@ -30,22 +37,31 @@ func (m *Module) RequestAll(ctx context.Context, tx *database.Tx, b contract.Bul
 	}
 	all := make(map[string]request, len(targets))
 	rows := database.NewRows("id uuid", "normalized_event_id uuid", "integration_id uuid", "destination_id uuid").Expect(len(targets))
+	status, query := queued, insertForDestinationSQL
+	if b.ToURL {
+		status, query = dispatched, insertForURLSQL
+	}
 	for _, t := range targets {
-		r := request{ID: id.New(), EventID: t.EventID, IntegrationID: t.IntegrationID, ReplayID: &b.ID, DestinationID: &t.DestinationID,
-			RequestedBy: b.RequestedBy, Reason: b.Reason, Actor: b.Actor, Status: queued, CreatedAt: clock.At(tx.Now)}
+		r := request{ID: id.New(), EventID: t.EventID, IntegrationID: t.IntegrationID, ReplayID: &b.ID, Renormalized: b.Renormalized,
+			RequestedBy: b.RequestedBy, Reason: b.Reason, Actor: b.Actor, Status: status, CreatedAt: clock.At(tx.Now)}
+		if !b.ToURL {
+			r.DestinationID = &t.DestinationID
+		}
 		all[r.ID] = r
-		rows.Add(r.ID, r.EventID, r.IntegrationID, t.DestinationID)
+		rows.Add(r.ID, r.EventID, r.IntegrationID, r.DestinationID)
 	}
 	var stored []string
-	if err := tx.SelectRows(ctx, &stored, rows, insertAllSQL, b.ID, b.RequestedBy, b.Reason, b.Actor, tx.Now); err != nil {
+	if err := tx.SelectRows(ctx, &stored, rows, query, b.ID, b.RequestedBy, b.Reason, b.Actor, tx.Now, b.Renormalized, string(status)); err != nil {
 		return 0, fmt.Errorf("insert the replay requests: %w", err)
 	}
 	orders, entries := make([]contract.ReplayOrder, len(stored)), make([]contract.AuditEntry, len(stored))
 	for i, requestID := range stored {
 		orders[i], entries[i] = all[requestID].order(), requestedEntry(all[requestID])
 	}
-	if err := m.scheduler.DispatchAll(ctx, tx, orders); err != nil {
-		return 0, fmt.Errorf("dispatch the replays: %w", err)
+	if !b.ToURL {
+		if err := m.scheduler.DispatchAll(ctx, tx, orders); err != nil {
+			return 0, fmt.Errorf("dispatch the replays: %w", err)
+		}
 	}
 	return len(stored), m.audit.Record(ctx, tx, entries)
 }
@@ -71,6 +87,31 @@ func (m *Module) Open(ctx context.Context, replayID string, limit int) ([]contra
 		open[i] = contract.ReplayCancel{RequestID: r.ID, EventID: r.EventID}
 	}
 	return open, nil
+}
+
+// CancelSends ends those of these requests to a URL that wait, and returns their number.
+func (m *Module) CancelSends(ctx context.Context, tx *database.Tx, list []contract.ReplayCancel, reason string) (int, error) {
+	ids := make([]string, len(list))
+	for i, c := range list {
+		ids[i] = c.RequestID
+	}
+	return m.sender.Cancel(ctx, tx, ids, reason)
+}
+
+const selectRenormalizedSQL = `
+SELECT r.id FROM replay_requests r WHERE r.renormalized AND r.id IN (SELECT id FROM v)`
+
+// Renormalized returns those of the requests that send the canonical form by the mapping of now.
+func (m *Module) Renormalized(ctx context.Context, requestIDs []string) (map[string]bool, error) {
+	var found []string
+	if err := m.db.SelectRows(ctx, &found, database.IDs(requestIDs), selectRenormalizedSQL); err != nil {
+		return nil, fmt.Errorf("look for renormalized replays: %w", err)
+	}
+	set := make(map[string]bool, len(found))
+	for _, requestID := range found {
+		set[requestID] = true
+	}
+	return set, nil
 }
 
 // countEnds passes on how many requests of bulk replays ended by these transitions.

@@ -3,6 +3,7 @@ package replay
 import (
 	"encoding/json"
 
+	"integration-gateway/modules/replay/oneoff"
 	"integration-gateway/platform/contract"
 )
 
@@ -13,8 +14,9 @@ func requestedEntry(r request) contract.AuditEntry {
 		RequestedBy   string  `json:"requestedBy"`
 		Reason        string  `json:"reason"`
 		DestinationID *string `json:"destinationId"`
+		Host          string  `json:"host,omitempty"` // of the URL that it goes to
 		OnlyFailed    bool    `json:"onlyFailed"`
-	}{r.ID, r.ReplayID, r.RequestedBy, r.Reason, r.DestinationID, r.OnlyFailed})
+	}{r.ID, r.ReplayID, r.RequestedBy, r.Reason, r.DestinationID, oneoff.Host(r.URL), r.OnlyFailed})
 }
 
 func progressEntry(s transition) contract.AuditEntry {

@@ -1,6 +1,7 @@
 package replay
 
 import (
+	"context"
 	"fmt"
 	"net/http"
 	"strings"
@@ -9,9 +10,11 @@ import (
 	"github.com/labstack/echo/v4"
 
 	"integration-gateway/platform/clock"
+	"integration-gateway/platform/contract"
 	"integration-gateway/platform/fault"
 	"integration-gateway/platform/httpapi"
 	"integration-gateway/platform/id"
+	"integration-gateway/platform/secret"
 )
 
 // bodyLimit is far above the longest valid body, in bytes.
@@ -25,6 +28,9 @@ type body struct {
 	Reason        *string `json:"reason" api:"required,chars=5-500"`
 	DestinationID *string `json:"destinationId"`
 	OnlyFailed    *bool   `json:"onlyFailed"`
+
+	URL           *string       `json:"url"`           // send it there once, in place of destinations; needs the role admin
+	SigningSecret *secret.Value `json:"signingSecret"` // required with url: whsec_ and base64; never shown, and erased when the request ends
 }
 
 type accepted struct {
@@ -65,6 +71,9 @@ func (m *Module) post(c echo.Context) error {
 	eventID := httpapi.ID(c)
 	o, _ := httpapi.BodyOf[body](c).order() // it has no mistakes
 	ctx := c.Request().Context()
+	if err := m.checkURL(ctx, o); err != nil {
+		return err
+	}
 	o.eventID, o.actor = eventID, httpapi.Actor(ctx)
 	requestID, err := m.request(ctx, o)
 	if err != nil {
@@ -73,9 +82,29 @@ func (m *Module) post(c echo.Context) error {
 	return httpapi.Data(c, http.StatusAccepted, accepted{requestID, eventID})
 }
 
+// checkURL checks where an order goes that names a URL. Whoever may not add destinations may not
+// send events elsewhere either.
+func (m *Module) checkURL(ctx context.Context, o order) error {
+	if o.url != nil {
+		if err := httpapi.Needs(ctx, httpapi.Admin, "A replay to a URL"); err != nil {
+			return err
+		}
+	}
+	if faults := m.sender.Check(o.url, o.signing); len(faults) > 0 {
+		return httpapi.Invalid(faults)
+	}
+	return nil
+}
+
 // order returns what the body orders, and every invalid field.
 func (b body) order() (o order, faults []fault.Field) {
-	o = order{requestedBy: defaultRequestedBy, onlyFailed: b.OnlyFailed != nil && *b.OnlyFailed}
+	o = order{requestedBy: defaultRequestedBy, onlyFailed: b.OnlyFailed != nil && *b.OnlyFailed, url: b.URL, signing: b.SigningSecret}
+	if o.url != nil && b.DestinationID != nil {
+		faults = append(faults, fault.Field{Field: "url", Message: "cannot be combined with destinationId; leave one of them out"})
+	}
+	if o.url != nil && o.onlyFailed {
+		faults = append(faults, fault.Field{Field: "onlyFailed", Message: "is about destinations, and cannot be combined with url"})
+	}
 	if b.RequestedBy != nil {
 		o.requestedBy = text("requestedBy", *b.RequestedBy, 2, 120, &faults)
 	}
@@ -112,6 +141,8 @@ type view struct {
 	EventID           string      `json:"eventId"`
 	ReplayID          *string     `json:"replayId"` // the bulk replay that it belongs to
 	DestinationID     *string     `json:"destinationId"`
+	URL               *string     `json:"url"`                                    // where it goes in place of destinations
+	Payload           string      `json:"payload" api:"enum=stored|renormalized"` // see the bulk replay
 	OnlyFailed        bool        `json:"onlyFailed"`
 	RequestedBy       string      `json:"requestedBy"`
 	Reason            string      `json:"reason"`
@@ -121,15 +152,25 @@ type view struct {
 	CreatedAt         clock.Time  `json:"createdAt"`
 	DispatchedAt      *clock.Time `json:"dispatchedAt"`
 	CompletedAt       *clock.Time `json:"completedAt"`
+	Attempts          *int        `json:"attempts"`   // at the url; null for destinations, whose attempts are deliveries
+	HTTPStatus        *int        `json:"httpStatus"` // the url's last answer, as the next
+	ErrorKind         *string     `json:"errorKind"`
 }
 
 func viewOf(r request) view {
-	return view{
+	v := view{
 		ID: r.ID, NormalizedEventID: r.EventID, EventID: r.EventID, ReplayID: r.ReplayID, DestinationID: r.DestinationID,
-		OnlyFailed: r.OnlyFailed, RequestedBy: r.RequestedBy, Reason: r.Reason, Actor: r.Actor,
+		URL: r.URL, Payload: contract.PayloadStored, OnlyFailed: r.OnlyFailed, RequestedBy: r.RequestedBy, Reason: r.Reason, Actor: r.Actor,
 		Status: r.Status, ErrorMessage: r.ErrorMessage,
-		CreatedAt: r.CreatedAt, DispatchedAt: r.DispatchedAt, CompletedAt: r.CompletedAt,
+		CreatedAt: r.CreatedAt, DispatchedAt: r.DispatchedAt, CompletedAt: r.CompletedAt, HTTPStatus: r.HTTPStatus, ErrorKind: r.ErrorKind,
 	}
+	if r.Renormalized {
+		v.Payload = contract.PayloadRenormalized
+	}
+	if r.URLID != nil {
+		v.Attempts = &r.Attempts
+	}
+	return v
 }
 
 func (m *Module) get(c echo.Context) error {

@@ -49,7 +49,8 @@ func TestARequestIsStoredDispatchedAndAuditedTogether(t *testing.T) {
 		require.Equal(t, map[string]any{
 			"id": requestID, "normalizedEventId": f.eventID, "eventId": f.eventID, "destinationId": destination, "onlyFailed": true,
 			"requestedBy": "ada", "reason": "the consumer was down", "actor": "management-key", "status": "queued",
-			"replayId": nil, "errorMessage": nil, "dispatchedAt": nil, "completedAt": nil,
+			"replayId": nil, "errorMessage": nil, "dispatchedAt": nil, "completedAt": nil, "url": nil, "payload": "stored",
+			"attempts": nil, "httpStatus": nil, "errorKind": nil,
 		}, shown)
 	})
 }

@@ -8,6 +8,7 @@ import (
 	"integration-gateway/platform/contract"
 	"integration-gateway/platform/database"
 	"integration-gateway/platform/id"
+	"integration-gateway/platform/secret"
 )
 
 // order is a validated replay request from an operator.
@@ -16,6 +17,8 @@ type order struct {
 	requestedBy   string
 	reason        string
 	destinationID *string
+	url           *string // where to in place of destinations
+	signing       *secret.Value
 	onlyFailed    bool
 	actor         string // the credential that was used
 }
@@ -46,18 +49,26 @@ func (m *Module) requestIn(ctx context.Context, tx *database.Tx, requestID strin
 	if err := insertRequest(ctx, tx, r); err != nil {
 		return err
 	}
-	if err := m.scheduler.Dispatch(ctx, tx, r.order(), integrationID); err != nil {
+	if o.url != nil {
+		if err := m.sender.Add(ctx, tx, r.ID, *o.url, *o.signing); err != nil {
+			return err
+		}
+	} else if err := m.scheduler.Dispatch(ctx, tx, r.order(), integrationID); err != nil {
 		return fmt.Errorf("dispatch the replay: %w", err)
 	}
 	return m.audit.Record(ctx, tx, []contract.AuditEntry{requestedEntry(r)})
 }
 
 func newRequest(requestID, integrationID string, o order, tx *database.Tx) request {
-	return request{
+	r := request{
 		ID: requestID, EventID: o.eventID, IntegrationID: integrationID, DestinationID: o.destinationID, OnlyFailed: o.onlyFailed,
 		RequestedBy: o.requestedBy, Reason: o.reason, Actor: o.actor,
 		Status: queued, CreatedAt: clock.At(tx.Now),
 	}
+	if o.url != nil { // it needs nobody to dispatch it
+		r.URLID, r.URL, r.Status, r.DispatchedAt = &r.ID, o.url, dispatched, &r.CreatedAt
+	}
+	return r
 }
 
 func (r request) order() contract.ReplayOrder {

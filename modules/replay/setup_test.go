@@ -4,15 +4,19 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
 	"integration-gateway/modules/replay"
 	"integration-gateway/modules/replay/bulk"
+	"integration-gateway/modules/replay/oneoff"
 	"integration-gateway/platform/clock"
 	"integration-gateway/platform/contract"
 	"integration-gateway/platform/database"
@@ -38,13 +42,15 @@ type fixture struct {
 	eventID, integrationID string
 	dispatched             []contract.ReplayOrder
 	dispatchErr            error
+	sent                   []contract.SendOnce
 	entries                []contract.AuditEntry
 	auditErr               error
 }
 
 func setup(t testing.TB, db *database.DB) *fixture {
 	f := &fixture{db: db, eventID: id.New(), integrationID: id.New()}
-	f.Module = replay.New(bulk.Config{}, replay.Deps{DB: db, Log: slog.New(slog.DiscardHandler), Now: clock.System, Events: f, Scheduler: f, Audit: f})
+	f.Module = replay.New(replay.Config{OneOff: oneoff.Config{Look: time.Millisecond}}, replay.Deps{DB: db, Log: slog.New(slog.DiscardHandler),
+		Now: clock.System, Events: f, Scheduler: f, Sealer: sealed{}, Audit: f})
 	server := httpapi.New(httpapi.Config{ManagementKey: secret.New(managementKey)},
 		httpapi.Deps{Log: slog.New(slog.DiscardHandler), Now: clock.System})
 	f.Routes(server.Routes())
@@ -70,6 +76,34 @@ func (f *fixture) Dispatch(_ context.Context, _ *database.Tx, o contract.ReplayO
 func (f *fixture) DispatchAll(_ context.Context, _ *database.Tx, orders []contract.ReplayOrder) error {
 	f.dispatched = append(f.dispatched, orders...)
 	return f.dispatchErr
+}
+
+// CheckURL refuses what is no URL.
+func (f *fixture) CheckURL(field, url string) []fault.Field {
+	if strings.HasPrefix(url, "https://") {
+		return nil
+	}
+	return []fault.Field{{Field: field, Message: "must be a URL"}}
+}
+
+func (f *fixture) SendOnce(_ context.Context, s contract.SendOnce) (contract.SentOnce, error) {
+	f.sent = append(f.sent, s)
+	return contract.SentOnce{Received: true, Status: http.StatusOK}, nil
+}
+
+// sealed stands for encryption: what it seals opens in its place alone.
+type sealed struct{}
+
+func (sealed) Seal(at secret.Place, value secret.Value) (string, error) {
+	return at.String() + "|" + value.Reveal(), nil
+}
+
+func (sealed) Open(at secret.Place, stored string) (secret.Value, error) {
+	text, ok := strings.CutPrefix(stored, at.String()+"|")
+	if !ok {
+		return secret.Value{}, errors.New("sealed for another place")
+	}
+	return secret.New(text), nil
 }
 
 func (f *fixture) Record(_ context.Context, _ *database.Tx, entries []contract.AuditEntry) error {

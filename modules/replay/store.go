@@ -21,7 +21,10 @@ type request struct {
 	IntegrationID string      `db:"integration_id"`
 	ReplayID      *string     `db:"replay_id"` // the bulk replay that it belongs to
 	DestinationID *string     `db:"destination_id"`
+	URLID         *string     `db:"url_id"` // where it goes in place of destinations
+	URL           *string     `db:"url"`
 	OnlyFailed    bool        `db:"only_failed"`
+	Renormalized  bool        `db:"renormalized"` // it sends the canonical form by the mapping of now
 	RequestedBy   string      `db:"requested_by"`
 	Reason        string      `db:"reason"`
 	Actor         string      `db:"actor"`
@@ -30,18 +33,24 @@ type request struct {
 	CreatedAt     clock.Time  `db:"created_at"`
 	DispatchedAt  *clock.Time `db:"dispatched_at"`
 	CompletedAt   *clock.Time `db:"completed_at"`
+	Attempts      int         `db:"attempts"` // at the URL, as the next two
+	HTTPStatus    *int        `db:"http_status"`
+	ErrorKind     *string     `db:"error_kind"`
 }
 
-const requestColumns = `id, normalized_event_id, integration_id, replay_id, destination_id, only_failed, requested_by, reason, actor,
-       status, error_message, created_at, dispatched_at, completed_at`
+const requestColumns = `id, normalized_event_id, integration_id, replay_id, destination_id, url_id, only_failed, renormalized, requested_by, reason, actor,
+       status, error_message, created_at, dispatched_at, completed_at, attempts, http_status, error_kind,
+       (SELECT u.url FROM replay_urls u WHERE u.id = replay_requests.url_id) AS url`
 
 const insertRequestSQL = `
-INSERT INTO replay_requests (id, normalized_event_id, integration_id, destination_id, only_failed, requested_by, reason, actor, status, created_at)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)`
+INSERT INTO replay_requests (id, normalized_event_id, integration_id, destination_id, url_id, only_failed, requested_by, reason, actor, status, created_at,
+       dispatched_at, due_at)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $12)`
 
+// insertRequest stores a request. One that goes to a URL is due at once.
 func insertRequest(ctx context.Context, tx *database.Tx, r request) error {
-	_, err := tx.Exec(ctx, insertRequestSQL, r.ID, r.EventID, r.IntegrationID, r.DestinationID, r.OnlyFailed,
-		r.RequestedBy, r.Reason, r.Actor, string(r.Status), r.CreatedAt)
+	_, err := tx.Exec(ctx, insertRequestSQL, r.ID, r.EventID, r.IntegrationID, r.DestinationID, r.URLID, r.OnlyFailed,
+		r.RequestedBy, r.Reason, r.Actor, string(r.Status), r.CreatedAt, r.DispatchedAt)
 	if err != nil {
 		return fmt.Errorf("insert the replay request: %w", err)
 	}

@@ -24,6 +24,12 @@ type Auditor interface {
 	Record(ctx context.Context, tx *database.Tx, entries []contract.AuditEntry) error
 }
 
+// Trail is what retention tells the audit trail.
+type Trail interface {
+	// Retain seals that entries from before a time may be missing, and removes the seals that have none left.
+	Retain(ctx context.Context, before time.Time) error
+}
+
 // Config says how long records are kept; 0 keeps them for ever. New replaces the other zero
 // values with the defaults.
 type Config struct {
@@ -41,6 +47,7 @@ type Deps struct {
 	Log   *slog.Logger
 	Now   clock.Now
 	Audit Auditor
+	Trail Trail
 	// Succeeded is told when a round is complete. Nil is allowed.
 	Succeeded func(at time.Time)
 }

@@ -55,17 +55,28 @@ func (r *removal) events(ctx context.Context, have []database.Partition, before 
 
 // audit removes audit entries created before a time.
 func (r *removal) audit(ctx context.Context, have []database.Partition, before time.Time) error {
-	for _, rng := range due(have, auditTables(), id.Floor(before)) {
+	ranges := due(have, auditTables(), id.Floor(before))
+	entries, groups := cutoffID(have, auditTable, before), cutoffID(have, groupsTable, before)
+	if len(ranges) == 0 {
+		var any bool
+		if err := r.d.DB.Get(ctx, &any, anyAuditSQL, entries, groups); err != nil || !any {
+			return err
+		}
+	}
+	if err := r.d.Trail.Retain(ctx, before); err != nil {
+		return fmt.Errorf("seal what may be missing of the audit trail: %w", err)
+	}
+	for _, rng := range ranges {
 		for _, table := range auditTables() {
 			if err := r.drop(ctx, rng.parts[table]); err != nil {
 				return err
 			}
 		}
 	}
-	if err := r.deleteBatches(ctx, auditTable, deleteAuditSQL, cutoffID(have, auditTable, before)); err != nil {
+	if err := r.deleteBatches(ctx, auditTable, deleteAuditSQL, entries); err != nil {
 		return err
 	}
-	return r.deleteBatches(ctx, groupsTable, deleteGroupsSQL, cutoffID(have, groupsTable, before))
+	return r.deleteBatches(ctx, groupsTable, deleteGroupsSQL, groups)
 }
 
 // cutoffID is the id of before. On PostgreSQL it is at most the end of the partition

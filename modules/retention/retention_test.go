@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"log/slog"
 	"slices"
 	"testing"
@@ -21,7 +22,16 @@ import (
 const day = 24 * time.Hour
 
 // trail records audit entries in place of the audit module.
-type trail struct{ entries []contract.AuditEntry }
+type trail struct {
+	entries  []contract.AuditEntry
+	retained []time.Time
+	refuses  error
+}
+
+func (a *trail) Retain(_ context.Context, before time.Time) error {
+	a.retained = append(a.retained, before)
+	return a.refuses
+}
 
 func (a *trail) Record(_ context.Context, _ *database.Tx, entries []contract.AuditEntry) error {
 	a.entries = append(a.entries, entries...)
@@ -40,7 +50,7 @@ type fixture struct {
 func setup(t *testing.T, db *database.DB, cfg Config) *fixture {
 	f := &fixture{t: t, db: db, now: clock.System(), trail: &trail{}, log: &bytes.Buffer{}}
 	cfg.Batch = 2
-	f.m = New(cfg, Deps{DB: db, Log: slog.New(slog.NewJSONHandler(f.log, nil)), Now: func() time.Time { return f.now }, Audit: f.trail})
+	f.m = New(cfg, Deps{DB: db, Log: slog.New(slog.NewJSONHandler(f.log, nil)), Now: func() time.Time { return f.now }, Audit: f.trail, Trail: f.trail})
 	return f
 }
 
@@ -142,6 +152,27 @@ func TestOldEventsAreRemovedWithAllTheirRows(t *testing.T) {
 		require.Empty(t, told.Partitions)
 		f.runOnce()
 		require.Len(t, f.trail.entries, 1, "a round that removes nothing is not audited")
+	})
+}
+
+// What may be missing of the trail is sealed before it is removed, and only when something is.
+func TestWhatRetentionRemovesOfTheTrailIsSealedBefore(t *testing.T) {
+	testkit.EachStore(t, func(t *testing.T, db *database.DB) {
+		f := setup(t, db, Config{Audit: 400 * day})
+		f.entry(f.now)
+		f.runOnce()
+		require.Empty(t, f.trail.retained, "nothing is removed")
+		f.group(f.now.Add(-401 * day))
+		f.trail.refuses = errors.New("no key")
+		require.ErrorContains(t, f.m.RunOnce(t.Context()), "seal what may be missing of the audit trail: no key")
+		require.Equal(t, 1, f.count("audit_groups"))
+		f.trail.refuses = nil
+		f.runOnce()
+		require.Zero(t, f.count("audit_groups"))
+		require.Len(t, f.trail.retained, 2)
+		require.True(t, f.trail.retained[1].Equal(f.now.Add(-400*day)))
+		f.runOnce()
+		require.Len(t, f.trail.retained, 2)
 	})
 }
 

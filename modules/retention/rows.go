@@ -9,6 +9,9 @@ import (
 	"integration-gateway/platform/id"
 )
 
+const anyAuditSQL = `
+SELECT EXISTS (SELECT 1 FROM audit_entries WHERE id < $1) OR EXISTS (SELECT 1 FROM audit_groups WHERE id < $2)`
+
 const deleteAuditSQL = `
 DELETE FROM audit_entries WHERE id IN (SELECT id FROM audit_entries WHERE id < $1 ORDER BY id LIMIT $2)`
 

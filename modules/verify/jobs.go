@@ -32,16 +32,27 @@ WHERE  j.normalized_event_id > $1 AND j.normalized_event_id <= $2 AND j.status =
 AND    j.wake_at IS NULL AND j.published_at IS NULL AND j.created_at < $3
 ORDER  BY j.normalized_event_id, j.id`
 
+// Parked jobs wait for their destination; one of a destination whose row is gone would wait for ever.
+const selectLostSQL = `
+SELECT j.normalized_event_id AS event_id, j.id, e.source, j.destination_id
+FROM   processing_jobs j
+JOIN   normalized_events e ON e.id = j.normalized_event_id AND e.id > $1 AND e.id <= $2
+WHERE  j.normalized_event_id > $1 AND j.normalized_event_id <= $2 AND j.status = 'queued' AND j.parked AND j.created_at < $3
+AND    NOT EXISTS (SELECT 1 FROM destinations d WHERE d.id = j.destination_id)
+ORDER  BY j.normalized_event_id, j.id`
+
 type jobRow struct {
 	EventID string `db:"event_id"`
 	ID      string `db:"id"`
 	Source  string `db:"source"`
+
+	DestinationID string `db:"destination_id"` // of a lost one
 }
 
 // readJobs counts jobs and finds those that nothing will process.
 func (c *checker) readJobs(ctx context.Context, rng idRange, cutoff time.Time) error {
 	db := c.m.d.DB
-	var expired, stranded []jobRow
+	var expired, stranded, lost []jobRow
 	// Leases use the database's clock, and so does the grace.
 	query := fmt.Sprintf(selectExpiredSQL, db.Dialect.LeaseIn("(0 - CAST($3 AS integer))"))
 	if err := db.Select(ctx, &expired, query, rng.after, rng.upTo, c.m.cfg.Grace.Milliseconds(), cutoff); err != nil {
@@ -50,9 +61,12 @@ func (c *checker) readJobs(ctx context.Context, rng idRange, cutoff time.Time) e
 	if err := db.Select(ctx, &stranded, selectStrandedSQL, rng.after, rng.upTo, cutoff); err != nil {
 		return fmt.Errorf("look for stranded jobs: %w", err)
 	}
-	for kind, rows := range map[contract.DamageKind][]jobRow{contract.DamageLease: expired, contract.DamageStranded: stranded} {
+	if err := db.Select(ctx, &lost, selectLostSQL, rng.after, rng.upTo, cutoff); err != nil {
+		return fmt.Errorf("look for jobs without a destination: %w", err)
+	}
+	for kind, rows := range map[contract.DamageKind][]jobRow{contract.DamageLease: expired, contract.DamageStranded: stranded, contract.DamageDestination: lost} {
 		for _, r := range rows {
-			if err := c.record(ctx, string(kind), Problem{Source: r.Source, EventID: r.EventID, JobID: r.ID}); err != nil {
+			if err := c.record(ctx, string(kind), Problem{Source: r.Source, EventID: r.EventID, JobID: r.ID, DestinationID: r.DestinationID}); err != nil {
 				return err
 			}
 		}

@@ -10,12 +10,14 @@ import (
 	"integration-gateway/platform/id"
 )
 
+// A request that goes to a URL has no job: it is due until it has ended.
 const selectUnfinishedReplaysSQL = `
 SELECT r.id, r.normalized_event_id AS event_id, r.status, COALESCE(e.source, '') AS source
 FROM   replay_requests r
 LEFT   JOIN normalized_events e ON e.id = r.normalized_event_id
 WHERE  r.id > $1 AND r.id <= $2 AND r.status IN ('queued', 'dispatched') AND r.created_at < $3
 AND   (r.dispatched_at IS NULL OR r.dispatched_at < $3)
+AND    r.url_id IS NULL
 AND    NOT EXISTS (SELECT 1 FROM processing_jobs j WHERE j.replay_request_id = r.id AND j.status IN ('queued', 'running'))
 ORDER  BY r.id`
 

@@ -76,6 +76,7 @@ func promises() []struct{ Name, Promise string } {
 		{string(contract.DamageStatus), "every event's status matches its jobs"},
 		{string(contract.DamageLease), "no job is running past its lease"},
 		{string(contract.DamageStranded), "every queued job that is not parked is published or due for the relay"},
+		{string(contract.DamageDestination), "every parked job's destination exists"},
 		{string(contract.DamageReplay), "every replay request is finished or has a live job"},
 		{attemptGap, "attempts are numbered without gaps"},
 		{string(contract.DamageRewind), "the database has not lost commits"},

@@ -68,7 +68,7 @@ func (c *checker) record(ctx context.Context, check string, p Problem) error {
 
 func repairable(check string) bool {
 	switch contract.DamageKind(check) {
-	case contract.DamageMissingJob, contract.DamageStatus, contract.DamageLease, contract.DamageStranded, contract.DamageReplay, contract.DamageRewind:
+	case contract.DamageMissingJob, contract.DamageStatus, contract.DamageLease, contract.DamageStranded, contract.DamageDestination, contract.DamageReplay, contract.DamageRewind:
 		return true
 	}
 	return false

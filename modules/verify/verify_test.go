@@ -221,6 +221,11 @@ func damages() []struct {
 		}, "lease_ran_out", func(f *fixture) Problem { return Problem{EventID: f.waiting, JobID: f.job[f.waiting]} }},
 		{"a queued job that is neither published nor due for the relay", func(f *fixture) { f.exec(`UPDATE processing_jobs SET wake_at = NULL WHERE id = $1`, f.job[f.waiting]) },
 			"stranded_job", func(f *fixture) Problem { return Problem{EventID: f.waiting, JobID: f.job[f.waiting]} }},
+		{"a job that is parked for a destination that is gone", func(f *fixture) {
+			f.exec(`INSERT INTO processing_jobs (id, normalized_event_id, destination_id, triggered_by, status, attempt_no, budget_start, parked, created_at)
+				VALUES ($1, $2, $1, 'webhook', 'queued', 1, 0, true, $3)`, f.gone, f.waiting, f.at)
+		},
+			"unknown_destination", func(f *fixture) Problem { return Problem{EventID: f.waiting, JobID: f.gone, DestinationID: f.gone} }},
 		{"a replay request without a live job", func(f *fixture) { f.exec(`UPDATE replay_requests SET status = 'dispatched'`) },
 			"replay_without_end", func(f *fixture) Problem { return Problem{EventID: f.delivered, ReplayRequestID: f.replay} }},
 		{"a gap between attempts", func(f *fixture) { f.exec(`UPDATE delivery_attempts SET attempt_no = 3 WHERE attempt_no = 2`) },

@@ -88,6 +88,10 @@ func printProof(out io.Writer, p audit.Proof) error {
 	if p.Unkeyed > 0 {
 		fmt.Fprintf(&text, "%d seals were made without SECRETS_KEY: anyone with write access to the database can remake them.\n", p.Unkeyed)
 	}
+	for _, l := range p.Lost {
+		fmt.Fprintf(&text, "At %s seal %d was gone or another (it had the hash %s), and sealing went on from seal %d: by a failover or a restored database, "+
+			"or somebody removed seals. What was written before that and sealed after it may have been changed.\n", l.At, l.Seen, l.Hash, l.Found)
+	}
 	if p.Seals > 0 {
 		fmt.Fprintf(&text, "Store this elsewhere, for --anchor: %d:%s\n", p.Seals, p.Head)
 	}

@@ -65,7 +65,7 @@ func (c *corpus) request(route httpapi.Route, credential string) request {
 	}
 	r.target = strings.NewReplacer(":source", "acme", ":provider", "acme", ":id", record,
 		":secretId", c.ids["secretId"], ":destinationId", c.ids["destinationId"]).Replace(route.Path)
-	if route.Method == http.MethodPost || route.Method == http.MethodPatch {
+	if route.Method == http.MethodPost || route.Method == http.MethodPut || route.Method == http.MethodPatch {
 		r.contentType, r.body = "application/json", bodies[route.Method+" "+short]
 		if r.body == "" {
 			r.body = "{}"

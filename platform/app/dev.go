@@ -26,6 +26,9 @@ import (
 // DefaultDataDir is the default folder of `gateway dev`'s records.
 const DefaultDataDir = "data"
 
+// databaseName is the file of its records there.
+const databaseName = "gateway.db"
+
 // DevOptions are the options of `gateway dev`.
 type DevOptions struct {
 	DataDir      string // "" for the default
@@ -90,18 +93,19 @@ func inFolder(cfg config.Config, dir string) (config.Config, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return cfg, fmt.Errorf("the data folder: %w", err)
 	}
-	path := filepath.Join(dir, "gateway.db")
+	path := filepath.Join(dir, databaseName)
 	if err := ownFile(path); err != nil {
 		return cfg, err
 	}
 	cfg.Database.URL = secret.New("sqlite://" + path)
 	cfg.Hosts = ownHosts(cfg)
 	if cfg.SecretsKey.Empty() {
-		key, err := keyIn(filepath.Join(dir, secretsKeyFile))
+		path := filepath.Join(dir, secretsKeyFile)
+		key, err := keyIn(path)
 		if err != nil {
 			return cfg, err
 		}
-		cfg.SecretsKey = key
+		cfg = cfg.WithSecretsKey(key, path)
 	}
 	return cfg, nil
 }

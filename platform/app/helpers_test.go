@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"context"
 	"io"
+	"log/slog"
 	"net/http"
 	"path/filepath"
 	"strings"
@@ -49,12 +50,18 @@ func startDev(t *testing.T, cfg config.Config, dir string) (*running, string) {
 
 func startDevTo(t *testing.T, cfg config.Config, dir, callback string) (*running, string) {
 	t.Helper()
+	return startDevLogging(t, cfg, quiet, DevOptions{DataDir: dir, CallbackBase: callback})
+}
+
+func startDevLogging(t *testing.T, cfg config.Config, log *slog.Logger, o DevOptions) (*running, string) {
+	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
 	out, in := io.Pipe()
+	o.Out = in
 	r := &running{"", cancel, make(chan error, 1)}
 	lines := bufio.NewScanner(out)
 	go func() {
-		err := Dev(ctx, cfg, quiet, DevOptions{DataDir: dir, CallbackBase: callback, Out: in})
+		err := Dev(ctx, cfg, log, o)
 		_ = in.CloseWithError(io.EOF)
 		r.ended <- err
 	}()

@@ -4,6 +4,7 @@ import (
 	"crypto/tls"
 	"fmt"
 	"log/slog"
+	"time"
 
 	"integration-gateway/modules/access"
 	"integration-gateway/platform/clock"
@@ -47,6 +48,15 @@ func (g *system) certificate(name, setting string, paths tlsfiles.Paths, log *sl
 	}
 	g.certReloaders = append(g.certReloaders, follower)
 	return follower.Config(), nil
+}
+
+// certificates returns until when the listeners' certificates are valid, by listener.
+func (g *system) certificates() map[string]time.Time {
+	expiries := map[string]time.Time{}
+	for _, follower := range g.certReloaders {
+		expiries[follower.Name()] = follower.Expires()
+	}
+	return expiries
 }
 
 // reloadCertificates returns the parts that reload certificates as long as the listeners

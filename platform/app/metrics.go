@@ -32,14 +32,8 @@ func (g *system) observe() {
 			s := g.broker.Status()
 			return map[string]bool{"publishing": s.Publishing, "consuming": s.Consuming}
 		},
-		Blocked: func() bool { return g.broker.Status().Blocked },
-		Certificates: func() map[string]time.Time {
-			expiries := map[string]time.Time{}
-			for _, follower := range g.certReloaders {
-				expiries[follower.Name()] = follower.Expires()
-			}
-			return expiries
-		},
+		Blocked:      func() bool { return g.broker.Status().Blocked },
+		Certificates: g.certificates,
 	})
 }
 

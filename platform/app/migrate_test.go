@@ -37,7 +37,7 @@ func TestRevertingMigrationsSaysWhatIsLostAndAsks(t *testing.T) {
 			called, err := db.Name(ctx)
 			require.NoError(t, err)
 			require.Contains(t, said.String(), "The database "+called+" will lose ")
-			require.Contains(t, said.String(), "with 2 events: alert_mutes, ")
+			require.Contains(t, said.String(), "with 2 events: alert_certificates, ")
 			require.Contains(t, said.String(), "webhook_events")
 			require.NotContains(t, called, "postgres@", "no user and password")
 			require.ErrorIs(t, MigrateForce(ctx, cfg, quiet, 9, &said, func() error { return no }), no)

@@ -15,6 +15,7 @@ import (
 	"integration-gateway/platform/database"
 	"integration-gateway/platform/fault"
 	"integration-gateway/platform/keyring"
+	"integration-gateway/platform/tracing"
 )
 
 // stores are the connections to the database, the broker and the cache.
@@ -24,6 +25,8 @@ type stores struct {
 	cache  cache.Cache
 	tool   bool   // for a short-lived command: it publishes nothing itself
 	role   string // of the process, as in package processes; "" for a tool
+
+	traces *tracing.Tracer // nil while they are off
 
 	retired []keyring.Retired // the retired keys
 }

@@ -51,6 +51,10 @@ func (p process) run(ctx context.Context, cfg config.Config, log *slog.Logger) e
 	}
 	defer s.close(log)
 	s.role = p.role
+	if s.traces, err = newTraces(cfg, s, log); err != nil {
+		return err
+	}
+	defer flushTraces(s.traces)
 	g, err := wire(cfg, s, log)
 	if err != nil {
 		return err

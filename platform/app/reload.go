@@ -48,6 +48,7 @@ func (g *system) reload(ctx context.Context) error {
 		r.Level(cfg.Log.Level)
 		g.egressClient.SetRules(cfg.EgressAllow, cfg.EgressDeny)
 		g.providers.Replace(known)
+		g.metrics.Configured(g.settings.reloaded(cfg))
 		g.log.InfoContext(ctx, "SIGHUP: reloaded the log level, EGRESS_ALLOW, EGRESS_DENY and the providers; other settings need a restart", "log_level", cfg.Log.Level)
 	}
 }

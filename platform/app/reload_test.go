@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"net/http"
 	"os"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -43,9 +44,20 @@ func TestSIGHUPReloadsSettings(t *testing.T) {
 	require.NotErrorIs(t, reaches("http://127.0.0.1:1/"), egress.Loopback)
 
 	next.Log.Level, next.EgressAllow = "debug", egress.Allow{}
+	next.Settings = slices.Clone(cfg.Settings)
+	for i, s := range next.Settings {
+		if s.Name == "LOG_LEVEL" || s.Name == "APP_PORT" {
+			next.Settings[i].Value = "changed"
+		}
+	}
 	next.Providers = []config.Provider{{Name: "initech", Definition: []byte(`{"scheme":"token","signature":{"header":"X-T"},"event":{"type":"text:x"}}`)}}
 	hup("reloaded the log level")
 	require.Equal(t, []string{"debug"}, levels)
+	shown := g.settings.current
+	require.Equal(t, []string{"initech"}, shown.Providers)
+	for _, s := range shown.Settings {
+		require.Equal(t, s.Name == "LOG_LEVEL", s.Value == "changed", "%s: a port needs a restart", s.Name)
+	}
 	require.ErrorIs(t, reaches("http://127.0.0.1:1/"), egress.Loopback, "the new rules apply")
 	_, known := g.providers.Spec("initech")
 	require.True(t, known)

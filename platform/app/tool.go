@@ -101,8 +101,7 @@ func WithKeyBesideDatabase(cfg config.Config) (config.Config, error) {
 	if err != nil {
 		return cfg, err
 	}
-	cfg.SecretsKey = key
-	return cfg, nil
+	return cfg.WithSecretsKey(key, path), nil
 }
 
 // printJSON prints the output of commands with --json.

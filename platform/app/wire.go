@@ -23,7 +23,6 @@ import (
 	"integration-gateway/modules/integrations"
 	"integration-gateway/modules/processes"
 	"integration-gateway/modules/replay"
-	"integration-gateway/modules/replay/bulk"
 	"integration-gateway/modules/retention"
 	"integration-gateway/modules/secrets"
 	"integration-gateway/modules/verify"
@@ -64,14 +63,16 @@ type system struct {
 	alerts        *alerts.Module
 	watch         *verify.Module       // the check that runs by itself
 	certReloaders []*tlsfiles.Reloader // of the listeners' certificates
+	settings      *settings
 	log           *slog.Logger
 	queue         string // the process queue's name at the broker
 }
 
-// eventsLater, replaysLater and claimsLater are placeholders for modules that are built
+// eventsLater, replaysLater, claimsLater and namesLater are placeholders for modules that are built
 // after the one that needs them. They are filled before anything starts.
 type (
 	claimsLater  struct{ processes.Reclaimer }
+	namesLater   struct{ audit.Sources }
 	eventsLater  struct{ delivery.Events }
 	replaysLater struct {
 		delivery.Replays
@@ -112,45 +113,46 @@ func wire(cfg config.Config, s *stores, log *slog.Logger) (*system, error) {
 	counted := newMetrics(cfg)
 	state := gauges.New(gauges.Config{}, gauges.Deps{DB: s.db, Log: log, Now: now, Metrics: counted})
 	statistics := figures.New(figures.Config{}, figures.Deps{DB: s.db, Log: log, Now: now, Gauges: state})
-	observed := observer{counted, statistics, now}
-	trail := audit.New(audit.Config{SealKeys: sealKeys(ring)}, audit.Deps{DB: s.db, Log: log, Now: now})
+	reports, names := observed(cfg, counted, statistics, now), &namesLater{}
+	trail := audit.New(audit.Config{SealKeys: sealKeys(ring)}, audit.Deps{DB: s.db, Log: log, Now: now, Sources: names, Metrics: counted})
 
 	events, replays, claims := &eventsLater{}, &replaysLater{}, &claimsLater{}
 	living := processes.New(processes.Config{Role: s.role, Version: cfg.Version},
 		processes.Deps{DB: s.db, Log: log, Cache: s.cache, Reclaimer: claims, Audit: trail})
 	deliveries := delivery.New(deliveryConfig(cfg, s.tool), delivery.Deps{
 		DB: s.db, Log: log, Now: now, Broker: s.broker, Cache: s.cache, Sender: out,
-		Events: events, Replays: replays, Sealer: ring, Replayer: replays, Auditor: trail, Refusals: trail, Peers: living, Metrics: observed,
+		Events: events, Replays: replays, Sealer: ring, Replayer: replays, Auditor: trail, Refusals: trail, Peers: living, Metrics: reports, Traces: s.traces,
 	})
 	sources := integrations.New(integrationsConfig(cfg), integrations.Deps{
 		DB: s.db, Log: log, Now: now, Providers: known, Sealer: ring, Audit: trail, Destinations: deliveries,
 	})
 	front := ingestion.New(ingestionConfig(cfg), ingestion.Deps{
 		DB: s.db, Log: log, Cache: s.cache, Now: now, Digester: ring, Sources: sources,
-		Audit: trail, Scheduler: deliveries, Deliveries: deliveries, Fetch: fetching(out), Metrics: observed,
+		Audit: trail, Scheduler: deliveries, Deliveries: deliveries, Fetch: fetching(out), Metrics: reports, Traces: s.traces,
 	})
-	requests := replay.New(bulk.Config{}, replay.Deps{DB: s.db, Log: log, Now: now, Events: front, Scheduler: deliveries, Sources: sources, Audit: trail})
-	events.Events, replays.Replays, replays.Replayer, claims.Reclaimer = eventsAndSources{front, sources}, requests, requests, deliveries
+	requests := replay.New(replayConfig(cfg), replay.Deps{DB: s.db, Log: log, Now: now, Events: front, Scheduler: deliveries, Sources: sources, Sealer: ring, Audit: trail})
+	events.Events, replays.Replays, replays.Replayer, claims.Reclaimer, names.Sources = eventsAndSources{front, sources}, requests, requests, deliveries, sources
 	keeper := retention.New(retention.Config{Events: cfg.Retention.Events, Audit: cfg.Retention.Audit},
-		retention.Deps{DB: s.db, Log: log, Now: now, Audit: trail, Succeeded: counted.RetentionSucceeded})
+		retention.Deps{DB: s.db, Log: log, Now: now, Audit: trail, Trail: trail, Succeeded: counted.RetentionSucceeded})
 	eraser := erasure.New(erasure.Config{}, erasure.Deps{DB: s.db, Log: log, Now: now, Events: front, Deliveries: deliveries, Replays: requests, Sources: sources, Audit: trail, Digester: ring})
 	following := follow.New(follow.Config{MaxClients: cfg.StreamClients}, follow.Deps{Log: log, Now: now, Trail: trail, Events: front})
 	guard := secrets.New(secrets.Config{}, secrets.Deps{DB: s.db, Ring: ring, Audit: trail, Kinds: []secrets.Kind{
-		{Name: "sources", Store: sources}, {Name: "destinations", Store: deliveries}, {Name: "quarantine", Usage: front}, {Name: "audit seals", Usage: trail},
+		{Name: "sources", Store: sources}, {Name: "destinations", Store: deliveries}, {Name: "replay URLs", Store: requests.SealedURLs()}, {Name: "quarantine", Usage: front}, {Name: "audit seals", Usage: trail},
 	}})
 
-	alarms := alerts.New(alertsConfig(cfg), alerts.Deps{DB: s.db, Log: log, Now: now, Gauges: state, Traffic: statistics, Sender: out, Audit: trail})
 	keys := access.New(access.Config{}, access.Deps{DB: s.db, Log: log, Now: now, Audit: trail, Sources: sources})
 	g := &system{stores: s, egressClient: out, audit: trail, access: keys, integrations: sources, ingestion: front, delivery: deliveries, replay: requests,
 		processes: living, retention: keeper, erasure: eraser, follow: following, secrets: guard, ring: ring, providers: known, log: log, queue: cfg.RabbitMQ.Process,
-		metrics: counted, gauges: state, figures: statistics, alerts: alarms,
+		metrics: counted, gauges: state, figures: statistics,
 		watch: verify.New(verify.Config{Grace: checkGrace, Share: checkShare, Every: cfg.CheckEvery}, verify.Deps{DB: s.db, Log: log, Now: now})}
-	err = g.listeners(cfg, httpapi.Deps{Log: log, Now: clock.System, Answered: counted.Request, Keys: keys, Sources: sources, Tokens: tokens(cfg, sources, log), AuthFailed: func(reason, _ string) {
+	g.alerts = alerts.New(alertsConfig(cfg), alerts.Deps{DB: s.db, Log: log, Now: now, Gauges: state, Traffic: statistics, Sender: out, Audit: trail, Certificates: g.certificates})
+	err = g.listeners(cfg, httpapi.Deps{Log: log, Now: clock.System, Answered: countRequests(cfg, counted), Keys: keys, Sources: sources, Tokens: tokens(cfg, sources, log), AuthFailed: func(reason, _ string) {
 		trail.Refused(contract.Refusal{Action: "auth.failed", EntityType: contract.EntityManagement, Source: "management", Reason: reason})
 	}})
 	if err != nil {
 		return nil, err
 	}
+	g.settings = newSettings(cfg, living)
 	g.observe()
 	g.routes(cfg)
 	return g, nil
@@ -175,6 +177,7 @@ func (g *system) routes(cfg config.Config) {
 	g.processes.Routes(routes)
 	g.figures.Routes(routes)
 	g.alerts.Routes(routes)
+	g.settings.Routes(routes)
 	if cfg.MetricsInAPI {
 		g.manager.Metrics(httpapi.Viewer, g.metrics.Handler())
 	}

@@ -2,6 +2,7 @@ package app
 
 import (
 	"net"
+	"os"
 	"strconv"
 	"time"
 
@@ -9,6 +10,8 @@ import (
 	"integration-gateway/modules/delivery"
 	"integration-gateway/modules/ingestion"
 	"integration-gateway/modules/integrations"
+	"integration-gateway/modules/replay"
+	"integration-gateway/modules/replay/oneoff"
 	"integration-gateway/platform/config"
 	"integration-gateway/platform/httpapi"
 	"integration-gateway/platform/secret"
@@ -40,17 +43,34 @@ func deliveryConfig(cfg config.Config, tool bool) delivery.Config {
 	}
 }
 
+// sendMargin is how long a replay to a URL may take beside its request: for reading the event and
+// storing the outcome.
+const sendMargin = 30 * time.Second
+
+func replayConfig(cfg config.Config) replay.Config {
+	return replay.Config{OneOff: oneoff.Config{Claim: cfg.Delivery.Timeout + sendMargin, Grace: drainTime(cfg)}}
+}
+
 func alertsConfig(cfg config.Config) alerts.Config {
-	made := alerts.Config{Thresholds: alerts.Thresholds{
-		JobAge: cfg.Alerts.JobAge, OutboxAge: time.Minute, SealLag: 10 * time.Minute, Partitions: 7 * 24 * time.Hour,
-		DeadLetters: cfg.Alerts.DeadLetters, Quarantine: cfg.Alerts.Quarantine,
-		RefusedPercent: cfg.Alerts.RefusedPercent, RefusedLeast: 20, SilentFactor: float64(cfg.Alerts.SilentFactor),
+	host, err := os.Hostname()
+	if err != nil {
+		host = "unknown"
+	}
+	made := alerts.Config{Host: host, Thresholds: alerts.Thresholds{
+		alerts.JobsOverdue: cfg.Alerts.JobAge.Seconds(), alerts.OutboxBehind: time.Minute.Seconds(), alerts.SealsBehind: (10 * time.Minute).Seconds(),
+		alerts.PartitionsEnd: (7 * 24 * time.Hour).Seconds(), alerts.CertificateExpires: cfg.Alerts.Certificate.Seconds(),
+		alerts.DeadLetters: float64(cfg.Alerts.DeadLetters), alerts.Quarantine: float64(cfg.Alerts.Quarantine),
+		alerts.WebhooksRefused: float64(cfg.Alerts.RefusedPercent), alerts.DestinationFailing: float64(cfg.Alerts.FailedPercent),
+		alerts.SourceSilent: float64(cfg.Alerts.SilentFactor),
 	}}
 	if !cfg.Alerts.WebhookURL.Empty() {
 		made.Targets = append(made.Targets, alerts.Target{Name: "webhook", Kind: alerts.Webhook, URL: cfg.Alerts.WebhookURL, Secret: cfg.Alerts.WebhookSecret})
 	}
 	if !cfg.Alerts.SlackURL.Empty() {
 		made.Targets = append(made.Targets, alerts.Target{Name: "slack", Kind: alerts.Slack, URL: cfg.Alerts.SlackURL})
+	}
+	if !cfg.Alerts.EmailURL.Empty() {
+		made.Targets = append(made.Targets, alerts.Target{Name: "email", Kind: alerts.Email, URL: cfg.Alerts.EmailURL, From: cfg.Alerts.EmailFrom, To: cfg.Alerts.EmailTo})
 	}
 	return made
 }

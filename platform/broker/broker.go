@@ -43,6 +43,7 @@ type Message struct {
 	Queue Queue
 	Delay time.Duration // only for Process; 0 to MaxDelay
 	Body  []byte
+	Trace string // traceparent of the span that publishes it; "" for none
 }
 
 // Delivery is a received message. Exactly one of Ack, Requeue and Reject must be called,
@@ -51,6 +52,7 @@ type Message struct {
 type Delivery struct {
 	Body        []byte
 	PublishedAt time.Time // first publication, by the publisher's clock
+	Trace       string    // as it was published; anything, from another publisher
 
 	Ack     func() // the message is handled
 	Requeue func() // redeliver it immediately to any consumer

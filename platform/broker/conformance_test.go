@@ -18,7 +18,7 @@ func TestConformance(t *testing.T) {
 		promise string
 		test    func(t *testing.T, open func() Broker)
 	}{
-		{"what is published is delivered with its body and time", roundTrips},
+		{"what is published is delivered with its body, time and trace", roundTrips},
 		{"a confirmed message is in its queue", confirmedIsSafe},
 		{"each message gets its own result", answersEach},
 		{"messages keep their order", keepsOrder},
@@ -46,16 +46,23 @@ func TestConformance(t *testing.T) {
 
 func roundTrips(t *testing.T, open func() Broker) {
 	b := open()
+	trace := func(queue Queue) string {
+		if queue == Replay {
+			return ""
+		}
+		return "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+	}
 	for _, queue := range []Queue{Process, Replay, Dead} {
 		in := consume(t, b, queue, 1)
 		before := clock.System()
-		publish(t, b, Message{Queue: queue, Body: []byte(`{"to":"` + string(queue) + `"}`)})
+		publish(t, b, Message{Queue: queue, Body: []byte(`{"to":"` + string(queue) + `"}`), Trace: trace(queue)})
 		d := in.next()
 		d.Ack()
 		require.JSONEq(t, `{"to":"`+string(queue)+`"}`, string(d.Body))
 		require.False(t, d.PublishedAt.Before(before))
 		require.False(t, d.PublishedAt.After(clock.System()))
 		require.Equal(t, time.UTC, d.PublishedAt.Location())
+		require.Equal(t, trace(queue), d.Trace)
 	}
 }
 

@@ -157,9 +157,11 @@ func (s *session) delivery(d amqp.Delivery) Delivery {
 			}
 		}
 	}
+	trace, _ := d.Headers[traceHeader].(string)
 	return Delivery{
 		Body:        d.Body,
 		PublishedAt: publishTime(d),
+		Trace:       trace,
 		Ack:         once(func() error { return s.ch.Ack(d.DeliveryTag, false) }),
 		Requeue:     once(func() error { return s.ch.Nack(d.DeliveryTag, false, true) }),
 		Reject:      once(func() error { return s.ch.Nack(d.DeliveryTag, false, false) }),

@@ -57,6 +57,7 @@ type memoryQueue struct {
 
 type memoryMessage struct {
 	body        []byte
+	trace       string
 	publishedAt time.Time
 	due         time.Time
 	seq         uint64 // its position in the queue; a delayed message gets one when it is due
@@ -90,7 +91,7 @@ func (m *Memory) Publish(_ context.Context, messages []Message) []error {
 			continue
 		}
 		q := m.queues[msg.Queue]
-		q.add(memoryMessage{body: bytes.Clone(msg.Body), publishedAt: now, due: now.Add(msg.Delay)}, msg.Delay > 0)
+		q.add(memoryMessage{body: bytes.Clone(msg.Body), trace: msg.Trace, publishedAt: now, due: now.Add(msg.Delay)}, msg.Delay > 0)
 		touched[q] = true
 	}
 	for q := range touched {
@@ -225,6 +226,7 @@ func (m *Memory) delivery(q *memoryQueue, c *memoryConsumer, msg memoryMessage) 
 	return Delivery{
 		Body:        msg.body,
 		PublishedAt: msg.publishedAt,
+		Trace:       msg.trace,
 		Ack:         once(func() {}),
 		Requeue: once(func() {
 			heap.Push(&q.ready, msg) // at its old position

@@ -14,6 +14,10 @@ import (
 // own timestamp has a resolution of seconds.
 const publishedAt = "x-published-at"
 
+// traceHeader is the header with the publishing span, as W3C has it for AMQP.
+// https://www.w3.org/TR/trace-context-amqp/
+const traceHeader = "traceparent"
+
 // Publish sends the messages and waits until RabbitMQ has confirmed each, ctx ends, or
 // PublishTimeout has passed. Every error except for invalid messages is of kind
 // Unavailable: the server is unavailable, blocked (ErrBlocked), lacks the queue
@@ -74,6 +78,9 @@ func (b *RabbitMQ) outgoing(index int, m Message, now time.Time) outgoing {
 		MessageId:    id.New(),
 		Timestamp:    now,
 		Body:         m.Body,
+	}
+	if m.Trace != "" {
+		p.Headers[traceHeader] = m.Trace
 	}
 	key := b.cfg.Names.role(m.Queue)
 	if m.Delay > 0 {

@@ -147,8 +147,9 @@ func (b *RabbitMQ) signal(role Queue) {
 // inspector inspects and declares queues on a channel that it reopens when the server has
 // closed it, as it does for a missing queue.
 type inspector struct {
-	conn *amqp.Connection
-	ch   *amqp.Channel
+	conn      *amqp.Connection
+	ch        *amqp.Channel
+	consumers int // of the queue that was inspected last
 }
 
 func (s *inspector) open() error {
@@ -176,6 +177,7 @@ func (s *inspector) inspect(name string) (ready int, missing bool, err error) {
 		s.ch = nil // the library may not know yet that it is closed
 		return 0, true, nil
 	}
+	s.consumers = q.Consumers
 	return q.Messages, false, err
 }
 

@@ -28,19 +28,28 @@ type apiFlags struct {
 // addAPIFlags gives a command, and those below it, the flags that say where the API is and how
 // to print.
 func (c *command) addAPIFlags(cmd *cobra.Command) {
+	c.addTargetFlags(cmd)
+	c.addOutputFlags(cmd)
+}
+
+func (c *command) addTargetFlags(cmd *cobra.Command) {
 	flags := cmd.PersistentFlags()
 	flags.StringVar(&c.api.API, "api", "", "address of the gateway (default $"+target.VariableURL+"; see: gateway help contexts)")
 	flags.StringVar(&c.api.Context, "context", "", "use this context")
 	flags.StringVar(&c.api.KeyFile, "key-file", "", "file with the management key (default $"+target.VariableKey+", or the context's)")
+	_ = cmd.RegisterFlagCompletionFunc("context", func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
+		all, _ := target.Load() // without contexts there is nothing to complete
+		return all.Names(), cobra.ShellCompDirectiveNoFileComp
+	})
+}
+
+func (c *command) addOutputFlags(cmd *cobra.Command) {
+	flags := cmd.PersistentFlags()
 	flags.StringVarP(&c.api.format, "output", "o", string(output.Table), "table, wide, json, jsonl, yaml or csv")
 	flags.BoolVar(&c.api.json, "json", false, "the same as -o json")
 	flags.BoolVarP(&c.api.quiet, "quiet", "q", false, "print ids only, or nothing")
 	flags.BoolVar(&c.api.utc, "utc", false, "print absolute times")
 	_ = cmd.RegisterFlagCompletionFunc("output", cobra.FixedCompletions([]string{"table", "wide", "json", "jsonl", "yaml", "csv"}, cobra.ShellCompDirectiveNoFileComp))
-	_ = cmd.RegisterFlagCompletionFunc("context", func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
-		all, _ := target.Load() // without contexts there is nothing to complete
-		return all.Names(), cobra.ShellCompDirectiveNoFileComp
-	})
 }
 
 // printer makes the printer that the flags ask for.
@@ -72,7 +81,7 @@ type session struct {
 	c     *command
 	out   *output.Printer
 	local *app.LocalAPI // nil over the network
-	from  string        // what named the gateway
+	at    target.Target
 }
 
 // onAPI makes the RunE of a command that speaks the API.
@@ -106,7 +115,7 @@ func (c *command) connect(ctx context.Context, withBroker bool) (*session, error
 	if err != nil {
 		return nil, usage(err.Error())
 	}
-	s := &session{c: c, out: out, from: t.From}
+	s := &session{c: c, out: out, at: t}
 	o := client.Options{URL: t.URL, Key: t.Key, UserAgent: "gateway-cli/" + version()}
 	if t.URL == "" {
 		if s.local, err = c.openLocal(ctx, withBroker); err != nil {
@@ -114,17 +123,20 @@ func (c *command) connect(ctx context.Context, withBroker bool) (*session, error
 		}
 		o.URL, o.Transport = "http://localhost", s.local
 	}
+	if t.Login != nil {
+		tokens, err := tokensOf(t)
+		if err != nil {
+			return nil, err
+		}
+		o.Token = tokens.Token
+	}
 	if s.Client, err = client.New(o); err != nil {
 		return nil, usage(t.From + " " + err.Error())
 	}
-	if u, _ := url.Parse(s.URL()); s.local == nil && u != nil && u.Scheme == "http" && t.Key != "" && !loopback(u.Hostname()) {
+	if u, _ := url.Parse(s.URL()); s.local == nil && u != nil && u.Scheme == "http" && t.Key != "" && !target.Loopback(u.Hostname()) {
 		c.warn("the management key is sent unencrypted to %s: use https", u.Host)
 	}
 	return s, nil
-}
-
-func loopback(host string) bool {
-	return host == "localhost" || host == "127.0.0.1" || host == "::1"
 }
 
 func (c *command) openLocal(ctx context.Context, withBroker bool) (*app.LocalAPI, error) {
@@ -143,15 +155,18 @@ func (c *command) openLocal(ctx context.Context, withBroker bool) (*app.LocalAPI
 func (s *session) explained(err error) error {
 	var answered *client.Error
 	var unreachable *client.Unreachable
+	if hint, known := loginHint(err, s.at); known {
+		return &hinted{err, hint}
+	}
 	switch {
 	case errors.As(err, &answered) && answered.Status == 401:
-		return &hinted{err, "give a management key with $" + target.VariableKey + " or --key-file (the gateway was named by " + s.from + ")"}
+		return &hinted{err, "give a management key with $" + target.VariableKey + " or --key-file (the gateway was named by " + s.at.From + ")"}
 	case errors.As(err, &answered) && answered.Status == 404 && answered.Message == "There is no such route.":
 		return &hinted{err, "the gateway is older than this command"}
-	case errors.As(err, &unreachable) && strings.HasSuffix(s.from, target.FromDev):
-		return &hinted{err, "it was named by " + s.from + ": start it again, or remove the file"}
+	case errors.As(err, &unreachable) && strings.HasSuffix(s.at.From, target.FromDev):
+		return &hinted{err, "it was named by " + s.at.From + ": start it again, or remove the file"}
 	case errors.As(err, &unreachable):
-		return &hinted{err, "it was named by " + s.from}
+		return &hinted{err, "it was named by " + s.at.From}
 	}
 	return err
 }

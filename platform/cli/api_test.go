@@ -164,17 +164,33 @@ func TestExitCodesOfAnswers(t *testing.T) {
 
 func TestStatusAndFigures(t *testing.T) {
 	stats := `{"data":{"at":"2026-01-05T10:00:00Z","sources":[{"source":"acme","over":{"1h":{"accepted":12,"duplicate":1,"refused":2}},"now":{"waiting":3,"oldestDueSeconds":12.5,"deadLetters":4,"quarantine":0}}],
-		"destinations":[{"destinationId":"d-1","name":"acme/1","source":"acme","over":{"1h":{"delivered":9,"failedAttempts":5,"attempts":{"p95Ms":12.4}}},"now":{"waiting":3,"oldestDueSeconds":900,"breaker":"open"}}],
-		"gateway":{"rates":{"acceptedPerSecond":0.2,"deliveredPerSecond":0.1},"outboxLagSeconds":0,"sealLagSeconds":0,"disk":{"bytes":1048576},"consistencyCheck":{"holds":false}}}}`
-	f := fakeGateway(t, map[string][]string{"GET /stats": {stats}, "GET /health": {`{"data":{"status":"ok","checks":{"postgres":{"status":"ok"}}}}`}})
+		"destinations":[{"destinationId":"d-1","name":"acme/1","source":"acme","over":{"1h":{"delivered":9,"failedAttempts":5,"failedBy":{"dns":1,"timeout":4},"attempts":{"p95Ms":12.4}}},"now":{"waiting":3,"oldestDueSeconds":900,"breaker":"open"}}],
+		"gateway":{"rates":{"acceptedPerSecond":0.2,"deliveredPerSecond":0.1},"outboxLagSeconds":0,"sealLagSeconds":0,"disk":{"bytes":1048576},"consistencyCheck":{"holds":false,"problems":3,"finishedAt":"2026-01-05T10:00:00Z"},
+		"over":{"1h":{"accepted":12,"duplicate":1,"refused":2,"delivered":9,"failedAttempts":5}},"now":{"waiting":3,"due":2,"parked":1,"oldestDueSeconds":900,"deadLetters":4,"quarantine":0}}}}`
+	f := fakeGateway(t, map[string][]string{"GET /stats": {stats}, "GET /health": {`{"data":{"status":"ok","checks":{"postgres":{"status":"ok"}}}}`},
+		"GET /alerts": {`{"data":[{"id":"a-1","severity":"page","summary":"The oldest due job has waited.","startedAt":"2026-01-05T10:00:00Z","acknowledgedBy":"ada"}],"meta":{"total":1}}`}})
 	shown := runOK(t, "stats")
 	require.Regexp(t, `acme +12 +1 +2 +3 +12s +4 +0`, shown)
 	require.Regexp(t, `acme/1 +9 +5 +12 ms +3 +15m +open`, shown)
 	status := runOK(t, "status")
-	for _, says := range []string{"acme/1: its breaker is open", "a delivery is due since 15m", "acme: open dead letters: 4", "gateway verify"} {
+	for _, says := range []string{"acme/1: its breaker is open, in the last hour mostly for timeout (4)\n  gateway deliveries list --status failed --source acme\n",
+		"a delivery is due since 15m", "acme: open dead letters: 4", "  gateway verify\n", "dead letters  4 open\n", "waiting       3 (2 due), the oldest due since 15m; 1 parked\n",
+		"last hour     12 accepted, 1 repeats, 2 refused\n", "              9 delivered, 5 failed attempts\n", "alerts        1 open\n", "books         3 problems, checked ",
+		"page, since ", ", acknowledged by ada\n  The oldest due job has waited.\n"} {
 		require.Contains(t, status, says)
 	}
+	for line := range strings.Lines(status) {
+		require.LessOrEqual(t, len(line), 81, line)
+	}
+	var all struct {
+		Alerts    []map[string]any
+		Attention []string
+	}
+	require.NoError(t, json.Unmarshal([]byte(runOK(t, "status -o json")), &all))
+	require.Len(t, all.Alerts, 1)
+	require.Contains(t, all.Attention, "the last consistency check found problems; see: gateway verify")
 	require.NotContains(t, status, "All well.")
+	delete(f.answers, "GET /alerts")
 	delete(f.answers, "GET /stats") // a gateway without figures
 	require.Contains(t, runOK(t, "status"), "All well.")
 	f.answers["GET /health"] = []string{`503 {"data":{"status":"degraded","checks":{"postgres":{"status":"error"}}}}`}

@@ -24,6 +24,8 @@ func (c *command) auditList() *cobra.Command {
 			{flag: "entity-type", name: "entityType", help: "only about such things, such as normalized_event"},
 			{flag: "entity-id", name: "entityId", help: "only about this one, such as an event"},
 			{flag: "action", name: "action", help: "only these, such as replay.requested"},
+			{flag: "actor", name: "actor", help: "only by this one, such as api-key:NAME, management-key or gateway"},
+			{flag: "source", name: "source", help: "only of this source, except what every webhook leaves"},
 			{flag: "since", name: "createdFrom", help: "at or after: " + momentHelp, time: true},
 			{flag: "until", name: "createdTo", help: "at or before", time: true},
 		},
@@ -69,7 +71,7 @@ entry that was deleted, changed or inserted.`,
 	}
 	cmd.Flags().BoolVar(&o.JSON, "json", false, "print the result as JSON")
 	cmd.Flags().StringVar(&o.Anchor, "anchor", "", "a seal noted elsewhere, NUMBER:HASH, which must exist")
-	cmd.Flags().StringVar(&retained, "retained-from", "", "entries from before this time (RFC 3339) may have been removed")
+	cmd.Flags().StringVar(&retained, "retained-from", "", "entries from before this time (RFC 3339) may have been removed, besides what the seals say that retention removed")
 	return cmd
 }
 

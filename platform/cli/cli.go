@@ -75,12 +75,12 @@ stores them, and delivers them with retries, replay and a history.
 Try it with nothing installed:  gateway dev
 Look into it:                   gateway events list
 Configuration: environment variables over configs/gateway.yaml over defaults.`,
-		SilenceUsage:     true,
-		SilenceErrors:    true,
-		Version:          version(),
-		Args:             subcommandsOnly,
-		PersistentPreRun: func(*cobra.Command, []string) { c.started = true },
-		RunE:             func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+		SilenceUsage:      true,
+		SilenceErrors:     true,
+		Version:           version(),
+		Args:              subcommandsOnly,
+		PersistentPreRunE: c.start,
+		RunE:              func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	root.PersistentFlags().StringVar(&c.configPath, "config", "", "YAML file with settings (default configs/gateway.yaml if it exists)")
 	root.SetFlagErrorFunc(flagError)
@@ -90,26 +90,39 @@ Configuration: environment variables over configs/gateway.yaml over defaults.`,
 	return root
 }
 
+// start marks the command line as valid. Cobra would check which flags go together only
+// afterwards.
+func (c *command) start(cmd *cobra.Command, _ []string) error {
+	if err := cmd.ValidateFlagGroups(); err != nil {
+		return err
+	}
+	c.started = true
+	return nil
+}
+
 // load reads the configuration for a role and makes its logger.
 func (c *command) load(o config.Options) (config.Config, *slog.Logger, error) {
-	o.Path = c.configPath
-	cfg, err := config.Load(o)
-	if err != nil {
+	cfg, mistakes, err := c.settings(o)
+	switch {
+	case err != nil:
 		return config.Config{}, nil, err
-	}
-	cfg.Version = version()
-	if err := app.CheckServers(cfg); err != nil {
-		return config.Config{}, nil, err
-	}
-	if err := app.CheckProviders(cfg); err != nil {
-		return config.Config{}, nil, err
-	}
-	if o.Role != config.Dev && o.Role != config.Send {
-		if cfg, err = app.WithKeyBesideDatabase(cfg); err != nil {
-			return config.Config{}, nil, err
-		}
+	case len(mistakes) > 0:
+		return config.Config{}, nil, mistakes
 	}
 	return cfg, c.logger(cfg.Log), nil
+}
+
+// settings reads the configuration for a role, as far as it can be read, and everything that
+// is wrong with it.
+func (c *command) settings(o config.Options) (config.Config, config.Mistakes, error) {
+	o.Path = c.configPath
+	cfg, mistakes := app.CheckSettings(o)
+	cfg.Version = version()
+	var err error
+	if o.Role != config.Dev && o.Role != config.Send {
+		cfg, err = app.WithKeyBesideDatabase(cfg)
+	}
+	return cfg, mistakes, err
 }
 
 // withReload makes a running process reload the settings file on SIGHUP (which would

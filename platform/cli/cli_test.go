@@ -68,6 +68,7 @@ func TestInvalidCommandLines(t *testing.T) {
 		{"dead-letters alone", "dead-letters", "dead-letters: name a subcommand: list, show or requeue"},
 		{"an invalid filter", "dead-letters list --kind lost --event-id 7", "--kind must be one of exhausted, refused, unreadable"},
 		{"an invalid limit", "dead-letters list --limit 0", "--limit must be at least 1"},
+		{"flags that exclude each other", "dead-letters list --limit 5 --all", "[all limit]"},
 		{"an invalid id", "dead-letters show 7", "the id must be a UUID"},
 		{"a requeue of nothing", "dead-letters requeue", "give an id, a filter, or --all"},
 		{"a requeue of all by filter", "dead-letters requeue --all --kind refused", "give an id, a filter, or --all"},

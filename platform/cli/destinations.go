@@ -21,7 +21,7 @@ type destination struct {
 }
 
 func (c *command) destinations() *cobra.Command {
-	cmd := group("destinations", "Look at destinations, pause and resume them", `A destination is named by its id, or by its URL where no other has the same.`,
+	cmd := group("destinations", "Look at destinations, pause, resume, test and probe them", `A destination is named by its id, or by its URL where no other has the same.`,
 		c.list(listing{
 			short: "List destinations, by source", path: "/integrations", whole: true,
 			params: []param{{flag: "source", name: "source", help: "only of this source"}},
@@ -37,7 +37,8 @@ func (c *command) destinations() *cobra.Command {
 		}),
 		c.destinationsShow(),
 		c.destinationsSwitch("pause", "Stop deliveries to a destination; its events wait", false),
-		c.destinationsSwitch("resume", "Deliver to a destination again, also what waited", true))
+		c.destinationsSwitch("resume", "Deliver to a destination again, also what waited", true),
+		c.destinationsTest(), c.destinationsProbe())
 	c.addAPIFlags(cmd)
 	return cmd
 }
@@ -135,7 +136,7 @@ func (c *command) destinationsShow() *cobra.Command {
 				output.Column{Title: "breaker", Path: "breaker", Kind: output.State}, output.Column{Title: "mode", Path: "mode"},
 				output.Column{Title: "filter", Path: "filter"}, output.Column{Title: "transform", Path: "transform"},
 				output.Column{Title: "headers", Path: "headers"}, output.Column{Title: "auth", Path: "auth"},
-				output.Column{Title: "TLS", Path: "tls"},
+				output.Column{Title: "TLS", Path: "tls"}, output.Column{Title: "trace propagation", Path: "tracePropagation"},
 				output.Column{Title: "created", Path: "createdAt", Kind: output.Time}, output.Column{Title: "updated", Path: "updatedAt", Kind: output.Time}),
 				policyFields(item)...))
 		})

@@ -14,8 +14,8 @@ import (
 func (c *command) eventsReplay() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "replay EVENT --reason TEXT", Short: "Send an event again", Args: cobra.ExactArgs(1),
-		Long: `Sends one event again, to all active destinations that want it or to one. For many events
-see: gateway replays create --help`,
+		Long: `Sends one event again, to all active destinations that want it, to one, or once to a URL that
+is none, which needs the role admin. For many events see: gateway replays create --help`,
 		Example: `  gateway events replay evt_1001 --reason "receiver was down"`,
 	}
 	var reason, to, by string
@@ -24,15 +24,22 @@ see: gateway replays create --help`,
 	cmd.Flags().StringVar(&to, "destination", "", "only to this destination (id or URL)")
 	cmd.Flags().StringVar(&by, "requested-by", "", "who asks for it (default the key's name)")
 	cmd.Flags().BoolVar(&onlyFailed, "only-failed", false, "only to destinations whose last delivery of it failed")
+	where := addURLFlags(cmd)
 	cmd.RunE = c.onAPI(func(ctx context.Context, s *session, args []string) error {
 		if reason == "" {
 			return usage("events replay: give the reason with --reason")
+		}
+		if where.url != "" && (to != "" || onlyFailed) {
+			return usage("events replay: --to-url goes neither with --destination nor with --only-failed")
 		}
 		eventID, err := s.eventID(ctx, args[0])
 		if err != nil {
 			return err
 		}
 		body := map[string]any{"reason": reason, "onlyFailed": onlyFailed}
+		if err := where.into("events replay", body); err != nil {
+			return err
+		}
 		if by != "" {
 			body["requestedBy"] = by
 		}

@@ -19,8 +19,9 @@ func (c *command) addGroups(root *cobra.Command) {
 	}{
 		{"run", "Run:", []*cobra.Command{c.dev(), c.serve(), c.work()}},
 		{"look", "Look into it, and act (over the API):", []*cobra.Command{c.status(), c.stats(), c.events(), c.deliveries(), c.replays(), c.deadLetters(), c.quarantine(), c.erasures(),
-			c.destinations(), c.integrations(), c.keys(), c.audit(), c.context()}},
+			c.destinations(), c.integrations(), c.alerts(), c.keys(), c.audit(), c.context(), c.login(), c.logout()}},
 		{"records", "Look after the records (on the database):", []*cobra.Command{c.migrate(), c.seed(), c.verify(), c.erase(), c.partitions(), c.secrets()}},
+		{"check", "Check the installation (on this machine and its servers):", []*cobra.Command{c.config(), c.doctor()}},
 		{"other", "Other:", []*cobra.Command{c.send(), c.version()}},
 	} {
 		root.AddGroup(&cobra.Group{ID: g.id, Title: g.title})

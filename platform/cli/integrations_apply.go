@@ -198,7 +198,7 @@ func exported(item map[string]any) *yaml.Node {
 
 func exportedDestination(item map[string]any) *yaml.Node {
 	d := newDocument()
-	d.add(item, "url", "isActive", "mode", "filter", "transform", "policy")
+	d.add(item, "url", "isActive", "mode", "filter", "transform", "policy", "tracePropagation")
 	var hidden []string
 	if headers := output.TextAt(item, "headers"); headers != "" {
 		hidden = append(hidden, "headers "+headers)

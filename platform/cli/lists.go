@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -21,6 +22,8 @@ const defaultLimit = 20
 type listing struct {
 	short, long string
 	path        string
+	of          string // what the one argument names; "" for none. Its id stands in path for %s
+	use         string // by default list
 	params      []param
 	fixed       url.Values // of every request
 	columns     []output.Column
@@ -35,7 +38,10 @@ type listing struct {
 }
 
 func (c *command) list(l listing) *cobra.Command {
-	cmd := &cobra.Command{Use: "list", Short: l.short, Long: l.long, Args: cobra.NoArgs}
+	cmd := &cobra.Command{Use: cmp.Or(l.use, "list"), Short: l.short, Long: l.long, Args: cobra.NoArgs}
+	if l.of != "" {
+		cmd.Args = cobra.ExactArgs(1)
+	}
 	f := addFilters(cmd, l.params)
 	limit, all := defaultLimit, false
 	var every time.Duration
@@ -51,6 +57,13 @@ func (c *command) list(l listing) *cobra.Command {
 		}
 		if _, err := f.query(); err != nil {
 			return err
+		}
+		if l.of != "" {
+			id, err := validID(l.of, args[0])
+			if err != nil {
+				return err
+			}
+			l.path = fmt.Sprintf(l.path, id)
 		}
 		return c.onAPI(func(ctx context.Context, s *session, _ []string) error {
 			return s.watched(ctx, every, func() error {

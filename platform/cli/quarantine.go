@@ -15,19 +15,21 @@ import (
 	"integration-gateway/platform/cli/output"
 )
 
+var quarantineParams = []param{
+	{flag: "source", name: "source", help: "only to this source"},
+	{flag: "reason", name: "reason", help: "only refused for this reason, such as no_match"},
+	{flag: "external-id", name: "externalEventId", help: "only with this id in the unverified body"},
+	{flag: "from-ip", name: "sourceIp", help: "only from this address"},
+	{flag: "since", name: "receivedFrom", help: "received at or after: " + momentHelp, time: true},
+	{flag: "until", name: "receivedTo", help: "received at or before", time: true},
+}
+
 func (c *command) quarantine() *cobra.Command {
 	cmd := group("quarantine", "List refused webhooks and release them after fixing the cause", `Requests to a known source that could not be verified, or gave no event, are kept for a
 time. A release verifies them again with the current secrets.`,
 		c.list(listing{
 			short: "List refused requests, newest first", path: "/quarantine",
-			params: []param{
-				{flag: "source", name: "source", help: "only to this source"},
-				{flag: "reason", name: "reason", help: "only refused for this reason, such as no_match"},
-				{flag: "external-id", name: "externalEventId", help: "only with this id in the unverified body"},
-				{flag: "from-ip", name: "sourceIp", help: "only from this address"},
-				{flag: "since", name: "receivedFrom", help: "received at or after: " + momentHelp, time: true},
-				{flag: "until", name: "receivedTo", help: "received at or before", time: true},
-			},
+			params: quarantineParams,
 			columns: []output.Column{
 				{Title: "ID", Path: "id", Kind: output.ID}, {Title: "RECEIVED", Path: "receivedAt", Kind: output.Age},
 				{Title: "SOURCE", Path: "source"}, {Title: "REASON", Path: "reason"}, {Title: "DETAIL", Path: "detail"},
@@ -122,18 +124,24 @@ func (c *command) quarantineDelete() *cobra.Command {
 
 func (c *command) quarantineRelease() *cobra.Command {
 	cmd := &cobra.Command{
-		Use: "release [ID]", Short: "Verify one refused request again, or all of a source, and accept it", Args: cobra.MaximumNArgs(1),
-		Long: `Exits with 1 if nothing was released, or something is still refused.`,
+		Use: "release [ID]", Short: "Verify one refused request again, or all that match a filter, and accept it", Args: cobra.MaximumNArgs(1),
+		Long: `Give an id, a filter, or --all. Exits with 1 if nothing was released, or something is still
+refused.`,
 	}
-	source := cmd.Flags().String("source", "", "all requests to this source")
-	reason := cmd.Flags().String("reason", "", "of these only those refused for this reason")
+	filter := addFilters(cmd, quarantineParams)
+	var all, dryRun bool
+	cmd.Flags().BoolVar(&all, "all", false, "release every refused request")
+	cmd.Flags().BoolVar(&dryRun, "dry-run", false, "only count what would be verified again")
 	check := func(args []string) (err error) {
-		one := len(args) == 1
-		if one == (*source != "") || one && *reason != "" {
-			return usage("quarantine release: give an id, or a source with --source")
-		}
-		if one {
+		switch one := len(args) == 1; {
+		case one && (all || dryRun || filter.given()):
+			return usage("quarantine release: give an id or a filter, not both")
+		case !one && all == filter.given():
+			return usage("quarantine release: give an id, a filter, or --all")
+		case one:
 			args[0], err = validID("quarantine release", args[0])
+		default:
+			_, err = filter.query()
 		}
 		return err
 	}
@@ -141,7 +149,17 @@ func (c *command) quarantineRelease() *cobra.Command {
 		if len(args) == 1 {
 			return s.releaseOne(ctx, args[0])
 		}
-		return s.releaseAll(ctx, *source, *reason)
+		body, err := filter.fields()
+		if err != nil {
+			return err
+		}
+		if all {
+			body["all"] = true
+		}
+		if dryRun {
+			return s.countReleases(ctx, body)
+		}
+		return s.releaseAll(ctx, body)
 	})
 	return cmd
 }
@@ -181,11 +199,20 @@ func (r released) stay() int {
 // releasesAtOnce is how many the API releases in one request.
 const releasesAtOnce = 1000
 
-func (s *session) releaseAll(ctx context.Context, source, reason string) error {
-	body := map[string]any{"source": source}
-	if reason != "" {
-		body["reason"] = reason
+func (s *session) countReleases(ctx context.Context, body map[string]any) error {
+	body["dryRun"] = true
+	var raw json.RawMessage
+	if err := s.Post(ctx, "/quarantine/release", body, &raw); err != nil {
+		return err
 	}
+	item, err := output.Parse(raw)
+	if err != nil {
+		return err
+	}
+	return s.done(raw, "", "%s would be verified again", output.TextAt(item, "matched"))
+}
+
+func (s *session) releaseAll(ctx context.Context, body map[string]any) error {
 	sum := released{Refused: map[string]int{}}
 	progress := s.c.progress()
 	defer progress.done()
@@ -214,6 +241,8 @@ func (s *session) releaseAll(ctx context.Context, source, reason string) error {
 	switch {
 	case sum.Matched == 0:
 		return errors.New("nothing in quarantine matches, so nothing was released")
+	case sum.Released+sum.Duplicates == 0 && sum.stay() == 0:
+		return errors.New("all were removed meanwhile, so nothing was released")
 	case sum.stay() > 0:
 		return fmt.Errorf("%d of %d are still in quarantine; see `gateway quarantine show`", sum.stay(), sum.Matched)
 	}

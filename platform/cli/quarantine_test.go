@@ -55,6 +55,9 @@ func TestQuarantineFromTheCommandLine(t *testing.T) {
 	require.Contains(t, stderr, "nothing in quarantine matches, so nothing was released")
 	require.Contains(t, runOK(t, "quarantine show "+second), "missing header X-Acme-Signature", "the current reason")
 
+	require.Equal(t, "2 would be verified again\n", runOK(t, "quarantine release --all --dry-run"))
+	require.Equal(t, "0 would be verified again\n", runOK(t, "quarantine release --from-ip 198.51.100.1 --dry-run"))
+
 	exec(`UPDATE quarantine SET request_headers = $1`, `{"x-acme-signature":["`+signature(t)+`"]}`)
 	released := runOK(t, "quarantine release "+first)
 	require.Regexp(t, "released "+first+" as event [0-9a-f-]{36}\n", released)
@@ -84,9 +87,9 @@ func TestInvalidQuarantineCommands(t *testing.T) {
 		{"an invalid limit", "quarantine list --limit 0", exitUsage, "--limit must be at least 1"},
 		{"an invalid id", "quarantine show 7", exitUsage, "the id must be a UUID"},
 		{"an unknown id", "quarantine show " + id.New(), exitNotFound, "There is no request"},
-		{"nothing to release", "quarantine release", exitUsage, "give an id, or a source"},
-		{"both", "quarantine release " + id.New() + " --source acme", exitUsage, "give an id, or a source"},
-		{"a reason alone", "quarantine release --reason no_match", exitUsage, "give an id, or a source"},
+		{"nothing to release", "quarantine release", exitUsage, "give an id, a filter, or --all"},
+		{"both", "quarantine release " + id.New() + " --source acme", exitUsage, "give an id or a filter, not both"},
+		{"all by filter", "quarantine release --all --reason no_match", exitUsage, "give an id, a filter, or --all"},
 	} {
 		code, stdout, stderr := runLine(t, c.line)
 		require.Equal(t, c.code, code, "%s: %s%s", c.sentence, stdout, stderr)

@@ -47,7 +47,7 @@ func (c *command) replays() *cobra.Command {
 			},
 			empty: "There was no replay. See: gateway replays create --help",
 		}),
-		c.replaysShow(), c.replaysWatch(),
+		c.replaysShow(), c.replaysWatch(), c.replaysEvents(),
 		c.replaysChange("pause", "Pause a replay; nothing more is sent until it is resumed", "paused", false),
 		c.replaysChange("resume", "Resume a paused replay", "resumed", false),
 		c.replaysChange("cancel", "End a replay; what was not sent yet is not sent", "cancelled", true))
@@ -60,24 +60,34 @@ func (c *command) replaysCreate() *cobra.Command {
 		Use: "create --reason TEXT", Short: "Send all events again that match a filter", Args: cobra.NoArgs,
 		Long: `Counts what matches, asks for confirmation, and has a worker send it, the oldest first. Give
 a filter, or --all. With --watch it shows the progress until it ends, and exits with 1 if a
-delivery failed.`,
+delivery failed.
+
+Events go to the same destinations as before, to one of them (--to), or once to a URL that is
+none (--to-url), which needs the role admin. With --renormalize they are sent as the mapping of
+now makes them of the stored webhooks; --dry-run then shows what that changes.`,
 		Example: `  gateway replays create --source shop --since 2026-01-31T14:00:00Z --until 2026-01-31T14:20:00Z --reason "receiver lost everything"
-  gateway replays create --only-failed --since 2h --rate 50 --reason "receiver was down" --dry-run`,
+  gateway replays create --only-failed --since 2h --rate 50 --reason "receiver was down" --dry-run
+  gateway replays create --source shop --since 1h --renormalize --reason "the mapping was wrong" --dry-run
+  gateway replays create --source shop --since 1h --to-url https://debug.example/in --signing-secret-env DEBUG --reason "to look at them"`,
 	}
 	f := addFilters(cmd, replayFilter)
-	var all, watch bool
+	var all, watch, renormalize bool
 	var rate int
 	var reason, to string
 	cmd.Flags().BoolVar(&all, "all", false, "every event")
 	cmd.Flags().IntVar(&rate, "rate", 0, "events a second at most; 0 for the gateway's default")
 	cmd.Flags().StringVar(&reason, "reason", "", "why, 5 to 500 characters")
 	cmd.Flags().StringVar(&to, "to", "", "only to this destination (id or URL)")
+	cmd.Flags().BoolVar(&renormalize, "renormalize", false, "send events as the mapping of now makes them")
+	where := addURLFlags(cmd)
 	cmd.Flags().BoolVarP(&watch, "watch", "w", false, "show the progress until it ends")
 	asked := addConsent(cmd)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		switch {
 		case all == f.given():
 			return usage("replays create: give a filter, or --all")
+		case to != "" && where.url != "":
+			return usage("replays create: give --to or --to-url, not both")
 		case rate < 0:
 			return usage("replays create: --rate must be at least 0")
 		case reason == "" && !asked.dryRun:
@@ -98,6 +108,12 @@ delivery failed.`,
 		}
 		if rate > 0 {
 			body["rate"] = rate
+		}
+		if renormalize {
+			body["payload"] = "renormalized"
+		}
+		if err := where.into("replays create", body); err != nil {
+			return err
 		}
 		return c.onAPI(func(ctx context.Context, s *session, _ []string) error {
 			return s.createReplay(ctx, body, to, asked, watch)
@@ -175,6 +191,9 @@ func (s *session) showDryRun(counted map[string]any, matched string) error {
 	err = s.table(counted, "byDestination", "By destination", []output.Column{
 		{Title: "DESTINATION", Path: "destination", Kind: output.ID}, {Title: "DELIVERIES", Path: "deliveries", Kind: output.Number}})
 	if err != nil {
+		return err
+	}
+	if err := s.showChanges(counted); err != nil {
 		return err
 	}
 	return s.table(counted, "first", "The oldest", []output.Column{

@@ -43,7 +43,8 @@ func (s *session) showReplay(item map[string]any) error {
 		output.Column{Title: "id", Path: "id"}, output.Column{Title: "status", Path: "status", Kind: output.State},
 		output.Column{Title: "matched", Path: "counts.matched"}, output.Column{Title: "queued", Path: "counts.queued"},
 		output.Column{Title: "delivered", Path: "counts.delivered"}, output.Column{Title: "failed", Path: "counts.failed"},
-		output.Column{Title: "filter", Path: "filter"}, output.Column{Title: "to", Path: "destination"}, output.Column{Title: "rate", Path: "rate"},
+		output.Column{Title: "filter", Path: "filter"}, output.Column{Title: "to", Path: "destination"}, output.Column{Title: "to URL", Path: "url"},
+		output.Column{Title: "payload", Path: "payload"}, output.Column{Title: "rate", Path: "rate"},
 		output.Column{Title: "reason", Path: "reason"}, output.Column{Title: "requested by", Path: "requestedBy"}, output.Column{Title: "key", Path: "createdBy"},
 		output.Column{Title: "created", Path: "createdAt", Kind: output.Time}, output.Column{Title: "ended", Path: "endedAt", Kind: output.Time}))
 }

@@ -1,16 +1,20 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
-	"strconv"
+	"net/http"
+	"net/url"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"integration-gateway/platform/cli/output"
 	"integration-gateway/platform/client"
+	"integration-gateway/platform/clock"
 )
 
 func (c *command) status() *cobra.Command {
@@ -30,63 +34,180 @@ alone does not change the exit code.`,
 
 // statusAnswer is the result for programs.
 type statusAnswer struct {
-	Status string          `json:"status"`
-	Health json.RawMessage `json:"health"`
-	Notes  []string        `json:"attention"`
+	Status string            `json:"status"`
+	Health json.RawMessage   `json:"health"`
+	Alerts []json.RawMessage `json:"alerts"` // open ones, the newest first, up to a bound
+	Notes  []string          `json:"attention"`
 }
+
+// overview is what `gateway status` has read.
+type overview struct {
+	answer statusAnswer
+	checks map[string]string
+	stats  map[string]any // nil from a gateway without figures
+	notes  []note
+	alerts int // open ones in all
+}
+
+// shownAlerts bounds the alerts that are shown.
+const shownAlerts = 20
 
 func (s *session) status(ctx context.Context) error {
 	if s.local != nil {
 		return usage("status: no gateway is named, so there is none to ask; see: gateway help contexts")
 	}
-	answer := statusAnswer{Notes: []string{}}
-	var err error
-	if answer.Health, err = s.Health(ctx); err != nil {
+	o, err := s.overview(ctx)
+	if err != nil {
 		return err
+	}
+	raw, err := json.Marshal(o.answer)
+	if err != nil {
+		return fmt.Errorf("print the status: %w", err)
+	}
+	err = s.out.One(raw, o.answer.Status, func() error { return s.showStatus(o) })
+	if err == nil && o.answer.Status != "ok" {
+		return &failure{exitUnavailable, "the gateway is " + o.answer.Status}
+	}
+	return err
+}
+
+// overview asks for everything that the status shows.
+func (s *session) overview(ctx context.Context) (o overview, err error) {
+	o = overview{answer: statusAnswer{Notes: []string{}, Alerts: []json.RawMessage{}}, checks: map[string]string{}}
+	if o.answer.Health, err = s.Health(ctx); err != nil {
+		return o, err
 	}
 	var health struct {
 		Status string
 		Checks map[string]struct{ Status string }
 	}
-	if err := json.Unmarshal(answer.Health, &health); err != nil {
-		return fmt.Errorf("read the answer: %w", err)
+	if err := json.Unmarshal(o.answer.Health, &health); err != nil {
+		return o, fmt.Errorf("read the answer: %w", err)
 	}
-	answer.Status = health.Status
-	var stats map[string]any
-	if _, err := s.Get(ctx, "/stats", nil, &stats); err == nil {
-		answer.Notes = append(answer.Notes, attention(stats)...)
-	} else if !client.IsNotFound(err) { // a gateway without figures
+	o.answer.Status = health.Status
+	for name, check := range health.Checks {
+		o.checks[name] = check.Status
+	}
+	if _, err := s.Get(ctx, "/stats", nil, &o.stats); err != nil && !client.IsNotFound(err) { // a gateway without figures
+		return o, err
+	}
+	o.notes = attention(o.stats)
+	for _, n := range o.notes {
+		o.answer.Notes = append(o.answer.Notes, n.String())
+	}
+	meta, err := s.List(ctx, "/alerts", url.Values{"state": {"open"}}, shownAlerts, func(p client.Page) error {
+		o.answer.Alerts = append(o.answer.Alerts, p.Items...)
+		return nil
+	})
+	o.alerts = meta.Total
+	var refused *client.Error
+	if errors.As(err, &refused) && (refused.Status == http.StatusNotFound || refused.Status == http.StatusForbidden) {
+		err = nil // a gateway without alerts, or a key that is restricted to sources
+	}
+	return o, err
+}
+
+func (s *session) showStatus(o overview) error {
+	fields := []output.Field{{Name: "gateway", Text: s.URL()}, {Name: "status", Text: o.answer.Status, Kind: output.State}}
+	for _, f := range sortedFields(anyOf(o.checks)) {
+		fields = append(fields, output.Field{Name: f.Name, Text: o.checks[f.Name], Kind: output.State})
+	}
+	if gateway, is := o.stats["gateway"].(map[string]any); is {
+		fields = append(fields, figuresOf(gateway)...)
+		fields = append(fields, output.Field{Name: "alerts", Text: fmt.Sprintf("%d open", o.alerts)},
+			output.Field{Name: "books", Text: s.books(gateway)})
+	}
+	if err := s.out.Fields(fields); err != nil {
 		return err
 	}
-	raw, err := json.Marshal(answer)
-	if err != nil {
-		return fmt.Errorf("print the status: %w", err)
+	if len(o.notes) == 0 && len(o.answer.Alerts) == 0 && o.answer.Status == "ok" {
+		return s.out.Say("\nAll well.")
 	}
-	err = s.out.One(raw, answer.Status, func() error {
-		fields := []output.Field{{Name: "gateway", Text: s.URL()}, {Name: "status", Text: health.Status, Kind: output.State}}
-		for _, f := range sortedFields(anyOf(health.Checks)) {
-			fields = append(fields, output.Field{Name: f.Name, Text: health.Checks[f.Name].Status, Kind: output.State})
-		}
-		if err := s.out.Fields(fields); err != nil {
+	if err := s.showAlerts(o.answer.Alerts); err != nil || len(o.notes) == 0 {
+		return err
+	}
+	if err := s.out.Title("Needs attention"); err != nil {
+		return err
+	}
+	for _, n := range o.notes {
+		if err := s.out.Say("%s", n.text); err != nil {
 			return err
 		}
-		if len(answer.Notes) == 0 && health.Status == "ok" {
-			return s.out.Say("\nAll well.")
-		}
-		for i, note := range answer.Notes {
-			if i == 0 {
-				note = "\n" + note
-			}
-			if err := s.out.Say("%s", note); err != nil {
+		if n.see != "" {
+			if err := s.out.Say("  %s", n.see); err != nil {
 				return err
 			}
 		}
-		return nil
-	})
-	if err == nil && health.Status != "ok" {
-		return &failure{exitUnavailable, "the gateway is " + health.Status}
 	}
-	return err
+	return nil
+}
+
+// showAlerts prints each alert in two lines.
+func (s *session) showAlerts(alerts []json.RawMessage) error {
+	if len(alerts) == 0 {
+		return nil
+	}
+	if err := s.out.Title("Open alerts"); err != nil {
+		return err
+	}
+	for _, raw := range alerts {
+		item, err := output.Parse(raw)
+		if err != nil {
+			return err
+		}
+		known := ""
+		if by := output.TextAt(item, "acknowledgedBy"); by != "" {
+			known = ", acknowledged by " + by
+		}
+		if err := s.out.Say("%s, since %s%s\n  %s", output.TextAt(item, "severity"), s.ago(output.TextAt(item, "startedAt")), known, output.TextAt(item, "summary")); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// ago is how long ago a time was; with --utc the time itself.
+func (s *session) ago(text string) string {
+	at, err := time.Parse(time.RFC3339, text)
+	if err != nil || s.c.api.utc {
+		return text
+	}
+	return output.Span(max(0, clock.System().Sub(at)))
+}
+
+// books is the result of the last consistency check that ran by itself.
+func (s *session) books(gateway map[string]any) string {
+	finished := output.TextAt(gateway, "consistencyCheck.finishedAt")
+	switch {
+	case output.At(gateway, "consistencyCheck") == nil:
+		return "not checked yet"
+	case s.c.api.utc:
+		finished = "checked at " + finished
+	default:
+		finished = "checked " + s.ago(finished) + " ago"
+	}
+	if output.At(gateway, "consistencyCheck.holds") == true {
+		return "consistent, " + finished
+	}
+	return output.TextAt(gateway, "consistencyCheck.problems") + " problems, " + finished
+}
+
+// figuresOf are the lines of the whole gateway's figures.
+func figuresOf(gateway map[string]any) []output.Field {
+	of := func(path string) string { return cmp.Or(output.TextAt(gateway, path), "0") }
+	now := func(name string) string { return of("now." + name) }
+	oldest := "none due"
+	if late := secondsAt(gateway, "now.oldestDueSeconds"); late >= time.Second {
+		oldest = "the oldest due since " + output.Span(late)
+	}
+	over := "over.1h."
+	return []output.Field{
+		{Name: "last hour", Text: of(over+"accepted") + " accepted, " + of(over+"duplicate") + " repeats, " + of(over+"refused") + " refused"},
+		{Name: "", Text: of(over+"delivered") + " delivered, " + of(over+"failedAttempts") + " failed attempts"},
+		{Name: "waiting", Text: now("waiting") + " (" + now("due") + " due), " + oldest + "; " + now("parked") + " parked"},
+		{Name: "dead letters", Text: now("deadLetters") + " open"},
+		{Name: "quarantine", Text: now("quarantine")},
+	}
 }
 
 func anyOf[T any](values map[string]T) map[string]any {
@@ -95,60 +216,4 @@ func anyOf[T any](values map[string]T) map[string]any {
 		all[name] = v
 	}
 	return all
-}
-
-// The bounds above which a lag needs attention.
-const (
-	lateDelivery = 5 * time.Minute
-	lateOutbox   = time.Minute
-	lateSeals    = 10 * time.Minute
-)
-
-// attention lists what a person should look at, each with the command that shows it.
-func attention(stats map[string]any) []string {
-	var notes []string
-	note := func(format string, args ...any) { notes = append(notes, fmt.Sprintf(format, args...)) }
-	number := func(of map[string]any, path string) float64 {
-		n, _ := strconv.ParseFloat(output.TextAt(of, path), 64)
-		return n
-	}
-	seconds := func(of map[string]any, path string) time.Duration {
-		return time.Duration(number(of, path) * float64(time.Second))
-	}
-	each := func(list string, do func(map[string]any)) {
-		all, _ := stats[list].([]any)
-		for _, one := range all {
-			if item, is := one.(map[string]any); is {
-				do(item)
-			}
-		}
-	}
-	each("destinations", func(d map[string]any) {
-		name := output.TextAt(d, "name")
-		if breaker := output.TextAt(d, "now.breaker"); breaker != "closed" && breaker != "" {
-			note("%s: its breaker is %s; see: gateway deliveries list --status failed --destination %s", name, breaker, output.TextAt(d, "destinationId"))
-		}
-		if late := seconds(d, "now.oldestDueSeconds"); late > lateDelivery {
-			note("%s: a delivery is due since %s; see: gateway stats", name, output.Span(late))
-		}
-	})
-	each("sources", func(src map[string]any) {
-		source := output.TextAt(src, "source")
-		if n := number(src, "now.deadLetters"); n > 0 {
-			note("%s: open dead letters: %.0f; see: gateway dead-letters list --status open --source %s", source, n, source)
-		}
-		if n := number(src, "now.quarantine"); n > 0 {
-			note("%s: %.0f in quarantine; see: gateway quarantine list --source %s", source, n, source)
-		}
-	})
-	if late := seconds(stats, "gateway.outboxLagSeconds"); late > lateOutbox {
-		note("jobs wait to be published since %s: look at the broker", output.Span(late))
-	}
-	if late := seconds(stats, "gateway.sealLagSeconds"); late > lateSeals {
-		note("audit entries wait for their seal since %s", output.Span(late))
-	}
-	if output.At(stats, "gateway.consistencyCheck.holds") == false {
-		note("the last consistency check found problems; see: gateway verify")
-	}
-	return notes
 }

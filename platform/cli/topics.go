@@ -19,13 +19,14 @@ func topics() []*cobra.Command {
   6. the gateway dev that runs with its records in ./data, by data/api.json
   7. DATABASE_URL in configs/gateway.yaml
 
-The key is that of --key-file, or the context's key file, or GATEWAY_API_KEY. A context with a
-key file never sends the key of the environment.
+The key is that of --key-file, or the context's key file, or GATEWAY_API_KEY. A context with an
+issuer has no key: gateway login gets a token, which is stored beside the contexts for you alone
+and refreshed. A context with a key file or an issuer never sends the key of the environment.
 
 On the database (4 and 7) the same requests are answered in the command's own process, by
 "gateway-cli" with all permissions; running gateways see a change within a second. Use it for
 the first key, or while no gateway runs. migrate, seed, verify, erase, partitions, secrets,
-audit verify and audit export always work on the database. They give up after 10 seconds
+audit verify, audit export and doctor always work on the database. They give up after 10 seconds
 without it, find the key beside an SQLite file, and only migrate up creates a file.`},
 		{"output", "Formats, colours, times, and what scripts can rely on", `  -o table    for people; fitted to the terminal: texts are shortened, last columns left out
   -o wide     all columns

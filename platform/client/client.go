@@ -36,10 +36,14 @@ const (
 type Options struct {
 	URL       string            // of the gateway, with or without /api/v1
 	Key       string            // a management key; "" sends none
+	Token     TokenSource       // in place of a key; nil sends none
 	Transport http.RoundTripper // nil for the network
 	Timeout   time.Duration     // of one try; 30 s
 	UserAgent string
 }
+
+// TokenSource returns a bearer token that is valid now. It is asked before each request.
+type TokenSource func(ctx context.Context) (string, error)
 
 // Client is a connection to one gateway. It is safe for concurrent use.
 type Client struct {
@@ -106,6 +110,12 @@ func (c *Client) Post(ctx context.Context, path string, body, out any) error {
 	return err
 }
 
+// Put is Post for what replaces.
+func (c *Client) Put(ctx context.Context, path string, body, out any) error {
+	_, err := c.call(ctx, http.MethodPut, path, nil, body, out)
+	return err
+}
+
 // Patch is Post for changes.
 func (c *Client) Patch(ctx context.Context, path string, body, out any) error {
 	_, err := c.call(ctx, http.MethodPatch, path, nil, body, out)
@@ -129,6 +139,9 @@ func (c *Client) call(ctx context.Context, method, path string, query url.Values
 	text, err := io.ReadAll(io.LimitReader(res.Body, maxAnswer))
 	if err != nil {
 		return Meta{}, c.unreachable(err)
+	}
+	if res.StatusCode == http.StatusNoContent && out == nil {
+		return Meta{}, nil
 	}
 	var answer envelope
 	if err := json.Unmarshal(text, &answer); err != nil || res.StatusCode >= 300 {
@@ -169,8 +182,8 @@ func (c *Client) send(ctx context.Context, method, path string, query url.Values
 	if body != nil {
 		req.Header.Set("Content-Type", "application/json")
 	}
-	if c.o.Key != "" {
-		req.Header.Set(headerKey, c.o.Key)
+	if err := c.identify(ctx, req); err != nil {
+		return nil, err
 	}
 	if c.o.UserAgent != "" {
 		req.Header.Set("User-Agent", c.o.UserAgent)
@@ -180,6 +193,22 @@ func (c *Client) send(ctx context.Context, method, path string, query url.Values
 		return nil, c.unreachable(err)
 	}
 	return res, nil
+}
+
+// identify adds the credential.
+func (c *Client) identify(ctx context.Context, req *http.Request) error {
+	if c.o.Token != nil {
+		token, err := c.o.Token(ctx)
+		if err != nil {
+			return err
+		}
+		req.Header.Set("Authorization", "Bearer "+token)
+		return nil
+	}
+	if c.o.Key != "" {
+		req.Header.Set(headerKey, c.o.Key)
+	}
+	return nil
 }
 
 // failure is the error of an answer that is none of success.

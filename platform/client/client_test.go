@@ -9,12 +9,14 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"strconv"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
 
 	"integration-gateway/platform/client"
+	"integration-gateway/platform/fault"
 )
 
 // serve starts a gateway that answers by h, and returns a client of it.
@@ -180,4 +182,43 @@ func TestAStreamThatIsRefusedEnds(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	require.NoError(t, c.Stream(ctx, "/events/stream", nil, "", nil, nil), "it was interrupted")
+}
+
+func TestATokenIsAskedForBeforeEachRequest(t *testing.T) {
+	var seen []string
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		seen = append(seen, r.Header.Get("Authorization")+r.Header.Get("X-Internal-Api-Key"))
+		_, _ = io.WriteString(w, `{"data":null}`)
+	}))
+	t.Cleanup(s.Close)
+	asked, refused := 0, fault.Unauthorized.New("x", "not logged in")
+	c, err := client.New(client.Options{URL: s.URL, Key: "unused", Token: func(context.Context) (string, error) {
+		if asked++; asked > 2 {
+			return "", refused
+		}
+		return strconv.Itoa(asked), nil
+	}})
+	require.NoError(t, err)
+	for range 2 {
+		_, err = c.Get(t.Context(), "/events", nil, nil)
+		require.NoError(t, err)
+	}
+	_, err = c.Get(t.Context(), "/events", nil, nil)
+	require.ErrorIs(t, err, refused)
+	require.Equal(t, []string{"Bearer 1", "Bearer 2"}, seen)
+}
+
+func TestAStreamEndsWithTheLogin(t *testing.T) {
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, ": connected\n\n") }))
+	t.Cleanup(s.Close)
+	asked, refused := 0, fault.Unauthorized.New("x", "not logged in")
+	c, err := client.New(client.Options{URL: s.URL, Token: func(context.Context) (string, error) {
+		if asked++; asked > 1 {
+			return "", refused
+		}
+		return "a", nil
+	}})
+	require.NoError(t, err)
+	err = c.Stream(t.Context(), "/events/stream", nil, "", func(client.Message) error { return nil }, func(error) {})
+	require.ErrorIs(t, err, refused)
 }

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"integration-gateway/platform/clock"
+	"integration-gateway/platform/fault"
 )
 
 const (
@@ -43,7 +44,7 @@ func (c *Client) Stream(ctx context.Context, path string, query url.Values, last
 			return nil
 		case errors.As(err, &stopped):
 			return stopped.error
-		case !connected, errors.As(err, &answered) && answered.Status < 500 && answered.Status != http.StatusTooManyRequests:
+		case !connected, fault.Is(err, fault.Unauthorized), errors.As(err, &answered) && answered.Status < 500 && answered.Status != http.StatusTooManyRequests:
 			return err
 		}
 		waiting(err)

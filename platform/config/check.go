@@ -63,6 +63,7 @@ func check(c Config, o Options, m *Mistakes) {
 	checkNeeds(c, o, m)
 	checkProduction(c, o, m)
 	checkAcross(c, o, m)
+	checkTraces(c, m)
 }
 
 func checkNeeds(c Config, o Options, m *Mistakes) {
@@ -152,6 +153,7 @@ func checkListeners(c Config, o Options, m *Mistakes) {
 func checkAcross(c Config, o Options, m *Mistakes) {
 	checkListeners(c, o, m)
 	checkDoors(c, m)
+	checkAlerts(c, m)
 	if len(c.SecretsReadKeys) > 0 && c.SecretsKey.Empty() && !m.has("SECRETS_KEY") && !m.has("SECRETS_KEY_FILE") {
 		m.add("SECRETS_READ_KEYS", "they only open secrets, and SECRETS_KEY, which encrypts them, is not set", "set it, or leave these out")
 	}

@@ -47,6 +47,7 @@ type Config struct {
 	Delivery   Delivery
 	Retention  Retention
 	Alerts     Alerts
+	Traces     Traces
 	CheckEvery time.Duration // how often the records are checked by themselves; 0 turns it off
 
 	ManagementKey      secret.Value
@@ -74,8 +75,9 @@ type Config struct {
 	EgressProxy   secret.Value // the URL of what connects to destinations for the gateway, with its credentials; empty: nothing does
 	Providers     []Provider   // of one's own
 
-	Fingerprint string // equal in processes with equal settings, secrets aside; no setting
-	Version     string // of this program, as `gateway version` prints it; no setting
+	Settings    []Setting // in effect, as they may be shown; without those that the role does not read
+	Fingerprint string    // equal in processes with equal settings, secrets aside; no setting
+	Version     string    // of this program, as `gateway version` prints it; no setting
 }
 
 // HTTP is how requests are taken.

@@ -1,8 +1,6 @@
 package config
 
 import (
-	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"os"
@@ -31,12 +29,21 @@ type Options struct {
 
 // Load reads and checks everything. Its error is Mistakes.
 func Load(o Options) (Config, error) {
+	c, mistakes := Inspect(o)
+	if len(mistakes) > 0 {
+		return Config{}, mistakes
+	}
+	return c, nil
+}
+
+// Inspect is Load for a look at the configuration: it returns what could be read, beside
+// all that is wrong.
+func Inspect(o Options) (Config, Mistakes) {
 	var c Config
 	var mistakes Mistakes
 	v := viper.New()
 	readFile(v, o, &mistakes)
 	given := map[string]bool{}
-	fingerprint := sha256.New()
 	for _, s := range settings(&c) {
 		if o.Role == Dev && ownOfDev[s.name] {
 			continue
@@ -46,9 +53,7 @@ func Load(o Options) (Config, error) {
 		if err == nil && (set || s.fallback != "") {
 			err = s.read.set(text)
 		}
-		if !withSecrets[s.name] {
-			fmt.Fprintf(fingerprint, "%s=%q\n", s.name, text)
-		}
+		c.Settings = append(c.Settings, effective(v, s, o, text, set, err))
 		var p problem
 		if errors.As(err, &p) {
 			mistakes.add(s.name, p.what, "%s", p.fix)
@@ -56,18 +61,12 @@ func Load(o Options) (Config, error) {
 		}
 	}
 	c.Providers = readProviders(v, &mistakes)
-	c.Fingerprint = hex.EncodeToString(fingerprint.Sum(nil)[:6])
+	c.Fingerprint = fingerprintOf(c.Settings)
 	complete(&c, o, given)
+	completed(c.Settings, c)
 	check(c, o, &mistakes)
-	if len(mistakes) > 0 {
-		return Config{}, mistakes
-	}
-	return c, nil
+	return c, mistakes
 }
-
-// withSecrets are the settings whose values hold a secret, and are no part of the fingerprint.
-var withSecrets = map[string]bool{"DATABASE_URL": true, "REDIS_URL": true, "RABBITMQ_URL": true, "EGRESS_PROXY": true, "ALERT_WEBHOOK_URL": true, "ALERT_WEBHOOK_SECRET": true, "ALERT_SLACK_URL": true,
-	"MANAGEMENT_API_KEY": true, "SECRETS_KEY": true, "SECRETS_KEY_FILE": true, "SECRETS_READ_KEYS": true}
 
 // ownOfDev are the settings that `gateway dev` does not read: it brings its own
 // drivers, so that it never touches a database that the shell happens to name.
@@ -85,11 +84,8 @@ func lookUp(v *viper.Viper, s setting, o Options) (text string, given bool, err 
 		return "", true, nil
 	}
 	names := []string{s.name}
-	if s.name == "APP_ENV" && o.Role != Dev {
-		// A deployment that is carried over from the described service with
-		// NODE_ENV=production must not become a development one. For `gateway dev` it
-		// is some other program's variable.
-		names = append(names, "NODE_ENV")
+	if nodeEnv(s, o) {
+		names = append(names, nodeVariable)
 	}
 	key := strings.ToLower(s.name)
 	if err := v.BindEnv(append([]string{key}, names...)...); err != nil {
@@ -115,6 +111,14 @@ func lookUp(v *viper.Viper, s setting, o Options) (text string, given bool, err 
 	}
 	return text, true, nil
 }
+
+// nodeVariable stands for APP_ENV where that is not set.
+const nodeVariable = "NODE_ENV"
+
+// nodeEnv reports whether nodeVariable counts for a setting. A deployment that is carried
+// over from the described service with NODE_ENV=production must not become a development
+// one. For `gateway dev` it is some other program's variable.
+func nodeEnv(s setting, o Options) bool { return s.name == "APP_ENV" && o.Role != Dev }
 
 // whereFrom is the key and the file that a setting's value came from; "" where it came from
 // a flag or the environment, which its name says.

@@ -8,10 +8,10 @@ import (
 // Mistake is one thing that is wrong: the variable, what is wrong with it, and
 // what to do.
 type Mistake struct {
-	Name    string
-	Where   string // the key and the file where it was given in one; "" elsewhere
-	Problem string
-	Fix     string
+	Name    string `json:"name"`
+	Where   string `json:"where"` // the key and the file where it was given in one; "" elsewhere
+	Problem string `json:"problem"`
+	Fix     string `json:"fix"`
 }
 
 // NotSet is the problem of a setting that is required and was not given.

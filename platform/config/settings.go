@@ -65,7 +65,7 @@ func sections(c *Config) []section {
 	return []section{
 		serverSettings(c), logSettings(c), managementSettings(c), secretSettings(c), tlsSettings(c), tokenSettings(c),
 		databaseSettings(c), queueSettings(c), retentionSettings(c), checkSettings(c),
-		webhookSettings(c), repeatSettings(c), quarantineSettings(c), retrySettings(c), workerSettings(c), egressSettings(c), alertSettings(c),
+		webhookSettings(c), repeatSettings(c), quarantineSettings(c), retrySettings(c), workerSettings(c), egressSettings(c), alertSettings(c), traceSettings(c),
 	}
 }
 
@@ -87,6 +87,16 @@ func DefaultNumber(name string) int {
 		}
 	}
 	return 0
+}
+
+// DefaultText is the default of a setting; "" where there is none.
+func DefaultText(name string) string {
+	for _, s := range settings(new(Config)) {
+		if s.name == name {
+			return s.fallback
+		}
+	}
+	return ""
 }
 
 // units are named in docs/configuration.md.

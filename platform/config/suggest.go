@@ -26,6 +26,25 @@ func suggestion(key string) string {
 	return fmt.Sprintf("did you mean %s?", best)
 }
 
+// Misspelt finds variables of the environment, given as NAME=value, whose names are almost
+// those of settings, and which have no effect.
+func Misspelt(environ []string) []Mistake {
+	var all []Mistake
+	for _, variable := range environ {
+		name, _, _ := strings.Cut(variable, "=")
+		if len(name) < 8 || !strings.Contains(name, "_") || known()[strings.ToLower(name)] {
+			continue
+		}
+		for _, s := range settings(new(Config)) {
+			if distance(name, s.name) <= 2 {
+				all = append(all, Mistake{Name: name, Problem: "there is no such setting, though the environment has it", Fix: "did you mean " + s.name + "?"})
+				break
+			}
+		}
+	}
+	return all
+}
+
 // distance is the least number of letters to insert, delete or change that turns
 // a into b.
 func distance(a, b string) int {

@@ -174,7 +174,7 @@ type Damage struct {
 	Kind            DamageKind
 	EventID         string
 	DestinationID   string // of DamageMissingJob
-	JobID           string // of DamageLease and DamageStranded
+	JobID           string // of DamageLease, DamageStranded and DamageDestination
 	ReplayRequestID string // of DamageReplay
 	RewindID        string // of DamageRewind
 }
@@ -184,12 +184,14 @@ type DamageKind string
 
 // The kinds of damage.
 const (
-	DamageMissingJob DamageKind = "missing_job"        // an open destination of the event has no live job
-	DamageStatus     DamageKind = "wrong_status"       // the event's status does not match its jobs
-	DamageLease      DamageKind = "lease_ran_out"      // the job is running past its lease
-	DamageStranded   DamageKind = "stranded_job"       // the job is queued, but neither published nor due for the relay
-	DamageReplay     DamageKind = "replay_without_end" // the request is unfinished and has no live job
-	DamageRewind     DamageKind = "database_rewound"   // the database has lost commits; to be acknowledged
+	DamageMissingJob DamageKind = "missing_job"   // an open destination of the event has no live job
+	DamageStatus     DamageKind = "wrong_status"  // the event's status does not match its jobs
+	DamageLease      DamageKind = "lease_ran_out" // the job is running past its lease
+	DamageStranded   DamageKind = "stranded_job"  // the job is queued, but neither published nor due for the relay
+	// The job is parked for a destination whose row is gone, so that nothing ever releases it.
+	DamageDestination DamageKind = "unknown_destination"
+	DamageReplay      DamageKind = "replay_without_end" // the request is unfinished and has no live job
+	DamageRewind      DamageKind = "database_rewound"   // the database has lost commits; to be acknowledged
 )
 
 // ReplayEnd tells replay that the last of a request's jobs has ended.

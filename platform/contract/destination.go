@@ -20,6 +20,8 @@ type DestinationConfig struct {
 	TLS       *DestinationTLS    `json:"tls"`
 	Policy    *DestinationPolicy `json:"policy"`
 	IsActive  *bool              `json:"isActive"`
+
+	TracePropagation *bool `json:"tracePropagation"` // sends the event's traceparent, so that its receiver continues the trace; false by default
 }
 
 // DestinationMode says what is sent to a destination.
@@ -97,9 +99,12 @@ type Destination struct {
 	Auth          string   // only the type; none without a credential
 	TLS           *DestinationTLSInfo
 	Policy        DestinationPolicy
-	Breaker       string // closed, open or half_open
-	CreatedAt     time.Time
-	UpdatedAt     time.Time
+
+	TracePropagation bool
+
+	Breaker   string // closed, open or half_open
+	CreatedAt time.Time
+	UpdatedAt time.Time
 }
 
 // NewDestination is a created destination, with its signing secret, which is shown only
@@ -107,4 +112,35 @@ type Destination struct {
 type NewDestination struct {
 	ID            string `json:"id"`
 	SigningSecret string `json:"signingSecret"`
+}
+
+// DestinationTest asks for one request to a destination that is no delivery.
+type DestinationTest struct {
+	IntegrationID, DestinationID string
+	Source, Provider             string // of the integration
+	EventID                      string // of a stored event whose content is sent; "" for Payload
+	EventType                    string // of Payload
+	Payload                      []byte // a canonical event
+}
+
+// DestinationTested is the result of a DestinationTest.
+type DestinationTested struct {
+	DestinationID string            `json:"destinationId"`
+	EventID       string            `json:"eventId"`   // that was sent, in webhook-id too: no event has it
+	Received      bool              `json:"received"`  // the answer would end a delivery: 2xx
+	Wanted        bool              `json:"wanted"`    // whether the destination's filter selects such an event
+	Status        *int              `json:"status"`    // null if there was no answer
+	Error         *string           `json:"error"`     // why it was not received
+	ErrorKind     *string           `json:"errorKind"` // as of attempts
+	DurationMS    int64             `json:"durationMs"`
+	Headers       map[string]string `json:"headers"` // of the answer, an excerpt
+	Body          string            `json:"body"`    // of the answer, its beginning
+	SentAt        clock.Time        `json:"sentAt"`
+}
+
+// DestinationProbe is the result of asking for a probe.
+type DestinationProbe struct {
+	DestinationID string     `json:"destinationId"`
+	Breaker       string     `json:"breaker" api:"enum=open|half_open"`
+	ProbeAt       clock.Time `json:"probeAt"` // from then on the next job that waits is sent
 }

@@ -13,6 +13,14 @@ type SourceTraffic struct {
 	Refused      map[string]int64 // of them, by reason
 	LastAccepted time.Time        // zero: not known
 	UsualGap     time.Duration    // between accepted webhooks at this hour of the week; 0: not known
+
+	Destinations map[string]DestinationTraffic // by id, those with attempts
+}
+
+// DestinationTraffic are the attempts at a destination in the last ten minutes.
+type DestinationTraffic struct {
+	Attempts int64
+	Failed   map[string]int64 // of them, by kind of error
 }
 
 // Gauges is the state of the records at a time.
@@ -67,4 +75,5 @@ type CountedAttempt struct {
 	At              time.Time
 	Took            time.Duration
 	EndToEnd        time.Duration // from receiving the event to its first delivery; 0 for others
+	TraceID         string        // of the event; "" if it is not traced
 }

@@ -1,6 +1,10 @@
 package contract
 
-import "time"
+import (
+	"time"
+
+	"integration-gateway/platform/secret"
+)
 
 // ReplayEvents selects the events of a bulk replay. Empty fields match any.
 type ReplayEvents struct {
@@ -48,7 +52,17 @@ type ReplayDeliveries struct {
 	OnlyNeverDelivered bool   // no attempt succeeded
 	DeliveredFrom      *time.Time
 	DeliveredTo        *time.Time // an attempt succeeded in this window
+
+	// Once selects events instead, each once, for a place that is no destination: those with a
+	// delivery that fulfils the conditions, or all if there are none. To is not used.
+	Once bool
 }
+
+// What a replay sends.
+const (
+	PayloadStored       = "stored"       // the canonical form that was made when the event was received
+	PayloadRenormalized = "renormalized" // the canonical form by the mapping of now
+)
 
 // ReplayTarget is an event and the destination that it is to be sent to.
 type ReplayTarget struct {
@@ -59,14 +73,44 @@ type ReplayTarget struct {
 
 // BulkReplay is what the requests of a bulk replay have in common.
 type BulkReplay struct {
-	ID          string
-	RequestedBy string
-	Reason      string
-	Actor       string
+	ID           string
+	RequestedBy  string
+	Reason       string
+	Actor        string
+	ToURL        bool // they go to the replay's own URL
+	Renormalized bool // they send the canonical form by the mapping of now
 }
 
 // ReplayCancel names a request whose waiting deliveries are to end.
 type ReplayCancel struct {
 	RequestID string
 	EventID   string
+}
+
+// Renormalized is the canonical form of an event by its source's mapping of now.
+type Renormalized struct {
+	EventID   string
+	EventType string
+	Stored    []byte // its canonical form as it was made when it was received
+	Payload   []byte // by the mapping of now; nil if there is a Problem
+	Problem   error  // why there is none; fault.Unavailable or fault.NotFound if that may pass
+}
+
+// SendOnce asks delivery for one attempt to send an event to a URL that is no destination.
+type SendOnce struct {
+	EventID      string
+	URL          string
+	Secret       secret.Value // signs the request
+	Renormalized bool         // send the canonical form by the mapping of now
+	Attempt      int          // of its budget, from 1
+}
+
+// SentOnce is the result of such an attempt.
+type SentOnce struct {
+	Received  bool
+	Final     bool          // there is no use in another attempt, or the budget is used up
+	Wait      time.Duration // before the next attempt, where there is one
+	Status    int           // the HTTP status; 0 without an answer
+	ErrorKind *string       // nil if it was received, as the next
+	Error     *string
 }

@@ -57,22 +57,30 @@ func (db *DB) MigrationVersion() (version uint, dirty bool, err error) {
 	return version, dirty, err
 }
 
-// CheckSchema returns an error, with the command that fixes it, if this binary needs
-// another schema. A newer schema is accepted: a rolling upgrade migrates it first.
-func (db *DB) CheckSchema(ctx context.Context) error {
+// Schema returns the version of the database's tables, and the one that this binary needs.
+func (db *DB) Schema(ctx context.Context) (Schema, error) {
 	var have struct {
 		Version uint `db:"version"`
 		Dirty   bool `db:"dirty"`
 	}
 	err := db.Get(ctx, &have, `SELECT version, dirty FROM schema_migrations`)
-	want := latestVersion(db.Dialect.Name)
+	if err != nil && !errors.Is(err, sql.ErrNoRows) && !isMissingTable(err) {
+		return Schema{}, err
+	}
+	return Schema{have.Version, latestVersion(db.Dialect.Name), have.Dirty}, nil
+}
+
+// CheckSchema returns an error, with the command that fixes it, if this binary needs
+// another schema. A newer schema is accepted: a rolling upgrade migrates it first.
+func (db *DB) CheckSchema(ctx context.Context) error {
+	s, err := db.Schema(ctx)
 	switch {
-	case err != nil && !errors.Is(err, sql.ErrNoRows) && !isMissingTable(err):
+	case err != nil:
 		return err
-	case err != nil || have.Version < want:
-		return fmt.Errorf("the database's schema is at version %d, but this program needs %d; run: gateway migrate up", have.Version, want)
-	case have.Dirty:
-		return fmt.Errorf("migration %d failed half-way; repair the schema, then run: gateway migrate force %d", have.Version, have.Version)
+	case s.Version < s.Needed:
+		return fmt.Errorf("the database's schema is at version %d, but this program needs %d; run: gateway migrate up", s.Version, s.Needed)
+	case s.Dirty:
+		return fmt.Errorf("migration %d failed half-way; repair the schema, then run: gateway migrate force %d", s.Version, s.Version)
 	}
 	return nil
 }

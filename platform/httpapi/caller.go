@@ -3,6 +3,8 @@ package httpapi
 import (
 	"context"
 	"slices"
+
+	"integration-gateway/platform/fault"
 )
 
 // Role is the permission level of a credential. Each includes those before it.
@@ -48,6 +50,18 @@ type Authenticator interface {
 	// Authenticate returns the caller with this credential; fault.Unauthorized if it is not
 	// valid for any reason, fault.Unavailable if that cannot be determined right now.
 	Authenticate(ctx context.Context, credential string) (Caller, error)
+}
+
+type roleKey struct{}
+
+// Needs returns nil if the request's credential has a role, else a fault.Forbidden that says
+// what needs it. It is for input of a route that needs more than the route.
+func Needs(ctx context.Context, role Role, what string) error {
+	has, _ := ctx.Value(roleKey{}).(Role)
+	if has >= role {
+		return nil
+	}
+	return fault.Forbidden.New("role_too_low", "%s needs the role %s; this credential has the role %s.", what, role, has)
 }
 
 type scopeKey struct{}

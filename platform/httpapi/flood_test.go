@@ -28,8 +28,11 @@ func TestAFloodOfRefusalsIsOneLineASecond(t *testing.T) {
 	}
 	s.Routes().Public.GET("/refuses/:reason/:source", func(c echo.Context) error {
 		Note(c, "source", c.Param("source"))
-		if c.Param("reason") == "ours" {
-			return fault.Unavailable.New("ours", "Ours.")
+		switch c.Param("reason") {
+		case "down":
+			return fault.Unavailable.New("down", "Down.")
+		case "ours":
+			return fault.Internal.New("ours", "Ours.")
 		}
 		return fault.Unauthorized.New(c.Param("reason"), "No.")
 	}, Spec{Raw: true})
@@ -68,5 +71,16 @@ func TestAFloodOfRefusalsIsOneLineASecond(t *testing.T) {
 	for range 20 {
 		send("ours/acme")
 	}
-	require.Equal(t, 20, strings.Count(out.String(), "reason=ours"), "our own failures are all logged")
+	require.Equal(t, 20, strings.Count(out.String(), "reason=ours"), "our own faults are all logged")
+
+	out.Reset()
+	for range 1_000 {
+		send("down/acme")
+	}
+	require.Equal(t, linesPerSecond, strings.Count(out.String(), "level=WARN msg=request"), "an outage is summarised too")
+	out.Reset()
+	require.NoError(t, s.Shutdown(t.Context()))
+	flush()
+	require.Equal(t, 1, strings.Count(out.String(), "\n"), "what is held back when the process stops is logged, once")
+	require.Contains(t, out.String(), `level=WARN msg="more requests could not be answered within a second" reason=down requests=990 source=acme`)
 }

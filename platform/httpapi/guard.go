@@ -58,7 +58,7 @@ func (s *Server) admit(g Group, streams bool) echo.MiddlewareFunc {
 				s.failed(reason, ClientIP(c))
 				return g.forbidden(reason, caller)
 			}
-			ctx := WithActor(r.Context(), caller.Actor)
+			ctx := context.WithValue(WithActor(r.Context(), caller.Actor), roleKey{}, caller.Role)
 			if caller.Scope != nil {
 				ctx = WithScope(ctx, caller.Scope)
 			}

@@ -67,11 +67,11 @@ func (s *Server) logRequest(next echo.HandlerFunc) echo.HandlerFunc {
 			c.Error(err)
 		}
 		took := s.now.Since(start)
-		s.answered(c.Path(), c.Request().Method, c.Response().Status, answeredAfter(c, s.now, start))
+		s.answered(c.Path(), c.Request().Method, c.Response().Status, answeredAfter(c, s.now, start), telemetry.TraceID(c.Request().Context()))
 		level := lineLevel(err, c.Path())
 		ctx := c.Request().Context()
 		noted, _ := c.Get(notesKey).([]slog.Attr)
-		if !s.log.Enabled(ctx, level) || level == slog.LevelInfo && err != nil && !s.floods.admits(classified(err).Reason, valueOf(noted, "source")) {
+		if !s.log.Enabled(ctx, level) || err != nil && level < slog.LevelError && !s.floods.admits(level, classified(err).Reason, valueOf(noted, "source")) {
 			return nil
 		}
 		attrs := []slog.Attr{

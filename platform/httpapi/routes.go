@@ -57,6 +57,9 @@ func (g Group) POST(path string, h echo.HandlerFunc, spec Spec) {
 	g.add(http.MethodPost, path, h, spec)
 }
 
+// PUT registers a route that replaces.
+func (g Group) PUT(path string, h echo.HandlerFunc, spec Spec) { g.add(http.MethodPut, path, h, spec) }
+
 // PATCH registers a route that changes.
 func (g Group) PATCH(path string, h echo.HandlerFunc, spec Spec) {
 	g.add(http.MethodPatch, path, h, spec)

@@ -74,9 +74,9 @@ type Deps struct {
 	// the reason, such as missing_key, wrong_token or role_too_low, and the client's address.
 	// It must not block. Nil is allowed.
 	AuthFailed func(reason string, clientIP string)
-	// Answered is called for every answered request, with its route ("" if there is none). It
-	// must not block. Nil is allowed.
-	Answered func(route, method string, code int, took time.Duration)
+	// Answered is called for every answered request, with its route ("" if there is none) and
+	// its trace's id ("" if it is not traced). It must not block. Nil is allowed.
+	Answered func(route, method string, code int, took time.Duration, traceID string)
 }
 
 // Server is one listener and its routes.
@@ -85,7 +85,7 @@ type Server struct {
 	log         *slog.Logger
 	now         clock.Now
 	failed      func(reason, clientIP string)
-	answered    func(route, method string, code int, took time.Duration)
+	answered    func(route, method string, code int, took time.Duration, traceID string)
 	echo        *echo.Echo
 	http        *http.Server
 	bodies      *budget
@@ -119,7 +119,7 @@ func New(cfg Config, d Deps) *Server {
 		d.AuthFailed = func(string, string) {}
 	}
 	if d.Answered == nil {
-		d.Answered = func(string, string, int, time.Duration) {}
+		d.Answered = func(string, string, int, time.Duration, string) {}
 	}
 	w := &shareWarning{log: d.Log, now: d.Now, trusted: len(cfg.TrustedProxies) > 0}
 	s := &Server{
@@ -229,6 +229,7 @@ func (s *Server) Drain() {
 func (s *Server) Shutdown(ctx context.Context) error {
 	s.Drain()
 	err := s.http.Shutdown(ctx)
+	s.floods.endAll()
 	if s.listener != nil {
 		_ = s.listener.Close() // if Serve never ran, nothing else closes it
 	}

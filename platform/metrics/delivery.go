@@ -32,6 +32,7 @@ func (m *Metrics) newDelivery() {
 	m.failures = newSeries(maxFailures, func(f failure) failure { return failure{f.destination, f.outcome, other} },
 		func(f failure) prometheus.Counter { return attempts.WithLabelValues(f.destination, f.outcome, f.kind) })
 	m.leases = m.counter("gateway_leases_expired_total").WithLabelValues()
+	m.sealsLost = m.counter("gateway_audit_seals_lost_total").WithLabelValues()
 	republished := m.counter("gateway_jobs_republished_total")
 	m.republished = map[string]prometheus.Counter{}
 	for _, cause := range causes {
@@ -43,19 +44,22 @@ func (m *Metrics) newDelivery() {
 // Attempted counts a recorded attempt.
 func (m *Metrics) Attempted(a contract.CountedAttempt) {
 	of := m.attempted.get(m.destinations.bounded(a.DestinationName))
-	of.duration.Observe(a.Took.Seconds())
+	observe(of.duration, a.Took, a.TraceID)
 	if a.ErrorKind != "" {
 		m.failures.get(failure{of.label, a.Outcome, a.ErrorKind}).Inc()
 		return
 	}
 	of.delivered.Inc()
 	if a.EndToEnd > 0 {
-		of.endToEnd.Observe(a.EndToEnd.Seconds())
+		observe(of.endToEnd, a.EndToEnd, a.TraceID)
 	}
 }
 
 // LeasesExpired counts jobs that were taken back from their process.
 func (m *Metrics) LeasesExpired(jobs int) { m.leases.Add(float64(jobs)) }
+
+// SealsLost counts that seals of the audit trail were gone.
+func (m *Metrics) SealsLost() { m.sealsLost.Inc() }
 
 // Republished counts jobs that are published again, by one of causes.
 func (m *Metrics) Republished(cause string, jobs int) {

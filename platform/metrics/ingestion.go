@@ -60,11 +60,12 @@ func (m *Metrics) sourceLabel(source string) string {
 	return m.sources.bounded(source)
 }
 
-// Received counts an answered webhook that began at began.
-func (m *Metrics) Received(source, outcome string, began time.Time, took time.Duration) {
+// Received counts an answered webhook that began at began. traceID is that of its event, "" if
+// it is not traced.
+func (m *Metrics) Received(source, outcome string, began time.Time, took time.Duration, traceID string) {
 	of := m.ofSource(source)
 	of.outcomes[outcome].Inc()
-	m.ingest[outcome].Observe(took.Seconds())
+	observe(m.ingest[outcome], took, traceID)
 	if outcome == "accepted" {
 		of.lastAccepted().Set(seconds(began))
 	}
@@ -86,9 +87,10 @@ func (m *Metrics) SecretMatched(source string, newest bool, at time.Time) {
 	}
 }
 
-// Committed counts a commit of webhooks.
-func (m *Metrics) Committed(webhooks int, took time.Duration) {
-	m.commitSeconds.Observe(took.Seconds())
+// Committed counts a commit of webhooks. traceID is that of one of their events, "" if none is
+// traced.
+func (m *Metrics) Committed(webhooks int, took time.Duration, traceID string) {
+	observe(m.commitSeconds, took, traceID)
 	m.commitSize.Observe(float64(webhooks))
 }
 

@@ -74,6 +74,7 @@ func Definitions() []Definition {
 		{"gateway_leases_expired_total", "counter", nil, "Jobs queued again because their lease expired or their process died.", false},
 		{"gateway_jobs_republished_total", "counter", []string{"cause"}, "Jobs published again: unpublished (no message was confirmed, or the delay was long), message_lost or queue_lost.", false},
 
+		{"gateway_audit_seals_lost_total", "counter", nil, "Times that seals of the audit trail were gone, or others, that this process had seen.", false},
 		{"gateway_broker_connected", "gauge", []string{"role"}, "1 while the connection is open: publishing or consuming.", false},
 		{"gateway_broker_blocked", "gauge", nil, "1 while the broker accepts no messages because it is low on memory or disk.", false},
 		{"gateway_broker_confirm_duration_seconds", "histogram", nil, "Time until the broker has confirmed a group of messages.", false},

@@ -46,10 +46,12 @@ type Metrics struct {
 	failures  *series[failure, prometheus.Counter]
 
 	leases      prometheus.Counter
+	sealsLost   prometheus.Counter
 	republished map[string]prometheus.Counter
 	confirms    prometheus.Observer
 	requests    *series[request, prometheus.Observer]
 
+	config       *prometheus.GaugeVec
 	dependencies *prometheus.GaugeVec
 	cacheUp      prometheus.Gauge
 	retention    *prometheus.GaugeVec
@@ -62,7 +64,8 @@ func New(cfg Config, now clock.Now) *Metrics {
 	m := &Metrics{registry: prometheus.NewRegistry(), now: now, sources: newNames(maxSources), destinations: newNames(maxDestinations)}
 	m.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), sharedCollector{m})
 	m.gauge("gateway_build_info").WithLabelValues(cfg.Version, runtime.Version()).Set(1)
-	m.gauge("gateway_config_info").WithLabelValues(cfg.Fingerprint).Set(1)
+	m.config = m.gauge("gateway_config_info")
+	m.Configured(cfg.Fingerprint)
 	m.dependencies = m.gauge("gateway_dependency_up")
 	m.cacheUp = m.gauge("gateway_cache_up").WithLabelValues()
 	m.retention = m.gauge("gateway_retention_last_success_timestamp_seconds")
@@ -70,6 +73,12 @@ func New(cfg Config, now clock.Now) *Metrics {
 	m.newDelivery()
 	m.newRequests()
 	return m
+}
+
+// Configured sets the fingerprint of the settings, which a reload changes.
+func (m *Metrics) Configured(fingerprint string) {
+	m.config.Reset()
+	m.config.WithLabelValues(fingerprint).Set(1)
 }
 
 // Handler answers scrapes.
@@ -111,6 +120,18 @@ func (m *Metrics) histogram(name string, buckets []float64) *prometheus.Histogra
 		NativeHistogramBucketFactor: 1.1, NativeHistogramMaxBucketNumber: 100, NativeHistogramMinResetDuration: time.Hour}, d.Labels)
 	m.registry.MustRegister(vec)
 	return vec
+}
+
+// exemplarLabel names the trace of an exemplar: one of the observations that a bucket counts.
+const exemplarLabel = "trace_id"
+
+// observe adds a duration to a histogram, with its trace as an exemplar if there is one.
+func observe(to prometheus.Observer, took time.Duration, traceID string) {
+	if of, ok := to.(prometheus.ExemplarObserver); ok && traceID != "" {
+		of.ObserveWithExemplar(took.Seconds(), prometheus.Labels{exemplarLabel: traceID})
+		return
+	}
+	to.Observe(took.Seconds())
 }
 
 // Dependency records the result of a dependency's last check.

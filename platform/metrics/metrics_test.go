@@ -55,19 +55,20 @@ func observed(now clock.Now) *metrics.Metrics {
 func report(m *metrics.Metrics, source, reason, kind string) {
 	at := clock.System()
 	for _, outcome := range []string{"accepted", "duplicate", "handshake", "refused", "failed"} {
-		m.Received(source, outcome, at, time.Millisecond)
+		m.Received(source, outcome, at, time.Millisecond, "")
 	}
 	m.Refused(source, reason)
 	m.SecretMatched(source, true, at)
 	m.SecretMatched(source, false, at)
 	m.Dropped(source, 1)
-	m.Committed(3, time.Millisecond)
+	m.Committed(3, time.Millisecond, "")
 	m.Attempted(contract.CountedAttempt{DestinationName: source + "/1", Outcome: "delivered", Took: time.Millisecond, EndToEnd: time.Second})
 	m.Attempted(contract.CountedAttempt{DestinationName: source + "/1", Outcome: "retry", ErrorKind: kind, Took: time.Millisecond})
 	m.LeasesExpired(1)
+	m.SealsLost()
 	m.Republished("queue_lost", 2)
 	m.Confirmed(time.Millisecond)
-	m.Request("/api/v1/"+reason, "GET", 200, time.Millisecond)
+	m.Request("/api/v1/"+reason, "GET", 200, time.Millisecond, "")
 	m.Dependency("redis", true)
 	m.RetentionSucceeded(at)
 }
@@ -116,6 +117,25 @@ func TestEveryMetricOfTheListIsShown(t *testing.T) {
 	}
 }
 
+// TestHistogramsOfEventsNameATrace: as an exemplar, where the event is traced.
+func TestHistogramsOfEventsNameATrace(t *testing.T) {
+	const openMetrics, traceID = "application/openmetrics-text; version=1.0.0", "0196f0a0b1c27000800000000000000f"
+	m := observed(clock.System)
+	report(m, "acme", "no_match", "timeout")
+	require.NotContains(t, scrape(t, m, openMetrics), "trace_id")
+	m.Received("acme", "accepted", clock.System(), time.Millisecond, traceID)
+	m.Committed(3, time.Millisecond, traceID)
+	m.Request("/api/v1/webhooks/:source", "POST", 202, time.Millisecond, traceID)
+	m.Attempted(contract.CountedAttempt{DestinationName: "acme/1", Outcome: "delivered", Took: time.Millisecond, EndToEnd: time.Second, TraceID: traceID})
+	text := scrape(t, m, openMetrics)
+	for _, name := range []string{"gateway_webhook_ingest_duration_seconds", "gateway_store_commit_duration_seconds", "gateway_http_request_duration_seconds",
+		"gateway_delivery_attempt_duration_seconds", "gateway_delivery_end_to_end_seconds"} {
+		require.Regexp(t, `(?m)^`+name+`_bucket\{[^}]*\} \d+ # \{trace_id="`+traceID+`"\} `, text)
+	}
+	require.Equal(t, 5, strings.Count(text, "trace_id"))
+	require.NotContains(t, scrape(t, m, "text/plain"), "trace_id", "the older format has none")
+}
+
 // TestSeriesAreBounded reports ten thousand sources, each with a reason, a kind of error and
 // a route of its own.
 func TestSeriesAreBounded(t *testing.T) {
@@ -131,7 +151,7 @@ func TestSeriesAreBounded(t *testing.T) {
 		for n := range 5 {
 			report(m, source, fmt.Sprintf("reason_%d", (i+n)%40), fmt.Sprintf("kind_%d", (i+n)%20))
 		}
-		m.Request(fmt.Sprintf("/api/v1/route-%d", i), "FORGED-"+source, 200+i%400, time.Millisecond)
+		m.Request(fmt.Sprintf("/api/v1/route-%d", i), "FORGED-"+source, 200+i%400, time.Millisecond, "")
 	}
 	m.Measured(gaugesOf(clock.System(), all...))
 	runtime.GC()
@@ -230,7 +250,7 @@ func BenchmarkReceived(b *testing.B) {
 	b.ReportAllocs()
 	for b.Loop() {
 		m.SecretMatched("acme", true, at)
-		m.Received("acme", "accepted", at, time.Millisecond)
-		m.Request("/api/v1/webhooks/:source", "POST", 202, time.Millisecond)
+		m.Received("acme", "accepted", at, time.Millisecond, "")
+		m.Request("/api/v1/webhooks/:source", "POST", 202, time.Millisecond, "")
 	}
 }

@@ -26,13 +26,14 @@ func (m *Metrics) newRequests() {
 		})
 }
 
-// Request records an answered request. route is the registered one, "" if there is none.
-func (m *Metrics) Request(route, method string, code int, took time.Duration) {
+// Request records an answered request. route is the registered one, "" if there is none. traceID
+// is that of the event it brought, "" if it is not traced.
+func (m *Metrics) Request(route, method string, code int, took time.Duration, traceID string) {
 	if route == "" {
 		route = "(none)"
 	}
 	if !slices.Contains(methods, method) {
 		method = other
 	}
-	m.requests.get(request{route, method, code}).Observe(took.Seconds())
+	observe(m.requests.get(request{route, method, code}), took, traceID)
 }

@@ -54,7 +54,7 @@ type TimestampDefinition struct {
 // EventDefinition says where an event's fields are: "header:X-Event-Id", a JSON path
 // (RFC 9535) such as "$.data.id", or "text:…" for a constant.
 type EventDefinition struct {
-	ID      string `json:"id,omitempty"` // without one the body's hash identifies the event
+	ID      string `json:"id,omitempty" api:"plain"` // without one the body's hash identifies the event
 	Type    string `json:"type"`
 	Subject string `json:"subject,omitempty"`
 	Time    string `json:"time,omitempty"`

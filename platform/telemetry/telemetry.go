@@ -9,7 +9,9 @@ import (
 	"io"
 	"log/slog"
 	"os"
+	"slices"
 	"strings"
+	"unicode"
 
 	"github.com/mattn/go-isatty"
 )
@@ -18,6 +20,8 @@ import (
 const (
 	CorrelationField = "correlation_id"
 	EventField       = "event_id"
+	TraceField       = "trace_id"
+	SpanField        = "span_id"
 )
 
 // levels are the valid names in LOG_LEVEL. trace, fatal and silent are accepted for
@@ -63,18 +67,19 @@ func NewLogger(w io.Writer, threshold slog.Leveler, json bool) *slog.Logger {
 }
 
 // plainWriter escapes the control characters that the handlers leave as they are: DEL, and
-// in JSON also U+0080 to U+009F, with one of which some terminals begin a command. They occur
-// in JSON's strings alone, where an escape means the same.
+// in JSON also U+0080 to U+009F, with one of which some terminals begin a command, and those
+// that turn the direction of a text, so that a line would read as another. They occur in
+// JSON's strings alone, where an escape means the same.
 type plainWriter struct{ io.Writer }
 
 // Write writes a line.
 func (w plainWriter) Write(line []byte) (int, error) {
-	if !bytes.ContainsAny(line, controls) {
+	if !slices.ContainsFunc(line, func(b byte) bool { return b >= 0x7f }) {
 		return w.Writer.Write(line)
 	}
 	var plain bytes.Buffer
 	for _, r := range string(line) { // the handler writes valid UTF-8
-		if r >= 0x7f && r <= 0x9f {
+		if r >= 0x7f && r <= 0x9f || unicode.Is(unicode.Bidi_Control, r) {
 			fmt.Fprintf(&plain, `\u%04x`, r)
 		} else {
 			plain.WriteRune(r)
@@ -85,15 +90,6 @@ func (w plainWriter) Write(line []byte) (int, error) {
 	}
 	return len(line), nil
 }
-
-// controls are the characters that plainWriter escapes.
-var controls = func() string {
-	var b strings.Builder
-	for r := rune(0x7f); r <= 0x9f; r++ {
-		b.WriteRune(r)
-	}
-	return b.String()
-}()
 
 // IsTerminal reports whether f is a terminal.
 func IsTerminal(f *os.File) bool {
@@ -139,15 +135,40 @@ func GeneratedCorrelation(ctx context.Context) string {
 	return ""
 }
 
-// contextHandler adds the context's correlation id to every line. In a logger with a group it
-// appears within the group, like all fields.
+type traceKey struct{}
+
+type span struct{ traceID, id string }
+
+// WithTrace returns a context whose lines carry the ids of a trace and of a span in it.
+func WithTrace(ctx context.Context, traceID, spanID string) context.Context {
+	return context.WithValue(ctx, traceKey{}, span{traceID, spanID})
+}
+
+// TraceID returns the id of the trace that WithTrace put into ctx, or "".
+func TraceID(ctx context.Context) string {
+	in, _ := ctx.Value(traceKey{}).(span)
+	return in.traceID
+}
+
+// contextHandler adds the context's correlation id and trace to every line. In a logger with a
+// group they appear within the group, like all fields.
 type contextHandler struct{ slog.Handler }
 
-// Handle adds the correlation id.
+// Handle adds the ids.
 func (h contextHandler) Handle(ctx context.Context, r slog.Record) error {
-	if id := Correlation(ctx); id != "" {
-		r = r.Clone() // a handler must not change a record that is shared
+	id, in := Correlation(ctx), span{}
+	if of, ok := ctx.Value(traceKey{}).(span); ok {
+		in = of
+	}
+	if id == "" && in.id == "" {
+		return h.Handler.Handle(ctx, r)
+	}
+	r = r.Clone() // a handler must not change a record that is shared
+	if id != "" {
 		r.AddAttrs(slog.String(CorrelationField, id))
+	}
+	if in.id != "" {
+		r.AddAttrs(slog.String(TraceField, in.traceID), slog.String(SpanField, in.id))
 	}
 	return h.Handler.Handle(ctx, r)
 }

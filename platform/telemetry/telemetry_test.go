@@ -101,7 +101,7 @@ func TestTimesAreUTC(t *testing.T) {
 func TestALineCannotBeForged(t *testing.T) {
 	for _, hostile := range []string{
 		"a\nlevel=ERROR msg=forged", "a\r\nforged", "a\rforged", "\x1b[2Jforged", "\u009b2Jforged", "a\u0085forged", "a\u2028forged", "\x7fforged", "\x00forged",
-		"\"}\n{\"level\":\"ERROR\"", "a\xffforged", "\x1b]8;;http://x\x07forged",
+		"a\u202eforged", "a\u2066forged", "a\u2029forged", "\"}\n{\"level\":\"ERROR\"", "a\xffforged", "\x1b]8;;http://x\x07forged",
 	} {
 		for _, asJSON := range []bool{true, false} {
 			var out bytes.Buffer
@@ -113,7 +113,7 @@ func TestALineCannotBeForged(t *testing.T) {
 			require.Equal(t, 1, strings.Count(text, "\n"), "%q", text)
 			require.True(t, strings.HasSuffix(text, "\n"))
 			for _, r := range strings.TrimSuffix(text, "\n") {
-				require.False(t, unicode.IsControl(r) || r == '\u2028', "%q has %q", text, r)
+				require.False(t, unicode.IsControl(r) || unicode.In(r, unicode.Zl, unicode.Zp, unicode.Bidi_Control), "%q has %q", text, r)
 			}
 			if asJSON {
 				var line map[string]any

@@ -11,6 +11,7 @@ import (
 	"io/fs"
 	"os"
 	"strings"
+	"time"
 )
 
 // Paths names the files, all of them PEM.
@@ -119,4 +120,17 @@ func (p Paths) load() (contents, *tls.Config, Mistakes) {
 func Check(p Paths) Mistakes {
 	_, _, wrong := p.load()
 	return wrong
+}
+
+// Life is the time in which a certificate is valid.
+type Life struct{ From, Until time.Time }
+
+// LifeOf reads the files and returns the life of the first certificate.
+func LifeOf(p Paths) (Life, error) {
+	_, cfg, wrong := p.load()
+	if len(wrong) > 0 {
+		return Life{}, wrong
+	}
+	leaf := cfg.Certificates[0].Leaf
+	return Life{leaf.NotBefore, leaf.NotAfter}, nil
 }

@@ -29,6 +29,7 @@ type gateway struct {
 	servers   *rig.Servers
 	programs  []*rig.Program
 	records   *database.DB // on servers
+	metrics   []string     // URLs that are scraped
 }
 
 // install makes a gateway for one turn, ready to accept webhooks.
@@ -90,6 +91,15 @@ func (b *bench) launch(ctx context.Context, g *gateway, w workload, name, url st
 	if b.profile != "" {
 		file := fmt.Sprintf("%s-%s-%s-%s.pprof", w.setup, w.mode, w.loop, name)
 		env = append(env[:len(env):len(env)], "GATEWAY_CPUPROFILE="+filepath.Join(b.profile, file))
+	}
+	if w.scrape {
+		address := g.addr // of dev, which has one listener
+		if w.setup != embedded {
+			b.port = rig.FreePort(b.port)
+			address = fmt.Sprintf("127.0.0.1:%d", b.port)
+			env = append(env[:len(env):len(env)], "METRICS_ADDR="+address)
+		}
+		g.metrics = append(g.metrics, "http://"+address+"/metrics")
 	}
 	p, err := rig.Launch(g.dir, name, b.gateway, env, args...)
 	if err != nil {

@@ -35,6 +35,7 @@ type options struct {
 	isolation  int // destinations, of which one hangs; 0: skipped
 	flood      int // bad signatures for each valid one; 0: skipped
 	siege      bool
+	observe    bool
 	storage    int  // events of a turn that measures bytes; 0: skipped
 	bytesOnly  bool // no rates
 	profile    string
@@ -76,6 +77,7 @@ func parse(args []string, out io.Writer) (options, error) {
 	flags.IntVar(&o.isolation, "isolation", 0, "only this: deliveries to the others of so many destinations while one hangs, compared with none")
 	flags.IntVar(&o.flood, "flood", 0, "only this: accepted/s without and with so many bad signatures for each valid webhook, at a fifth of the maximum")
 	flags.BoolVar(&o.siege, "siege", false, "only this: accepted/s without and with every attack on the front door at once, at a fifth of the maximum")
+	flags.BoolVar(&o.observe, "observe", false, "only this: accepted/s and delivered/s without metrics and traces, with metrics, and with traces of 1 %, in turns")
 	flags.IntVar(&o.storage, "events", 50_000, "events of a turn that measures bytes of database and of WAL; 0 skips them in a full run")
 	flags.BoolVar(&o.bytesOnly, "bytes", false, "only this: bytes of database and of WAL an event, of both setups and of other projects' tables")
 	flags.BoolVar(&o.write, "write", false, "write the result of a full run, or of --bytes, into docs/performance.json and the documents made of it")
@@ -90,7 +92,7 @@ func parse(args []string, out io.Writer) (options, error) {
 	}
 	o.full = true
 	flags.Visit(func(f *flag.Flag) {
-		if slices.Contains([]string{"setup", "mode", "loop", "rate", "backlog", "stored", "isolation", "flood", "siege", "bytes"}, f.Name) {
+		if slices.Contains([]string{"setup", "mode", "loop", "rate", "backlog", "stored", "isolation", "flood", "siege", "observe", "bytes"}, f.Name) {
 			o.full = false
 		}
 	})

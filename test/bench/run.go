@@ -61,6 +61,14 @@ func run(ctx context.Context, o options, out io.Writer) (err error) {
 		}
 		return err
 	}
+	if o.observe {
+		r, err := b.measureObserved(ctx, o.workload)
+		if err == nil {
+			fmt.Fprint(out, "\n", b.machine(ctx, began), "\n", r)
+			err = complain(r.missing())
+		}
+		return err
+	}
 	if o.flood > 0 || o.siege {
 		return b.runAttack(ctx, o, out, began)
 	}

@@ -2,16 +2,10 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
-	"io"
-	"net/http"
 	"net/url"
-	"slices"
 	"strings"
 	"time"
-
-	"integration-gateway/platform/clock"
 )
 
 const (
@@ -112,54 +106,11 @@ func (b *bench) fill(ctx context.Context, g *gateway, first, last, inAnHour int)
 	return nil
 }
 
-// listQuery is a list to measure. middle says that the page is from the middle, by cursor.
-type listQuery struct {
-	path   string
-	middle bool
-}
-
-// lists returns the lists of what every event leaves, with each documented filter and
-// order: with a common value and, if possible, a rare one.
-func lists() []listQuery {
-	var all []listQuery
-	for _, of := range []struct {
-		path    string
-		filters []string
-	}{
-		{"events", []string{
-			"eventType=order.7", "source=acme", "provider=acme", "provider=github", "externalEventId=stored-5000", "correlationId=stored-5000",
-			"subject=ord_", "subject=ord_5000", "subject=nobody", "status=processed", "status=failed", "status=retrying",
-			"from=MIDDLE", "to=MIDDLE", "receivedFrom=MIDDLE", "receivedTo=MIDDLE",
-			"sortOrder=asc", "sortBy=createdAt", "sortBy=occurredAt", "sortBy=status", "sortBy=status&sortOrder=asc",
-		}},
-		{"deliveries", []string{"status=success", "status=failed", "errorKind=http_status", "errorKind=dns", "eventId=EVENT", "destinationId=DESTINATION"}},
-		{"audit-entries", []string{"action=event.queued", "action=integration.created", "entityType=webhook_event", "entityType=integration", "entityId=EVENT"}},
-		{"dead-letters", []string{
-			"kind=exhausted", "kind=refused", "status=open", "status=resolved", "source=acme", "source=globex", "provider=acme", "provider=github",
-			"eventType=order.10", "eventType=order.lost", "eventId=EVENT", "destinationId=DESTINATION", "from=MIDDLE", "to=MIDDLE",
-		}},
-		{"replay-requests", []string{"eventId=EVENT", "status=completed", "status=failed", "status=queued"}},
-	} {
-		all = append(all, listQuery{path: of.path + "?pageSize=20"}, listQuery{path: of.path + "?pageSize=20", middle: true})
-		for _, filter := range of.filters {
-			all = append(all, listQuery{path: of.path + "?pageSize=20&" + filter})
-		}
-	}
-	return all
-}
-
-func (l listQuery) String() string {
-	if l.middle {
-		return "/" + l.path + ", from the middle by cursor"
-	}
-	return "/" + l.path
-}
-
 // storedResult holds the measurements with so many stored events.
 type storedResult struct {
 	events   int
 	accepted float64 // a second
-	lists    []time.Duration
+	lists    []pageTime
 }
 
 // measureStored measures with few and with many stored events.
@@ -223,75 +174,16 @@ func (g *gateway) examples(ctx context.Context, stored int) (*strings.Replacer, 
 	return strings.NewReplacer("MIDDLE", url.QueryEscape(e.OccurredAt), "EVENT", e.ID, "DESTINATION", deliveries.Data[0].DestinationID), nil
 }
 
-// timeList returns the 95th percentile of a page's response time.
-func (g *gateway) timeList(ctx context.Context, l listQuery, names *strings.Replacer, stored int) (time.Duration, error) {
-	path := names.Replace(l.path)
-	if l.middle {
-		_, before, err := g.page(ctx, fmt.Sprintf("%s&page=%d", strings.Replace(l.path, "pageSize=20", "pageSize=100", 1), stored/200))
-		if err != nil {
-			return 0, err
-		}
-		path += "&cursor=" + url.QueryEscape(before.Meta.NextCursor)
-	}
-	var all []time.Duration
-	for begun := clock.System(); len(all) < listRequests && clock.System().Sub(begun) < listTime; {
-		took, _, err := g.page(ctx, path)
-		if err != nil {
-			return 0, err
-		}
-		all = append(all, took)
-	}
-	slices.Sort(all)
-	return all[len(all)*95/100], nil
-}
-
-// listPage is the part of a page that the benchmark reads.
-type listPage struct {
-	Data []struct {
-		ID            string `json:"id"`
-		OccurredAt    string `json:"occurredAt"`
-		DestinationID string `json:"destinationId"`
-	} `json:"data"`
-	Meta struct {
-		NextCursor string `json:"nextCursor"`
-	} `json:"meta"`
-}
-
-func (g *gateway) page(ctx context.Context, path string) (took time.Duration, p listPage, err error) {
-	ctx, cancel := context.WithTimeout(ctx, listTimeout)
-	defer cancel()
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+g.addr+"/api/v1/"+path, nil)
-	if err != nil {
-		return 0, p, err
-	}
-	req.Header.Set("X-Internal-Api-Key", managementKey)
-	from := clock.System()
-	res, err := http.DefaultClient.Do(req)
-	if err != nil {
-		return 0, p, err
-	}
-	defer func() { _ = res.Body.Close() }()
-	text, err := io.ReadAll(res.Body)
-	took = clock.System().Sub(from)
-	if err == nil && res.StatusCode != http.StatusOK {
-		err = fmt.Errorf("GET %s: %d %s", path, res.StatusCode, text)
-	}
-	if err == nil {
-		err = json.Unmarshal(text, &p)
-	}
-	return took, p, err
-}
-
 // scales formats the measurements with few and with many stored events.
 func scales(list []storedResult) string {
 	few, many := list[0], list[1]
 	var b strings.Builder
-	fmt.Fprintf(&b, "With %d events stored, and with %d, after VACUUM (ANALYZE) and CHECKPOINT; lists: 95th percentile of up to %d requests.\n\n"+
+	fmt.Fprintf(&b, "With %d events stored, and with %d, after VACUUM (ANALYZE) and CHECKPOINT; lists: median and 95th percentile of up to "+
+		"%d requests, and the ratio of the medians.\n\n"+
 		"| what | %[1]d stored | %[2]d stored | ratio |\n| --- | ---: | ---: | ---: |\n", few.events, many.events, listRequests)
 	fmt.Fprintf(&b, "| accepted/s, without a worker | %.0f | %.0f | %.2f |\n", few.accepted, many.accepted, many.accepted/few.accepted)
 	for i, l := range lists() {
-		fmt.Fprintf(&b, "| %s | %s ms | %s ms | %.1f |\n", l, millis(few.lists[i]), millis(many.lists[i]),
-			float64(many.lists[i])/float64(few.lists[i]))
+		fmt.Fprintf(&b, "| %s | %s | %s | %.1f |\n", l, few.lists[i], many.lists[i], float64(many.lists[i].p50)/float64(few.lists[i].p50))
 	}
 	return b.String()
 }

@@ -30,6 +30,7 @@ type workload struct {
 	duration          time.Duration
 	repeats           int
 	env               []string // additional environment of the gateway
+	scrape            bool     // each process is asked for its metrics every second
 }
 
 func (w workload) name() string {

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"math"
 	"net/http"
+	"net/url"
 	"slices"
 	"syscall"
 	"time"
@@ -16,15 +17,16 @@ import (
 
 // The bulk replay of a scenario.
 const (
-	replayRate    = 100 // events a second, beside the webhooks
-	replayStock   = 12 * time.Second
-	replaySettled = 2 * time.Second  // events of the last moments are left out
-	replayKilled  = 500              // deliveries asked for when work is killed
-	replayWithin  = 60 * time.Second // from the kill to the replay's end
+	replayScenario  = "bulk-replay-killed"
+	usualReplayRate = 100 // events a second, beside the webhooks
+	replayStock     = 12 * time.Second
+	replaySettled   = 2 * time.Second // events of the last moments are left out
+	replayWithin    = time.Minute     // from the kill to the replay's end, beside what its rate takes
+	stockSenders    = 64              // webhooks of a stock that are sent at a time
 )
 
 func replayScenarios() []scenario {
-	return []scenario{{name: "bulk-replay-killed", about: "work is killed in the middle of a bulk replay under load and started again",
+	return []scenario{{name: replayScenario, about: "work is killed in the middle of a bulk replay under load and started again",
 		duplicates: true, target: ofProcess, inject: replayKilledInTheMiddle}}
 }
 
@@ -32,7 +34,9 @@ func replayScenarios() []scenario {
 type bulkReplay struct {
 	ID     string `json:"id"`
 	Status string `json:"status"`
-	Counts struct {
+
+	Counted bool `json:"counted"`
+	Counts  struct {
 		Matched   int `json:"matched"`
 		Queued    int `json:"queued"`
 		Delivered int `json:"delivered"`
@@ -43,19 +47,20 @@ type bulkReplay struct {
 // replayKilledInTheMiddle replays what was sent for a while, kills work in the middle, and waits
 // for the replay's end. Each event of the job must be delivered once more, at the rate.
 func replayKilledInTheMiddle(ctx context.Context, r *run) error {
-	if err := sustain(ctx, replayStock); err != nil {
+	if err := r.stock(ctx); err != nil {
 		return err
 	}
 	began := clock.System()
 	upTo := began.Add(-replaySettled)
 	var replay bulkReplay
 	order := fmt.Sprintf(`{"filter":{"source":"acme","eventType":"order.created","receivedTo":%q},"rate":%d,"reason":"the receiver lost them"}`,
-		upTo.Format(time.RFC3339Nano), replayRate)
+		upTo.Format(time.RFC3339Nano), r.options.replayRate)
 	if err := r.ask(ctx, http.MethodPost, "/replays", order, &replay); err != nil {
 		return err
 	}
 	path := "/replays/" + replay.ID
-	if err := r.untilReplay(ctx, path, &replay, func() bool { return replay.Counts.Queued >= replayKilled }); err != nil {
+	inTheMiddle := func() bool { return replay.Counted && replay.Counts.Queued >= replay.Counts.Matched/2 }
+	if err := r.untilReplay(ctx, path, &replay, inTheMiddle); err != nil {
 		return err
 	}
 	r.faultBegan()
@@ -64,7 +69,8 @@ func replayKilledInTheMiddle(ctx context.Context, r *run) error {
 		return err
 	}
 	r.faultEnded()
-	bounded, cancel := context.WithTimeoutCause(ctx, replayWithin, fmt.Errorf("the replay had not ended after %v", replayWithin))
+	within := replayWithin + time.Duration(replay.Counts.Matched)*time.Second/time.Duration(r.options.replayRate)
+	bounded, cancel := context.WithTimeoutCause(ctx, within, fmt.Errorf("the replay had not ended after %v", within))
 	defer cancel()
 	if err := r.untilReplay(bounded, path, &replay, func() bool { return replay.Status == "completed" }); err != nil {
 		return fmt.Errorf("%w: %+v", err, replay)
@@ -72,10 +78,32 @@ func replayKilledInTheMiddle(ctx context.Context, r *run) error {
 	return r.checkReplay(ctx, replay, began, upTo, killedAt)
 }
 
+// stock sends what is to be replayed: the webhooks of a few seconds, or as many as the
+// options say, each of which is delivered before the replay is ordered.
+func (r *run) stock(ctx context.Context) error {
+	if r.options.replay == 0 {
+		return sustain(ctx, replayStock)
+	}
+	began := clock.System()
+	if err := r.sender.sendMany(ctx, r.options.replay, stockSenders); err != nil {
+		return err
+	}
+	r.say("    sent %d webhooks in %v", r.options.replay, clock.System().Sub(began).Round(time.Second))
+	if err := until(ctx, time.Second, func() bool { return len(r.ledger.tally(time.Time{}, time.Time{}).lost) <= rate }); err != nil {
+		return err
+	}
+	return sustain(ctx, 2*replaySettled)
+}
+
 func (r *run) untilReplay(ctx context.Context, path string, replay *bulkReplay, done func() bool) error {
 	var problem error
 	err := until(ctx, 100*time.Millisecond, func() bool {
+		before := replay.Counts
 		problem = r.ask(ctx, http.MethodGet, path, "", replay)
+		now := replay.Counts
+		if now.Delivered < before.Delivered || now.Queued < before.Queued || now.Delivered+now.Failed > now.Queued || replay.Counted && now.Queued > now.Matched {
+			r.fault("the replay's progress went from %+v to %+v", before, now)
+		}
 		return problem == nil && done()
 	})
 	if err != nil && problem != nil {
@@ -88,20 +116,22 @@ func (r *run) untilReplay(ctx context.Context, path string, replay *bulkReplay, 
 func (r *run) checkReplay(ctx context.Context, replay bulkReplay, began, upTo, killedAt time.Time) error {
 	var job []string
 	var asked []time.Time
-	for page := 1; ; page++ {
+	for cursor := ""; ; {
 		var list []struct {
 			EventID   string    `json:"eventId"`
 			CreatedAt time.Time `json:"createdAt"`
 		}
-		if err := r.ask(ctx, http.MethodGet, fmt.Sprintf("/replays/%s/events?pageSize=100&page=%d", replay.ID, page), "", &list); err != nil {
+		next, err := r.askPage(ctx, "/replays/"+replay.ID+"/events?pageSize=100"+cursor, &list)
+		if err != nil {
 			return err
 		}
 		for _, item := range list {
 			job, asked = append(job, item.EventID), append(asked, item.CreatedAt)
 		}
-		if len(list) == 0 {
+		if next == "" {
 			break
 		}
+		cursor = "&cursor=" + url.QueryEscape(next)
 	}
 	slices.Sort(job)
 	n := len(job)
@@ -121,10 +151,10 @@ func (r *run) checkReplay(ctx context.Context, replay bulkReplay, began, upTo, k
 	if len(found.repeated) > 0 {
 		r.fault("%d events of the job were delivered more than once, although not in flight at the kill: %s", len(found.repeated), firstFew(found.repeated))
 	}
-	held := paceOf(found.times, killedAt)
-	r.say("    replayed %d events at %.1f a second of %d, asked for at %.1f, %d of them twice", n, held, replayRate, paceOf(asked, killedAt), found.twice)
-	if math.Abs(held-replayRate) > replayRate/10 {
-		r.fault("the replay sent %.1f events a second; its rate is %d", held, replayRate)
+	held, want := paceOf(found.times, killedAt), float64(r.options.replayRate)
+	r.say("    replayed %d events at %.1f a second of %.0f, asked for at %.1f, %d of them twice", n, held, want, paceOf(asked, killedAt), found.twice)
+	if math.Abs(held-want) > want/10 {
+		r.fault("the replay sent %.1f events a second; its rate is %.0f", held, want)
 	}
 	return nil
 }
@@ -206,11 +236,21 @@ func (l *ledger) takeReplayed(job []string, began, upTo, killedAt time.Time) (fo
 
 // ask sends a request to the API and reads the answer's data into dest.
 func (r *run) ask(ctx context.Context, method, path, body string, dest any) error {
+	_, err := r.request(ctx, method, path, body, dest)
+	return err
+}
+
+// askPage reads a page of a list, and returns the cursor of the next one, or "".
+func (r *run) askPage(ctx context.Context, path string, dest any) (next string, err error) {
+	return r.request(ctx, http.MethodGet, path, "", dest)
+}
+
+func (r *run) request(ctx context.Context, method, path, body string, dest any) (next string, err error) {
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()
 	req, err := http.NewRequestWithContext(ctx, method, r.api().url+"/api/v1"+path, bytes.NewBufferString(body))
 	if err != nil {
-		return fmt.Errorf("%s %s: %w", method, path, err)
+		return "", fmt.Errorf("%s %s: %w", method, path, err)
 	}
 	req.Header.Set("X-Internal-Api-Key", managementKey)
 	if body != "" {
@@ -218,18 +258,24 @@ func (r *run) ask(ctx context.Context, method, path, body string, dest any) erro
 	}
 	res, err := http.DefaultClient.Do(req)
 	if err != nil {
-		return fmt.Errorf("%s %s: %w", method, path, err)
+		return "", fmt.Errorf("%s %s: %w", method, path, err)
 	}
 	defer func() { _ = res.Body.Close() }()
 	var answer struct {
 		Data  json.RawMessage `json:"data"`
 		Error json.RawMessage `json:"error"`
+		Meta  *struct {
+			NextCursor *string `json:"nextCursor"`
+		} `json:"meta"`
 	}
 	if err := json.NewDecoder(res.Body).Decode(&answer); err != nil || res.StatusCode/100 != 2 {
-		return fmt.Errorf("%s %s: status %d: %s (%w)", method, path, res.StatusCode, answer.Error, err)
+		return "", fmt.Errorf("%s %s: status %d: %s (%w)", method, path, res.StatusCode, answer.Error, err)
 	}
 	if err := json.Unmarshal(answer.Data, dest); err != nil {
-		return fmt.Errorf("%s %s: %w", method, path, err)
+		return "", fmt.Errorf("%s %s: %w", method, path, err)
 	}
-	return nil
+	if answer.Meta != nil && answer.Meta.NextCursor != nil {
+		next = *answer.Meta.NextCursor
+	}
+	return next, nil
 }

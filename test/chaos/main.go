@@ -22,12 +22,14 @@ const help = `Runs the fault suite. Without a name: every scenario, on the three
 the embedded default, which writes docs/reliability.md.
 
 usage: ./scripts/chaos [flags] [scenario …]
+       ./scripts/chaos --replay 100000 --replay-rate 500
 `
 
 // options are the command line's options.
 type options struct {
 	list, short, embedded, keep bool
 	gateway                     string // a prebuilt binary
+	replay, replayRate          int    // events of the bulk replay, 0 for those of a few seconds, and its rate in events a second
 	names                       []string
 }
 
@@ -61,12 +63,20 @@ func parse(args []string, out io.Writer) (options, error) {
 	flags.BoolVar(&o.embedded, "embedded", false, "only the scenarios of the embedded default, which need no servers")
 	flags.BoolVar(&o.keep, "keep", false, "also keep the logs and data of passed scenarios")
 	flags.StringVar(&o.gateway, "gateway", "", "a prebuilt gateway, built with -tags failpoint")
+	flags.IntVar(&o.replay, "replay", 0, "only the scenario bulk-replay-killed, with a replay of so many events")
+	flags.IntVar(&o.replayRate, "replay-rate", usualReplayRate, "events a second of that replay")
 	flags.Usage = func() {
 		fmt.Fprint(out, help)
 		flags.PrintDefaults()
 	}
 	err := flags.Parse(args)
 	o.names = flags.Args()
+	if o.replay > 0 {
+		o.names = []string{replayScenario}
+	}
+	if o.replay < 0 || o.replayRate < 1 {
+		err = errors.Join(err, errors.New("--replay and --replay-rate must be positive"))
+	}
 	return o, err
 }
 

@@ -74,6 +74,23 @@ func (s *sender) send(ctx context.Context) {
 	}
 }
 
+// sendMany sends n new webhooks as fast as some senders can, and waits until each was accepted.
+func (s *sender) sendMany(ctx context.Context, n, senders int) error {
+	var sending sync.WaitGroup
+	left := atomic.Int64{}
+	left.Store(int64(n))
+	for range senders {
+		sending.Go(func() {
+			for left.Add(-1) >= 0 && ctx.Err() == nil {
+				number := s.sent.Add(1)
+				s.sendUntilAccepted(ctx, s.external(number), number)
+			}
+		})
+	}
+	sending.Wait()
+	return context.Cause(ctx)
+}
+
 // repeat sends every webhook again, like a provider after an outage of ours, and retries
 // each until it is answered 2xx.
 func (s *sender) repeat(ctx context.Context) (int, error) {

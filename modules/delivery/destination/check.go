@@ -47,6 +47,7 @@ func (s *Store) take(d *Destination, c contract.DestinationConfig) error {
 	set(&d.Filter, c.Filter)
 	set(&d.Transform, c.Transform)
 	set(&d.IsActive, c.IsActive)
+	set(&d.TracePropagation, c.TracePropagation)
 	if c.Headers != nil {
 		d.headers = c.Headers
 	}
@@ -97,6 +98,14 @@ func checkURL(field, text string, wrong *violations) {
 	if err := egress.CheckURL(text); err != nil {
 		wrong.add(field, "%s", strings.TrimSuffix(strings.TrimPrefix(fault.As(err).Message, "The URL "), "."))
 	}
+}
+
+// CheckURL returns what is wrong with a URL to send events to, under the field's name.
+func (s *Store) CheckURL(field, text string) []fault.Field {
+	var wrong violations
+	checkURL(field, text, &wrong)
+	s.checkReach(field, text, &wrong)
+	return wrong
 }
 
 // checkReach rejects a URL that egress never connects to. Other errors in the URL were

@@ -45,10 +45,13 @@ type Destination struct {
 	Concurrency    *int                     `db:"concurrency"`
 	Rate           *int                     `db:"rate_per_second"`
 	ArchivedAt     *clock.Time              `db:"archived_at"`
-	OpenJobs       *contract.OpenJobs       `db:"open_jobs"` // whether they are finished or cancelled, once it is archived
-	CreatedAt      clock.Time               `db:"created_at"`
-	UpdatedAt      clock.Time               `db:"updated_at"`
-	Revision       int64                    `db:"revision"` // a new random number with each change
+
+	TracePropagation bool `db:"trace_propagation"` // its requests carry the event's traceparent
+
+	OpenJobs  *contract.OpenJobs `db:"open_jobs"` // whether they are finished or cancelled, once it is archived
+	CreatedAt clock.Time         `db:"created_at"`
+	UpdatedAt clock.Time         `db:"updated_at"`
+	Revision  int64              `db:"revision"` // a new random number with each change
 
 	Breaker      BreakerState `db:"breaker"`
 	BreakerUntil *clock.Time  `db:"breaker_until"`
@@ -64,6 +67,14 @@ type Destination struct {
 	transform func() transform
 
 	broken error // why the sealed columns cannot be decrypted; then jobs wait, and no other destination is affected
+}
+
+// Once returns what sends to a URL that is no destination: canonical events under a secret of its
+// own, without any other setting.
+func Once(url string, own secret.Value) *Destination {
+	d := &Destination{URL: url, IsActive: true, Mode: contract.ModeCanonical, Breaker: BreakerClosed, secrets: []secret.Value{own}}
+	d.findEchoes(&Destination{})
+	return d
 }
 
 // Flows reports whether jobs may be sent; otherwise they are parked.
@@ -146,7 +157,7 @@ func (d *Destination) unseal(s Sealer, now time.Time, before *Destination) error
 // shown returns the destination without its write-only fields.
 func (d *Destination) shown() contract.Destination {
 	return contract.Destination{ID: d.ID, IntegrationID: d.IntegrationID, URL: d.URL, IsActive: d.IsActive, Mode: d.Mode,
-		Filter: d.Filter, Transform: d.Transform, Headers: slices.Sorted(maps.Keys(d.headers)), Auth: d.auth.kind(),
+		Filter: d.Filter, Transform: d.Transform, TracePropagation: d.TracePropagation, Headers: slices.Sorted(maps.Keys(d.headers)), Auth: d.auth.kind(),
 		Policy: contract.DestinationPolicy{TimeoutMS: d.TimeoutMS, MaxAttempts: d.MaxAttempts, RetryBaseMS: d.RetryBaseMS,
 			RetryCapMS: d.RetryCapMS, Concurrency: d.Concurrency, RatePerSecond: d.Rate},
 		Breaker: string(d.Breaker), CreatedAt: d.CreatedAt.Time, UpdatedAt: d.UpdatedAt.Time}

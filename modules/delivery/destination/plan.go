@@ -38,7 +38,7 @@ func (d *Destination) differences(other *Destination) []string {
 		{"url", d.URL != other.URL}, {"mode", d.Mode != other.Mode}, {"filter", d.Filter != other.Filter},
 		{"transform", d.Transform != other.Transform}, {"headers", !maps.Equal(d.headers, other.headers)},
 		{"auth", !sameCredential(d.auth, other.auth)}, {"tls", d.tls != other.tls}, {"policy", !reflect.DeepEqual(d.shown().Policy, other.shown().Policy)},
-		{"isActive", d.IsActive != other.IsActive},
+		{"tracePropagation", d.TracePropagation != other.TracePropagation}, {"isActive", d.IsActive != other.IsActive},
 	} {
 		if f.different {
 			names = append(names, f.name)

@@ -37,9 +37,9 @@ func (s *Store) AddDestination(ctx context.Context, tx *database.Tx, integration
 	}
 	row := database.NewRows("id uuid", "integration_id uuid", "url text", "is_active boolean", "mode text", "filter text",
 		"transform text", "headers text", "auth text", "tls text", "signing_secret text", "timeout_ms bigint", "max_attempts bigint",
-		"retry_base_ms bigint", "retry_cap_ms bigint", "concurrency bigint", "rate_per_second bigint", "created_at timestamptz", "updated_at timestamptz")
+		"retry_base_ms bigint", "retry_cap_ms bigint", "concurrency bigint", "rate_per_second bigint", "trace_propagation boolean", "created_at timestamptz", "updated_at timestamptz")
 	row.Add(d.ID, integrationID, d.URL, d.IsActive, string(d.Mode), httpapi.OrNull(d.Filter), httpapi.OrNull(d.Transform), d.SealedHeaders, d.SealedAuth,
-		d.SealedTLS, sealed, d.TimeoutMS, d.MaxAttempts, d.RetryBaseMS, d.RetryCapMS, d.Concurrency, d.Rate, tx.Now, tx.Now)
+		d.SealedTLS, sealed, d.TimeoutMS, d.MaxAttempts, d.RetryBaseMS, d.RetryCapMS, d.Concurrency, d.Rate, d.TracePropagation, tx.Now, tx.Now)
 	if err := tx.Insert(ctx, "destinations", row); err != nil {
 		return contract.NewDestination{}, fmt.Errorf("insert a destination: %w", err)
 	}
@@ -95,7 +95,7 @@ func (s *Store) opened(ctx context.Context, tx *database.Tx, integrationID, dest
 const updateDestinationSQL = `
 UPDATE destinations
 SET    url = $2, is_active = $3, mode = $4, filter = $5, transform = $6, headers = $7, auth = $8, timeout_ms = $9, max_attempts = $10,
-       retry_base_ms = $11, retry_cap_ms = $12, concurrency = $13, rate_per_second = $14, tls = $16,
+       retry_base_ms = $11, retry_cap_ms = $12, concurrency = $13, rate_per_second = $14, tls = $16, trace_propagation = $17,
        wants_all_since = CASE WHEN filter IS NOT NULL AND CAST($5 AS text) IS NULL THEN $15 ELSE wants_all_since END, updated_at = $15
 WHERE  id = $1`
 
@@ -114,7 +114,7 @@ func (s *Store) ChangeDestination(ctx context.Context, tx *database.Tx, integrat
 		return err
 	}
 	if _, err := tx.Exec(ctx, updateDestinationSQL, d.ID, d.URL, d.IsActive, string(d.Mode), httpapi.OrNull(d.Filter), httpapi.OrNull(d.Transform),
-		d.SealedHeaders, d.SealedAuth, d.TimeoutMS, d.MaxAttempts, d.RetryBaseMS, d.RetryCapMS, d.Concurrency, d.Rate, tx.Now, d.SealedTLS); err != nil {
+		d.SealedHeaders, d.SealedAuth, d.TimeoutMS, d.MaxAttempts, d.RetryBaseMS, d.RetryCapMS, d.Concurrency, d.Rate, tx.Now, d.SealedTLS, d.TracePropagation); err != nil {
 		return fmt.Errorf("change destination %s: %w", d.ID, err)
 	}
 	return s.changed(ctx, tx, d, "destination.changed", moved(&before, d, map[string]any{"fields": named(c)}))
@@ -129,7 +129,7 @@ func named(c contract.DestinationConfig) []string {
 		set  bool
 	}{
 		{"url", c.URL != nil}, {"mode", c.Mode != nil}, {"filter", c.Filter != nil}, {"transform", c.Transform != nil},
-		{"headers", c.Headers != nil}, {"auth", c.Auth != nil}, {"tls", c.TLS != nil}, {"policy", c.Policy != nil}, {"isActive", c.IsActive != nil},
+		{"headers", c.Headers != nil}, {"auth", c.Auth != nil}, {"tls", c.TLS != nil}, {"policy", c.Policy != nil}, {"tracePropagation", c.TracePropagation != nil}, {"isActive", c.IsActive != nil},
 	} {
 		if f.set {
 			fields = append(fields, f.name)

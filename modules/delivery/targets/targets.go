@@ -12,13 +12,15 @@ import (
 	"integration-gateway/platform/database"
 )
 
-// wentToSQL are the destinations that the events of v went to; givenSQL is one for all of them.
+// wentToSQL are the destinations that the events of v went to; givenSQL is one for all of them;
+// eachSQL is for events that go to no destination.
 const (
 	wentToSQL = `SELECT DISTINCT j.normalized_event_id AS event_id, j.destination_id
        FROM   v JOIN processing_jobs j ON j.normalized_event_id = v.id
        WHERE  j.destination_id IS NOT NULL`
 	givenSQL = `SELECT v.id AS event_id, d.id AS destination_id
        FROM   v JOIN destinations d ON v.id IS NOT NULL AND d.id = `
+	eachSQL   = `SELECT v.id AS event_id, v.id AS destination_id FROM v WHERE v.id IS NOT NULL`
 	selectSQL = `
 SELECT t.event_id, t.destination_id
 FROM  (%s) AS t
@@ -41,7 +43,8 @@ type target struct {
 	DestinationID string `db:"destination_id"`
 }
 
-// Of returns the selected deliveries of these events by event, those of an event by destination.
+// Of returns the selected deliveries of these events by event, those of an event by destination;
+// for a place that is no destination "" for each selected event.
 func Of(ctx context.Context, db *database.DB, want contract.ReplayDeliveries, eventIDs []string) (map[string][]string, error) {
 	if len(eventIDs) == 0 {
 		return nil, nil
@@ -54,7 +57,11 @@ func Of(ctx context.Context, db *database.DB, want contract.ReplayDeliveries, ev
 	byEvent := make(map[string][]string, len(eventIDs))
 	for _, t := range list {
 		to := t.DestinationID
-		if want.To != "" {
+		switch {
+		case want.Once:
+			byEvent[t.EventID] = []string{""}
+			continue
+		case want.To != "":
 			to = want.To
 		}
 		byEvent[t.EventID] = append(byEvent[t.EventID], to)
@@ -72,10 +79,12 @@ func conditions(want contract.ReplayDeliveries) (from, where string, args []any)
 	switch {
 	case want.Of != "":
 		from += " AND j.destination_id = " + arg(want.Of)
-	case want.To != "":
+	case want.Once && !want.OnlyFailed && !want.OnlyNeverDelivered && want.DeliveredFrom == nil && want.DeliveredTo == nil:
+		from = eachSQL
+	case want.To != "" && !want.Once:
 		from = givenSQL + arg(want.To)
 	}
-	if want.To == "" {
+	if want.To == "" && !want.Once {
 		list = append(list, currentSQL)
 	}
 	if want.OnlyFailed {

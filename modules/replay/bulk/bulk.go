@@ -18,8 +18,10 @@ import (
 	"integration-gateway/platform/clock"
 	"integration-gateway/platform/contract"
 	"integration-gateway/platform/database"
+	"integration-gateway/platform/fault"
 	"integration-gateway/platform/httpapi"
 	"integration-gateway/platform/id"
+	"integration-gateway/platform/secret"
 )
 
 // Config holds intervals and bounds. New replaces zero values with the defaults.
@@ -29,6 +31,7 @@ type Config struct {
 	Page  int           // most events of a page; default 500
 	Scan  int           // most events that are looked at in one step; default 5,000
 	Count time.Duration // how long a dry run counts at most; default 20 s
+	Batch int           // events that a dry run normalizes at once, with their bodies; default 64
 }
 
 // Events finds the events to replay.
@@ -36,6 +39,9 @@ type Events interface {
 	// ReplayPage looks at most at limit events after a position, received up to a time, and
 	// returns those that match.
 	ReplayPage(ctx context.Context, want contract.ReplayEvents, after contract.ReplayPosition, upTo time.Time, limit int) (contract.ReplayPage, error)
+	// Renormalize returns the canonical form that each of these events has by the mapping of
+	// now, in the order of their ids. It stores nothing.
+	Renormalize(ctx context.Context, eventIDs []string) ([]contract.Renormalized, error)
 }
 
 // Deliveries finds the deliveries to replay.
@@ -61,6 +67,18 @@ type Requests interface {
 	RequestAll(ctx context.Context, tx *database.Tx, r contract.BulkReplay, targets []contract.ReplayTarget) (int, error)
 	// Open returns the first requests of a replay that have not ended.
 	Open(ctx context.Context, replayID string, limit int) ([]contract.ReplayCancel, error)
+	// CancelSends ends those of these requests to a URL that wait, and returns their number.
+	CancelSends(ctx context.Context, tx *database.Tx, list []contract.ReplayCancel, reason string) (int, error)
+}
+
+// URLs holds the URLs, outside the destinations, that replays go to.
+type URLs interface {
+	// Check returns what is wrong with the fields url and signingSecret of an order.
+	Check(url *string, signing *secret.Value) []fault.Field
+	// Add stores a replay's URL and seals its signing secret.
+	Add(ctx context.Context, tx *database.Tx, replayID, url string, signing secret.Value) error
+	// Close erases the signing secrets of ended replays, where they have any.
+	Close(ctx context.Context, tx *database.Tx, replayIDs []string) error
 }
 
 // Auditor records audit entries in the transaction of the change that they describe.
@@ -77,6 +95,7 @@ type Deps struct {
 	Deliveries Deliveries
 	Sources    Sources
 	Requests   Requests
+	URLs       URLs
 	Audit      Auditor
 }
 
@@ -95,6 +114,7 @@ func New(cfg Config, d Deps) *Replays {
 	cfg.Page = cmp.Or(cfg.Page, 500)
 	cfg.Scan = cmp.Or(cfg.Scan, 5000)
 	cfg.Count = cmp.Or(cfg.Count, 20*time.Second)
+	cfg.Batch = cmp.Or(cfg.Batch, 64)
 	d.Log = d.Log.With("module", "replay")
 	return &Replays{cfg: cfg, d: d, token: id.New(), scan: map[string]int{}}
 }

@@ -22,7 +22,7 @@ type found struct {
 
 // find looks at limit events after a position. A dry run, the count and the replay itself all
 // select by it.
-func (m *Replays) find(ctx context.Context, f filter, integrations []string, to *string, after contract.ReplayPosition, upTo clock.Time, limit int) (found, error) {
+func (m *Replays) find(ctx context.Context, f filter, integrations []string, to where, after contract.ReplayPosition, upTo clock.Time, limit int) (found, error) {
 	page, err := m.d.Events.ReplayPage(ctx, f.events(integrations), after, upTo.Time, limit)
 	if err != nil {
 		return found{}, err
@@ -55,14 +55,20 @@ func (f found) deliveries() (n int64) {
 func (m *Replays) count(ctx context.Context, o order) (dryRun, error) {
 	began := m.d.Now()
 	sum := dryRun{DryRun: true, BySource: []bySource{}, ByDestination: []byDestination{}, First: []firstEvent{}}
+	if o.payload == contract.PayloadRenormalized {
+		sum.Changes = &changes{First: []changedEvent{}}
+	}
 	after, upTo := startOf(o.filter), clock.At(began)
 	for !sum.Complete && m.d.Now.Since(began) < m.cfg.Count {
-		part, err := m.find(ctx, o.filter, o.integrations, o.destination, after, upTo, m.cfg.Scan)
+		part, err := m.find(ctx, o.filter, o.integrations, where{o.destination, o.url != nil}, after, upTo, m.cfg.Scan)
 		if err != nil {
 			return sum, err
 		}
 		for _, e := range part.events {
 			sum.add(e, part.targets[e.EventID])
+		}
+		if err := m.compare(ctx, sum.Changes, part.events); err != nil {
+			return sum, err
 		}
 		after, sum.Complete = part.last, part.end
 	}
@@ -86,6 +92,10 @@ func (s *dryRun) add(e contract.ReplayEvent, destinations []string) {
 	s.BySource[i].Events++
 	s.BySource[i].Deliveries += int64(len(destinations))
 	for _, d := range destinations {
+		if d == "" { // a URL
+			destinations = []string{}
+			break
+		}
 		i := slices.IndexFunc(s.ByDestination, func(b byDestination) bool { return b.Destination == d })
 		if i < 0 {
 			i, s.ByDestination = len(s.ByDestination), append(s.ByDestination, byDestination{Destination: d})

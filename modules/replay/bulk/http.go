@@ -11,6 +11,7 @@ import (
 	"integration-gateway/platform/contract"
 	"integration-gateway/platform/fault"
 	"integration-gateway/platform/httpapi"
+	"integration-gateway/platform/secret"
 )
 
 // filterBody selects deliveries; absent fields match any.
@@ -37,6 +38,10 @@ type body struct {
 	Destination *string     `json:"destination"`                        // its id: where to; by default to the same destinations as before
 	Reason      *string     `json:"reason" api:"chars=5-500"`           // required unless it is a dry run
 	RequestedBy *string     `json:"requestedBy" api:"chars=2-120"`
+
+	URL           *string       `json:"url"`                                    // where to in place of destinations, each event once; needs the role admin
+	SigningSecret *secret.Value `json:"signingSecret"`                          // required with url: whsec_ and base64; never shown, and erased when the replay ends
+	Payload       *string       `json:"payload" api:"enum=stored|renormalized"` // what is sent: as it was normalized when it was received, or by the mapping of now; stored by default
 }
 
 // counts are numbers of deliveries: pairs of an event and a destination.
@@ -70,6 +75,8 @@ type view struct {
 	Counted     bool        `json:"counted"` // whether counts.matched is complete
 	Filter      filterView  `json:"filter"`
 	Destination *string     `json:"destination"`
+	URL         *string     `json:"url"`
+	Payload     string      `json:"payload" api:"enum=stored|renormalized"`
 	Rate        int         `json:"rate"`
 	Reason      string      `json:"reason"`
 	RequestedBy string      `json:"requestedBy"`
@@ -111,7 +118,8 @@ type dryRun struct {
 	ByDestination []byDestination `json:"byDestination"`
 	Oldest        *clock.Time     `json:"oldest"` // by receivedAt
 	Newest        *clock.Time     `json:"newest"`
-	First         []firstEvent    `json:"first"` // the oldest 20
+	First         []firstEvent    `json:"first"`   // the oldest 20
+	Changes       *changes        `json:"changes"` // with the payload renormalized
 }
 
 var (
@@ -124,7 +132,7 @@ var (
 			httpapi.Returns(http.StatusOK, "BulkReplayDryRun", dryRun{}).If("a dry run: what it would do"),
 		},
 		Names: map[string]any{"BulkReplayCounts": counts{}, "BulkReplayFilter": filterView{}, "BulkReplayFilterOrder": filterBody{},
-			"BulkReplayOfSource": bySource{}, "BulkReplayOfDestination": byDestination{}, "BulkReplayEvent": firstEvent{}},
+			"BulkReplayOfSource": bySource{}, "BulkReplayOfDestination": byDestination{}, "BulkReplayEvent": firstEvent{}, "BulkReplayChanges": changes{}, "BulkReplayChangedEvent": changedEvent{}, "BulkReplayChange": change{}},
 	}
 	listSpec = httpapi.Spec{
 		Summary: "Bulk replays, newest first.",
@@ -187,7 +195,7 @@ func (m *Replays) list(c echo.Context) error {
 func viewOf(r replay) view {
 	return view{
 		ID: r.ID, Status: r.Status, Counts: counts{r.Matched, r.Queued, r.Delivered, r.Failed}, Counted: r.CountedAt != nil,
-		Filter: r.Filter.view(), Destination: r.DestinationID, Rate: r.Rate, Reason: r.Reason, RequestedBy: r.RequestedBy, CreatedBy: r.Actor,
+		Filter: r.Filter.view(), Destination: r.DestinationID, URL: r.URL, Payload: r.Payload, Rate: r.Rate, Reason: r.Reason, RequestedBy: r.RequestedBy, CreatedBy: r.Actor,
 		CreatedAt: r.CreatedAt, UpdatedAt: r.UpdatedAt, StartedAt: r.StartedAt, EndedAt: r.EndedAt,
 	}
 }
@@ -212,9 +220,15 @@ func (f filter) events(integrations []string) contract.ReplayEvents {
 	return want
 }
 
-func (f filter) deliveries(to *string) contract.ReplayDeliveries {
+// where is where a replay goes; the zero value is to the same destinations as before.
+type where struct {
+	destination *string
+	once        bool // to a URL
+}
+
+func (f filter) deliveries(to where) contract.ReplayDeliveries {
 	v := f.view()
-	return contract.ReplayDeliveries{Of: given(f.Destination), To: given(to), OnlyFailed: v.OnlyFailed, OnlyNeverDelivered: v.OnlyNeverDelivered,
+	return contract.ReplayDeliveries{Of: given(f.Destination), To: given(to.destination), Once: to.once, OnlyFailed: v.OnlyFailed, OnlyNeverDelivered: v.OnlyNeverDelivered,
 		DeliveredFrom: timeOf(f.DeliveredFrom), DeliveredTo: timeOf(f.DeliveredTo)}
 }
 

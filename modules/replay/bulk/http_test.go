@@ -86,6 +86,10 @@ func TestInvalidFieldsAreReportedByName(t *testing.T) {
 		{"an unknown destination", `{"filter":{"destination":"` + id.New() + `"},"reason":"because"}`, "filter.destination"},
 		{"an unknown place to send to", `{"all":true,"destination":"` + id.New() + `","reason":"because"}`, "destination"},
 		{"a known destination", `{"filter":{"destination":"` + strings.ToUpper(known) + `"},"destination":"` + known + `","reason":"because"}`, ""},
+		{"a URL and a destination", `{"all":true,"destination":"` + known + `","url":"https://once.example","signingSecret":"` + signing + `","reason":"because"}`, "url"},
+		{"a URL without a secret", `{"all":true,"url":"https://once.example","reason":"because"}`, "signingSecret"},
+		{"a URL that egress refuses", `{"all":true,"url":"http://10.0.0.1","signingSecret":"` + signing + `","reason":"because"}`, "url"},
+		{"an unknown payload", `{"all":true,"payload":"new","reason":"because"}`, "payload"},
 		{"a name from elsewhere", `{"filter":{"state":"failed"},"reason":"because"}`, "filter.state"},
 	} {
 		t.Run(test.name, func(t *testing.T) {

@@ -12,6 +12,7 @@ import (
 	"integration-gateway/platform/fault"
 	"integration-gateway/platform/httpapi"
 	"integration-gateway/platform/id"
+	"integration-gateway/platform/secret"
 )
 
 const (
@@ -26,6 +27,9 @@ type order struct {
 	filter       filter
 	integrations []string // that it is restricted to; nil for all
 	destination  *string
+	url          *string // where to in place of destinations
+	signing      *secret.Value
+	payload      string
 	rate         int
 	dryRun       bool
 	reason       string
@@ -41,6 +45,12 @@ func (b body) Mistakes() []fault.Field {
 	}
 	if b.Destination != nil && !id.Valid(strings.ToLower(*b.Destination)) {
 		faults = append(faults, wrong("destination", "must be the UUID of a destination"))
+	}
+	if b.URL != nil && b.Destination != nil {
+		faults = append(faults, wrong("url", "cannot be combined with destination; leave one of them out"))
+	}
+	if known := []string{contract.PayloadStored, contract.PayloadRenormalized}; b.Payload != nil && !slices.Contains(known, *b.Payload) {
+		faults = append(faults, wrong("payload", "must be one of %s", strings.Join(known, ", ")))
 	}
 	if b.Rate != nil && (*b.Rate < 1 || *b.Rate > maxRate) {
 		faults = append(faults, wrong("rate", "must be a whole number from 1 to %d: events a second", maxRate))
@@ -124,12 +134,15 @@ func lengths(field string, value *string, low, high int) []fault.Field {
 
 // resolve makes an order of a body without mistakes, within what ctx's credential may see.
 func (m *Replays) resolve(ctx context.Context, b body) (order, error) {
-	o := order{rate: defaultRate, dryRun: isTrue(b.DryRun), requestedBy: defaultRequestedBy, actor: httpapi.Actor(ctx)}
+	o := order{url: b.URL, signing: b.SigningSecret, payload: contract.PayloadStored, rate: defaultRate, dryRun: isTrue(b.DryRun), requestedBy: defaultRequestedBy, actor: httpapi.Actor(ctx)}
 	if b.Filter != nil {
 		o.filter = filter(b.Filter.tidy())
 	}
 	if b.Rate != nil {
 		o.rate = *b.Rate
+	}
+	if b.Payload != nil {
+		o.payload = *b.Payload
 	}
 	if b.Reason != nil {
 		o.reason = strings.TrimSpace(*b.Reason)
@@ -141,7 +154,12 @@ func (m *Replays) resolve(ctx context.Context, b body) (order, error) {
 	if scope := httpapi.ScopeOf(ctx); scope != nil {
 		o.integrations = append([]string{}, scope.Integrations...)
 	}
-	var faults []fault.Field
+	if o.url != nil { // whoever may not add destinations may not send events elsewhere either
+		if err := httpapi.Needs(ctx, httpapi.Admin, "A replay to a URL"); err != nil {
+			return o, err
+		}
+	}
+	faults := m.d.URLs.Check(o.url, o.signing)
 	if err := m.restrict(ctx, &o, &faults); err != nil {
 		return o, err
 	}
@@ -203,7 +221,7 @@ func (m *Replays) restrict(ctx context.Context, o *order, faults *[]fault.Field)
 			return err
 		}
 		narrow(d.field, "destination", integrationID)
-		if where := d.field == "destination" || o.destination == nil; removed && where && integrationID != "" {
+		if where := d.field == "destination" || o.destination == nil && o.url == nil; removed && where && integrationID != "" {
 			*faults = append(*faults, wrong(d.field, "was removed; name in destination where its events are to go"))
 		}
 	}
@@ -220,12 +238,17 @@ func (m *Replays) sees(ctx context.Context, integrationID string) bool {
 func (m *Replays) create(ctx context.Context, o order) (r replay, err error) {
 	err = m.d.DB.InTx(ctx, func(tx *database.Tx) error {
 		now := clock.At(tx.Now)
-		r = replay{ID: id.New(), Status: queued, Filter: o.filter, DestinationID: o.destination, Rate: o.rate,
+		r = replay{ID: id.New(), Status: queued, Filter: o.filter, DestinationID: o.destination, URL: o.url, Payload: o.payload, Rate: o.rate,
 			RequestedBy: o.requestedBy, Reason: o.reason, Actor: o.actor, UpTo: now, NextAt: now, CreatedAt: now, UpdatedAt: now}
 		start := startOf(o.filter)
 		r.AfterAt, r.AfterID = clock.At(start.At), start.EventID
 		if err := insert(ctx, tx, r, o.integrations); err != nil {
 			return err
+		}
+		if o.url != nil {
+			if err := m.d.URLs.Add(ctx, tx, r.ID, *o.url, *o.signing); err != nil {
+				return err
+			}
 		}
 		return m.d.Audit.Record(ctx, tx, []contract.AuditEntry{entry(r, "ordered", r.Actor)})
 	})

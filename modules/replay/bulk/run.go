@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"integration-gateway/platform/clock"
-	"integration-gateway/platform/contract"
 	"integration-gateway/platform/database"
 	"integration-gateway/platform/failpoint"
 )
@@ -163,7 +162,7 @@ func (m *Replays) look(ctx context.Context, r replay, limit int) (found, error) 
 	if err != nil {
 		return found{}, err
 	}
-	return m.find(ctx, r.Filter, integrations, r.DestinationID, r.position(), r.UpTo, limit)
+	return m.find(ctx, r.Filter, integrations, r.where(), r.position(), r.UpTo, limit)
 }
 
 const pageSQL = `
@@ -185,7 +184,7 @@ func (m *Replays) page(ctx context.Context, r replay) (time.Duration, error) {
 	events, targets, last, end := part.take(size, mostTargets*m.cfg.Page)
 	var next time.Time
 	err = m.d.DB.InTx(ctx, func(tx *database.Tx) error {
-		n, err := m.d.Requests.RequestAll(ctx, tx, contract.BulkReplay{ID: r.ID, RequestedBy: r.RequestedBy, Reason: r.Reason, Actor: r.Actor}, targets)
+		n, err := m.d.Requests.RequestAll(ctx, tx, r.bulk(), targets)
 		if err != nil {
 			return err
 		}
@@ -205,48 +204,6 @@ func (m *Replays) page(ctx context.Context, r replay) (time.Duration, error) {
 	return next.Sub(m.d.Now()), nil
 }
 
-const endSQL = `
-UPDATE replays
-SET    status = $1, ended_at = $2, updated_at = $2, lease_token = NULL, lease_until = NULL
-WHERE  id = $3 AND status = $4 AND lease_token = $5 AND ended_at IS NULL`
-
-// finish ends a replay whose last delivery has ended.
-func (m *Replays) finish(ctx context.Context, r replay) (time.Duration, error) {
-	open, err := m.d.Requests.Open(ctx, r.ID, 1)
-	if err != nil || len(open) > 0 {
-		return m.cfg.Look, err
-	}
-	return m.cfg.Look, m.d.DB.InTx(ctx, func(tx *database.Tx) error {
-		if err := one(tx.Exec(ctx, endSQL, completed, tx.Now, r.ID, running, m.token)); err != nil {
-			return err
-		}
-		if err := tx.Get(ctx, &r, selectSQL+" WHERE id = $1", r.ID); err != nil { // with the last counts
-			return fmt.Errorf("read the replay: %w", err)
-		}
-		return m.d.Audit.Record(ctx, tx, []contract.AuditEntry{entry(r, completed, contract.ActorGateway)})
-	})
-}
-
-// drain ends the deliveries of a cancelled replay that wait. Those under way end by themselves.
-func (m *Replays) drain(ctx context.Context, r replay) (time.Duration, error) {
-	open, err := m.d.Requests.Open(ctx, r.ID, m.cfg.Page)
-	if err != nil {
-		return m.cfg.Look, err
-	}
-	n := 0
-	err = m.d.DB.InTx(ctx, func(tx *database.Tx) (err error) {
-		if len(open) == 0 {
-			return one(tx.Exec(ctx, endSQL, cancelled, tx.Now, r.ID, cancelled, m.token))
-		}
-		n, err = m.d.Deliveries.CancelReplays(ctx, tx, open, "cancelled with its bulk replay "+r.ID)
-		return err
-	})
-	if n > 0 {
-		return 0, err
-	}
-	return m.cfg.Look, err
-}
-
 const releaseSQL = `
 UPDATE replays SET lease_token = NULL, lease_until = NULL WHERE lease_token = $1 AND ended_at IS NULL`
 
@@ -261,26 +218,4 @@ func (m *Replays) release(ctx context.Context) {
 	if err != nil {
 		m.d.Log.WarnContext(ctx, "releasing the leases of bulk replays failed; they will expire", "error", err)
 	}
-}
-
-const progressSQL = `
-UPDATE replays SET delivered = delivered + $1, failed = failed + $2, updated_at = $3 WHERE id = $4`
-
-// Progress is how many requests of a replay have ended.
-type Progress struct{ Delivered, Failed int }
-
-// Ended counts requests that have ended, in the transaction that ends them.
-func (m *Replays) Ended(ctx context.Context, tx *database.Tx, ended map[string]Progress) error {
-	ids := make([]string, 0, len(ended))
-	for replayID := range ended {
-		ids = append(ids, replayID)
-	}
-	slices.Sort(ids) // in locking order
-	for _, replayID := range ids {
-		p := ended[replayID]
-		if _, err := tx.Exec(ctx, progressSQL, p.Delivered, p.Failed, tx.Now, replayID); err != nil {
-			return fmt.Errorf("count the progress of replay %s: %w", replayID, err)
-		}
-	}
-	return nil
 }

@@ -141,7 +141,7 @@ func TestAPauseUndoesThePageUnderWay(t *testing.T) {
 	p := w.process(fast)
 	require.NoError(t, w.rounds(p, func() bool { return w.show(replayID)["counted"] == true }))
 	paused := pausing{world: w, replayID: replayID}
-	p = bulk.New(fast, bulk.Deps{DB: w.db, Log: quiet, Now: clock.System, Events: w, Deliveries: &paused, Sources: w, Requests: w.module, Audit: w})
+	p = bulk.New(fast, bulk.Deps{DB: w.db, Log: quiet, Now: clock.System, Events: w, Deliveries: &paused, Sources: w, Requests: w.module, URLs: w.module.SealedURLs(), Audit: w})
 	for range 10 {
 		_, err := p.Round(context.Background())
 		require.NoError(t, err)

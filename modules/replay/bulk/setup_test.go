@@ -49,6 +49,7 @@ type world struct {
 	calls      int
 	killAt     int // 0: never
 	dispatched []contract.ReplayOrder
+	sent       []contract.SendOnce
 	entries    []contract.AuditEntry
 }
 
@@ -63,7 +64,8 @@ func newWorld(t testing.TB, db *database.DB, events, destinations int) *world {
 			w.targets[e.EventID] = append(w.targets[e.EventID], id.New())
 		}
 	}
-	w.module = replay.New(fast, replay.Deps{DB: db, Log: slog.New(slog.DiscardHandler), Now: clock.System, Events: w, Scheduler: w, Sources: w, Audit: w})
+	w.module = replay.New(replay.Config{Bulk: fast}, replay.Deps{DB: db, Log: slog.New(slog.DiscardHandler), Now: clock.System, Events: w, Scheduler: w,
+		Sources: w, Sealer: plain{}, Audit: w})
 	server := httpapi.New(httpapi.Config{ManagementKey: secret.New(managementKey)}, httpapi.Deps{Log: slog.New(slog.DiscardHandler), Now: clock.System})
 	w.module.Routes(server.Routes())
 	w.handler = testkit.Checked(t, server.Handler())
@@ -71,11 +73,21 @@ func newWorld(t testing.TB, db *database.DB, events, destinations int) *world {
 }
 
 // fast has pages of two events, and leases that the next process need not wait for.
-var fast = bulk.Config{Look: time.Millisecond, Lease: time.Microsecond, Page: 2, Scan: 5}
+var fast = bulk.Config{Look: time.Millisecond, Lease: time.Microsecond, Page: 2, Scan: 5, Batch: 3}
 
 // process returns a new process's part.
 func (w *world) process(cfg bulk.Config) *bulk.Replays {
-	return bulk.New(cfg, bulk.Deps{DB: w.db, Log: slog.New(slog.DiscardHandler), Now: clock.System, Events: w, Deliveries: w, Sources: w, Requests: w.module, Audit: w})
+	return bulk.New(cfg, bulk.Deps{DB: w.db, Log: slog.New(slog.DiscardHandler), Now: clock.System, Events: w, Deliveries: w, Sources: w, Requests: w.module,
+		URLs: w.module.SealedURLs(), Audit: w})
+}
+
+// plain seals nothing.
+type plain struct{}
+
+func (plain) Seal(_ secret.Place, value secret.Value) (string, error) { return value.Reveal(), nil }
+
+func (plain) Open(_ secret.Place, stored string) (secret.Value, error) {
+	return secret.New(stored), nil
 }
 
 // step counts a call, and dies at the chosen one.
@@ -112,7 +124,10 @@ func (w *world) ReplayTargets(_ context.Context, want contract.ReplayDeliveries,
 		if list := w.targets[eventID]; len(list) > 0 {
 			found[eventID] = list
 		}
-		if want.To != "" {
+		switch {
+		case want.Once:
+			found[eventID] = []string{""}
+		case want.To != "":
 			found[eventID] = []string{want.To}
 		}
 	}
@@ -134,6 +149,36 @@ func (w *world) CancelReplays(ctx context.Context, tx *database.Tx, list []contr
 		ends[i] = contract.ReplayEnd{RequestID: c.RequestID, EventID: c.EventID, Failed: true, Error: &reason}
 	}
 	return len(list), errors.Join(w.step(), w.module.Ended(ctx, tx, ends))
+}
+
+func (w *world) Renormalize(_ context.Context, eventIDs []string) (list []contract.Renormalized, _ error) {
+	for _, eventID := range slices.Sorted(slices.Values(eventIDs)) {
+		r := contract.Renormalized{EventID: eventID, Stored: []byte(`{"type":"a","n":1.10}`)}
+		switch i := slices.IndexFunc(w.events, func(e contract.ReplayEvent) bool { return e.EventID == eventID }); {
+		case i%4 == 1:
+			r.Problem = errors.New("no type")
+		case i%4 == 2:
+			r.Payload = []byte(`{"type":"b","n":1.10,"new":null}`)
+		default:
+			r.Payload = r.Stored
+		}
+		list = append(list, r)
+	}
+	return list, w.step()
+}
+
+func (w *world) CheckURL(field, url string) []fault.Field {
+	if url == "https://once.example" {
+		return nil
+	}
+	return []fault.Field{{Field: field, Message: "must be a URL"}}
+}
+
+func (w *world) SendOnce(_ context.Context, s contract.SendOnce) (contract.SentOnce, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.sent = append(w.sent, s)
+	return contract.SentOnce{Received: true, Status: http.StatusOK}, nil
 }
 
 func (w *world) IntegrationsOf(_ context.Context, sources []string) (map[string]string, error) {

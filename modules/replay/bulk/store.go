@@ -40,6 +40,8 @@ type replay struct {
 	Status        string      `db:"status"`
 	Filter        filter      `db:"filter"`
 	DestinationID *string     `db:"destination_id"`
+	URL           *string     `db:"url"` // where it goes in place of destinations
+	Payload       string      `db:"payload"`
 	Rate          int         `db:"rate"`
 	RequestedBy   string      `db:"requested_by"`
 	Reason        string      `db:"reason"`
@@ -60,8 +62,16 @@ type replay struct {
 	EndedAt       *clock.Time `db:"ended_at"`
 }
 
-const replayColumns = `id, status, filter, destination_id, rate, requested_by, reason, actor, matched, queued, delivered, failed,
+const replayColumns = `id, status, filter, destination_id, (SELECT u.url FROM replay_urls u WHERE u.id = replays.id) AS url, payload, rate, requested_by, reason, actor, matched, queued, delivered, failed,
        after_at, after_id, up_to, next_at, created_at, updated_at, started_at, counted_at, scanned_at, ended_at`
+
+// bulk is what the replay's requests have in common.
+func (r replay) bulk() contract.BulkReplay {
+	return contract.BulkReplay{ID: r.ID, RequestedBy: r.RequestedBy, Reason: r.Reason, Actor: r.Actor, ToURL: r.URL != nil,
+		Renormalized: r.Payload == contract.PayloadRenormalized}
+}
+
+func (r replay) where() where { return where{r.DestinationID, r.URL != nil} }
 
 func (r replay) position() contract.ReplayPosition {
 	return contract.ReplayPosition{At: r.AfterAt.Time, EventID: r.AfterID}
@@ -80,9 +90,9 @@ func startOf(f filter) contract.ReplayPosition {
 }
 
 const insertSQL = `
-INSERT INTO replays (id, status, filter, destination_id, rate, requested_by, reason, actor, matched, queued, delivered, failed,
+INSERT INTO replays (id, status, filter, destination_id, payload, rate, requested_by, reason, actor, matched, queued, delivered, failed,
        after_at, after_id, up_to, next_at, created_at, updated_at)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, 0, 0, 0, 0, $9, $10, $11, $11, $11, $11)`
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, 0, 0, 0, 0, $10, $11, $12, $12, $12, $12)`
 
 // insert stores a new replay and the integrations that it is restricted to; nil for all.
 func insert(ctx context.Context, tx *database.Tx, r replay, integrations []string) error {
@@ -90,7 +100,7 @@ func insert(ctx context.Context, tx *database.Tx, r replay, integrations []strin
 	if err != nil {
 		return fmt.Errorf("write the filter: %w", err)
 	}
-	_, err = tx.Exec(ctx, insertSQL, r.ID, r.Status, string(text), r.DestinationID, r.Rate, r.RequestedBy, r.Reason, r.Actor,
+	_, err = tx.Exec(ctx, insertSQL, r.ID, r.Status, string(text), r.DestinationID, r.Payload, r.Rate, r.RequestedBy, r.Reason, r.Actor,
 		r.AfterAt, r.AfterID, r.CreatedAt)
 	if err != nil {
 		return fmt.Errorf("store the replay: %w", err)

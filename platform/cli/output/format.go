@@ -104,7 +104,7 @@ const (
 
 var stateColours = map[string]string{
 	"processed": green, "success": green, "succeeded": green, "completed": green, "active": green, "enabled": green, "closed": green, "ok": green, "resolved": green, "delivered": green,
-	"failed": red, "breaker open": red, "breaker half_open": yellow, "exhausted": red, "refused": red, "open": red, "unreadable": red, "error": red, "lost": red, "degraded": red,
+	"failed": red, "fail": red, "warn": yellow, "breaker open": red, "breaker half_open": yellow, "exhausted": red, "refused": red, "open": red, "unreadable": red, "error": red, "lost": red, "degraded": red,
 	"retrying": yellow, "pending": yellow, "processing": yellow, "queued": yellow, "running": yellow, "paused": yellow, "half_open": yellow, "disabled": yellow, "off": yellow, "cancelled": yellow, "requeued": yellow,
 	"removed": dim, "revoked": dim, "expired": dim, "stopped": dim,
 }

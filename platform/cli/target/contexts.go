@@ -16,8 +16,9 @@ import (
 
 // Context is a gateway by a name.
 type Context struct {
-	API     string `yaml:"api" json:"api"`
-	KeyFile string `yaml:"keyFile,omitempty" json:"keyFile"`
+	API     string `yaml:"api"`
+	KeyFile string `yaml:"keyFile,omitempty"`
+	Login   *Login `yaml:"login,omitempty"`
 }
 
 // Contexts is the file of contexts.
@@ -70,14 +71,15 @@ func (c Contexts) Save() error {
 	if err != nil {
 		return fmt.Errorf("write the contexts: %w", err)
 	}
-	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
-		return fmt.Errorf("write the contexts: %w", err)
-	}
-	return replace(path, text)
+	return WritePrivate(path, text)
 }
 
-// replace writes a file that only its owner can read, at once or not at all.
-func replace(path string, text []byte) error {
+// WritePrivate replaces a file that only its owner can read, at once or not at all, and makes
+// its folder.
+func WritePrivate(path string, text []byte) error {
+	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+		return fmt.Errorf("write %s: %w", path, err)
+	}
 	file, err := os.CreateTemp(filepath.Dir(path), ".new-*") // with the mode 0600
 	if err != nil {
 		return fmt.Errorf("write %s: %w", path, err)
@@ -107,6 +109,11 @@ func (c *Contexts) Add(name string, one Context) error {
 			return fmt.Errorf("the key file: %w", err)
 		}
 		one.KeyFile = whole
+	}
+	if one.Login != nil {
+		if err := one.checkLogin(); err != nil {
+			return err
+		}
 	}
 	if c.Contexts == nil {
 		c.Contexts = map[string]Context{}
@@ -153,26 +160,30 @@ func (c Contexts) check(name string) error {
 	return fmt.Errorf("%w: %s (%s)", ErrUnknown, name, have)
 }
 
-// target is a context's gateway. A context with a key file never uses the key of the
-// environment, which may be another gateway's.
+// target is a context's gateway. A context with a key file or a login never uses the key of
+// the environment, which may be another gateway's.
 func (c Contexts) target(name string, env func(string) string) (Target, error) {
 	if err := c.check(name); err != nil {
 		return Target{}, err
 	}
 	one := c.Contexts[name]
-	t := Target{URL: one.API, Key: env(VariableKey), From: "the context " + name}
-	if one.KeyFile == "" {
-		return t, nil
-	}
+	t := Target{URL: one.API, From: "the context " + name}
 	var err error
-	t.Key, err = readKey(one.KeyFile)
+	switch {
+	case one.Login != nil:
+		t.Login, t.Context, err = one.Login, name, one.checkLogin()
+	case one.KeyFile != "":
+		t.Key, err = readKey(one.KeyFile)
+	default:
+		t.Key = env(VariableKey)
+	}
 	return t, err
 }
 
 // WriteDev leaves a running gateway's address in its data folder, until forget.
 func WriteDev(dataDir string, text []byte) (forget func(), err error) {
 	path := filepath.Join(dataDir, DevFile)
-	if err := replace(path, text); err != nil {
+	if err := WritePrivate(path, text); err != nil {
 		return nil, err
 	}
 	return func() { _ = os.Remove(path) }, nil

@@ -31,9 +31,11 @@ type Flags struct{ API, Context, KeyFile string }
 
 // Target is where requests go. URL is "" for the database.
 type Target struct {
-	URL  string
-	Key  string
-	From string // what named it
+	URL     string
+	Key     string
+	From    string // what named it
+	Login   *Login // of a context; nil where a key is used
+	Context string // whose login it is
 }
 
 // Dev is the content of DevFile.
@@ -53,6 +55,7 @@ func Resolve(f Flags, env func(string) string, dataDir string) (Target, error) {
 	if err != nil || t.URL == "" || f.KeyFile == "" {
 		return t, err
 	}
+	t.Login, t.Context = nil, ""
 	t.Key, err = readKey(f.KeyFile)
 	return t, err
 }

@@ -46,13 +46,21 @@ func TestTheFirstThatNamesAGatewayWins(t *testing.T) {
 		require.NoError(t, err)
 		return got
 	}
-	require.Equal(t, Target{"https://flag.example", "k-env", "--api"}, resolve(Flags{API: "https://flag.example"}))
-	require.Equal(t, Target{"https://flag.example", "k-other", "--api"}, resolve(Flags{API: "https://flag.example", KeyFile: other}))
-	require.Equal(t, Target{"https://prod.example", "k-prod", "the context prod"}, resolve(Flags{Context: "prod"}), "the environment's key may be another gateway's")
-	require.Equal(t, Target{"https://open.example", "k-env", "the context open"}, resolve(Flags{Context: "open"}))
-	require.Equal(t, Target{"https://env.example", "k-env", VariableURL}, resolve(Flags{}))
+	require.Equal(t, Target{URL: "https://flag.example", Key: "k-env", From: "--api"}, resolve(Flags{API: "https://flag.example"}))
+	require.Equal(t, Target{URL: "https://flag.example", Key: "k-other", From: "--api"}, resolve(Flags{API: "https://flag.example", KeyFile: other}))
+	require.Equal(t, Target{URL: "https://prod.example", Key: "k-prod", From: "the context prod"}, resolve(Flags{Context: "prod"}), "the environment's key may be another gateway's")
+	require.Equal(t, Target{URL: "https://open.example", Key: "k-env", From: "the context open"}, resolve(Flags{Context: "open"}))
+	require.Equal(t, Target{URL: "https://env.example", Key: "k-env", From: VariableURL}, resolve(Flags{}))
 	require.Equal(t, Target{}, resolve(Flags{}, VariableURL), "DATABASE_URL means the database")
 	require.Equal(t, "the context prod", resolve(Flags{}, VariableURL, "DATABASE_URL").From, "the first context is the current one")
+
+	at := Login{Issuer: "https://login.example", ClientID: "cli"}
+	require.NoError(t, all.Add("people", Context{API: "https://people.example", Login: &at}))
+	require.NoError(t, all.Save())
+	at.Scopes = []string{"openid", "offline_access"}
+	require.Equal(t, Target{URL: "https://people.example", From: "the context people", Login: &at, Context: "people"}, resolve(Flags{Context: "people"}),
+		"a login never uses the key of the environment")
+	require.Equal(t, Target{URL: "https://people.example", Key: "k-other", From: "the context people"}, resolve(Flags{Context: "people", KeyFile: other}))
 
 	require.NoError(t, all.Remove("prod"))
 	require.NoError(t, all.Save())

@@ -77,6 +77,7 @@ func records() Row {
 			Target{`sum by (pool) (gateway_db_pool_max_connections{` + ofProcess + `})`, "{{pool}} at most"}),
 		chart("Waiting for a connection", "Seconds a second, and requests that waited.", "short", Target{rate("gateway_db_pool_wait_seconds_total", ofProcess, "pool"), "{{pool}} s/s"},
 			Target{rate("gateway_db_pool_waits_total", ofProcess, "pool"), "{{pool}} waits"}),
+		chart("Losses of audit seals", "Times that a process missed seals that it had seen.", "short", Target{`sum(gateway_audit_seals_lost_total)`, "losses"}),
 		chart("Audit entries without a seal", "Age of the oldest.", "s", Target{`max(gateway_audit_seal_lag_seconds)`, "lag"}),
 		chart("Partitions ahead", "Without them webhooks are refused.", "s", Target{`min by (table) (gateway_partition_horizon_seconds)`, "{{table}}"}),
 		chart("Since retention", "", "s", Target{`time() - max(gateway_retention_last_success_timestamp_seconds)`, "last round"}),

@@ -1,0 +1,10 @@
+package oneoff_test
+
+import (
+	"os"
+	"testing"
+
+	"integration-gateway/platform/testkit"
+)
+
+func TestMain(m *testing.M) { os.Exit(testkit.ReportChecked(m)) }

@@ -1,0 +1,162 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"integration-gateway/platform/clock"
+)
+
+// watched is a way to observe the gateway.
+type watched struct {
+	name string
+	keep float64 // minimum share of the rates that must remain; 0 for what the others are compared with
+
+	env    []string // additional environment of the gateway
+	scrape bool
+}
+
+// watching lists them; sink is a collector's URL. Without METRICS_ADDR nothing is counted for
+// metrics, except by the embedded gateway, which is only not scraped.
+func watching(sink string) []watched {
+	return []watched{
+		{name: "metrics off, traces off", env: []string{"METRICS_ADDR="}},
+		{name: "metrics on, traces off", keep: 0.97, scrape: true},
+		{name: "metrics on, traces of 1 %", keep: 0.95, scrape: true,
+			env: []string{"OTEL_EXPORTER_OTLP_ENDPOINT=" + sink, "OTEL_TRACES_SAMPLER=traceidratio", "OTEL_TRACES_SAMPLER_ARG=0.01"}},
+	}
+}
+
+// scrape asks each process for its metrics every second until stop is called.
+func (g *gateway) scrape(ctx context.Context) (stop func()) {
+	ctx, cancel := context.WithCancel(ctx)
+	var all sync.WaitGroup
+	for _, url := range g.metrics {
+		all.Go(func() {
+			for clock.Sleep(ctx, time.Second) {
+				_ = scrapeOnce(ctx, url) // as Prometheus, it tries again
+			}
+		})
+	}
+	return func() { cancel(); all.Wait() }
+}
+
+func scrapeOnce(ctx context.Context, url string) error {
+	r, err := http.NewRequestWithContext(ctx, http.MethodGet, url, http.NoBody)
+	if err != nil {
+		return err
+	}
+	r.Header.Set("X-Internal-Api-Key", managementKey) // dev asks for it
+	r.Header.Set("Accept", "application/openmetrics-text; version=1.0.0")
+	res, err := http.DefaultClient.Do(r)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = res.Body.Close() }()
+	_, err = io.Copy(io.Discard, res.Body)
+	return err
+}
+
+// observed is what observing takes from the gateway's rates.
+type observed struct {
+	workload
+	ways  []watched
+	turns [][]measured // by way; of the first there is one more, so that each turn of the others is between two
+	spans int64        // requests of spans that the sink has taken
+}
+
+// spanSink takes spans and answers 200.
+type spanSink struct {
+	*httptest.Server
+	requests atomic.Int64
+}
+
+func newSpanSink() *spanSink {
+	s := &spanSink{}
+	s.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		_, _ = io.Copy(io.Discard, r.Body)
+		s.requests.Add(1)
+		w.WriteHeader(http.StatusOK)
+	}))
+	return s
+}
+
+// measureObserved measures the ways in turns, so that what changes on the machine meanwhile is in all of
+// them: off, on, off, traced, off, …
+func (b *bench) measureObserved(ctx context.Context, w workload) (observed, error) {
+	sink := newSpanSink()
+	defer sink.Close()
+	r := observed{workload: w, ways: watching(sink.URL)}
+	r.turns = make([][]measured, len(r.ways))
+	turn := func(i int) error {
+		at := w
+		at.env, at.scrape = append(w.env[:len(w.env):len(w.env)], r.ways[i].env...), r.ways[i].scrape
+		m, err := b.gatewayTurnWith(ctx, at, func(g *gateway) (func(), error) { return g.scrape(ctx), nil })
+		if err != nil {
+			return fmt.Errorf("%s: %w", r.ways[i].name, err)
+		}
+		r.turns[i] = append(r.turns[i], m)
+		b.say("  %-26s %6.0f/s accepted, p99 %s%s", r.ways[i].name, m.acceptRate, millis(m.acceptance.p99), m.details())
+		return nil
+	}
+	b.say("%s, observed in turns:", w.name())
+	if err := turn(0); err != nil {
+		return r, err
+	}
+	for range w.repeats {
+		for i := 1; i < len(r.ways); i++ {
+			if err := firstOf(turn(i), turn(0)); err != nil {
+				return r, err
+			}
+		}
+	}
+	r.spans = sink.requests.Load()
+	return r, nil
+}
+
+// ratios divides a figure of each turn of a way by that of the turns without, before and after it.
+func (r observed) ratios(way int, of func(measured) float64) []float64 {
+	list := make([]float64, len(r.turns[way]))
+	for n, m := range r.turns[way] {
+		before := n*(len(r.ways)-1) + way - 1
+		if without := (of(r.turns[0][before]) + of(r.turns[0][before+1])) / 2; without > 0 {
+			list[n] = of(m) / without
+		}
+	}
+	return list
+}
+
+// missing counts accepted webhooks that did not arrive.
+func (r observed) missing() (n int) {
+	for _, turns := range r.turns {
+		n += result{turns: turns}.missing()
+	}
+	return n
+}
+
+func (r observed) String() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "%s. Medians of the turns; ratios are to the turns without, before and after.\n\n", r.name())
+	b.WriteString("what                      accept/s  ratio deliv/s  ratio    bar\n")
+	for i, way := range r.ways {
+		each := result{turns: r.turns[i]}
+		accepted, delivered, bar := "–", "–", "–"
+		if i > 0 {
+			accepted, bar = fmt.Sprintf("%.3f", median(r.ratios(i, acceptRate))), fmt.Sprintf("≥ %.2f", way.keep)
+			if r.mode == deliver {
+				delivered = fmt.Sprintf("%.3f", median(r.ratios(i, deliverRate)))
+			}
+		}
+		fmt.Fprintf(&b, "%s%s%s%s%s%s\n", pad(way.name, -26), pad(fmt.Sprintf("%.0f", median(each.each(acceptRate))), 8), pad(accepted, 7),
+			pad(fmt.Sprintf("%.0f", median(each.each(deliverRate))), 8), pad(delivered, 7), pad(bar, 7))
+	}
+	fmt.Fprintf(&b, "\nThe sink took %d requests of spans.\n", r.spans)
+	return b.String()
+}
