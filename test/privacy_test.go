@@ -43,7 +43,7 @@ func TestAPersonIsFoundNowhere(t *testing.T) {
 	eventually(t, func() bool { return g.total(db, "quarantine WHERE NOT redacted") == 1 }, "the refused request is quarantined")
 	require.Contains(t, g.dump(), erasedPerson, "the dump is complete")
 
-	require.Contains(t, g.run("erase", "--subject", erasedPerson, "--dry-run"), "found 2 events of the subject and 1 refused requests")
+	require.Contains(t, g.run("erase", "--subject", erasedPerson, "--dry-run"), "found 2 events and 1 refused requests")
 	require.Equal(t, 2, g.total(db, "quarantine"), "counting removes nothing")
 	require.Contains(t, g.run("erase", "--subject", erasedPerson, "--yes"), "erased 2 events with 2 webhooks")
 	require.Contains(t, g.run("erase", "--subject", erasedPerson, "--yes"), "found 0 events", "the second time there is nothing left")
@@ -135,7 +135,7 @@ func (g *gateway) requireAbsent(texts ...string) {
 	g.t.Helper()
 	var anything []any
 	for _, path := range []string{"/integrations", "/events?pageSize=100", "/deliveries?pageSize=100", "/audit-entries?pageSize=100", "/quarantine",
-		"/dead-letters", "/replay-requests"} {
+		"/dead-letters", "/replay-requests", "/replays", "/erasures"} {
 		g.get(path, &anything)
 	}
 	places := map[string]string{"the database": g.dump(), "Redis": g.redis(), "the responses": g.responses.String()}

@@ -125,6 +125,15 @@ CREATE TABLE webhook_events (
     source_ip         text        NOT NULL
 ) PARTITION BY RANGE (id);
 
+-- Events that came again in a webhook that was stored for other events: its body has their data too.
+CREATE TABLE webhook_repeats (
+    event_id         uuid NOT NULL,
+    webhook_event_id uuid NOT NULL,
+    PRIMARY KEY (event_id, webhook_event_id)
+);
+
+CREATE INDEX webhook_repeats_webhook ON webhook_repeats (webhook_event_id);
+
 -- Refused requests, kept for a time, with everything that their verification needs (a token as a keyed hash).
 -- raw_body is gzip if packed; fingerprint identifies repeated requests; stored: the row's size for the limits.
 CREATE TABLE quarantine (
@@ -167,6 +176,12 @@ CREATE TABLE quarantine_drops (
     requests bigint NOT NULL,
     bytes    bigint NOT NULL,
     PRIMARY KEY (source, hour, cause)
+);
+
+-- When an erasure last searched the quarantine of a source, or of all ('').
+CREATE TABLE quarantine_erasures (
+    source    text COLLATE "C" NOT NULL PRIMARY KEY,
+    erased_at timestamptz NOT NULL
 );
 
 CREATE TABLE idempotency_keys (
@@ -378,6 +393,54 @@ CREATE TABLE replay_sources (
 );
 
 CREATE INDEX replay_sources_integration ON replay_sources (integration_id, replay_id);
+
+-- Erasures. One process at a time works on one: lease_token, lease_until. It goes through the quarantine (after_quarantine_id), then
+-- through the events in the order of their receipt (after_at, after_id) up to when it was ordered (up_to). target is what it
+-- looks for, without the text itself once it has ended; text_digest is a keyed hash of that.
+CREATE TABLE erasures (
+    id                  uuid NOT NULL PRIMARY KEY,
+    status              text COLLATE "C" NOT NULL CHECK (status IN ('queued', 'running', 'completed', 'cancelled')),
+    kind                text NOT NULL CHECK (kind IN ('subject', 'events', 'value')),
+    target              text NOT NULL,
+    text_digest         text,
+    most_events         bigint,
+    limited             boolean NOT NULL,
+    requested_by        text NOT NULL,
+    reason              text NOT NULL,
+    actor               text NOT NULL,
+    stage               text NOT NULL CHECK (stage IN ('quarantine', 'events')),
+    after_quarantine_id uuid,
+    after_at            timestamptz NOT NULL,
+    after_id            uuid NOT NULL,
+    up_to               timestamptz NOT NULL,
+    looked              bigint NOT NULL,
+    unreadable          bigint NOT NULL,
+    events              bigint NOT NULL,
+    webhooks            bigint NOT NULL,
+    others              bigint NOT NULL,
+    deliveries          bigint NOT NULL,
+    answers             bigint NOT NULL,
+    dead_letters        bigint NOT NULL,
+    quarantined         bigint NOT NULL,
+    lease_token         uuid,
+    lease_until         timestamptz,
+    created_at          timestamptz NOT NULL,
+    updated_at          timestamptz NOT NULL,
+    started_at          timestamptz,
+    ended_at            timestamptz
+);
+
+CREATE INDEX erasures_status ON erasures (status, id);
+CREATE INDEX erasures_open ON erasures (id) WHERE ended_at IS NULL;
+
+-- The sources that an erasure is restricted to; one without any is of all.
+CREATE TABLE erasure_sources (
+    erasure_id uuid NOT NULL REFERENCES erasures (id),
+    source     text COLLATE "C" NOT NULL,
+    PRIMARY KEY (erasure_id, source)
+);
+
+CREATE INDEX erasure_sources_source ON erasure_sources (source, erasure_id);
 
 -- Dead letters: deliveries that ended without success, and unreadable messages.
 -- body is the message's; replay_request_id is the replay made by a requeue.

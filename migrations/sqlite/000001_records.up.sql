@@ -125,6 +125,15 @@ CREATE TABLE webhook_events (
     source_ip         text        NOT NULL
 );
 
+-- Events that came again in a webhook that was stored for other events: its body has their data too.
+CREATE TABLE webhook_repeats (
+    event_id         text NOT NULL,
+    webhook_event_id text NOT NULL,
+    PRIMARY KEY (event_id, webhook_event_id)
+);
+
+CREATE INDEX webhook_repeats_webhook ON webhook_repeats (webhook_event_id);
+
 -- Refused requests, kept for a time, with everything that their verification needs (a token as a keyed hash).
 -- raw_body is gzip if packed; fingerprint identifies repeated requests; stored: the row's size for the limits.
 CREATE TABLE quarantine (
@@ -167,6 +176,12 @@ CREATE TABLE quarantine_drops (
     requests integer NOT NULL,
     bytes    integer NOT NULL,
     PRIMARY KEY (source, hour, cause)
+);
+
+-- When an erasure last searched the quarantine of a source, or of all ('').
+CREATE TABLE quarantine_erasures (
+    source    text NOT NULL PRIMARY KEY,
+    erased_at timestamp NOT NULL
 );
 
 CREATE TABLE idempotency_keys (
@@ -364,6 +379,54 @@ CREATE TABLE replay_sources (
 );
 
 CREATE INDEX replay_sources_integration ON replay_sources (integration_id, replay_id);
+
+-- Erasures. One process at a time works on one: lease_token, lease_until. It goes through the quarantine (after_quarantine_id), then
+-- through the events in the order of their receipt (after_at, after_id) up to when it was ordered (up_to). target is what it
+-- looks for, without the text itself once it has ended; text_digest is a keyed hash of that.
+CREATE TABLE erasures (
+    id                  text NOT NULL PRIMARY KEY,
+    status              text NOT NULL CHECK (status IN ('queued', 'running', 'completed', 'cancelled')),
+    kind                text NOT NULL CHECK (kind IN ('subject', 'events', 'value')),
+    target              text NOT NULL,
+    text_digest         text,
+    most_events         integer,
+    limited             boolean NOT NULL,
+    requested_by        text NOT NULL,
+    reason              text NOT NULL,
+    actor               text NOT NULL,
+    stage               text NOT NULL CHECK (stage IN ('quarantine', 'events')),
+    after_quarantine_id text,
+    after_at            timestamp NOT NULL,
+    after_id            text NOT NULL,
+    up_to               timestamp NOT NULL,
+    looked              integer NOT NULL,
+    unreadable          integer NOT NULL,
+    events              integer NOT NULL,
+    webhooks            integer NOT NULL,
+    others              integer NOT NULL,
+    deliveries          integer NOT NULL,
+    answers             integer NOT NULL,
+    dead_letters        integer NOT NULL,
+    quarantined         integer NOT NULL,
+    lease_token         text,
+    lease_until         timestamp,
+    created_at          timestamp NOT NULL,
+    updated_at          timestamp NOT NULL,
+    started_at          timestamp,
+    ended_at            timestamp
+);
+
+CREATE INDEX erasures_status ON erasures (status, id);
+CREATE INDEX erasures_open ON erasures (id) WHERE ended_at IS NULL;
+
+-- The sources that an erasure is restricted to; one without any is of all.
+CREATE TABLE erasure_sources (
+    erasure_id text NOT NULL REFERENCES erasures (id),
+    source     text NOT NULL,
+    PRIMARY KEY (erasure_id, source)
+);
+
+CREATE INDEX erasure_sources_source ON erasure_sources (source, erasure_id);
 
 -- Dead letters: deliveries that ended without success, and unreadable messages.
 -- body is the message's; replay_request_id is the replay made by a requeue.

@@ -307,3 +307,26 @@ func TestTheExportHasEveryEntryWithItsSeal(t *testing.T) {
 		}
 	})
 }
+
+// TestASealOfAnotherProcessDoesNotEndTheFinalCheck: another process seals new entries under the
+// number that the final check was about to use. The check then counted the range as done, and
+// what had committed late in it was never sealed.
+func TestASealOfAnotherProcessDoesNotEndTheFinalCheck(t *testing.T) {
+	testkit.EachStore(t, func(t *testing.T, db *database.DB) {
+		tr, other := newTrail(t, db, testKey), newTrail(t, db, testKey)
+		tr.cfg.RecheckAfter, other.cfg.RecheckAfter = time.Hour, time.Hour
+		tr.add(0)
+		tr.add(2 * time.Second)
+		tr.seal(time.Minute)
+		tr.add(time.Second) // late
+		newest, err := newestSeal(t.Context(), db)
+		require.NoError(t, err)
+		tr.add(5 * time.Minute)
+		other.seal(6 * time.Minute) // makes seal 2
+		tr.now = noon.Add(12 * time.Minute)
+		_, err = tr.sweep(t.Context(), newest) // as it was read before
+		require.NoError(t, err)
+		p := tr.prove(ProofConfig{})
+		require.Equal(t, Proof{Holds: true, Seals: 3, Entries: 4, Late: 1, Head: p.Head}, p)
+	})
+}

@@ -160,27 +160,28 @@ func (m *Module) sweepSeal(ctx context.Context, s, newest seal) (seal, error) {
 	if err != nil {
 		return newest, err
 	}
-	missing, err := m.unsealed(ctx, s, after)
-	if err != nil || len(missing) == 0 {
-		return newest, err
-	}
-	for len(missing) > 0 {
-		n := min(len(missing), leavesPerSeal)
-		leaves, err := m.cfg.sealKey().leavesByID(ctx, m.db, idsOf(missing[:n]))
+	for {
+		missing, err := m.unsealed(ctx, s, after)
+		if err != nil || len(missing) == 0 {
+			return newest, err
+		}
+		leaves, err := m.cfg.sealKey().leavesByID(ctx, m.db, idsOf(missing[:min(len(missing), leavesPerSeal)]))
 		if err != nil || len(leaves) == 0 {
 			return newest, err
 		}
 		next, ok, err := m.addSeal(ctx, newest, leaves, true)
-		switch {
-		case err != nil:
+		if err != nil {
 			return newest, err
-		case !ok: // another process sweeps
-			return newestSeal(ctx, m.db)
+		}
+		if !ok { // another process made a seal of this number, which may hold other entries
+			if newest, err = newestSeal(ctx, m.db); err != nil {
+				return newest, err
+			}
+			continue
 		}
 		m.log.WarnContext(ctx, "audit entries committed after their range had been sealed", "seal", next.Seq, "entries", entriesIn(leaves))
-		newest, missing = next, missing[n:]
+		newest = next
 	}
-	return newest, nil
 }
 
 // unsealed returns the units in the seal's range (which begins after an id) that neither the

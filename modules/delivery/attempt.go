@@ -140,6 +140,10 @@ func (m *Module) prepare(ctx context.Context, jobs []claimed, queuedJobs map[str
 			back = append(back, release{claimed: c, parked: true})
 			continue
 		}
+		if original := stored.originals[c.EventID]; event.Deferred || original != nil && original.Deferred { // the others take the memory of one read
+			back = append(back, release{claimed: c, delay: lockedWait})
+			continue
+		}
 		if d.Breaker == destination.BreakerHalfOpen {
 			if probing[d.ID] { // these were claimed before this process knew
 				back = append(back, release{claimed: c, delay: lockedWait})

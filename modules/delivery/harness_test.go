@@ -292,6 +292,7 @@ type fakeEvents struct {
 
 	originals    map[string]contract.Original
 	asked        int // for originals
+	deferring    int // reads of payloads that are deferred, from now on
 	renormalized map[string]contract.Renormalized
 }
 
@@ -315,6 +316,10 @@ func (f *fakeEvents) Deliverables(_ context.Context, ids []string) (list []contr
 	for _, eventID := range ids {
 		if d, ok := f.payloads[eventID]; ok {
 			d.Active = !f.inactive[d.IntegrationID]
+			if f.deferring > 0 {
+				f.deferring--
+				d.Payload, d.Deferred = nil, true
+			}
 			list = append(list, d)
 		}
 	}

@@ -140,3 +140,20 @@ func TestADestinationThatIsRefusedNowCanStillBeChanged(t *testing.T) {
 	h.change(made, `{"isActive":false}`)
 	require.False(t, h.shown(made).IsActive)
 }
+
+// TestADeferredPayloadIsSentLater: a claim of many large events does not hold all of them.
+func TestADeferredPayloadIsSentLater(t *testing.T) {
+	eachHarness(t, func(h *harness) {
+		h.destination(h.receiver.URL)
+		h.events.deferring = 2
+		events := []string{h.accept(), h.accept(), h.accept()}
+		h.run()
+		for _, eventID := range events {
+			require.Equal(t, 1, h.becomes(eventID, contract.EventProcessed).ProcessingAttempts, "waiting is no attempt")
+		}
+		require.Equal(t, 3, h.receiver.count())
+		for _, body := range h.receiver.bodies {
+			require.NotEmpty(t, body)
+		}
+	})
+}

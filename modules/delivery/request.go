@@ -72,7 +72,8 @@ func (m *Module) contentsOf(ctx context.Context, jobs []claimed, destinations ma
 	if c.originals, err = m.originals(ctx, jobs, destinations); err != nil {
 		return c, err
 	}
-	c.renormalized, err = m.renormalized(ctx, jobs)
+	now := slices.DeleteFunc(slices.Clone(jobs), func(j claimed) bool { return c.events[j.EventID].Deferred })
+	c.renormalized, err = m.renormalized(ctx, now)
 	return c, err
 }
 

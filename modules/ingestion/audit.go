@@ -12,13 +12,13 @@ import (
 	"integration-gateway/platform/id"
 )
 
-// received holds the details of a webhook's audit entry.
+// received holds the details of a webhook's audit entry. It omits the sender's address, which an
+// erasure removes.
 type received struct {
 	Source          string   `json:"source"`
 	Provider        string   `json:"provider"`
 	IntegrationID   string   `json:"integrationId"`
 	SecretID        string   `json:"secretId,omitempty"`
-	SourceIP        string   `json:"sourceIp,omitempty"`
 	ExternalEventID *string  `json:"externalEventId"`
 	EventIDs        []string `json:"eventIds"`
 	CorrelationID   string   `json:"correlationId,omitempty"`
@@ -52,7 +52,7 @@ func auditEntries(newWebhooks []verifiedWebhook, scheduled map[string]contract.S
 	for _, w := range newWebhooks {
 		traced := erasureSafe(w.correlationID)
 		r := received{Source: w.source.Name, Provider: w.source.Spec.Name, IntegrationID: w.source.IntegrationID, SecretID: w.secretID,
-			SourceIP: w.sourceIP, ExternalEventID: w.events[0].ID, CorrelationID: traced, PossibleReplay: w.possibleReplay}
+			ExternalEventID: w.events[0].ID, CorrelationID: traced, PossibleReplay: w.possibleReplay}
 		for _, e := range w.events {
 			r.EventIDs = append(r.EventIDs, e.id)
 		}

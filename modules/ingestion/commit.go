@@ -128,6 +128,9 @@ func (m *Module) storeNew(ctx context.Context, tx *database.Tx, webhooks []verif
 	if len(newWebhooks) == 0 {
 		return claims.owner, nil
 	}
+	if err := m.withoutErased(ctx, tx, newWebhooks); err != nil {
+		return nil, err
+	}
 	if err := insertWebhooks(ctx, tx, newWebhooks); err != nil {
 		return nil, err
 	}

@@ -2,96 +2,57 @@ package ingestion
 
 import (
 	"context"
-	"database/sql"
-	"errors"
 	"fmt"
 	"slices"
 	"time"
 
-	"integration-gateway/platform/contract"
+	"integration-gateway/platform/compact"
 	"integration-gateway/platform/database"
-	"integration-gateway/platform/fault"
 	"integration-gateway/platform/id"
-	"integration-gateway/platform/provider"
 )
-
-// maxSubject is the longest subject that the searched column stores uncut.
-const maxSubject = provider.MaxText - 1
-
-// CheckSubject returns fault.Invalid for a subject that no event can have, or that would also
-// match others.
-func CheckSubject(s contract.Subject) error {
-	switch {
-	case s.Text == "" || len([]rune(s.Text)) > maxSubject:
-		return fault.Invalid.New("wrong_subject", "It must have from 1 to %d characters.", maxSubject).At("subject")
-	case s.Source != "" && !provider.ValidSourceName(s.Source):
-		return fault.Invalid.New("wrong_source", "It must be the name of a source.").At("source")
-	}
-	return nil
-}
-
-const (
-	lastID        = "ffffffff-ffff-ffff-ffff-ffffffffffff"
-	subjectBatch  = 5000 // events in one statement: not every database has an index of subjects
-	refusedBatch  = 10   // whole bodies are read
-	firstEventID  = "00000000-0000-0000-0000-000000000000"
-	selectNextSQL = `
-SELECT id FROM normalized_events WHERE id > $1 ORDER BY id LIMIT 1 OFFSET $2`
-	selectOfSubjectSQL = `
-SELECT id
-FROM   normalized_events
-WHERE  id > $1 AND id <= $2 AND subject = $3 AND ($4 = '' OR source = $4)
-ORDER  BY id`
-)
-
-// EventsOf scans one batch of events after an id, or from the start if it is "". It returns
-// the subject's events and the last id scanned; done reports the end of the table.
-func (m *Module) EventsOf(ctx context.Context, s contract.Subject, after string) (ids []string, upTo string, done bool, err error) {
-	if after == "" {
-		after = firstEventID
-	}
-	switch err = m.d.DB.Get(ctx, &upTo, selectNextSQL, after, subjectBatch-1); {
-	case errors.Is(err, sql.ErrNoRows):
-		upTo, done = lastID, true
-	case err != nil:
-		return nil, "", false, fmt.Errorf("walk the events: %w", err)
-	}
-	if err := m.d.DB.Select(ctx, &ids, selectOfSubjectSQL, after, upTo, provider.Clean(s.Text), s.Source); err != nil {
-		return nil, "", false, fmt.Errorf("look for a subject: %w", err)
-	}
-	return ids, upTo, done, nil
-}
 
 // maxIDSpread bounds the time between the ids of one webhook's events. It limits the search,
 // since no index finds events by their webhook.
 const maxIDSpread = time.Second
 
-const selectOthersSQL = `
-SELECT s.id
-FROM   normalized_events s
-WHERE  s.id >= $1 AND s.id < $2 AND COALESCE(s.subject, '') <> $3
-AND    s.webhook_event_id IN (
-       SELECT w.id FROM normalized_events e JOIN v ON v.id = e.id JOIN webhook_events w ON w.id = e.webhook_event_id
-       WHERE  w.body_state <> 'erased')`
-
-// OthersOf returns the events of other subjects in the same webhooks as these events. They
-// lose their original body when these are erased.
-func (m *Module) OthersOf(ctx context.Context, s contract.Subject, eventIDs []string) (ids []string, err error) {
+// OthersOf returns the other events whose original body goes when these are erased.
+func (m *Module) OthersOf(ctx context.Context, eventIDs []string) (ids []string, err error) {
 	if len(eventIDs) == 0 {
 		return nil, nil
 	}
-	from := id.Floor(id.Time(slices.Min(eventIDs)).Add(-maxIDSpread))
-	to := id.Floor(id.Time(slices.Max(eventIDs)).Add(maxIDSpread))
-	if err := m.d.DB.SelectRows(ctx, &ids, database.IDs(eventIDs), selectOthersSQL, from, to, provider.Clean(s.Text)); err != nil {
-		return nil, fmt.Errorf("look for the events of others: %w", err)
+	var webhooks []string
+	if err := m.d.DB.SelectRows(ctx, &webhooks, database.IDs(eventIDs), selectHoldersSQL); err != nil {
+		return nil, fmt.Errorf("look for webhooks: %w", err)
 	}
-	return ids, nil
+	return othersOf(webhooks, eventIDs, func(rows *database.Rows) (ids []string, err error) {
+		return ids, m.d.DB.SelectRows(ctx, &ids, rows, selectEventsOfSQL)
+	})
+}
+
+// othersOf returns the events of webhooks, without some. read reads selectEventsOfSQL.
+func othersOf(webhooks, eventIDs []string, read func(*database.Rows) ([]string, error)) ([]string, error) {
+	if len(webhooks) == 0 {
+		return nil, nil
+	}
+	near := database.NewRows("id uuid", "first uuid", "last uuid").Expect(len(webhooks))
+	for _, w := range webhooks {
+		near.Add(w, id.Floor(id.Time(w).Add(-maxIDSpread)), id.Floor(id.Time(w).Add(maxIDSpread)))
+	}
+	all, err := read(near)
+	if err != nil {
+		return nil, fmt.Errorf("look for the events of webhooks: %w", err)
+	}
+	without := make(map[string]bool, len(eventIDs))
+	for _, eventID := range eventIDs {
+		without[eventID] = true
+	}
+	return slices.DeleteFunc(all, func(eventID string) bool { return without[eventID] }), nil
 }
 
 // A body may hold the events of other subjects too. These events stay, without the body.
 const forgetWebhooksSQL = `
-UPDATE webhook_events SET raw_body = $1, request_headers = $2, header_set_id = NULL, body_state = 'erased'
-WHERE  id IN (SELECT e.webhook_event_id FROM normalized_events e JOIN v ON v.id = e.id) AND body_state <> 'erased'`
+UPDATE webhook_events SET raw_body = $1, request_headers = $2, header_set_id = NULL, source_ip = '', body_state = 'erased'
+WHERE  id IN (` + holdersSQL + `) AND body_state <> 'erased'`
 
 const forgetEventsSQL = `
 UPDATE normalized_events SET subject = NULL, normalized_payload = $1, correlation_id = CAST(normalized_events.id AS text)
@@ -127,55 +88,66 @@ func (m *Module) Forget(ctx context.Context, tx *database.Tx, eventIDs []string)
 	return int(n), nil
 }
 
-const selectRefusedSQL = `
-SELECT ` + quarantineColumns + `, method, url, request_headers, header_digests, raw_body, packed
-FROM   quarantine
-WHERE  id > $1 AND ($2 = '' OR source = $2)
-ORDER  BY id
-LIMIT  $3`
+// Webhooks are locked before their events are read, so that two erasures in one webhook do not
+// write each other's payloads.
+const selectHoldersSQL = `
+SELECT w.id
+FROM   webhook_events w
+WHERE  w.id IN (` + holdersSQL + `) AND w.body_state <> 'erased'
+ORDER  BY w.id`
 
-// RefusedOf returns the ids of the requests in quarantine that mention a subject: as a text,
-// number or name in the body, as a header, or anywhere in a body that is not JSON.
-func (m *Module) RefusedOf(ctx context.Context, s contract.Subject) (ids []string, err error) {
-	after := firstEventID
-	for {
-		var rows []quarantined
-		if err := m.d.DB.Select(ctx, &rows, selectRefusedSQL, after, s.Source, refusedBatch); err != nil {
-			return nil, fmt.Errorf("look for a subject in quarantine: %w", err)
-		}
-		for _, q := range rows {
-			if err := q.unpack(); err != nil {
-				return nil, err
-			}
-			mentioned, err := q.mentions(s.Text)
-			if err != nil {
-				return nil, err
-			}
-			if mentioned {
-				ids = append(ids, q.ID)
-			}
-		}
-		if len(rows) < refusedBatch {
-			return ids, nil
-		}
-		after = rows[len(rows)-1].ID
+const selectEventsOfSQL = `
+SELECT e.id
+FROM   v
+JOIN   normalized_events e ON e.id >= v.first AND e.id < v.last AND e.webhook_event_id = v.id
+ORDER  BY e.id`
+
+const selectLeaningSQL = `
+SELECT e.id
+FROM   normalized_events e
+JOIN   v ON v.id = e.id
+WHERE  %s`
+
+const updatePayloadSQL = `
+UPDATE normalized_events SET normalized_payload = $1 WHERE id = $2`
+
+// detachOthers rewrites the payloads of the other events of these events' webhooks, so that they
+// can be read without the bodies that are about to be erased.
+func (m *Module) detachOthers(ctx context.Context, tx *database.Tx, eventIDs []string) error {
+	var webhooks []string
+	if err := tx.SelectRows(ctx, &webhooks, database.IDs(eventIDs), selectHoldersSQL+tx.Dialect.ForUpdate); err != nil {
+		return fmt.Errorf("lock webhooks: %w", err)
 	}
+	others, err := othersOf(webhooks, eventIDs, func(rows *database.Rows) (ids []string, err error) {
+		return ids, tx.SelectRows(ctx, &ids, rows, selectEventsOfSQL)
+	})
+	if err != nil || len(others) == 0 {
+		return err
+	}
+	var leaning []string
+	if err := tx.SelectRows(ctx, &leaning, database.IDs(others), fmt.Sprintf(selectLeaningSQL, leansSQL(tx.Dialect))); err != nil {
+		return fmt.Errorf("look for payloads that need a body: %w", err)
+	}
+	for _, eventID := range leaning {
+		if err := detach(ctx, tx, eventID); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
-func (q quarantined) mentions(subject string) (bool, error) {
-	req, err := q.request(&source{Source: &provider.Source{}}, func(string, string) bool { return false })
+// detach rewrites one payload. Each is read alone, since it may be large and so may its body.
+func detach(ctx context.Context, tx *database.Tx, eventID string) error {
+	var stored storedContent
+	if err := tx.Get(ctx, &stored, fmt.Sprintf(selectContentSQL, leansSQL(tx.Dialect)), eventID); err != nil {
+		return fmt.Errorf("read the payload of event %s: %w", eventID, err)
+	}
+	payload, err := openPayload(eventID, stored.Payload, stored.Body)
 	if err != nil {
-		return false, err
+		return err
 	}
-	if holds(q.URL, subject) || provider.Mentions(req, subject) {
-		return true, nil
+	if _, err := tx.Exec(ctx, updatePayloadSQL, compact.Alone(payload), eventID); err != nil {
+		return fmt.Errorf("rewrite the payload of event %s: %w", eventID, err)
 	}
-	for _, values := range req.Header {
-		for _, value := range values {
-			if holds(value, subject) {
-				return true, nil
-			}
-		}
-	}
-	return false, nil
+	return nil
 }

@@ -28,17 +28,34 @@ func (g *gateway) ofSubject(eventID, subject string) string {
 	return a.receipt(g.t).EventID
 }
 
-// eventsOf walks all events.
-func (g *gateway) eventsOf(s contract.Subject) (all []string) {
+// eventsOf walks all events, a few at a time.
+func (g *gateway) eventsOf(want contract.ErasureScan, holds ...Holds) (all []string) {
 	g.t.Helper()
-	for after, done := "", false; !done; {
-		var ids []string
-		var err error
-		ids, after, done, err = g.module.EventsOf(g.t.Context(), s, after)
+	var of Holds
+	if len(holds) > 0 {
+		of = holds[0]
+	}
+	after := contract.ReplayPosition{EventID: firstID}
+	for end := false; !end; {
+		page, err := g.module.ErasurePage(g.t.Context(), want, of, after, clock.System().Add(time.Hour), 3)
 		require.NoError(g.t, err)
-		all = append(all, ids...)
+		for _, e := range page.Events {
+			all = append(all, e.EventID)
+		}
+		after, end = page.Last, page.End
 	}
 	return all
+}
+
+// refusedOf walks the quarantine.
+func (g *gateway) refusedOf(text string, holds Holds, sources ...string) (ids []string) {
+	g.t.Helper()
+	for after, end := "", false; !end; {
+		found, err := g.module.ErasureRefused(g.t.Context(), contract.ErasureScan{Sources: sources}, text, holds, after, 10)
+		require.NoError(g.t, err)
+		ids, after, end = append(ids, found.IDs...), found.Last, found.End
+	}
+	return ids
 }
 
 func (g *gateway) forget(eventIDs ...string) (webhooks int) {
@@ -63,10 +80,10 @@ func TestEventsAreFoundByTheirWholeSubject(t *testing.T) {
 		r := g.do(globexRequest(strings.Replace(globexBody("5"), `"id":1`, `"id":"`+person+`"`, 1), globexSecret))
 		require.Equal(t, http.StatusAccepted, r.Status)
 		third := r.receipt(t).EventID
-		require.Equal(t, []string{first, second, third}, g.eventsOf(contract.Subject{Text: person}))
-		require.Equal(t, []string{third}, g.eventsOf(contract.Subject{Text: person, Source: "globex"}))
-		require.Empty(t, g.eventsOf(contract.Subject{Text: "%"}), "it is no pattern")
-		require.Equal(t, []string{g.ofSubject("6", "a\x00b")}, g.eventsOf(contract.Subject{Text: "a\x00b"}), "as the column has it")
+		require.Equal(t, []string{first, second, third}, g.eventsOf(contract.ErasureScan{Subject: person}))
+		require.Equal(t, []string{third}, g.eventsOf(contract.ErasureScan{Subject: person, Sources: []string{"globex"}}))
+		require.Empty(t, g.eventsOf(contract.ErasureScan{Subject: "%"}), "it is no pattern")
+		require.Equal(t, []string{g.ofSubject("6", "a\x00b")}, g.eventsOf(contract.ErasureScan{Subject: "a\x00b"}), "as the column has it")
 	})
 }
 
@@ -92,7 +109,7 @@ func TestForgettingAnEvent(t *testing.T) {
 		require.Equal(t, map[string]any{}, o.Webhook["requestHeaders"])
 		require.NotContains(t, g.dump(), person)
 		require.Contains(t, g.dump(), "grace@example.com")
-		require.Empty(t, g.eventsOf(contract.Subject{Text: person}))
+		require.Empty(t, g.eventsOf(contract.ErasureScan{Subject: person}))
 
 		require.Equal(t, event, g.ofSubject("1", person), "the sender's repeat is a duplicate")
 		require.NotContains(t, g.dump(), person, "and brings nothing back")
@@ -141,15 +158,10 @@ func TestCorrelationIDsThatSendersChooseAreForgotten(t *testing.T) {
 func TestForgettingASharedBodyKeepsTheEventsOfOthers(t *testing.T) {
 	eachStore(t, func(t *testing.T, db *database.DB) {
 		g := setup(t, db)
-		a := g.manage(http.MethodPost, "/integrations", `{"source":"many","provider":"generic","secrets":["first-secret"],"options":{"generic":{"scheme":"token",
-			"signature":{"header":"X-Token"},"event":{"type":"text:t","id":"$.id","subject":"$.who","items":true}}}}`)
-		require.Equal(t, http.StatusCreated, a.Status, "%+v", a.Error)
-		r := request("many", `[{"id":1,"who":"`+person+`"},{"id":2,"who":"grace@example.com"}]`)
-		r.Header.Set("X-Token", "first-secret")
-		ids := g.do(r).receipt(t).EventIDs
+		ids := g.batched(`{"id":1,"who":"`+person+`"}`, `{"id":2,"who":"grace@example.com"}`)
 		g.ofSubject("another", "grace@example.com")
 		others := func() []string {
-			found, err := g.module.OthersOf(t.Context(), contract.Subject{Text: person}, ids[:1])
+			found, err := g.module.OthersOf(t.Context(), ids[:1])
 			require.NoError(t, err)
 			return found
 		}
@@ -185,36 +197,21 @@ func TestRefusedRequestsThatMentionASubject(t *testing.T) {
 		}
 		refused("globex", `{"who":"`+person+`"}`)
 		require.Len(t, g.kept(), 18)
-		ids, err := g.module.RefusedOf(t.Context(), contract.Subject{Text: person})
-		require.NoError(t, err)
-		require.Len(t, ids, 5)
-		ids, err = g.module.RefusedOf(t.Context(), contract.Subject{Text: person, Source: "globex"})
-		require.NoError(t, err)
-		require.Len(t, ids, 2)
-		ids, err = g.module.RefusedOf(t.Context(), contract.Subject{Text: "7"})
-		require.NoError(t, err)
-		require.Len(t, ids, 1, "a number is a text")
-	})
-}
+		require.Len(t, g.refusedOf(person, nil), 5)
+		require.Len(t, g.refusedOf(person, nil, "globex"), 2)
+		require.Len(t, g.refusedOf("7", nil), 1, "a number is a text")
 
-func TestInvalidSubjects(t *testing.T) {
-	for _, c := range []struct {
-		subject contract.Subject
-		field   string // "" for one that is good
-	}{
-		{contract.Subject{Text: "a"}, ""},
-		{contract.Subject{Text: strings.Repeat("ü", 499), Source: "acme"}, ""},
-		{contract.Subject{}, "subject"},
-		{contract.Subject{Text: strings.Repeat("ü", 500)}, "subject"},
-		{contract.Subject{Text: "a", Source: "No Source"}, "source"},
-	} {
-		err := CheckSubject(c.subject)
-		if c.field == "" {
-			require.NoError(t, err)
-			continue
-		}
-		require.Equal(t, c.field, fault.As(err).Fields[0].Field)
-	}
+		// By a value at a path.
+		require.Len(t, g.refusedOf(person, holding(t, person, "$.who")), 3, "two are there, and one is in a body that is no JSON")
+		require.Len(t, g.refusedOf(person, holding(t, person, "$.data[*].who")), 2)
+		require.NoError(t, db.InTx(t.Context(), func(tx *database.Tx) error {
+			n, err := g.module.RemoveRefused(t.Context(), tx, g.refusedOf(person, nil))
+			require.Equal(t, 5, n)
+			return err
+		}))
+		require.Empty(t, g.refusedOf(person, nil))
+		require.Len(t, g.kept(), 13)
+	})
 }
 
 func TestTheTrailDoesNotHoldSubjects(t *testing.T) {

@@ -24,8 +24,9 @@ func (m *Module) getEvents(c echo.Context) error {
 	if err != nil {
 		return err
 	}
+	content := content{db: m.d.DB}
 	for i := range list.Items {
-		if err := list.Items[i].open(); err != nil {
+		if err := list.Items[i].open(ctx, &content); err != nil {
 			return err
 		}
 	}
@@ -35,7 +36,7 @@ func (m *Module) getEvents(c echo.Context) error {
 // eventQuery parses the query of GET /events, within the caller's scope.
 func (m *Module) eventQuery(ctx context.Context, q *httpapi.Query) (l database.Listing[eventRow], f *database.Filter, paging httpapi.Paging, err error) {
 	order, named := eventOrderOf(q), q.Text("provider")
-	l, f, paging = order.listing(), m.eventFilter(q, order.received), q.Paging()
+	l, f, paging = order.listing(m.d.DB.Dialect), m.eventFilter(q, order.received), q.Paging()
 	if named != "" {
 		sources, err := m.d.Sources.SourcesOfProvider(ctx, provider.Clean(named))
 		if err != nil {

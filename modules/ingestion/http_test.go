@@ -58,7 +58,7 @@ func TestOneEvent(t *testing.T) {
 		o := a.object(t)
 		require.ElementsMatch(t, []string{"event", "webhook", "deliveryAttempts", "processingJobs"}, keys(o))
 		require.ElementsMatch(t, []string{"id", "webhookEventId", "integrationId", "source", "provider", "externalEventId", "eventType", "subject",
-			"occurredAt", "normalizedPayload", "status", "processingAttempts", "lastError", "lastProcessedAt", "correlationId", "receivedAt",
+			"occurredAt", "normalizedPayload", "payloadOmitted", "status", "processingAttempts", "lastError", "lastProcessedAt", "correlationId", "receivedAt",
 			"createdAt", "updatedAt", "erasedAt"}, keys(o["event"]))
 		require.ElementsMatch(t, []string{"id", "provider", "externalEventId", "idempotencyKey", "signatureValid", "requestHeaders", "rawPayload",
 			"rawBody", "bodyState", "possibleReplay", "sourceIp", "receivedAt"}, keys(o["webhook"]))

@@ -32,7 +32,8 @@ type verifiedWebhook struct {
 	compactHeaders []byte
 	headerSet      *int // what compactHeaders differ from; nil if they are complete
 
-	possibleReplay bool // its signature was seen before with other ids
+	possibleReplay bool     // its signature was seen before with other ids
+	repeats        []string // ids of other webhooks' events that its body has too
 }
 
 // draft is an event that is stored unless its key is known.

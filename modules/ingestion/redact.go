@@ -27,12 +27,16 @@ type storedPayload struct {
 	headers  []byte
 	body     []byte
 	redacted bool
-	hops     int // gateways that it passed through
+	erased   bool // the body and the headers are not stored
+	hops     int  // gateways that it passed through
 	events   []draft
 }
 
 func (p storedPayload) bodyState() string {
-	if p.redacted {
+	switch {
+	case p.erased:
+		return bodyErased
+	case p.redacted:
 		return bodyRedacted
 	}
 	return bodyExact

@@ -2,6 +2,7 @@ package ingestion
 
 import (
 	"context"
+	"database/sql"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -9,6 +10,7 @@ import (
 	"slices"
 
 	"integration-gateway/platform/clock"
+	"integration-gateway/platform/compact"
 	"integration-gateway/platform/contract"
 	"integration-gateway/platform/database"
 	"integration-gateway/platform/id"
@@ -23,8 +25,8 @@ var (
 )
 
 const selectRenormalizedSQL = `
-SELECT e.id, e.source, e.external_event_id, e.key_digest, e.webhook_event_id, e.received_at, e.normalized_payload,
-       w.raw_body, w.request_headers, COALESCE(w.body_state, 'erased') AS body_state, h.headers AS header_set
+SELECT e.id, e.source, e.external_event_id, e.key_digest, e.webhook_event_id, e.received_at, ` + payloadSizeSQL + `, %s,
+       COALESCE(length(w.raw_body), 0) AS body_size, %s, w.request_headers, COALESCE(w.body_state, 'erased') AS body_state, h.headers AS header_set
 FROM   normalized_events e
 JOIN   v ON v.id = e.id
 LEFT   JOIN webhook_events w ON w.id = e.webhook_event_id
@@ -39,8 +41,10 @@ type storedEvent struct {
 	KeyDigest       *string    `db:"key_digest"`
 	WebhookID       string     `db:"webhook_event_id"`
 	ReceivedAt      clock.Time `db:"received_at"`
+	PayloadSize     int        `db:"payload_size"`
 	Payload         []byte     `db:"normalized_payload"`
-	Body            []byte     `db:"raw_body"`
+	BodySize        int        `db:"body_size"`
+	Body            []byte     `db:"raw_body"` // nil if it is large
 	Headers         []byte     `db:"request_headers"`
 	State           string     `db:"body_state"`
 	HeaderSet       []byte     `db:"header_set"`
@@ -64,16 +68,22 @@ func (m *Module) Renormalize(ctx context.Context, eventIDs []string) ([]contract
 		return nil, nil
 	}
 	var rows []storedEvent
-	if err := m.d.DB.SelectRows(ctx, &rows, database.IDs(eventIDs), selectRenormalizedSQL); err != nil {
+	if err := m.d.DB.SelectRows(ctx, &rows, database.IDs(eventIDs), fmt.Sprintf(selectRenormalizedSQL, payloadSQL, bodySQL)); err != nil {
 		return nil, fmt.Errorf("read events to normalize: %w", err)
 	}
-	rows = slices.DeleteFunc(rows, func(e storedEvent) bool { return len(e.Payload) == 0 }) // erased
+	rows = slices.DeleteFunc(rows, func(e storedEvent) bool { return e.PayloadSize == 0 }) // erased
 	list := make([]contract.Renormalized, len(rows))
 	webhooks := map[string]renormalizedWebhook{}
 	var unplaced []int // those that are not found by their keys
 	for i, e := range rows {
 		list[i].EventID = e.ID
-		if list[i].Stored, list[i].Problem = openPayload(e.ID, e.Payload, e.Body); list[i].Problem != nil {
+		one := content{db: m.d.DB} // each alone fits
+		var err error
+		if list[i].Stored, _, err = one.payload(ctx, e.ID, e.PayloadSize, e.Payload, e.Body); err != nil {
+			if !errors.Is(err, compact.ErrDamaged) {
+				return nil, err
+			}
+			list[i].Problem = err
 			continue
 		}
 		w, done := webhooks[e.WebhookID]
@@ -119,11 +129,19 @@ func (m *Module) normalizeAgain(ctx context.Context, e storedEvent, payload []by
 	if e.State == bodyErased {
 		return renormalizedWebhook{err: errNoWebhook}
 	}
+	one := content{db: m.d.DB}
+	body, _, err := one.body(ctx, e.ID, e.WebhookID, e.BodySize, e.Body)
+	switch {
+	case errors.Is(err, sql.ErrNoRows):
+		return renormalizedWebhook{err: errNoWebhook}
+	case err != nil:
+		return renormalizedWebhook{err: err}
+	}
 	src, err := m.d.Sources.Source(ctx, e.Source)
 	if err != nil {
 		return renormalizedWebhook{err: fmt.Errorf("find the mapping of source %s: %w", e.Source, err)}
 	}
-	req, err := e.request(payload)
+	req, err := e.request(payload, body)
 	if err != nil {
 		return renormalizedWebhook{err: err}
 	}
@@ -145,13 +163,10 @@ func (m *Module) normalizeAgain(ctx context.Context, e storedEvent, payload []by
 }
 
 // request rebuilds the verified request of e's webhook, without credentials.
-func (e storedEvent) request(payload []byte) (provider.Request, error) {
-	req := provider.Request{Method: http.MethodPost, Header: http.Header{}, ReceivedAt: e.ReceivedAt.Time}
+func (e storedEvent) request(payload, body []byte) (provider.Request, error) {
+	req := provider.Request{Method: http.MethodPost, Header: http.Header{}, Body: body, ReceivedAt: e.ReceivedAt.Time}
 	headers, err := openHeaders("event", e.ID, e.Headers, e.HeaderSet)
 	if err != nil {
-		return req, err
-	}
-	if req.Body, err = openBody("event", e.ID, e.Body); err != nil {
 		return req, err
 	}
 	var kept map[string][]string

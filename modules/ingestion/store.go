@@ -97,19 +97,30 @@ func (c keyClaims) lookUp(ctx context.Context, tx *database.Tx, keys []string) e
 	return nil
 }
 
-// newWebhooks returns the webhooks with new events, without their known events.
+// newWebhooks returns the webhooks with new events, without their known events, which become
+// their repeats.
 func (c keyClaims) newWebhooks(webhooks []verifiedWebhook) []verifiedWebhook {
 	var newWebhooks []verifiedWebhook
 	for _, w := range webhooks {
-		w.events = slices.DeleteFunc(slices.Clone(w.events), func(d draft) bool {
-			return !c.won[d.key] || c.owner[d.key].eventID != d.id
-		})
-		if len(w.events) > 0 {
-			newWebhooks = append(newWebhooks, w)
+		all := w.events
+		w.events = slices.DeleteFunc(slices.Clone(all), func(d draft) bool { return !c.isNew(d) })
+		if len(w.events) == 0 {
+			continue
 		}
+		for _, d := range all {
+			owner := c.owner[d.key].eventID
+			own := slices.ContainsFunc(w.events, func(e draft) bool { return e.id == owner })
+			if !own && !slices.Contains(w.repeats, owner) {
+				w.repeats = append(w.repeats, owner)
+			}
+		}
+		newWebhooks = append(newWebhooks, w)
 	}
 	return newWebhooks
 }
+
+// isNew reports whether the draft's key is its own.
+func (c keyClaims) isNew(d draft) bool { return c.won[d.key] && c.owner[d.key].eventID == d.id }
 
 func insertWebhooks(ctx context.Context, tx *database.Tx, newWebhooks []verifiedWebhook) error {
 	rows := database.NewRows("id uuid", "external_event_id text", "idempotency_key text", "header_set_id bigint", "request_headers bytea",
@@ -118,7 +129,10 @@ func insertWebhooks(ctx context.Context, tx *database.Tx, newWebhooks []verified
 		externalID, key := w.ownKey()
 		rows.Add(w.webhookID, externalID, key, w.headerSet, w.compactHeaders, w.compactBody, w.bodyState(), w.possibleReplay, w.sourceIP)
 	}
-	return tx.Insert(ctx, "webhook_events", rows)
+	if err := tx.Insert(ctx, "webhook_events", rows); err != nil {
+		return err
+	}
+	return insertRepeats(ctx, tx, newWebhooks)
 }
 
 // ownKey returns the id and key of the first event as the webhook's row stores them: neither,

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"integration-gateway/platform/clock"
+	"integration-gateway/platform/compact"
 	"integration-gateway/platform/contract"
 	"integration-gateway/platform/database"
 	"integration-gateway/platform/fault"
@@ -18,14 +19,16 @@ import (
 )
 
 const selectDeliverablesSQL = `
-SELECT e.id, e.integration_id, e.source, e.provider, e.event_type, ` + id.CorrelationSQL + ` AS correlation_id, COALESCE(e.hops, 0) AS hops, e.normalized_payload,
-       e.external_event_id, e.key_digest, w.raw_body
+SELECT e.id, e.integration_id, e.source, e.provider, e.event_type, ` + id.CorrelationSQL + ` AS correlation_id, COALESCE(e.hops, 0) AS hops, e.external_event_id, e.key_digest, ` + payloadSizeSQL + `,
+       %s,
+       %s
 FROM   normalized_events e
 JOIN   v ON v.id = e.id
 LEFT   JOIN webhook_events w ON w.id = e.webhook_event_id`
 
 // Deliverables returns the deliverable content of these events, in no particular order. It
-// omits unknown and erased events.
+// omits unknown and erased events. Beyond maxContent bytes it defers the payloads, but not all of
+// them.
 func (m *Module) Deliverables(ctx context.Context, eventIDs []string) ([]contract.Deliverable, error) {
 	if len(eventIDs) == 0 {
 		return nil, nil
@@ -38,13 +41,15 @@ func (m *Module) Deliverables(ctx context.Context, eventIDs []string) ([]contrac
 		EventType     string `db:"event_type"`
 		CorrelationID string `db:"correlation_id"`
 		Hops          int    `db:"hops"`
+		PayloadSize   int    `db:"payload_size"`
 		Payload       []byte `db:"normalized_payload"`
 		Body          []byte `db:"raw_body"`
 
 		ExternalEventID *string `db:"external_event_id"`
 		KeyDigest       *string `db:"key_digest"`
 	}
-	if err := m.d.DB.SelectRows(ctx, &rows, database.IDs(eventIDs), selectDeliverablesSQL); err != nil {
+	query := fmt.Sprintf(selectDeliverablesSQL, payloadSQL, baseSQL(m.d.DB.Dialect, "w.raw_body"))
+	if err := m.d.DB.SelectRows(ctx, &rows, database.IDs(eventIDs), query); err != nil {
 		return nil, fmt.Errorf("read deliverables: %w", err)
 	}
 	var integrations []string
@@ -58,13 +63,20 @@ func (m *Module) Deliverables(ctx context.Context, eventIDs []string) ([]contrac
 		return nil, err
 	}
 	found := make([]contract.Deliverable, 0, len(rows))
-	for _, r := range rows {
-		if len(r.Payload) == 0 { // erased
+	content := content{db: m.d.DB}
+	for i := range rows {
+		r := &rows[i]
+		payload, fits, err := content.payload(ctx, r.ID, r.PayloadSize, r.Payload, r.Body)
+		if err != nil && !errors.Is(err, compact.ErrDamaged) {
+			return nil, err
+		}
+		if err == nil && fits && len(payload) == 0 { // erased
 			continue
 		}
-		payload, err := openPayload(r.ID, r.Payload, r.Body)
+		r.Payload, r.Body = nil, nil
 		found = append(found, contract.Deliverable{
 			Unreadable: err, // its own failure, and not that of the events that are read with it
+			Deferred:   !fits,
 			EventID:    r.ID, IntegrationID: r.IntegrationID, Source: r.Source, Provider: r.Provider, EventType: r.EventType,
 			CorrelationID: r.CorrelationID, Hops: r.Hops, Payload: payload, Active: active[r.IntegrationID],
 			IdempotencyKey: keyDigest(r.Source, r.ExternalEventID, r.KeyDigest),
@@ -74,35 +86,48 @@ func (m *Module) Deliverables(ctx context.Context, eventIDs []string) ([]contrac
 }
 
 const selectOriginalsSQL = `
-SELECT e.id, w.request_headers, w.raw_body, w.body_state, h.headers AS header_set
+SELECT e.id, w.id AS webhook_id, w.request_headers, length(w.raw_body) AS body_size, %s, w.body_state, h.headers AS header_set
 FROM   normalized_events e
 JOIN   v ON v.id = e.id
 JOIN   webhook_events w ON w.id = e.webhook_event_id
 LEFT   JOIN header_sets h ON h.id = w.header_set_id
-WHERE  w.body_state <> 'erased'`
+WHERE  w.body_state <> 'erased'
+ORDER  BY w.id`
 
 // Originals returns the original webhook of each of these events, in no particular order. It
-// omits events whose webhook is no longer stored.
+// omits events whose webhook is no longer stored. Beyond maxContent bytes it defers the bodies, but
+// not all of them.
 func (m *Module) Originals(ctx context.Context, eventIDs []string) ([]contract.Original, error) {
 	if len(eventIDs) == 0 {
 		return nil, nil
 	}
 	var rows []struct {
-		ID      string `db:"id"`
-		Headers []byte `db:"request_headers"`
-		Set     []byte `db:"header_set"`
-		Body    []byte `db:"raw_body"`
-		State   string `db:"body_state"`
+		ID       string `db:"id"`
+		Webhook  string `db:"webhook_id"`
+		Headers  []byte `db:"request_headers"`
+		Set      []byte `db:"header_set"`
+		BodySize int    `db:"body_size"`
+		Body     []byte `db:"raw_body"`
+		State    string `db:"body_state"`
 	}
-	if err := m.d.DB.SelectRows(ctx, &rows, database.IDs(eventIDs), selectOriginalsSQL); err != nil {
+	if err := m.d.DB.SelectRows(ctx, &rows, database.IDs(eventIDs), fmt.Sprintf(selectOriginalsSQL, bodySQL)); err != nil {
 		return nil, fmt.Errorf("read webhooks: %w", err)
 	}
-	found := make([]contract.Original, len(rows))
-	for i, r := range rows {
+	found := make([]contract.Original, 0, len(rows))
+	content := content{db: m.d.DB}
+	for i := range rows {
+		r := &rows[i]
 		headers, err := openHeaders("event", r.ID, r.Headers, r.Set)
-		body, bodyErr := openBody("event", r.ID, r.Body)
-		if found[i] = (contract.Original{EventID: r.ID, Headers: headers, Body: body, Redacted: r.State == bodyRedacted}); err != nil || bodyErr != nil {
-			found[i] = contract.Original{EventID: r.ID, Unreadable: cmp.Or(err, bodyErr)}
+		body, fits, bodyErr := content.body(ctx, r.ID, r.Webhook, r.BodySize, r.Body)
+		r.Body = nil
+		switch err = cmp.Or(err, bodyErr); {
+		case errors.Is(bodyErr, sql.ErrNoRows): // erased meanwhile
+		case bodyErr != nil && !errors.Is(bodyErr, compact.ErrDamaged):
+			return nil, bodyErr
+		case err != nil:
+			found = append(found, contract.Original{EventID: r.ID, Unreadable: err})
+		default:
+			found = append(found, contract.Original{EventID: r.ID, Headers: headers, Body: body, Redacted: r.State == bodyRedacted, Deferred: !fits})
 		}
 	}
 	return found, nil
@@ -191,14 +216,15 @@ LEFT   JOIN event_states s ON s.event_id = e.id
 WHERE  e.id = $1`
 
 // Integration returns an event's integration. It returns fault.NotFound
-// if the event does not exist in the caller's scope, and fault.Conflict if it was erased.
+// if the event does not exist in the caller's scope, and fault.Conflict if it was erased. Retention
+// does not remove the event before tx ends, and sees then what tx made of it.
 func (m *Module) Integration(ctx context.Context, tx *database.Tx, eventID string) (integrationID string, err error) {
 	var row struct {
 		IntegrationID string `db:"integration_id"`
 		Source        string `db:"source"`
 		Erased        bool   `db:"erased"`
 	}
-	switch err := tx.Get(ctx, &row, selectIntegrationOfSQL, eventID); {
+	switch err := tx.Get(ctx, &row, selectIntegrationOfSQL+tx.Dialect.KeepEvent, eventID); {
 	case errors.Is(err, sql.ErrNoRows):
 		return "", noEvent(eventID)
 	case err != nil:

@@ -15,7 +15,7 @@ import (
 
 const (
 	eventColumns = `e.id, e.webhook_event_id, e.integration_id, e.source, e.provider, e.external_event_id, e.event_type,
-	e.subject, e.occurred_at, e.normalized_payload, (SELECT w.raw_body FROM webhook_events w WHERE w.id = e.webhook_event_id) AS raw_body,
+	e.subject, e.occurred_at, ` + payloadSizeSQL + `, %s, %s,
 	s.status, s.processing_attempts, s.last_error, s.last_processed_at,
 	s.erased_at, ` + id.CorrelationSQL + ` AS correlation_id, e.received_at, e.created_at, s.updated_at`
 	eventsOnly  = `normalized_events e` // each of them has a state
@@ -71,8 +71,13 @@ func (o eventOrder) cursorName() string {
 	return o.name
 }
 
-func (o eventOrder) listing() database.Listing[eventRow] {
-	l := database.Listing[eventRow]{Columns: eventColumns, From: eventTables, Sort: o.columns, ID: "e.id", Desc: o.desc}
+// eventColumnsOf renders eventColumns.
+func eventColumnsOf(d database.Dialect) string {
+	return fmt.Sprintf(eventColumns, payloadSQL, baseSQL(d, "(SELECT w.raw_body FROM webhook_events w WHERE w.id = e.webhook_event_id)"))
+}
+
+func (o eventOrder) listing(d database.Dialect) database.Listing[eventRow] {
+	l := database.Listing[eventRow]{Columns: eventColumnsOf(d), From: eventTables, Sort: o.columns, ID: "e.id", Desc: o.desc}
 	if o.at != nil {
 		l.Key = func(e eventRow) database.Position {
 			return database.Position{Value: database.TimeValue(o.at(e)), ID: e.ID}
@@ -82,14 +87,14 @@ func (o eventOrder) listing() database.Listing[eventRow] {
 }
 
 const selectEventSQL = `
-SELECT ` + eventColumns + `
+SELECT %s
 FROM   ` + eventTables + `
 WHERE  e.id = $1`
 
 // event returns an event. Events outside the caller's scope are not found.
 func (m *Module) event(ctx context.Context, eventID string) (eventRow, error) {
 	var e eventRow
-	switch err := m.d.DB.Get(ctx, &e, selectEventSQL, eventID); {
+	switch err := m.d.DB.Get(ctx, &e, fmt.Sprintf(selectEventSQL, eventColumnsOf(m.d.DB.Dialect)), eventID); {
 	case errors.Is(err, sql.ErrNoRows):
 		return e, noEvent(eventID)
 	case err != nil:
@@ -97,7 +102,7 @@ func (m *Module) event(ctx context.Context, eventID string) (eventRow, error) {
 	case !httpapi.SeesSource(ctx, e.Source):
 		return e, noEvent(eventID)
 	}
-	return e, e.open()
+	return e, e.open(ctx, &content{db: m.d.DB})
 }
 
 const selectWebhookSQL = `

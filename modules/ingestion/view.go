@@ -2,6 +2,7 @@ package ingestion
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"strings"
 	"unicode/utf8"
@@ -23,8 +24,11 @@ type eventRow struct {
 	EventType          string          `db:"event_type" json:"eventType"`
 	Subject            *string         `db:"subject" json:"subject"`
 	OccurredAt         clock.Time      `db:"occurred_at" json:"occurredAt"`
-	NormalizedPayload  json.RawMessage `db:"normalized_payload" json:"normalizedPayload"`
-	RawBody            []byte          `db:"raw_body" json:"-"` // as stored: open needs it
+	NormalizedPayload  json.RawMessage `db:"-" json:"normalizedPayload"`
+	PayloadOmitted     bool            `db:"-" json:"payloadOmitted"`     // too large for this list; the event alone has it
+	StoredPayload      []byte          `db:"normalized_payload" json:"-"` // these three are as stored: open needs them
+	PayloadSize        int             `db:"payload_size" json:"-"`
+	RawBody            []byte          `db:"raw_body" json:"-"`
 	Status             string          `db:"status" json:"status" api:"enum=pending|processing|processed|retrying|failed"`
 	ProcessingAttempts int             `db:"processing_attempts" json:"processingAttempts"`
 	LastError          *string         `db:"last_error" json:"lastError"`
@@ -36,18 +40,25 @@ type eventRow struct {
 	UpdatedAt          clock.Time      `db:"updated_at" json:"updatedAt"`
 }
 
-// open replaces the stored payload by the payload.
-func (e *eventRow) open() (err error) {
+// open replaces the stored payload by the payload, or omits it where the others of the list take
+// the memory of one read.
+func (e *eventRow) open(ctx context.Context, c *content) (err error) {
 	if e.ErasedAt == nil {
-		e.NormalizedPayload, err = openPayload(e.ID, e.NormalizedPayload, e.RawBody)
+		var fits bool
+		e.NormalizedPayload, fits, err = c.payload(ctx, e.ID, e.PayloadSize, e.StoredPayload, e.RawBody)
+		e.PayloadOmitted = err == nil && !fits
 	}
-	e.RawBody = nil
+	e.StoredPayload, e.RawBody = nil, nil
 	return err
 }
 
 // shown makes the payload valid UTF-8 and restores texts that the columns had to cut.
 func (e eventRow) shown() eventRow {
 	if e.ErasedAt != nil {
+		e.NormalizedPayload = nil
+		return e
+	}
+	if e.PayloadOmitted {
 		e.NormalizedPayload = nil
 		return e
 	}

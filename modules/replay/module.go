@@ -82,9 +82,10 @@ func New(cfg Config, d Deps) *Module {
 // SealedURLs are the signing secrets of the URLs that replays go to.
 func (m *Module) SealedURLs() *oneoff.Sender { return m.sender }
 
-// ForgetSubject removes a subject that is erased from the filters of bulk replays.
-func (m *Module) ForgetSubject(ctx context.Context, tx *database.Tx, subject string) error {
-	return m.bulk.ForgetSubject(ctx, tx, subject)
+// ForgetSubject removes a text that is erased from the filters of bulk replays of these integrations, nil
+// for all.
+func (m *Module) ForgetSubject(ctx context.Context, tx *database.Tx, subject string, integrations []string) error {
+	return m.bulk.ForgetSubject(ctx, tx, subject, integrations)
 }
 
 // Run works on bulk replays, and sends what goes to URLs, until ctx ends.

@@ -129,11 +129,12 @@ func TestOldEventsAreRemovedWithAllTheirRows(t *testing.T) {
 		f.event(f.now.Add(-90*day+time.Minute), "processed", "succeeded")
 		f.event(f.now.Add(-200*day), "failed", "failed")
 		f.event(f.now.Add(-200*day), "retrying", "queued")
-		f.event(f.now.Add(-200*day), "pending", "failed") // its jobs and its state disagree
+		f.event(f.now.Add(-200*day), "pending", "failed")   // its jobs and its state disagree
+		f.event(f.now.Add(-200*day), "processed", "queued") // it is being replayed
 		f.event(f.now, "processed", "succeeded")
 		f.entry(f.now.Add(-900 * day))
 		f.runOnce()
-		f.requireLeft(4, "two of them unfinished, two young enough")
+		f.requireLeft(5, "three of them unfinished, two young enough")
 		require.Equal(t, 1, f.count("audit_entries"), "audit entries are kept for ever")
 
 		require.Len(t, f.trail.entries, 1)
@@ -329,4 +330,53 @@ func TestAnInterruptedRoundIsContinued(t *testing.T) {
 			f.requireLeft(c.left, c.name)
 		})
 	}
+}
+
+// TestAWebhookOfAnUnfinishedEventInAnotherPartitionIsKept: an event's id is made a moment before
+// its webhook's. Across the end of a week, the webhook's partition was dropped although the event,
+// in the one before, was waiting for it.
+func TestAWebhookOfAnUnfinishedEventInAnotherPartitionIsKept(t *testing.T) {
+	f := setup(t, testkit.Open(t, testkit.Postgres(t)), Config{Events: 90 * day})
+	f.later(0)
+	border := f.now
+	event, webhook := f.event(border.Add(-100*time.Millisecond), "retrying", "queued"), id.At(border.Add(100*time.Millisecond))
+	f.exec(`UPDATE webhook_events SET id = $1`, webhook)
+	f.exec(`UPDATE normalized_events SET webhook_event_id = $1 WHERE id = $2`, webhook, event)
+	f.now = border.Add(7*day + 90*day)
+	f.runOnce()
+	f.requireLeft(1, "it is unfinished")
+	f.exec(`UPDATE processing_jobs SET status = 'failed', completed_at = created_at`)
+	f.exec(`UPDATE event_states SET status = 'failed'`)
+	f.runOnce()
+	f.requireLeft(0, "now it is finished")
+}
+
+// TestAReplayThatBeginsDuringARemovalKeepsItsEvent: the removal had seen the event as finished,
+// and removed it with the job that had come in the meantime.
+func TestAReplayThatBeginsDuringARemovalKeepsItsEvent(t *testing.T) {
+	f := setup(t, testkit.Open(t, testkit.Postgres(t)), Config{Events: 90 * day})
+	event := f.event(f.now.Add(-200*day), "processed", "succeeded")
+	require.NoError(t, f.db.InTx(t.Context(), func(tx *database.Tx) error {
+		var found string
+		if err := tx.Get(t.Context(), &found, `SELECT e.id FROM normalized_events e WHERE e.id = $1`+tx.Dialect.KeepEvent, event); err != nil {
+			return err
+		}
+		done := make(chan error, 1)
+		go func() { done <- f.m.RunOnce(context.Background()) }()
+		require.Eventually(t, func() bool {
+			var waiting int
+			err := f.db.Get(t.Context(), &waiting, `SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'`)
+			return err == nil && waiting > 0 || len(done) > 0
+		}, 20*time.Second, 10*time.Millisecond)
+		tx.AfterCommit(func() { require.NoError(t, <-done) })
+		_, err := tx.Exec(t.Context(), `INSERT INTO processing_jobs (id, normalized_event_id, triggered_by, status, attempt_no, budget_start, parked, created_at)
+			VALUES ($1, $2, 'replay', 'queued', 1, 0, false, $3)`, id.New(), event, tx.Now)
+		return err
+	}))
+	require.Equal(t, 1, f.count(eventsTable))
+	require.Equal(t, 1, f.count("idempotency_keys"), "a repeat is still recognised")
+	require.Equal(t, 2, f.count("processing_jobs"))
+	f.exec(`UPDATE processing_jobs SET status = 'failed', completed_at = created_at`)
+	f.runOnce()
+	require.Zero(t, f.count(eventsTable))
 }

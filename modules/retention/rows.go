@@ -45,20 +45,38 @@ func (r *removal) deleteBatches(ctx context.Context, table, query string, args .
 	}
 }
 
-// The range is given for both tables: PostgreSQL does not infer it from the join.
 const selectOldEventsSQL = `
-SELECT e.id,
-       COALESCE(s.status, 'pending') IN ('pending', 'processing', 'retrying')
-       OR EXISTS (SELECT 1 FROM processing_jobs j WHERE j.normalized_event_id = e.id AND j.status IN ('queued', 'running')) AS unfinished
-FROM   normalized_events e
-LEFT   JOIN event_states s ON s.event_id = e.id AND s.event_id > $1 AND s.event_id < $2
-WHERE  e.id > $1 AND e.id < $2
-ORDER  BY e.id
-LIMIT  $3`
+SELECT e.id FROM normalized_events e WHERE e.id > $1 AND e.id < $2 ORDER BY e.id LIMIT $3`
 
-type oldEvent struct {
-	ID         string `db:"id"`
-	Unfinished bool   `db:"unfinished"`
+// Whoever makes a job for an event has locked its state or its row before.
+const (
+	lockStatesSQL = `
+SELECT s.event_id FROM event_states s WHERE s.event_id IN (SELECT id FROM v) ORDER BY s.event_id`
+	lockEventsSQL = `
+SELECT e.id FROM normalized_events e WHERE e.id IN (SELECT id FROM v) ORDER BY e.id`
+)
+
+const selectFinishedSQL = `
+SELECT e.id
+FROM   v
+JOIN   normalized_events e ON e.id = v.id
+JOIN   event_states s ON s.event_id = v.id
+WHERE  s.status NOT IN ('pending', 'processing', 'retrying')
+AND    NOT EXISTS (SELECT 1 FROM processing_jobs j WHERE j.normalized_event_id = e.id AND j.completed_at IS NULL)`
+
+// finished locks events and returns those that are finished. What is read before the lock may have
+// changed by the time of the removal: a replay may have begun.
+func finished(ctx context.Context, tx *database.Tx, eventIDs []string) (ids []string, err error) {
+	var locked []string
+	for _, query := range []string{lockStatesSQL, lockEventsSQL} {
+		if err := tx.SelectRows(ctx, &locked, database.IDs(eventIDs), query+tx.Dialect.ForUpdate); err != nil {
+			return nil, fmt.Errorf("lock events: %w", err)
+		}
+	}
+	if err := tx.SelectRows(ctx, &ids, database.IDs(eventIDs), selectFinishedSQL); err != nil {
+		return nil, fmt.Errorf("look for finished events: %w", err)
+	}
+	return ids, nil
 }
 
 // deleteEvents removes finished events below an id with all their rows, in batches.
@@ -68,14 +86,12 @@ func (r *removal) deleteEvents(ctx context.Context, before string) error {
 	if err := r.d.DB.Get(ctx, &any, `SELECT EXISTS (SELECT 1 FROM normalized_events WHERE id < $1)`, before); err != nil || !any {
 		return err
 	}
-	if err := r.deleteKeys(ctx, after, before); err != nil {
-		return err
-	}
+	first := after
 	for {
-		var old []oldEvent
+		var old []string
 		err := r.d.DB.InTx(ctx, func(tx *database.Tx) error {
 			old = nil
-			if err := tx.Select(ctx, &old, selectOldEventsSQL, after, before, r.cfg.Batch); err != nil {
+			if err := tx.Select(ctx, &old, selectOldEventsSQL, after, before, r.cfg.Batch); err != nil || len(old) == 0 {
 				return err
 			}
 			return r.deleteFinished(ctx, tx, old)
@@ -84,22 +100,23 @@ func (r *removal) deleteEvents(ctx context.Context, before string) error {
 			return fmt.Errorf("delete events: %w", err)
 		}
 		if len(old) < r.cfg.Batch {
-			return r.deleteWebhooks(ctx, before)
+			break
 		}
-		after = old[len(old)-1].ID
+		after = old[len(old)-1]
 	}
+	if err := r.deleteKeys(ctx, first, before); err != nil { // an interrupted round's are removed by the next
+		return err
+	}
+	return r.deleteWebhooks(ctx, before)
 }
 
-func (r *removal) deleteFinished(ctx context.Context, tx *database.Tx, old []oldEvent) error {
-	ids := database.NewRows("id uuid")
-	for _, e := range old {
-		if !e.Unfinished {
-			ids.Add(e.ID)
-		}
+// deleteFinished removes those of these events that are finished, with their rows.
+func (r *removal) deleteFinished(ctx context.Context, tx *database.Tx, old []string) error {
+	done, err := finished(ctx, tx, old)
+	if err != nil || len(done) == 0 {
+		return err
 	}
-	if ids.Len() == 0 {
-		return nil
-	}
+	ids := database.IDs(done)
 	removed := map[string]int64{}
 	for _, t := range []struct{ table, key string }{
 		{"dead_letters", "event_id"}, {"replay_requests", "normalized_event_id"}, {"delivery_attempts", "normalized_event_id"},
@@ -168,6 +185,9 @@ func (r *removal) deleteUnreferenced(ctx context.Context, tx *database.Tx, old, 
 	}
 	if ids.Len() == 0 {
 		return nil
+	}
+	if _, err := tx.ExecRows(ctx, ids, `DELETE FROM webhook_repeats WHERE webhook_event_id IN (SELECT id FROM v)`); err != nil {
+		return fmt.Errorf("their repeats: %w", err)
 	}
 	n, err := tx.ExecRows(ctx, ids, `DELETE FROM webhook_events WHERE id IN (SELECT id FROM v)`)
 	tx.AfterCommit(func() { r.rows["webhook_events"] += n })

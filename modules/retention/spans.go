@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"integration-gateway/platform/database"
+	"integration-gateway/platform/id"
 )
 
 const (
@@ -62,15 +63,33 @@ SELECT (SELECT count(*) FROM (SELECT 1 FROM event_states
      + (SELECT count(*) FROM (SELECT 1 FROM processing_jobs
         WHERE  normalized_event_id >= $1 AND normalized_event_id < $2 AND completed_at IS NULL LIMIT 1000) AS j)`
 
+// An event may lie in the range before or after its webhook's.
+const selectUnfinishedBesideSQL = `
+SELECT EXISTS (
+       SELECT 1
+       FROM   normalized_events e
+       JOIN   event_states s ON s.event_id = e.id
+       WHERE  e.webhook_event_id >= $1 AND e.webhook_event_id < $2 AND (e.id >= $3 AND e.id < $1 OR e.id >= $2 AND e.id < $4)
+       AND   (s.status IN ('pending', 'processing', 'retrying')
+              OR EXISTS (SELECT 1 FROM processing_jobs j WHERE j.normalized_event_id = e.id AND j.completed_at IS NULL)))`
+
+// unfinished reports whether an event of the range, or one whose webhook is in it, is unfinished.
 func (r *removal) unfinished(ctx context.Context, rng idRange) (bool, error) {
 	var n int
 	if err := r.d.DB.Get(ctx, &n, countUnfinishedSQL, rng.from, rng.to); err != nil {
 		return false, fmt.Errorf("look for unfinished events: %w", err)
 	}
-	if n > 0 {
+	keep := n > 0
+	if !keep {
+		from, to := id.Floor(id.Time(rng.from).Add(-maxEventDelay)), id.Floor(id.Time(rng.to).Add(maxEventDelay))
+		if err := r.d.DB.Get(ctx, &keep, selectUnfinishedBesideSQL, rng.from, rng.to, from, to); err != nil {
+			return false, fmt.Errorf("look for unfinished events of the webhooks: %w", err)
+		}
+	}
+	if keep {
 		r.d.Log.InfoContext(ctx, "kept partitions past their retention: some events in them are unfinished", "from", rng.from, "to", rng.to)
 	}
-	return n > 0, nil
+	return keep, nil
 }
 
 // dropRange drops a range of events with all its rows, unless one of them is unfinished. A

@@ -42,6 +42,7 @@ GET:/api/v1/replay-requests=viewer*  GET:/api/v1/replay-requests/:id=viewer*  GE
 GET:/api/v1/replays=viewer*  GET:/api/v1/replays/:id=viewer*  GET:/api/v1/replays/:id/events=viewer*
 POST:/api/v1/replays=operator*  POST:/api/v1/replays/:id/pause=operator*  POST:/api/v1/replays/:id/resume=operator*
 POST:/api/v1/replays/:id/cancel=operator*
+GET:/api/v1/erasures=viewer*  GET:/api/v1/erasures/:id=viewer*  POST:/api/v1/erasures=admin*  POST:/api/v1/erasures/:id/cancel=admin*
 POST:/api/v1/events/:id/replay=operator*  POST:/api/v1/events/:id/cancel=operator*  POST:/api/v1/events/:id/retry=operator*
 POST:/api/v1/dead-letters/:id/requeue=operator*  POST:/api/v1/dead-letters/requeue=operator*
 POST:/api/v1/integrations/:id/destinations/:destinationId/test=operator*  POST:/api/v1/integrations/:id/destinations/:destinationId/probe=operator*

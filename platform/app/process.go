@@ -126,7 +126,7 @@ func (p process) stages(g *system, cfg config.Config, listeners []listener) []st
 				l.Drain()
 			}
 		}
-		stages = append(stages, stage{{"not ready", onStop(drain)}, g.workers(p.queues), g.deadLetters(), g.replays()}, stage{g.egress()})
+		stages = append(stages, stage{{"not ready", onStop(drain)}, g.workers(p.queues), g.deadLetters(), g.replays(), g.erasures()}, stage{g.egress()})
 	}
 	front := stage{{"reload", g.reload}}
 	for _, l := range listeners {
@@ -144,6 +144,9 @@ func (g *system) deadLetters() part { return part{"dead letters", g.delivery.Emp
 
 // replays asks for the events of bulk replays, in every process that works.
 func (g *system) replays() part { return part{"replays", g.replay.Run} }
+
+// erasures carries out erasures, in every process that works.
+func (g *system) erasures() part { return part{"erasures", g.erasure.Run} }
 
 // egress counts the requests that the HTTP client refuses, and closes it.
 func (g *system) egress() part {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"sync"
@@ -36,13 +37,15 @@ func newReplayed(t *testing.T, db *database.DB, events int) *replayed {
 	r := &replayed{guarded: newGuarded(t, db, "MAX_PROCESSING_RETRIES", "1"), received: map[string]int{}}
 	r.fixture = &fixture{system: r.system, t: t}
 	receiver := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
+		sent, _ := io.ReadAll(req.Body)
 		r.mu.Lock()
 		defer r.mu.Unlock()
 		if req.URL.Path == r.failing {
 			w.WriteHeader(http.StatusInternalServerError)
-			return
+		} else {
+			r.received[req.Header.Get("X-Event-Id")+req.URL.Path]++
 		}
-		r.received[req.Header.Get("X-Event-Id")+req.URL.Path]++
+		_, _ = w.Write(sent) // an answer that holds what was sent
 	}))
 	t.Cleanup(receiver.Close)
 	ctx := context.Background()

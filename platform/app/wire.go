@@ -136,7 +136,7 @@ func wire(cfg config.Config, s *stores, log *slog.Logger) (*system, error) {
 	events.Events, replays.Replays, replays.Replayer, claims.Reclaimer, names.Sources = eventsAndSources{front, sources}, requests, requests, deliveries, sources
 	keeper := retention.New(retention.Config{Events: cfg.Retention.Events, Audit: cfg.Retention.Audit},
 		retention.Deps{DB: s.db, Log: log, Now: now, Audit: trail, Trail: trail, Succeeded: counted.RetentionSucceeded})
-	eraser := erasure.New(erasure.Config{}, erasure.Deps{DB: s.db, Log: log, Events: front, Deliveries: deliveries, Replays: requests, Audit: trail})
+	eraser := erasure.New(erasure.Config{}, erasure.Deps{DB: s.db, Log: log, Now: now, Events: front, Deliveries: deliveries, Replays: requests, Sources: sources, Audit: trail, Digester: ring})
 	following := follow.New(follow.Config{MaxClients: cfg.StreamClients}, follow.Deps{Log: log, Now: now, Trail: trail, Events: front})
 	guard := secrets.New(secrets.Config{}, secrets.Deps{DB: s.db, Ring: ring, Audit: trail, Kinds: []secrets.Kind{
 		{Name: "sources", Store: sources}, {Name: "destinations", Store: deliveries}, {Name: "replay URLs", Store: requests.SealedURLs()}, {Name: "quarantine", Usage: front}, {Name: "audit seals", Usage: trail},
@@ -173,6 +173,7 @@ func (g *system) routes(cfg config.Config) {
 	g.integrations.Routes(routes)
 	g.delivery.Routes(routes)
 	g.replay.Routes(routes)
+	g.erasure.Routes(routes)
 	g.audit.Routes(routes)
 	g.access.Routes(routes)
 	g.processes.Routes(routes)

@@ -18,7 +18,7 @@ func (c *command) addGroups(root *cobra.Command) {
 		commands  []*cobra.Command
 	}{
 		{"run", "Run:", []*cobra.Command{c.dev(), c.serve(), c.work()}},
-		{"look", "Look into it, and act (over the API):", []*cobra.Command{c.status(), c.stats(), c.events(), c.deliveries(), c.replays(), c.deadLetters(), c.quarantine(),
+		{"look", "Look into it, and act (over the API):", []*cobra.Command{c.status(), c.stats(), c.events(), c.deliveries(), c.replays(), c.deadLetters(), c.quarantine(), c.erasures(),
 			c.destinations(), c.integrations(), c.alerts(), c.keys(), c.audit(), c.context(), c.login(), c.logout()}},
 		{"records", "Look after the records (on the database):", []*cobra.Command{c.migrate(), c.seed(), c.verify(), c.erase(), c.partitions(), c.secrets()}},
 		{"check", "Check the installation (on this machine and its servers):", []*cobra.Command{c.config(), c.doctor()}},

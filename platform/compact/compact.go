@@ -19,6 +19,9 @@ const (
 	formatPlain byte = 0xF8 // the text follows
 	formatAlone byte = 0xF9 // checksum, zstd frame
 	formatDelta byte = 0xFA // checksum, length, delta
+
+	// BaseMark is the first byte of the values that need their base, so that a query can tell.
+	BaseMark = formatDelta
 )
 
 const (
@@ -87,6 +90,35 @@ func Against(text []byte, base ...[]byte) []byte {
 
 // NeedsBase reports whether a stored value can only be opened with its base.
 func NeedsBase(stored []byte) bool { return len(stored) > 0 && stored[0] == formatDelta }
+
+// unsized is the longest text whose length zstd leaves out of its frame.
+const unsized = 255
+
+// Size returns the number of bytes that Open returns of a stored value, without opening it, or
+// unsized of some that are not longer; 0 of a damaged value.
+func Size(stored []byte) int {
+	switch {
+	case len(stored) == 0 || stored[0] < formatPlain:
+		return len(stored)
+	case stored[0] == formatPlain:
+		return len(stored) - 1
+	case len(stored) < headSize:
+		return 0
+	case stored[0] == formatDelta:
+		if size, n := binary.Uvarint(stored[headSize:]); n > 0 && size <= MaxSize {
+			return int(size) //nolint:gosec // at most MaxSize
+		}
+		return 0
+	}
+	var h zstd.Header
+	switch {
+	case h.Decode(stored[headSize:]) != nil || h.FrameContentSize > MaxSize:
+		return 0
+	case !h.HasFCS:
+		return unsized
+	}
+	return int(h.FrameContentSize) //nolint:gosec // at most MaxSize
+}
 
 // Open returns the text of a stored value. The base matters only if the value needs it. The text
 // may share memory with stored.

@@ -49,6 +49,11 @@ func TestEveryTextComesBackExactly(t *testing.T) {
 		}
 		for what, stored := range map[string][]byte{"alone": compact.Alone(text), "against": compact.Against(text, []byte(frame), base)} {
 			require.LessOrEqual(t, len(stored), len(text)+1)
+			if size := compact.Size(stored); size != 255 {
+				require.Equal(t, len(text), size, "%s %d", what, i)
+			} else {
+				require.LessOrEqual(t, len(text), size, "%s %d", what, i)
+			}
 			got, err := compact.Open(stored, []byte(frame), base)
 			require.NoError(t, err, "%s %d", what, i)
 			require.True(t, bytes.Equal(text, got), "%s %d", what, i)
@@ -122,6 +127,7 @@ func FuzzOpen(f *testing.F) {
 	f.Fuzz(func(t *testing.T, stored, base []byte) {
 		text, err := compact.Open(stored, []byte(frame), base)
 		require.LessOrEqual(t, len(text), max(len(stored), compact.MaxSize))
+		require.LessOrEqual(t, compact.Size(stored), max(len(stored), compact.MaxSize))
 		if err != nil {
 			require.ErrorIs(t, err, compact.ErrDamaged)
 		}

@@ -78,6 +78,9 @@ type Deliverable struct {
 
 	// Unreadable says why Payload is nil: what is stored of it is damaged.
 	Unreadable error
+	// Deferred says that Payload was not read: the payloads of the events read with it took the
+	// memory of one read. It is there to be read again.
+	Deferred bool
 }
 
 // HopsHeader counts the gateways that a request has passed through, so that a loop between
@@ -94,6 +97,8 @@ type Original struct {
 
 	// Unreadable says why Headers and Body are nil: what is stored of them is damaged.
 	Unreadable error
+	// Deferred says that Body was not read, as in Deliverable.
+	Deferred bool
 }
 
 // NewEvent asks delivery to schedule a newly stored event. The fields that filters may use
@@ -153,17 +158,11 @@ type ReplayRequest struct {
 	Actor         string // the credential that was used
 }
 
-// Subject selects a person's events.
-type Subject struct {
-	Text   string // matched exactly
-	Source string // "" for all
-}
-
 // ErasureCounts counts what an erasure removed, or would remove.
 type ErasureCounts struct {
 	Events      int `json:"events"`
 	Webhooks    int `json:"webhooks"`   // their bodies and headers
-	Others      int `json:"others"`     // other subjects' events in these webhooks; they lose the original body
+	Others      int `json:"others"`     // other events in these webhooks; they lose the original body
 	Deliveries  int `json:"deliveries"` // ended deliveries
 	Answers     int `json:"answers"`    // stored responses of destinations
 	DeadLetters int `json:"deadLetters"`

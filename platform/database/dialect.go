@@ -3,6 +3,7 @@ package database
 import (
 	"context"
 	"errors"
+	"fmt"
 	"strings"
 )
 
@@ -11,11 +12,14 @@ type Dialect struct {
 	Name       string // "postgres" or "sqlite"; also the folder of its migrations
 	ForUpdate  string // locks the selected rows; SQLite has a single writer, so there is nothing to lock
 	SkipLocked string // the same, skipping locked rows
+	ForShare   string // keeps the selected rows from being changed
+	KeepEvent  string // keeps the selected rows of e from being deleted, and nothing else
 	LeaseNow   string // the database's clock, only for leases
 	Like       string // case-insensitive LIKE; use with ESCAPE '\'
 
 	leaseIn   func(millis string) string
 	bytesHold func(column, part string) string
+	oneByte   string // the format of a literal of one byte
 	// relation renders rows before a query, and numbers the parameters of both. fixed says
 	// that the same text is used again with other rows.
 	relation func(r *Rows, query string, args []any) (body, numbered string, all []any, fixed bool)
@@ -37,6 +41,9 @@ func (d Dialect) LeaseIn(millis string) string { return d.leaseIn(millis) }
 // BytesHold returns SQL for whether the bytes of a column contain part, an SQL expression of
 // bytes, at any offset.
 func (d Dialect) BytesHold(column, part string) string { return d.bytesHold(column, part) }
+
+// Byte returns a literal of one byte.
+func (d Dialect) Byte(b byte) string { return fmt.Sprintf(d.oneByte, b) }
 
 // IsUnique reports whether err says that a unique constraint refused a row.
 func (d Dialect) IsUnique(err error) bool { return err != nil && d.isUnique(err) }

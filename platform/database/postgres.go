@@ -20,6 +20,8 @@ var postgres = Dialect{
 	Name:       "postgres",
 	ForUpdate:  " FOR UPDATE",
 	SkipLocked: " FOR UPDATE SKIP LOCKED",
+	ForShare:   " FOR SHARE",
+	KeepEvent:  " FOR KEY SHARE OF e",
 	LeaseNow:   "clock_timestamp()",
 	Like:       "ILIKE",
 	leaseIn: func(millis string) string {
@@ -28,6 +30,7 @@ var postgres = Dialect{
 	bytesHold: func(column, part string) string {
 		return "position(CAST(" + part + " AS bytea) IN " + column + ") > 0"
 	},
+	oneByte:    `'\x%02x'::bytea`,
 	relation:   unnest,
 	split:      unsplit,
 	combine:    combineWrites,

@@ -32,6 +32,7 @@ var sqliteDialect = Dialect{
 	bytesHold: func(column, part string) string {
 		return "instr(" + column + ", " + part + ") > 0"
 	},
+	oneByte:    "x'%02x'",
 	relation:   valuesList,
 	split:      powersOfTwo,
 	classify:   classifySQLite,

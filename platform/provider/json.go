@@ -11,6 +11,7 @@ import (
 
 	"integration-gateway/platform/fault"
 	"integration-gateway/platform/provider/jsontext"
+	"integration-gateway/platform/provider/redaction"
 )
 
 // MaxDepth is how deep a body may nest. Common parsers stop at about a thousand levels
@@ -208,6 +209,16 @@ func members(body []byte, names ...string) (object, error) {
 		}
 	}
 	return found, nil
+}
+
+// Holds reports whether a value at the paths is this text, or a number that is written like it, or
+// has it within. read is false for a body that is neither JSON nor a form.
+func Holds(req Request, paths redaction.Paths, text string) (found, read bool) {
+	body, err := jsonBody(req)
+	if err != nil || jsontext.DeeperThan(body, MaxDepth) || !json.Valid(body) {
+		return false, false
+	}
+	return paths.Holds(body, text), true
 }
 
 // Mentions reports whether a text, a number or a member's name in the body equals this text.

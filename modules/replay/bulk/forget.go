@@ -15,19 +15,25 @@ const erased = "[erased]"
 
 const (
 	selectFiltersSQL = `
-SELECT id, filter FROM replays WHERE filter LIKE '%"subject":"%' ORDER BY id`
+SELECT id, filter FROM replays`
 	updateFilterSQL = `
 UPDATE replays SET filter = $2 WHERE id = $1`
 )
 
-// ForgetSubject removes a subject from the filters of replays, of all sources: a filter need not
-// name one.
-func (r *Replays) ForgetSubject(ctx context.Context, tx *database.Tx, subject string) error {
+// ForgetSubject removes a subject from the filters of replays: of those that are restricted to some
+// of these integrations, or of all, if integrations is nil.
+func (r *Replays) ForgetSubject(ctx context.Context, tx *database.Tx, subject string, integrations []string) error {
+	var f database.Filter
+	f.Add(`filter LIKE '%"subject":"%'`)
+	if integrations != nil {
+		restrictTo(&f, integrations)
+	}
+	where, args := f.Where()
 	var rows []struct {
 		ID     string `db:"id"`
 		Filter filter `db:"filter"`
 	}
-	if err := tx.Select(ctx, &rows, selectFiltersSQL+tx.Dialect.ForUpdate); err != nil {
+	if err := tx.Select(ctx, &rows, selectFiltersSQL+where+" ORDER BY id"+tx.Dialect.ForUpdate, args...); err != nil {
 		return fmt.Errorf("read the filters of replays: %w", err)
 	}
 	for _, row := range rows {

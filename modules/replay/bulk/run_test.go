@@ -159,9 +159,18 @@ func TestAnErasedSubjectIsForgotten(t *testing.T) {
 		of := w.order(`{"filter":{"subject":"ada@example.com"},"reason":"because"}`)
 		other := w.order(`{"filter":{"subject":"grace@example.com"},"reason":"because"}`)
 		require.NoError(t, db.InTx(t.Context(), func(tx *database.Tx) error {
-			return w.process(fast).ForgetSubject(t.Context(), tx, "ada@example.com")
+			return w.process(fast).ForgetSubject(t.Context(), tx, "ada@example.com", nil)
 		}))
 		require.Equal(t, "[erased]", w.show(of)["filter"].(map[string]any)["subject"])
 		require.Equal(t, "grace@example.com", w.show(other)["filter"].(map[string]any)["subject"])
+		require.NoError(t, db.InTx(t.Context(), func(tx *database.Tx) error {
+			return w.process(fast).ForgetSubject(t.Context(), tx, "grace@example.com", []string{w.integrationID})
+		}))
+		require.Equal(t, "grace@example.com", w.show(other)["filter"].(map[string]any)["subject"], "it is of all sources, and the erasure of one")
+		own := w.order(`{"filter":{"subject":"grace@example.com","source":"acme"},"reason":"because"}`)
+		require.NoError(t, db.InTx(t.Context(), func(tx *database.Tx) error {
+			return w.process(fast).ForgetSubject(t.Context(), tx, "grace@example.com", []string{w.integrationID})
+		}))
+		require.Equal(t, "[erased]", w.show(own)["filter"].(map[string]any)["subject"])
 	})
 }

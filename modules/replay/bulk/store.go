@@ -132,12 +132,15 @@ FROM   replays`
 
 // addScope restricts a list to the replays whose sources are all in ctx's scope.
 func addScope(ctx context.Context, f *database.Filter) {
-	scope := httpapi.ScopeOf(ctx)
-	if scope == nil {
-		return
+	if scope := httpapi.ScopeOf(ctx); scope != nil {
+		restrictTo(f, scope.Integrations)
 	}
+}
+
+// restrictTo restricts a list to the replays that are restricted to some of these integrations.
+func restrictTo(f *database.Filter, integrations []string) {
 	within, args := "1 = 0", []any{}
-	for i, integration := range scope.Integrations {
+	for i, integration := range integrations {
 		if i == 0 {
 			within = ""
 		} else {

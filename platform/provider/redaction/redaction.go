@@ -85,6 +85,22 @@ func (p Paths) Of(text []byte) Result {
 	return Result{slices.Concat(w.out, text[w.copied:]), true, w.hidden, w.overflow}
 }
 
+// Holds reports whether a selected value of valid JSON is this text, or a number that is written
+// like it, or has such a text, number or name within.
+func (p Paths) Holds(valid []byte, text string) (found bool) {
+	w := walker{in: valid, paths: p, visit: func(raw []byte) {
+		if found {
+			return
+		}
+		jsontext.Texts(raw, func(one string) bool {
+			found = one == text
+			return !found
+		})
+	}}
+	w.value(jsontext.Space(valid, 0), w.start())
+	return found
+}
+
 // Reaches reports whether p replaces the value at a path of names and indexes, or a value
 // that contains it. It is false for other paths.
 func (p Paths) Reaches(where string) bool {

@@ -65,6 +65,7 @@ func selects(segment *spec.Segment, name string, index int) bool {
 type walker struct {
 	in       []byte
 	paths    Paths
+	visit    func(raw []byte) // of each selected value, which then stays; nil to redact them
 	out      []byte
 	copied   int // of in
 	hidden   []string
@@ -133,6 +134,10 @@ func (w *walker) child(i int, f front, name string, index int) int {
 	}
 	end := jsontext.Skip(w.in, i)
 	if w.in[i] == 'n' {
+		return end
+	}
+	if w.visit != nil {
+		w.visit(w.in[i:end])
 		return end
 	}
 	w.out = append(append(w.out, w.in[w.copied:i]...), `"`+secret.Redacted+`"`...)

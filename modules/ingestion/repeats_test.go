@@ -1,0 +1,162 @@
+package ingestion
+
+import (
+	"context"
+	"net/http"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"integration-gateway/platform/contract"
+	"integration-gateway/platform/database"
+	"integration-gateway/platform/id"
+	"integration-gateway/platform/provider"
+	"integration-gateway/platform/testkit"
+)
+
+// TestAnErasureReachesTheBodiesThatRepeatAnEvent: a webhook of a known event and a new one was
+// stored with its whole body, which belonged to the new event alone.
+func TestAnErasureReachesTheBodiesThatRepeatAnEvent(t *testing.T) {
+	eachStore(t, func(t *testing.T, db *database.DB) {
+		g := setup(t, db)
+		const known = `{"id":1,"who":"` + person + `"}`
+		first := g.batched(known)
+		again := g.batch(known, `{"id":2,"who":"grace@example.com"}`)
+		require.Equal(t, first[0], again.EventIDs[0])
+		require.Equal(t, 1, g.count("webhook_repeats"))
+		others, err := g.module.OthersOf(t.Context(), first)
+		require.NoError(t, err)
+		require.Equal(t, again.EventIDs[1:2], others)
+		require.Equal(t, 2, g.forget(first...), "both webhooks")
+		require.NotContains(t, g.dump(), person)
+		require.Contains(t, string(g.get("/events/"+again.EventIDs[1]).Data), `"who":"grace@example.com"`)
+
+		later := g.batch(known, `{"id":3,"who":"grace@example.com"}`)
+		require.Equal(t, first[0], later.EventIDs[0])
+		require.NotContains(t, g.dump(), person, "a repeat beside a new event brings nothing back")
+		shown := string(g.get("/events/" + later.EventIDs[1]).Data)
+		require.Contains(t, shown, `"who":"grace@example.com"`)
+		require.Contains(t, shown, `"bodyState":"erased"`)
+	})
+}
+
+// verified is a webhook as it waits for its commit.
+func (g *gateway) verified(source, body string) verifiedWebhook {
+	g.t.Helper()
+	src, err := g.module.find(g.t.Context(), source)
+	require.NoError(g.t, err)
+	req := provider.Request{Method: http.MethodPost, Header: http.Header{"Content-Type": {"application/json"}}, Body: []byte(body), ReceivedAt: g.db.Now()}
+	events, err := src.Spec.Normalize(req)
+	require.NoError(g.t, err)
+	payload, err := src.payload(req, events)
+	require.NoError(g.t, err)
+	w := verifiedWebhook{source: src, webhookID: id.New(), correlationID: id.NewCorrelation(), receivedAt: req.ReceivedAt, storedPayload: payload}
+	w.compact(g.module.headerSets.observe(source, w.headers))
+	return w
+}
+
+// TestRepeatsWithinOneCommitAreRecorded: both webhooks are in one group.
+func TestRepeatsWithinOneCommitAreRecorded(t *testing.T) {
+	eachStore(t, func(t *testing.T, db *database.DB) {
+		g := setup(t, db)
+		g.batched(`{"id":0,"who":"nobody"}`)
+		require.NoError(t, db.InTx(t.Context(), func(tx *database.Tx) error {
+			known, both := g.verified("many", `[{"id":1,"who":"`+person+`"}]`), g.verified("many", `[{"id":1,"who":"`+person+`"},{"id":2}]`)
+			_, err := g.module.storeNew(t.Context(), tx, []verifiedWebhook{known, both}, true)
+			return err
+		}))
+		require.Equal(t, 1, g.count("webhook_repeats"))
+		require.Equal(t, 2, g.forget(g.eventsOf(contract.ErasureScan{Subject: person})...))
+		require.NotContains(t, g.dump(), person)
+	})
+}
+
+// TestAnErasureAndARepeatAtOnce: the repeat arrives while the erasure has not committed.
+func TestAnErasureAndARepeatAtOnce(t *testing.T) {
+	g := setup(t, testkit.Open(t, testkit.Postgres(t)))
+	const known = `{"id":1,"who":"` + person + `"}`
+	first := g.batched(known)
+	done := make(chan receipt, 1)
+	require.NoError(t, g.db.InTx(t.Context(), func(tx *database.Tx) error {
+		if _, err := g.module.LockStates(t.Context(), tx, first); err != nil {
+			return err
+		}
+		if _, err := g.module.Forget(t.Context(), tx, first); err != nil {
+			return err
+		}
+		go func() { done <- g.batch(known, `{"id":2,"who":"grace@example.com"}`) }()
+		g.waitForLock()
+		return nil
+	}))
+	require.Equal(t, first[0], (<-done).EventIDs[0])
+	require.NotContains(t, g.dump(), person)
+}
+
+// waitForLock waits until a statement waits for a lock.
+func (g *gateway) waitForLock() {
+	g.t.Helper()
+	require.Eventually(g.t, func() bool {
+		var waiting int
+		err := g.db.Get(context.Background(), &waiting, `SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'`)
+		return err == nil && waiting > 0
+	}, 20*time.Second, 5*time.Millisecond)
+}
+
+// TestTheSendersAddressIsErased: it outlived the erasure, in the webhook's row and in the trail.
+func TestTheSendersAddressIsErased(t *testing.T) {
+	eachStore(t, func(t *testing.T, db *database.DB) {
+		g := setup(t, db)
+		event := g.ofSubject("1", person)
+		require.Contains(t, g.dump(), "192.0.2.1")
+		require.Equal(t, 1, g.forget(event))
+		require.NotContains(t, g.dump(), "192.0.2.1")
+		require.Contains(t, string(g.get("/events/"+event).Data), `"sourceIp":null`)
+	})
+}
+
+// TestAnErasureReachesWhatWaitsInTheQuarantinesMemory: a request that was refused before the erasure
+// was written after it.
+func TestAnErasureReachesWhatWaitsInTheQuarantinesMemory(t *testing.T) {
+	eachStore(t, func(t *testing.T, db *database.DB) {
+		now := newFakeClock()
+		now.at = db.Now()
+		g := setup(t, db, func(_ *Config, d *Deps) { d.Now = now.now })
+		refuse := func(source, name string) {
+			r := request(source, `{"who":"`+name+`"}`)
+			r.Header.Set("X-Customer", name)
+			require.Equal(t, http.StatusUnauthorized, g.do(r).Status)
+		}
+		refuse("acme", person)
+		refuse("globex", "grace@example.com")
+		require.NoError(t, g.module.MarkErasure(t.Context(), "acme"))
+		require.Empty(t, g.refusedOf(person, nil), "it is not in the database yet")
+		require.Len(t, g.kept(), 2)
+		require.NotContains(t, g.dump(), person)
+		require.Contains(t, g.dump(), "grace@example.com", "the erasure was of another source")
+		refuse("globex", "alan@example.com")
+		require.NoError(t, g.module.MarkErasure(t.Context(), ""))
+		now.pass(time.Minute)
+		refuse("acme", "later@example.com")
+		g.kept()
+		require.NotContains(t, g.dump(), "alan@example.com")
+		require.Contains(t, g.dump(), "later@example.com", "it was refused after the erasure")
+	})
+}
+
+// TestAnErasureWaitsForTheRequestsThatAreBeingWritten: otherwise it would search before they are
+// there, and they would have been written without regard to it.
+func TestAnErasureWaitsForTheRequestsThatAreBeingWritten(t *testing.T) {
+	g := setup(t, testkit.Open(t, testkit.Postgres(t)))
+	marked := make(chan error, 1)
+	require.NoError(t, g.db.InTx(t.Context(), func(tx *database.Tx) error {
+		if err := withoutErasedBodies(t.Context(), tx, []quarantined{{Quarantined: Quarantined{Source: "acme"}}}); err != nil {
+			return err
+		}
+		go func() { marked <- g.module.MarkErasure(context.Background(), "") }()
+		g.waitForLock()
+		require.Empty(t, marked)
+		return nil
+	}))
+	require.NoError(t, <-marked)
+}
