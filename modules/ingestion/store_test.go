@@ -131,6 +131,24 @@ func TestALockedStateBlocksOtherLocks(t *testing.T) {
 	})
 }
 
+// Whoever must not wait gets the states that are free.
+func TestFreeStatesAreLockedWithoutWaiting(t *testing.T) {
+	g := setup(t, testkit.Open(t, testkit.Postgres(t)))
+	ids := g.store("a", "b", "c")
+	require.NoError(t, g.inTx(func(ctx context.Context, held *database.Tx) error {
+		if _, err := g.module.LockStates(ctx, held, ids[1:2]); err != nil {
+			return err
+		}
+		return g.inTx(func(ctx context.Context, tx *database.Tx) error {
+			states, err := g.module.LockFreeStates(ctx, tx, ids)
+			require.NoError(t, err)
+			require.Len(t, states, 2)
+			require.Equal(t, []string{ids[0], ids[2]}, []string{states[0].EventID, states[1].EventID})
+			return nil
+		})
+	}))
+}
+
 func TestTheIntegrationOfAnEvent(t *testing.T) {
 	eachStore(t, func(t *testing.T, db *database.DB) {
 		g := setup(t, db)
