@@ -230,7 +230,7 @@ func TestACommitWhoseAnswerWasLostIsNotADuplicate(t *testing.T) {
 		for _, fresh := range []bool{true, true, false} {
 			results := g.module.commitAll(t.Context(), []verifiedWebhook{a}, fresh)
 			require.NoError(t, results[0].Err)
-			require.Equal(t, receipt{EventID: a.events[0].id, Status: "queued", CorrelationID: "of-a"}, results[0].Value)
+			require.Equal(t, receipt{EventID: a.events[0].id, Status: "queued", CorrelationID: "of-a", group: 1}, results[0].Value)
 		}
 		require.Equal(t, 1, g.stored())
 	})
@@ -264,8 +264,8 @@ func TestAKeyThatTheCacheForgotIsStillADuplicate(t *testing.T) {
 		results := g.module.commitAll(t.Context(), []verifiedWebhook{repeat, other}, true)
 		require.NoError(t, results[0].Err)
 		require.NoError(t, results[1].Err)
-		require.Equal(t, receipt{EventID: first.events[0].id, Status: "duplicate", Duplicate: true, CorrelationID: "of-a"}, results[0].Value)
-		require.Equal(t, receipt{EventID: other.events[0].id, Status: "queued", CorrelationID: "of-b"}, results[1].Value)
+		require.Equal(t, receipt{EventID: first.events[0].id, Status: "duplicate", Duplicate: true, CorrelationID: "of-a", group: 2}, results[0].Value)
+		require.Equal(t, receipt{EventID: other.events[0].id, Status: "queued", CorrelationID: "of-b", group: 2}, results[1].Value)
 		require.Equal(t, 2, g.stored())
 	})
 }

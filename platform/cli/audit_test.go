@@ -25,8 +25,8 @@ func TestAudit(t *testing.T) {
 	require.Contains(t, stdout, "seal 1: anchor_differs: no such seal exists")
 	require.Contains(t, stderr, "gateway: the audit trail was tampered with: anchor_differs at seal 1\n")
 
-	exec(`INSERT INTO audit_seals (seq, first_id, last_id, count, late, leaves, sealed_by, swept_seq, previous_hash, hash, sealed_at)
-		SELECT 1, min(id), max(id), 0, false, x'', '', 0, '', 'forged', max(created_at) FROM audit_entries`)
+	exec(`INSERT INTO audit_seals (seq, first_id, last_id, count, late, leaves, sealed_by, swept_seq, previous_hash, hash, sealed_at, dropped_seq, dropped_hash)
+		SELECT 1, min(id), max(id), 0, false, x'', '', 0, '', 'forged', max(created_at), 0, '' FROM audit_entries`)
 	code, stdout, _ = runLine(t, "audit verify --json")
 	require.Equal(t, exitFailed, code)
 	require.Contains(t, stdout, `"kind": "seal_changed"`)

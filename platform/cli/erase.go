@@ -86,9 +86,9 @@ func (c *command) erase() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "erase --subject SUBJECT | --event ID | --value VALUE --path PATH",
 		Short: "Erase a person's data from the records",
-		Long: `Works directly on the database, while the gateway runs; "gateway erasures create" does the
-same over the API. It erases the events of a subject, events by their ids, or the events that hold
-a value at a JSON path: the payload, the webhook's body and headers, and the destinations'
+		Long: `Works directly on the database, while the gateway runs; "gateway erasures create" does the same
+over the API. It erases the events of a subject, events by their ids, or the events that hold a
+value at a JSON path: the payload, the webhook's body and headers, and the destinations'
 responses. Open deliveries are ended, and the events cannot be replayed. Refused requests with
 the subject or value are deleted. The events' records stay, marked as erased, and so does the
 audit trail. If it is interrupted, a worker goes on. It does not reach backups, nor what

@@ -12,8 +12,8 @@ func TestSecrets(t *testing.T) {
 	db, _ := records(t)
 	code, stdout, stderr := runLine(t, "secrets status")
 	require.Zero(t, code, stderr)
-	require.Equal(t, "KEY  ROLE    SOURCES  DESTINATIONS  QUARANTINE  AUDIT SEALS  RETIRED KEYS  CAN GO\n"+
-		"-    no key  2        2             0           0            0             no\n", stdout)
+	require.Equal(t, "KEY  ROLE    SOURCES  DESTINATIONS  REPLAY URLS  QUARANTINE  AUDIT SEALS  RETIRED KEYS  CAN GO\n"+
+		"-    no key  2        2             0            0           0            0             no\n", stdout)
 	code, _, stderr = runLine(t, "secrets rotate-key")
 	require.Equal(t, exitFailed, code)
 	require.Contains(t, stderr, "There is no key to encrypt with: set SECRETS_KEY")
