@@ -12,7 +12,7 @@ import (
 	"integration-gateway/platform/database"
 	"integration-gateway/platform/httpapi"
 	"integration-gateway/platform/id"
-	"integration-gateway/platform/telemetry"
+	"integration-gateway/platform/tracing"
 )
 
 // ReplayTargets returns the deliveries of these events that a bulk replay selects.
@@ -35,6 +35,8 @@ func (m *Module) ReplayTargets(ctx context.Context, want contract.ReplayDeliveri
 // attempt, or that its result is unknown.
 func (m *Module) SendOnce(ctx context.Context, s contract.SendOnce) (contract.SentOnce, error) {
 	a := attempt{claimed: claimed{job: job{ID: id.New(), EventID: s.EventID, AttemptNo: s.Attempt}}, destination: destination.Once(s.URL, s.Secret)}
+	a.span = m.traces.Begin(s.EventID, "replay to a URL", tracing.Internal, m.now())
+	defer func() { m.end(a.span) }()
 	events, err := m.events.Deliverables(ctx, []string{s.EventID})
 	if err != nil {
 		return contract.SentOnce{}, err
@@ -58,7 +60,8 @@ func (m *Module) SendOnce(ctx context.Context, s contract.SendOnce) (contract.Se
 		return contract.SentOnce{}, ctx.Err()
 	}
 	outcome, wait := verdict(m.policy(a.destination), s.Attempt, r, m.random())
-	m.log.InfoContext(telemetry.WithCorrelation(ctx, a.event.CorrelationID), "sent to the URL of a replay", "source", a.event.Source, "event_id", s.EventID,
+	a.correlationID = a.event.CorrelationID
+	m.log.InfoContext(a.lines(ctx), "sent to the URL of a replay", "source", a.event.Source, "event_id", s.EventID,
 		"attempt", s.Attempt, "http_status", r.status, "duration_ms", r.duration.Milliseconds(), "outcome", outcome.String(), "error", r.detail)
 	return contract.SentOnce{Received: outcome == delivered, Final: outcome != retry, Wait: wait, Status: r.status, ErrorKind: r.kind(), Error: r.problem()}, nil
 }

@@ -41,8 +41,8 @@ func (c *command) erasuresCreate() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "create --reason TEXT", Short: "Erase the data of a subject, of events, or with a value at JSON paths", Args: cobra.NoArgs,
 		Long: `Counts what would be erased, asks for confirmation, and has a worker erase it. What is erased is
-gone for good. Give --subject, --event, or --value with --path. With --watch it shows the progress
-until the erasure ends.`,
+gone for good. Give --subject, --event, or --value with --path. With --watch it shows the
+progress until the erasure ends.`,
 		Example: `  gateway erasures create --subject ada@example.com --dry-run
   gateway erasures create --value ada@example.com --path '$.data.email' --source shop --reason "request 17" --watch`,
 	}

@@ -48,8 +48,8 @@ func TestSecrets(t *testing.T) {
 	require.Zero(t, code, stderr)
 	code, stdout, _ = runLine(t, "secrets status")
 	require.Zero(t, code)
-	require.Regexp(t, `(?m)^[0-9a-f]{8} +current +2 +2 +0 +0 +1 +no$`, stdout)
-	require.Regexp(t, `(?m)^[0-9a-f]{8} +opens +0 +0 +0 +0 +0 +yes$`, stdout)
+	require.Regexp(t, `(?m)^[0-9a-f]{8} +current +2 +2 +0 +0 +0 +1 +no$`, stdout)
+	require.Regexp(t, `(?m)^[0-9a-f]{8} +opens +0 +0 +0 +0 +0 +0 +yes$`, stdout)
 	var actor string
 	require.NoError(t, db.Get(t.Context(), &actor, `SELECT DISTINCT actor FROM audit_entries WHERE action = 'secrets.rotated'`))
 	require.Equal(t, "gateway-cli", actor)
