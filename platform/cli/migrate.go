@@ -124,3 +124,46 @@ func (c *command) migrateForce() *cobra.Command {
 	cmd.Flags().BoolVar(&yes, "yes", false, "do not ask for confirmation")
 	return cmd
 }
+
+func (c *command) seed() *cobra.Command {
+	var base string
+	cmd := &cobra.Command{
+		Use:   "seed",
+		Short: "Create two demo integrations and a few example events, once",
+		Long: `Creates the integrations acme and globex with well-known secrets, a destination each, and
+a few example events. It never overwrites existing integrations; you can run it repeatedly.
+For development and test: it refuses to run in production.`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			callback, err := callbackBase(base)
+			if err != nil {
+				return err
+			}
+			cfg, log, err := c.load(config.Options{Role: config.Seed})
+			if err != nil {
+				return err
+			}
+			return app.Seed(cmd.Context(), cfg, log, callback, c.stdout)
+		},
+	}
+	cmd.Flags().StringVar(&base, "callback-base", "", "deliver to URL/<provider> instead of the gateway's own sink")
+	return cmd
+}
+
+func (c *command) partitions() *cobra.Command {
+	o := app.PartitionsOptions{}
+	cmd := &cobra.Command{
+		Use:   "partitions",
+		Short: "Show the sizes of the tables and what retention removes next",
+		Long: `Lists the tables that grow with every event, with their partitions on PostgreSQL: range,
+rows (the planner's estimate), size, and when RETENTION_EVENTS or RETENTION_AUDIT removes
+them. A partition with an unfinished event is kept longer. Changes nothing.`,
+		Args: cobra.NoArgs,
+		RunE: c.onDatabase(func(cmd *cobra.Command, cfg config.Config, log *slog.Logger) error {
+			o.Out = c.stdout
+			return app.Partitions(cmd.Context(), cfg, log, o)
+		}),
+	}
+	cmd.Flags().BoolVar(&o.JSON, "json", false, "print the report as JSON")
+	return cmd
+}
