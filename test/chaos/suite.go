@@ -102,12 +102,12 @@ func (s *suite) ensureServers(ctx context.Context, c scenario) (err error) {
 	return err
 }
 
-// scenarioTimeout limits a scenario, whatever hangs.
+// scenarioTimeout limits a scenario, whatever hangs, beside what a large replay takes at its rate.
 const scenarioTimeout = 5 * time.Minute
 
 // runScenario runs one scenario. Any error is in its result.
 func (s *suite) runScenario(ctx context.Context, c scenario) result {
-	ctx, cancel := context.WithTimeoutCause(ctx, scenarioTimeout, errors.New("the scenario took too long"))
+	ctx, cancel := context.WithTimeoutCause(ctx, scenarioTimeout+2*time.Duration(s.replay)*time.Second/time.Duration(max(1, s.replayRate)), errors.New("the scenario took too long"))
 	defer cancel()
 	dir := filepath.Join(s.scratch, c.name)
 	r := &run{suite: s, scenario: c, dir: dir, ledger: newLedger(), supervisor: &supervisor{}}
