@@ -86,7 +86,7 @@ func TestTheApplicationsRoleCannotChangeTheTrail(t *testing.T) {
 	tx, err := application.BeginTx(t.Context(), nil)
 	require.NoError(t, err)
 	_, err = tx.ExecContext(t.Context(), `INSERT INTO audit_seals (seq, first_id, last_id, count, late, leaves, sealed_by, swept_seq,
-		previous_hash, hash, sealed_at) SELECT 1000000, id, id, 0, false, '', '', 0, '', '', now() FROM audit_entries LIMIT 1`)
+		previous_hash, hash, sealed_at, dropped_seq, dropped_hash) SELECT 1000000, id, id, 0, false, '', '', 0, '', '', now(), 0, '' FROM audit_entries LIMIT 1`)
 	require.NoError(t, err, "it may seal")
 	require.NoError(t, tx.Rollback())
 	require.NotEmpty(t, g.run("audit", "export"), "and read")
