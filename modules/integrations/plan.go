@@ -11,6 +11,7 @@ import (
 	"integration-gateway/platform/contract"
 	"integration-gateway/platform/database"
 	"integration-gateway/platform/httpapi"
+	"integration-gateway/platform/provider"
 	"integration-gateway/platform/strictjson"
 )
 
@@ -143,6 +144,9 @@ FROM   integrations
 WHERE  source = $1 `
 
 func (p *planner) existing(ctx context.Context, source string) (*integrationRow, error) {
+	if !provider.ValidSourceName(source) {
+		return nil, nil //nolint:nilnil // none has such a name, and not every database takes it as a parameter
+	}
 	var row integrationRow
 	switch err := p.tx.Get(ctx, &row, selectBySourceSQL+p.tx.Dialect.ForUpdate, source); {
 	case errors.Is(err, sql.ErrNoRows):

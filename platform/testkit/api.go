@@ -234,6 +234,9 @@ func Agrees(r *http.Request, body []byte, status int, header http.Header, text [
 		}
 	}
 	request.URL.RawQuery = query.Encode()
+	if !raw {
+		body = bytes.TrimSpace(body) // blanks are the same as no body
+	}
 	request.Body = io.NopCloser(bytes.NewReader(body))
 	request.ContentLength = int64(len(body))
 	var wrong []*validation.ValidationError
