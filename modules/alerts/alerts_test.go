@@ -42,6 +42,7 @@ type fixture struct {
 	bodies  []string
 	audited []contract.AuditEntry
 	certs   map[string]time.Time
+	clients map[string]time.Time
 }
 
 func (f *fixture) Last() (contract.Gauges, bool) { return f.gauges, !f.gauges.At.IsZero() }
@@ -80,7 +81,8 @@ func setup(t *testing.T, db *database.DB) *fixture {
 		Targets: []Target{{Name: "webhook", Kind: Webhook, URL: secret.New("https://alerts.example/in"), Secret: secret.New(signingSecret)},
 			{Name: "slack", Kind: Slack, URL: secret.New(slackURL)}},
 		Every: time.Nanosecond, Calm: time.Nanosecond, Retry: backoff.Exponential{Min: time.Nanosecond, Max: time.Nanosecond},
-	}, Deps{DB: db, Log: slog.New(slog.DiscardHandler), Now: db.Now, Gauges: f, Traffic: f, Sender: f, Audit: f, Certificates: func() map[string]time.Time { return f.certs }})
+	}, Deps{DB: db, Log: slog.New(slog.DiscardHandler), Now: db.Now, Gauges: f, Traffic: f, Sender: f, Audit: f, Certificates: func() map[string]time.Time { return f.certs },
+		ClientCertificates: func() map[string]time.Time { return f.clients }})
 	server := httpapi.New(httpapi.Config{ManagementKey: secret.New(managementKey)}, httpapi.Deps{Log: slog.New(slog.DiscardHandler), Now: clock.System})
 	f.Routes(server.Routes())
 	f.handler = testkit.Checked(t, server.Handler())

@@ -4,17 +4,19 @@ import (
 	"context"
 	"fmt"
 	"maps"
+	"slices"
 	"time"
 
 	"integration-gateway/platform/clock"
 	"integration-gateway/platform/database"
 )
 
-// certificate is a row of alert_certificates: until when a listener's certificate is valid.
-// Each process tells of its own, since only one evaluates the conditions.
+// certificate is a row of alert_certificates: until when a listener's certificate, or a
+// destination's client certificate, is valid. Each process tells of those that it uses, since
+// only one evaluates the conditions.
 type certificate struct {
-	Name      string     `db:"name"` // of the listener
-	Host      string     `db:"host"`
+	Name      string     `db:"name"` // of the listener, or the destination's id
+	Host      string     `db:"host"` // of the listener; "" for a destination's, which every host uses
 	ExpiresAt clock.Time `db:"expires_at"`
 }
 
@@ -38,24 +40,21 @@ SELECT name, host, expires_at FROM alert_certificates WHERE seen_at >= $1 ORDER 
 
 // told is what this process last told of its certificates.
 type told struct {
-	at       time.Time
-	expiries map[string]time.Time
+	at   time.Time
+	list []certificate
 }
 
 // tellCertificates stores the certificates of this process, if they changed or were not stored
 // for a while.
 func (m *Module) tellCertificates(ctx context.Context) error {
-	if m.d.Certificates == nil {
-		return nil
-	}
-	now, expiries := m.d.Now(), m.d.Certificates()
+	now, list := m.d.Now(), m.used()
 	age := now.Sub(m.told.at)
-	if len(expiries) == 0 || age >= 0 && age < tellEvery && maps.Equal(expiries, m.told.expiries) {
+	if len(list) == 0 || age >= 0 && age < tellEvery && slices.Equal(list, m.told.list) {
 		return nil
 	}
 	err := m.d.DB.InTx(ctx, func(tx *database.Tx) error {
-		for name, end := range expiries {
-			if _, err := tx.Exec(ctx, saveCertificateSQL, name, m.cfg.Host, end, tx.Now); err != nil {
+		for _, c := range list {
+			if _, err := tx.Exec(ctx, saveCertificateSQL, c.Name, c.Host, c.ExpiresAt, tx.Now); err != nil {
 				return err
 			}
 		}
@@ -65,8 +64,25 @@ func (m *Module) tellCertificates(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("store the certificates: %w", err)
 	}
-	m.told = told{now, expiries}
+	m.told = told{now, list}
 	return nil
+}
+
+// used returns the certificates of this process, always in the same order: two processes store
+// those of destinations at once.
+func (m *Module) used() (list []certificate) {
+	add := func(host string, expiries func() map[string]time.Time) {
+		if expiries == nil {
+			return
+		}
+		all := expiries()
+		for _, name := range slices.Sorted(maps.Keys(all)) {
+			list = append(list, certificate{name, host, clock.At(all[name])})
+		}
+	}
+	add("", m.d.ClientCertificates)
+	add(m.cfg.Host, m.d.Certificates)
+	return list
 }
 
 // certificates returns those that are in use.

@@ -1,6 +1,7 @@
 package alerts
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"slices"
@@ -66,7 +67,7 @@ var conditions = []condition{
 	{WebhooksRefused, ticket, 2 * time.Minute, "This share of a source's webhooks within ten minutes was refused for one reason.", percent, 1, 100},
 	{SourceSilent, ticket, 2 * time.Minute, "A source is silent for so many times its usual gap at this hour of the week.", factor, 1.5, 1000},
 	{SealsBehind, ticket, time.Minute, "Audit entries have not been sealed for longer.", seconds, 1, day.Seconds()},
-	{CertificateExpires, ticket, 0, "A listener's certificate is valid for less time.", seconds, time.Hour.Seconds(), 365 * day.Seconds()},
+	{CertificateExpires, ticket, 0, "The certificate of a listener, or the client certificate of a destination, is valid for less time.", seconds, time.Hour.Seconds(), 365 * day.Seconds()},
 }
 
 // conditionNamed returns a condition; false if there is none of that name.
@@ -134,17 +135,14 @@ func (t Thresholds) findings(o observed) []finding {
 	for _, s := range o.traffic {
 		f.ofSource(s, o.at)
 		for id, d := range s.Destinations {
-			name := names[id]
-			if name == "" {
-				name = id
-			}
+			name := cmp.Or(names[id], id)
 			if o.gauges.Breakers[name] == 0 { // else it is down, which says more
 				f.ofDestination(name, d)
 			}
 		}
 	}
 	for _, c := range o.certificates {
-		f.ofCertificate(c, o.at)
+		f.ofCertificate(c, names, o.at)
 	}
 	slices.SortFunc(f.list, func(a, b finding) int { return compareKeys(a.key(), b.key()) })
 	return f.list
@@ -206,14 +204,18 @@ func (f *findings) ofDestination(name string, d contract.DestinationTraffic) {
 		"%.0f %% of %d attempts at %s failed in the last ten minutes, most of them for %s.", share, d.Attempts, name, kind)
 }
 
-// ofCertificate adds the condition of a listener's certificate.
-func (f *findings) ofCertificate(c certificate, now time.Time) {
+// ofCertificate adds the condition of a certificate. names are those of destinations by id.
+func (f *findings) ofCertificate(c certificate, names map[string]string, now time.Time) {
 	left := c.ExpiresAt.Sub(now).Seconds()
-	when := "has expired; clients refuse it."
+	subject, of, when := c.Name+" "+c.Host, "The certificate of the "+c.Name+" listener on "+c.Host, "has expired; clients refuse it."
+	if c.Host == "" {
+		subject = cmp.Or(names[c.Name], c.Name)
+		of, when = "The client certificate of destination "+subject, "has expired; the destination may refuse it."
+	}
 	if left > 0 {
 		when = "expires in " + rounded(left) + "."
 	}
-	f.add(left < f.Thresholds[CertificateExpires], CertificateExpires, c.Name+" "+c.Host, left, "The certificate of the %s listener on %s %s", c.Name, c.Host, when)
+	f.add(left < f.Thresholds[CertificateExpires], CertificateExpires, subject, left, "%s %s", of, when)
 }
 
 // rounded shows seconds as a duration for people.

@@ -69,6 +69,9 @@ type Deps struct {
 	// Certificates returns until when the certificates of this process's listeners are valid,
 	// by listener; nil if it has none.
 	Certificates func() map[string]time.Time
+
+	// ClientCertificates is the same of destinations' client certificates, by destination id.
+	ClientCertificates func() map[string]time.Time
 }
 
 // Module evaluates conditions and sends notices.

@@ -7,6 +7,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"integration-gateway/platform/contract"
 	"integration-gateway/platform/database"
 	"integration-gateway/platform/testkit"
 )
@@ -86,6 +87,26 @@ func TestAWrongThresholdIsRefused(t *testing.T) {
 	} {
 		require.Equal(t, c.status, f.request(http.MethodPut, "/alerts/conditions/"+c.condition, c.body, nil), c.sentence)
 	}
+}
+
+// Every host tells of a destination's client certificate, and one alert is opened.
+func TestADestinationsClientCertificateIsWatched(t *testing.T) {
+	testkit.EachStore(t, func(t *testing.T, db *database.DB) {
+		f := setup(t, db)
+		f.clients = map[string]time.Time{"an-id": db.Now().Add(time.Minute), "another": db.Now().Add(2 * time.Hour)}
+		for _, host := range []string{"work-1", "work-2"} {
+			cfg := f.cfg
+			cfg.Host = host
+			require.NoError(t, New(cfg, f.d).tellCertificates(t.Context()))
+		}
+		f.evaluate(func(g *contract.Gauges) {
+			g.Destinations = []contract.DestinationGauges{{ID: "an-id", Name: "acme/1"}}
+		})
+		open := f.alerts("?state=open")
+		require.Len(t, open, 1)
+		require.Equal(t, "acme/1", open[0].Subject)
+		require.Contains(t, open[0].Summary, "client certificate of destination acme/1 expires in")
+	})
 }
 
 func TestACertificateOfAnotherProcessIsWatched(t *testing.T) {

@@ -104,10 +104,13 @@ func fillFigures(tb testing.TB, db *database.DB, now time.Time) (rows int) {
 	}
 	insert(saveMinutesSQL, every(minutes, time.Minute), time.Minute, benchProcesses)
 	insert(saveHoursSQL, every(hours, time.Hour)[1:], time.Hour, 1)
-	require.NoError(tb, db.InTx(tb.Context(), func(tx *database.Tx) error {
-		if _, err := tx.Exec(tb.Context(), `UPDATE figures_minutes SET merged = true WHERE at < $1`, now.Truncate(time.Hour)); err != nil {
+	for end := now.Truncate(time.Hour); now.Sub(end) < minutes; end = end.Add(-6 * time.Hour) { // a statement has a time limit
+		require.NoError(tb, db.InTx(tb.Context(), func(tx *database.Tx) error {
+			_, err := tx.Exec(tb.Context(), `UPDATE figures_minutes SET merged = true WHERE at < $1 AND at >= $2`, end, end.Add(-6*time.Hour))
 			return err
-		}
+		}))
+	}
+	require.NoError(tb, db.InTx(tb.Context(), func(tx *database.Tx) error {
 		if _, err := tx.Exec(tb.Context(), lockMergeSQL, time.Unix(0, 0).UTC()); err != nil {
 			return err
 		}

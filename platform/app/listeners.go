@@ -59,6 +59,18 @@ func (g *system) certificates() map[string]time.Time {
 	return expiries
 }
 
+// usedCertificates are the listeners' certificates, and with the name destination the client
+// certificate of a destination that expires first.
+func (g *system) usedCertificates() map[string]time.Time {
+	expiries := g.certificates()
+	for _, end := range g.delivery.ClientCertificates() {
+		if first, is := expiries["destination"]; !is || end.Before(first) {
+			expiries["destination"] = end
+		}
+	}
+	return expiries
+}
+
 // reloadCertificates returns the parts that reload certificates as long as the listeners
 // run.
 func (g *system) reloadCertificates(front stage) stage {

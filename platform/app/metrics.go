@@ -33,7 +33,7 @@ func (g *system) observe() {
 			return map[string]bool{"publishing": s.Publishing, "consuming": s.Consuming}
 		},
 		Blocked:      func() bool { return g.broker.Status().Blocked },
-		Certificates: g.certificates,
+		Certificates: g.usedCertificates,
 	})
 }
 

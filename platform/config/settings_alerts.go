@@ -60,7 +60,7 @@ func alertSettings(c *Config) section {
 		{name: "ALERT_FAILED_PERCENT", fallback: "50", read: integer(&c.Alerts.FailedPercent, 1, 100), by: running,
 			help: "The share of the attempts at a destination within ten minutes that may fail. It counts from 20 attempts on."},
 		{name: "ALERT_CERTIFICATE_DAYS", fallback: "14", read: duration(&c.Alerts.Certificate, day, 1, 365), by: running,
-			help: "How many days before its end a listener's certificate must be renewed."},
+			help: "How many days before its end the certificate of a listener, or the client certificate of a destination, must be renewed."},
 		{name: "ALERT_SILENT_FACTOR", fallback: "3", read: integer(&c.Alerts.SilentFactor, 2, 1000), by: running,
 			help: "How many times its usual gap a source may be silent. The usual gap is that of the same hour of the week in the last four weeks."},
 	}}

@@ -47,7 +47,7 @@ func Definitions() []Definition {
 		{"gateway_config_info", "gauge", []string{"fingerprint"}, "Always 1; the fingerprint is equal in processes with equal settings. Secrets are not part of it.", false},
 		{"gateway_dependency_up", "gauge", []string{"dependency"}, "1 if the dependency answered the last check: postgres, redis or rabbitmq, whatever their drivers.", false},
 		{"gateway_cache_up", "gauge", nil, "1 if the cache answered the last check.", false},
-		{"gateway_tls_certificate_expiry_timestamp_seconds", "gauge", []string{"use"}, "When the listener's certificate expires.", false},
+		{"gateway_tls_certificate_expiry_timestamp_seconds", "gauge", []string{"use"}, "When the listener's certificate expires; use destination is the client certificate of a destination that expires first.", false},
 
 		{"gateway_http_request_duration_seconds", "histogram", []string{"route", "method", "code"}, "Time from a request's header to the end of its answer.", false},
 		{"gateway_inflight_body_bytes", "gauge", nil, "Bytes of request bodies in memory; MAX_INFLIGHT_BODY_BYTES limits them.", false},

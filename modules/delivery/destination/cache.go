@@ -99,6 +99,21 @@ func (c *Cache) Number(d *Destination) int {
 	return 1 + slices.IndexFunc(c.of[d.IntegrationID].all, func(one *Destination) bool { return one.ID == d.ID })
 }
 
+// ClientCertificates returns until when the client certificates are valid that are in use, by
+// destination.
+func (s *Store) ClientCertificates() map[string]time.Time {
+	c := s.cache
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	expiries := map[string]time.Time{}
+	for id, d := range c.byID {
+		if d.ArchivedAt == nil && d.own != nil && d.own.client != nil {
+			expiries[id] = d.own.client.NotAfter
+		}
+	}
+	return expiries
+}
+
 // Get returns the destinations with these ids that exist.
 func (c *Cache) Get(ctx context.Context, ids []string) (map[string]*Destination, error) {
 	err := c.ask(ctx, ids, c.currentID)

@@ -11,8 +11,10 @@ import (
 	"encoding/json"
 	"encoding/pem"
 	"log/slog"
+	"maps"
 	"math/big"
 	"net"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -184,6 +186,8 @@ func TestAnEndingCertificateIsLoggedOnce(t *testing.T) {
 	for range 3 {
 		h.shown(made.ID)
 	}
+	require.Equal(t, []string{made.ID}, slices.Collect(maps.Keys(h.ClientCertificates())))
+	require.WithinDuration(t, time.Now().Add(time.Hour), h.ClientCertificates()[made.ID], time.Minute)
 	require.Equal(t, 1, strings.Count(said.String(), "renew a destination's certificates"), said.String())
 	require.NotContains(t, said.String(), "PRIVATE KEY")
 }
