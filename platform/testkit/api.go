@@ -15,11 +15,7 @@ import (
 	"sync/atomic"
 	"testing"
 
-	"github.com/pb33f/libopenapi"
-	validator "github.com/pb33f/libopenapi-validator"
-	"github.com/pb33f/libopenapi-validator/config"
-	validation "github.com/pb33f/libopenapi-validator/errors"
-	"github.com/pb33f/libopenapi-validator/helpers"
+	"integration-gateway/platform/testkit/described"
 )
 
 // Document is the API's description, below the root of the repository.
@@ -38,7 +34,7 @@ func ReportChecked(m *testing.M) int {
 
 // description is the committed document, read once. Its answers may have no fields that the
 // document does not name.
-var description = sync.OnceValues(func() (validator.Validator, error) {
+var description = sync.OnceValues(func() (*described.Document, error) {
 	text, err := os.ReadFile(filepath.Join(root(), Document))
 	if err != nil {
 		return nil, err
@@ -51,12 +47,7 @@ var description = sync.OnceValues(func() (validator.Validator, error) {
 	if text, err = json.Marshal(closed); err != nil {
 		return nil, err
 	}
-	document, err := libopenapi.NewDocument(text)
-	if err != nil {
-		return nil, err
-	}
-	v, errs := validator.NewValidator(document, config.WithFormatAssertions())
-	return v, errors.Join(errs...)
+	return described.Open(text)
 })
 
 // closeObjects forbids fields that a schema does not name. The document itself allows them, so
@@ -239,18 +230,17 @@ func Agrees(r *http.Request, body []byte, status int, header http.Header, text [
 	}
 	request.Body = io.NopCloser(bytes.NewReader(body))
 	request.ContentLength = int64(len(body))
-	var wrong []*validation.ValidationError
+	var wrong []described.Mistake
 	if status < http.StatusBadRequest {
-		_, wrong = v.ValidateHttpRequestSync(request)
+		wrong = v.Request(request)
 		checked.requests.Add(1)
 	}
 	answer := &http.Response{StatusCode: status, Header: header.Clone(), Body: io.NopCloser(bytes.NewReader(text)), Request: request}
 	request.Body = io.NopCloser(bytes.NewReader(body))
-	_, more := v.ValidateHttpResponse(request, answer)
+	wrong = append(wrong, v.Answer(request, answer)...)
 	checked.answers.Add(1)
-	wrong = append(wrong, more...)
 	if status >= http.StatusBadRequest || raw { // a spelling that is no path of the description: refused for another reason first, or a name with a slash
-		wrong = slices.DeleteFunc(wrong, func(w *validation.ValidationError) bool { return w.ValidationType == helpers.PathValidation })
+		wrong = slices.DeleteFunc(wrong, func(w described.Mistake) bool { return w.OfPath })
 	}
 	if len(wrong) == 0 {
 		return nil
@@ -258,10 +248,7 @@ func Agrees(r *http.Request, body []byte, status int, header http.Header, text [
 	var b strings.Builder
 	fmt.Fprintf(&b, "%s %s, answered %d, breaks %s:", r.Method, r.URL, status, Document)
 	for _, w := range wrong {
-		fmt.Fprintf(&b, "\n  %s: %s", w.Message, w.Reason)
-		for _, s := range w.SchemaValidationErrors {
-			fmt.Fprintf(&b, "\n    %s: %s", s.FieldPath, s.Reason)
-		}
+		b.WriteString(w.Text)
 	}
 	fmt.Fprintf(&b, "\n  the request: %.500s\n  the answer: %.1500s", body, text)
 	return errors.New(b.String())
