@@ -57,7 +57,7 @@ func (want filter) groupColumns() []string {
 	if _, _, ok := groupsOf(want.entityID); want.entityID != "" && !ok {
 		return nil
 	}
-	if want.source != "" || want.actor != "" && want.actor != contract.ActorGateway {
+	if want.source != "" || want.sources != nil || want.actor != "" && want.actor != contract.ActorGateway {
 		return nil
 	}
 	var columns []string

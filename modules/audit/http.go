@@ -26,7 +26,7 @@ func viewOf(e entry) view {
 }
 
 var listSpec = httpapi.Spec{
-	Summary: "The audit trail, newest first.",
+	Summary: "The audit trail, newest first. A key that is restricted to sources sees the entries of these, and with `entityId` all entries of an event of these.",
 	Query: httpapi.PagedQuery(append([]httpapi.Param{
 		httpapi.TextParam("entityType", "what the entry is about, such as `normalized_event`"),
 		httpapi.UUIDParam("entityId", "its id"),
@@ -42,6 +42,10 @@ func (m *Module) list(c echo.Context) error {
 	paging := q.Paging()
 	from, to := q.Between("created")
 	want := filter{entityType: q.Text("entityType"), entityID: q.UUID("entityId"), action: q.Text("action"), actor: q.Text("actor"), source: q.Text("source"), from: from, to: to}
+	want, err := m.scoped(c.Request().Context(), want)
+	if err != nil {
+		return err
+	}
 	list, err := readEntries(c.Request().Context(), m.db, m.log, want, paging.Page)
 	if err != nil {
 		return err

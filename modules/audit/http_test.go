@@ -283,3 +283,51 @@ func TestEntriesAreFilteredByActorAndSource(t *testing.T) {
 		require.Equal(t, []any{"destination.created"}, actions(a))
 	})
 }
+
+// eventsOfAcme knows one event.
+type eventsOfAcme string
+
+func (e eventsOfAcme) SourceOfEvent(_ context.Context, eventID string) (string, error) {
+	if eventID == string(e) {
+		return "acme", nil
+	}
+	return "", nil
+}
+
+// TestAKeyOfSomeSourcesSeesTheirEntries: with every filter, and all entries of an event of its
+// sources, which the trail keeps without their source.
+func TestAKeyOfSomeSourcesSeesTheirEntries(t *testing.T) {
+	testkit.EachStore(t, func(t *testing.T, db *database.DB) {
+		eventID, log := id.New(), slog.New(slog.DiscardHandler)
+		m := audit.New(audit.Config{}, audit.Deps{DB: db, Log: log, Now: clock.System, Events: eventsOfAcme(eventID)})
+		server := httpapi.New(httpapi.Config{ManagementKey: secret.New(managementKey)}, httpapi.Deps{Log: log, Now: clock.System})
+		m.Routes(server.Routes())
+		h := testkit.Checked(t, server.Handler())
+		entry := func(entityID *string, action, details string) contract.AuditEntry {
+			return contract.AuditEntry{EntityType: "thing", EntityID: entityID, Action: action, Actor: "ada", Details: json.RawMessage(details)}
+		}
+		require.NoError(t, record(t, db, m, entry(nil, "of.acme", `{"source":"acme"}`), entry(nil, "of.globex", `{"source":"globex"}`),
+			entry(nil, "of.all", `{}`), entry(&eventID, "event.looked_at", `{}`)))
+		seen := func(query string, sources ...string) []any {
+			t.Helper()
+			r := httptest.NewRequest(http.MethodGet, "/api/v1/audit-entries"+query, nil)
+			r = r.WithContext(httpapi.WithCaller(r.Context(), httpapi.Caller{Actor: "api-key:one", Role: httpapi.Viewer, Scope: &httpapi.Scope{Sources: sources}}))
+			r.Header.Set(httpapi.HeaderManagementKey, "of the caller")
+			w := httptest.NewRecorder()
+			h.ServeHTTP(w, r)
+			require.Equal(t, http.StatusOK, w.Code, w.Body.String())
+			var a answer
+			require.NoError(t, json.Unmarshal(w.Body.Bytes(), &a))
+			require.Len(t, a.Data, a.Meta.Total, "the count is restricted too")
+			return actions(a)
+		}
+		require.Equal(t, []any{"of.acme"}, seen("", "acme"))
+		require.Equal(t, []any{"of.globex", "of.acme"}, seen("", "acme", "globex"))
+		require.Empty(t, seen(""), "restricted to nothing")
+		require.Empty(t, seen("?source=globex", "acme"))
+		require.Empty(t, seen("?actor=eve", "acme"))
+		require.Equal(t, []any{"of.acme"}, seen("?actor=ada&action=of.acme", "acme"))
+		require.Equal(t, []any{"event.looked_at"}, seen("?entityId="+eventID, "acme"))
+		require.Empty(t, seen("?entityId="+eventID, "globex"), "another's event")
+	})
+}

@@ -59,6 +59,8 @@ type Deps struct {
 	Now clock.Now
 	// Sources names the sources of entries that are about integrations; nil for none.
 	Sources Sources
+	// Events tells which events a key of some sources may see the entries of; nil for none.
+	Events Events
 	// Metrics may be nil.
 	Metrics Metrics
 }
@@ -80,6 +82,7 @@ type Module struct {
 	log       *slog.Logger
 	now       clock.Now
 	sources   Sources
+	events    Events
 	refusals  *tally
 	swept     int64 // of Seal: the last seal that was checked after Config.FinalCheckAfter
 	rechecked int64 // of Seal: the last seal that was checked after Config.RecheckAfter
@@ -110,10 +113,10 @@ func New(cfg Config, d Deps) *Module {
 	if d.Metrics == nil {
 		d.Metrics = noMetrics{}
 	}
-	return &Module{cfg: cfg, metrics: d.Metrics, db: d.DB, log: d.Log.With("module", "audit"), now: d.Now, sources: d.Sources, refusals: newTally(), rechecked: notStarted}
+	return &Module{cfg: cfg, metrics: d.Metrics, db: d.DB, log: d.Log.With("module", "audit"), now: d.Now, sources: d.Sources, events: d.Events, refusals: newTally(), rechecked: notStarted}
 }
 
 // Routes registers the module's routes.
 func (m *Module) Routes(r httpapi.Routes) {
-	r.Viewer.GET("/audit-entries", m.list, listSpec)
+	r.Viewer.Scoped().GET("/audit-entries", m.list, listSpec)
 }

@@ -12,12 +12,39 @@ import (
 
 	"integration-gateway/platform/contract"
 	"integration-gateway/platform/database"
+	"integration-gateway/platform/httpapi"
 )
 
 // Sources knows the names of sources.
 type Sources interface {
 	// SourcesOf returns the sources of integrations by their ids, as tx sees them.
 	SourcesOf(ctx context.Context, tx *database.Tx, integrationIDs []string) (map[string]string, error)
+}
+
+// Events knows where events are from.
+type Events interface {
+	// SourceOfEvent returns an event's source; "" if there is no such event.
+	SourceOfEvent(ctx context.Context, eventID string) (string, error)
+}
+
+// scoped restricts a filter to what ctx's credential may see: the entries that name one of its
+// sources or are about their integrations, and all entries of an event of its sources.
+func (m *Module) scoped(ctx context.Context, want filter) (filter, error) {
+	scope := httpapi.ScopeOf(ctx)
+	if scope == nil {
+		return want, nil
+	}
+	if want.entityID != "" && m.events != nil {
+		source, err := m.events.SourceOfEvent(ctx, want.entityID)
+		if err != nil {
+			return want, fmt.Errorf("look up the event: %w", err)
+		}
+		if source != "" && slices.Contains(scope.Sources, source) {
+			return want, nil
+		}
+	}
+	want.sources = append([]string{}, scope.Sources...)
+	return want, nil
 }
 
 // about is what details say of the source that an entry is about.

@@ -33,6 +33,7 @@ func insertEntries(ctx context.Context, tx *database.Tx, rows *database.Rows) er
 type filter struct {
 	entityType, entityID, action, actor string
 	source                              string     // that the details name, or whose integration they are about
+	sources                             []string   // that the caller may see; nil for all
 	from, to                            *time.Time // of createdAt, both included
 }
 
@@ -64,6 +65,9 @@ func (want filter) conditions() *database.Filter {
 	}
 	if want.source != "" {
 		f.Add("source = ?", want.source)
+	}
+	if want.sources != nil {
+		f.Among("source", want.sources)
 	}
 	f.CreatedBetween("id", "created_at", want.from, want.to)
 	return f

@@ -154,7 +154,7 @@ func (m *Module) actOnDestination(v *visit) error {
 	if !p.Known {
 		return fault.NotFound.New("no_destination", "There is no such destination.")
 	}
-	if err := v.api.Patch(v.ctx, "/integrations/"+p.Integration+"/destinations/"+p.ID, map[string]any{"isActive": action == "resume"}, nil); err != nil {
+	if err := v.api.Post(v.ctx, "/integrations/"+p.Integration+"/destinations/"+p.ID+"/"+action, map[string]any{}, nil); err != nil {
 		return v.showDestination(err)
 	}
 	return v.done(Root+"/destinations/"+p.ID, map[string]string{

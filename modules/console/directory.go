@@ -30,9 +30,17 @@ type destinationInfo struct {
 	Auth      string     `json:"auth"`
 	Headers   []string   `json:"headers"`
 	Breaker   string     `json:"breaker"`
+	Pause     *pauseInfo `json:"pause"`
 	Policy    policyInfo `json:"policy"`
 	CreatedAt clock.Time `json:"createdAt"`
 	UpdatedAt clock.Time `json:"updatedAt"`
+}
+
+// pauseInfo says why a destination is paused, and until when.
+type pauseInfo struct {
+	By     *string     `json:"by"`
+	Reason *string     `json:"reason"`
+	Until  *clock.Time `json:"until"`
 }
 
 // policyInfo are the limits that a destination has of its own; nil is the configured one.

@@ -42,6 +42,12 @@ var (
 		Answers: []httpapi.Answer{httpapi.Returns(http.StatusAccepted, "", DeadLetterWithBody{})},
 		Errors:  []fault.Kind{fault.Conflict},
 	}
+	resolveSpec = httpapi.Spec{
+		Summary: "Closes an open dead letter without another delivery, for a reason. The event keeps its status.",
+		Body:    resolveBody{}, BodyName: "Resolve", Example: `{"reason":"the order was corrected by hand"}`,
+		Answers: []httpapi.Answer{httpapi.Returns(http.StatusOK, "", DeadLetterWithBody{})},
+		Errors:  []fault.Kind{fault.Conflict},
+	}
 	requeueAllSpec = httpapi.Spec{
 		Summary: "Tries all open dead letters that match again, oldest first.",
 		Body:    bulkBody{}, BodyName: "BulkRequeue", Example: `{"source":"acme","kind":"exhausted","createdFrom":"2026-01-05T09:00:00Z","dryRun":true}`,
@@ -121,6 +127,33 @@ func (m *Module) requeueDeadLetter(c echo.Context) error {
 		return err
 	}
 	return httpapi.Data(c, http.StatusAccepted, d)
+}
+
+// resolveBody is who closes a dead letter, and why.
+type resolveBody struct {
+	RequestedBy *string `json:"requestedBy" api:"chars=2-120"`
+	Reason      *string `json:"reason" api:"required,chars=5-500"`
+}
+
+// Mistakes returns every invalid field.
+func (b resolveBody) Mistakes() (wrong []fault.Field) {
+	if b.Reason == nil {
+		wrong = append(wrong, fault.Field{Field: "reason", Message: "is required"})
+	}
+	requeueBody(b).requester("", &wrong)
+	return wrong
+}
+
+func (m *Module) resolveDeadLetter(c echo.Context) error {
+	var wrong []fault.Field // none: the body was checked
+	by := requeueBody(httpapi.BodyOf[resolveBody](c)).requester("", &wrong)
+	ctx := c.Request().Context()
+	by.Actor = httpapi.Actor(ctx)
+	d, err := m.ResolveDeadLetter(ctx, httpapi.ID(c), by)
+	if err != nil {
+		return err
+	}
+	return httpapi.Data(c, http.StatusOK, d)
 }
 
 // bulkBody is a requeue by filter. The filter's fields are named as in the list's query.

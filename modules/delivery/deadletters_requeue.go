@@ -101,15 +101,55 @@ func (m *Module) markRequeued(ctx context.Context, tx *database.Tx, d DeadLetter
 		return notOpen(d)
 	}
 	details, _ := json.Marshal(struct { // strings alone; cannot fail
+		Source          *string `json:"source,omitempty"`
 		Kind            string  `json:"kind"`
 		EventID         *string `json:"eventId"`
 		DestinationID   *string `json:"destinationId"`
 		ReplayRequestID *string `json:"replayRequestId"`
 		RequestedBy     string  `json:"requestedBy"`
 		Reason          string  `json:"reason"`
-	}{d.Kind, d.EventID, d.DestinationID, requestID, by.Name, by.Reason})
+	}{d.Source, d.Kind, d.EventID, d.DestinationID, requestID, by.Name, by.Reason})
 	return m.auditor.Record(ctx, tx, []contract.AuditEntry{{EntityType: contract.EntityDeadLetter, EntityID: &d.ID,
 		Action: "dead_letter.requeued", Actor: by.Actor, Details: details}})
+}
+
+const markResolvedSQL = `
+UPDATE dead_letters SET status = 'resolved', resolved_at = $2, resolved_by = $3, resolution = $4
+WHERE  id = $1 AND status = 'open'`
+
+// ResolveDeadLetter closes an open dead letter without another delivery. It returns fault.Conflict
+// if the dead letter is not open.
+func (m *Module) ResolveDeadLetter(ctx context.Context, deadLetterID string, by Requester) (DeadLetterWithBody, error) {
+	d, err := m.DeadLetter(ctx, deadLetterID)
+	if err != nil {
+		return d, err
+	}
+	if d.Status != deadOpen {
+		return d, notOpen(d.DeadLetter)
+	}
+	details, _ := json.Marshal(struct { // strings alone; cannot fail
+		Source        *string `json:"source,omitempty"`
+		Kind          string  `json:"kind"`
+		EventID       *string `json:"eventId"`
+		DestinationID *string `json:"destinationId"`
+		RequestedBy   string  `json:"requestedBy"`
+		Reason        string  `json:"reason"`
+	}{d.Source, d.Kind, d.EventID, d.DestinationID, by.Name, by.Reason})
+	err = m.db.InTx(ctx, func(tx *database.Tx) error {
+		n, err := tx.Exec(ctx, markResolvedSQL, d.ID, tx.Now, by.Name, by.Reason)
+		if err != nil {
+			return fmt.Errorf("resolve dead letter %s: %w", d.ID, err)
+		}
+		if n == 0 {
+			return fault.Conflict.New("dead_letter_not_open", "The dead letter %s is no longer open.", d.ID)
+		}
+		return m.auditor.Record(ctx, tx, []contract.AuditEntry{{EntityType: contract.EntityDeadLetter, EntityID: &d.ID,
+			Action: "dead_letter.resolved", Actor: by.Actor, Details: details}})
+	})
+	if err != nil {
+		return d, err
+	}
+	return m.DeadLetter(ctx, deadLetterID)
 }
 
 // Requeued is the result of a bulk requeue.

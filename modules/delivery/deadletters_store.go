@@ -36,6 +36,8 @@ type DeadLetter struct {
 	RequeuedAt      *clock.Time `db:"requeued_at" json:"requeuedAt"`
 	RequeuedBy      *string     `db:"requeued_by" json:"requeuedBy"`
 	ResolvedAt      *clock.Time `db:"resolved_at" json:"resolvedAt"`
+	ResolvedBy      *string     `db:"resolved_by" json:"resolvedBy"` // who closed it by hand; null where a delivery succeeded later, as the next
+	Resolution      *string     `db:"resolution" json:"resolution"`  // the reason given
 }
 
 // DeadLetterWithBody is a dead letter with its message, in base64 as JSON.
@@ -45,7 +47,7 @@ type DeadLetterWithBody struct {
 }
 
 const deadLetterColumns = `id, kind, queue, event_id, destination_id, job_id, source, provider, event_type, reason, attempts,
-	status, replay_request_id, created_at, requeued_at, requeued_by, resolved_at`
+	status, replay_request_id, created_at, requeued_at, requeued_by, resolved_at, resolved_by, resolution`
 
 // maxFilterText is the longest text of a filter, in bytes.
 const maxFilterText = 500

@@ -210,6 +210,35 @@ func TestARequeueThatCannotBe(t *testing.T) {
 	})
 }
 
+func TestADeadLetterIsClosedByHand(t *testing.T) {
+	eachDeadHarness(t, func(h *harness, r *fakeReplayer) {
+		h.destination(h.receiver.URL)
+		h.receiver.answers(status500)
+		call := h.api()
+		h.run()
+		d := h.failed()
+		path := "/dead-letters/" + d.ID + "/resolve"
+		code, answer := call(http.MethodPost, path, `{"requestedBy":"a"}`)
+		require.Equal(t, 400, code, answer)
+		code, answer = call(http.MethodPost, path, `{"requestedBy":" ada ","reason":"corrected by hand"}`)
+		require.Equal(t, 200, code, answer)
+		data := answer["data"].(map[string]any)
+		require.Equal(t, "resolved", data["status"])
+		require.Equal(t, "ada", data["resolvedBy"])
+		require.Equal(t, "corrected by hand", data["resolution"])
+		require.NotNil(t, data["resolvedAt"])
+		require.Equal(t, []string{"dead_letter.resolved"}, h.audit.actions(d.ID))
+		require.Empty(t, r.asks, "nothing is sent")
+		for _, again := range []string{path, "/dead-letters/" + d.ID + "/requeue"} {
+			code, answer = call(http.MethodPost, again, `{"reason":"once more"}`)
+			require.Equal(t, 409, code, answer)
+		}
+		code, _ = call(http.MethodPost, "/dead-letters/"+id.New()+"/resolve", `{"reason":"once more"}`)
+		require.Equal(t, 404, code)
+		h.becomes(*d.EventID, contract.EventFailed)
+	})
+}
+
 func TestDeadLettersAreRequeuedInBulk(t *testing.T) {
 	eachDeadHarness(t, func(h *harness, _ *fakeReplayer) {
 		h.destination(h.receiver.URL)

@@ -63,6 +63,7 @@ func (m *Module) relayTick(ctx context.Context) {
 			m.sweepAfter = m.now().Add(min(sweepRest*m.now.Since(began), longestRest))
 		}
 	}
+	m.step(ctx, "resuming destinations whose pause has ended", m.ResumeDue)
 	m.step(ctx, "unparking jobs", m.unpark)
 	m.step(ctx, "publishing due jobs", m.relay)
 }

@@ -103,6 +103,11 @@ func (m *Module) end(ctx context.Context, tx *database.Tx, e erasure, status str
 	if err := one(tx.Exec(ctx, endSQL, status, string(text), limited, tx.Now, e.ID, m.token)); err != nil {
 		return err
 	}
+	if status == cancelled {
+		if err := m.d.Events.RemoveErasureMarks(ctx, tx, e.ID); err != nil {
+			return err
+		}
+	}
 	if err := tx.Get(ctx, &e, selectSQL+" WHERE id = $1", e.ID); err != nil { // with the last counts
 		return fmt.Errorf("read the erasure: %w", err)
 	}

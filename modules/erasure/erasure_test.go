@@ -149,9 +149,14 @@ func (w *world) Forget(ctx context.Context, tx *database.Tx, eventIDs []string) 
 	return int(n), cmp.Or(err, w.die())
 }
 
-func (w *world) MarkErasure(_ context.Context, source string) error {
-	w.marked = append(w.marked, source)
+func (w *world) MarkErasure(_ context.Context, mark contract.ErasureMark) error {
+	w.marked = append(w.marked, mark.Text+" of "+strings.Join(mark.Sources, ","))
 	return w.die()
+}
+
+func (w *world) RemoveErasureMarks(_ context.Context, tx *database.Tx, _ string) error {
+	tx.AfterCommit(func() { w.marked = nil })
+	return nil
 }
 
 func (w *world) ErasureRefused(_ context.Context, _ contract.ErasureScan, _ string, _ func(provider.Request) (found, read bool), after string, _ int) (contract.ErasureRefused, error) {
@@ -267,11 +272,11 @@ func TestWhatAnErasureRemoves(t *testing.T) {
 		name, order, kind, marked, forgotten string
 		events, others                       int
 	}{
-		{"of a subject", `{"subject":"ada"`, bySubject, "", "ada of ", 10, 10},
-		{"of a subject in a source", `{"subject":"ada","source":"acme"`, bySubject, "acme", "ada of the-acme", 7, 7},
-		{"of a value", `{"value":"ada","paths":["$.data.who"],"all":true`, byValue, "", "ada of ", 10, 10},
-		{"of a value elsewhere", `{"value":"ada","paths":["$.data.name"],"all":true`, byValue, "", "ada of ", 0, 0},
-		{"with a limit", `{"subject":"ada","limit":3`, bySubject, "", "ada of ", 3, 3},
+		{"of a subject", `{"subject":"ada"`, bySubject, "ada of ", "ada of ", 10, 10},
+		{"of a subject in a source", `{"subject":"ada","source":"acme"`, bySubject, "ada of acme", "ada of the-acme", 7, 7},
+		{"of a value", `{"value":"ada","paths":["$.data.who"],"all":true`, byValue, "ada of ", "ada of ", 10, 10},
+		{"of a value elsewhere", `{"value":"ada","paths":["$.data.name"],"all":true`, byValue, "ada of ", "ada of ", 0, 0},
+		{"with a limit", `{"subject":"ada","limit":3`, bySubject, "ada of ", "ada of ", 3, 3},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			testkit.EachStore(t, func(t *testing.T, db *database.DB) {
@@ -429,7 +434,7 @@ func TestATargetOfOneSourceStaysWithinIt(t *testing.T) {
 		erasureID := made["id"].(string)
 		require.NoError(t, w.finish(w.module, erasureID))
 		require.Len(t, w.erased(), 7)
-		require.Equal(t, []string{"acme"}, w.marked)
+		require.Equal(t, []string{"ada of acme"}, w.marked)
 		require.Equal(t, []string{"ada of the-acme"}, w.forgotten)
 
 		w.as(caller(httpapi.Viewer, "acme", "globex"), http.StatusOK, http.MethodGet, "/erasures/"+erasureID, "")

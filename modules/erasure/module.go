@@ -36,8 +36,11 @@ type Events interface {
 	// Forget removes the content of locked events and of the webhooks whose bodies have it. It
 	// returns the number of webhooks.
 	Forget(ctx context.Context, tx *database.Tx, eventIDs []string) (webhooks int, err error)
-	// MarkErasure says that the quarantine of a source, or of all (""), is about to be searched.
-	MarkErasure(ctx context.Context, source string) error
+	// MarkErasure says what is about to be searched for. What was received before the order and is
+	// stored afterwards is held against it.
+	MarkErasure(ctx context.Context, mark contract.ErasureMark) error
+	// RemoveErasureMarks undoes MarkErasure.
+	RemoveErasureMarks(ctx context.Context, tx *database.Tx, erasureID string) error
 	// ErasureRefused looks at about limit requests in quarantine after an id, "" for the first, and
 	// returns those that mention the text or, if it is not nil, match holds.
 	ErasureRefused(ctx context.Context, want contract.ErasureScan, text string, holds func(provider.Request) (found, read bool), after string, limit int) (contract.ErasureRefused, error)

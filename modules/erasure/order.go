@@ -181,7 +181,9 @@ func (t target) holds() (func(provider.Request) (found, read bool), error) {
 		}
 		paths = paths.And(one)
 	}
-	return func(req provider.Request) (found, read bool) { return provider.Holds(req, paths, t.Value) }, nil
+	return func(req provider.Request) (found, read bool) {
+		return provider.Holds(req, paths, func(text string) bool { return text == t.Value })
+	}, nil
 }
 
 func timeOf(t *clock.Time) *time.Time {

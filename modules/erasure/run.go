@@ -116,12 +116,12 @@ SET    quarantined = quarantined + $1, after_quarantine_id = $2, stage = $3, upd
 WHERE  id = $6 AND lease_token = $7 AND ended_at IS NULL`
 
 // eraseRefused removes requests from quarantine. It comes before the events: a request that is
-// released meanwhile becomes an event, which is found later.
+// released before it is removed is an event by then, which is found later.
 func (m *Module) eraseRefused(ctx context.Context, e erasure, sources []string) error {
 	after := ""
 	if e.AfterQuarantine != nil {
 		after = *e.AfterQuarantine
-	} else if err := m.markErasure(ctx, sources); err != nil {
+	} else if err := m.d.Events.MarkErasure(ctx, e.mark(sources)); err != nil {
 		return err
 	}
 	found, err := m.refused(ctx, e.Target, sources, after)
@@ -141,16 +141,9 @@ func (m *Module) eraseRefused(ctx context.Context, e erasure, sources []string) 
 	})
 }
 
-func (m *Module) markErasure(ctx context.Context, sources []string) error {
-	if sources == nil {
-		sources = []string{""}
-	}
-	for _, source := range sources {
-		if err := m.d.Events.MarkErasure(ctx, source); err != nil {
-			return err
-		}
-	}
-	return nil
+func (e erasure) mark(sources []string) contract.ErasureMark {
+	return contract.ErasureMark{ErasureID: e.ID, Sources: sources, Text: e.Target.text(), Paths: e.Target.Paths,
+		ReceivedFrom: timeOf(e.Target.ReceivedFrom), ReceivedTo: timeOf(e.Target.ReceivedTo), OrderedAt: e.UpTo.Time}
 }
 
 func (m *Module) refused(ctx context.Context, t target, sources []string, after string) (contract.ErasureRefused, error) {

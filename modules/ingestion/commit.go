@@ -3,6 +3,7 @@ package ingestion
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"integration-gateway/platform/batch"
@@ -94,9 +95,10 @@ func (m *Module) commitAll(ctx context.Context, webhooks []verifiedWebhook, fres
 // commitOnce stores all webhooks or none.
 func (m *Module) commitOnce(ctx context.Context, webhooks []verifiedWebhook, fresh bool) ([]batch.Result[receipt], error) {
 	var at map[string]keyOwner
+	var withheld map[string]error
 	began := m.d.Now()
 	err := m.d.DB.InTx(ctx, func(tx *database.Tx) (err error) {
-		at, err = m.storeNew(ctx, tx, webhooks, fresh)
+		at, withheld, err = m.storeAll(ctx, tx, webhooks, fresh)
 		failpoint.Hit(failpoint.BeforeCommit)
 		return err
 	})
@@ -108,6 +110,10 @@ func (m *Module) commitOnce(ctx context.Context, webhooks []verifiedWebhook, fre
 	results := make([]batch.Result[receipt], len(webhooks))
 	for i, w := range webhooks {
 		r, ok := w.answer(at)
+		if !ok && withheld[w.webhookID] != nil {
+			results[i].Err = withheld[w.webhookID]
+			continue
+		}
 		if !ok {
 			return nil, fmt.Errorf("a stored webhook has no event: %s", w.events[0].key)
 		}
@@ -115,6 +121,26 @@ func (m *Module) commitOnce(ctx context.Context, webhooks []verifiedWebhook, fre
 		results[i].Value = r
 	}
 	return results, nil
+}
+
+// storeAll stores the webhooks, and returns the owner of each key, and why released ones are not
+// stored, by webhook.
+func (m *Module) storeAll(ctx context.Context, tx *database.Tx, webhooks []verifiedWebhook, fresh bool) (at map[string]keyOwner, withheld map[string]error, err error) {
+	if !slices.ContainsFunc(webhooks, func(w verifiedWebhook) bool { return w.release != nil }) {
+		at, err = m.storeNew(ctx, tx, webhooks, fresh)
+		return at, nil, err
+	}
+	kept, withheld, err := m.takeReleased(ctx, tx, webhooks)
+	if err != nil {
+		return nil, nil, err
+	}
+	if at, err = m.storeNew(ctx, tx, kept, fresh); err != nil {
+		return nil, nil, err
+	}
+	if err := m.auditReleased(ctx, tx, kept, at); err != nil {
+		return nil, nil, err
+	}
+	return at, withheld, addOwners(ctx, tx, webhooks, at)
 }
 
 // storeNew stores the events whose keys are new, with all their rows, and returns the owner

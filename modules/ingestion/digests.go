@@ -14,7 +14,7 @@ FROM   quarantine
 WHERE  header_digests <> '{}'
 GROUP  BY header_digests`
 
-// KeysInUse counts the requests in quarantine by the key of their digests.
+// KeysInUse counts the requests in quarantine, and the marks of erasures, by the key of their digests.
 func (m *Module) KeysInUse(ctx context.Context) (map[string]int64, error) {
 	var rows []struct {
 		Digests string `db:"header_digests"`
@@ -32,6 +32,13 @@ func (m *Module) KeysInUse(ctx context.Context) (map[string]int64, error) {
 		for _, keyID := range digestKeys(digests) {
 			inUse[keyID] += r.N
 		}
+	}
+	var marks []string
+	if err := m.d.DB.Select(ctx, &marks, `SELECT text_digest FROM erasure_marks`); err != nil {
+		return nil, err
+	}
+	for _, digest := range marks {
+		inUse[keyring.DigestKey(digest)]++
 	}
 	return inUse, nil
 }

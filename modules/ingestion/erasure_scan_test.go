@@ -16,7 +16,7 @@ import (
 )
 
 // holding looks for a value at paths.
-func holding(t *testing.T, value string, paths ...string) Holds {
+func holding(t testing.TB, value string, paths ...string) Holds {
 	t.Helper()
 	var all redaction.Paths
 	for _, path := range paths {
@@ -24,7 +24,7 @@ func holding(t *testing.T, value string, paths ...string) Holds {
 		require.NoError(t, err)
 		all = all.And(one)
 	}
-	return func(req provider.Request) (found, read bool) { return provider.Holds(req, all, value) }
+	return func(req provider.Request) (found, read bool) { return provider.Holds(req, all, literal(value).is) }
 }
 
 func (g *gateway) withData(eventID, data string) string {

@@ -74,14 +74,24 @@ type deliveries struct {
 	idle     map[string]bool
 	attempts []contract.Attempt
 	jobs     []contract.Job
+
+	routing    func() // is called before the commit
+	scheduling func() // is called within it
 }
 
-func (d *deliveries) Route(context.Context, []contract.NewEvent) {}
+func (d *deliveries) Route(context.Context, []contract.NewEvent) {
+	if d.routing != nil {
+		d.routing()
+	}
+}
 
 func (d *deliveries) Schedule(ctx context.Context, tx *database.Tx, events []contract.NewEvent) ([]contract.Scheduled, error) {
 	rows := database.NewRows("id uuid", "normalized_event_id uuid", "triggered_by text", "status text",
 		"attempt_no bigint", "budget_start bigint", "parked boolean", "wake_at timestamptz", "created_at timestamptz")
 	var scheduled []contract.Scheduled
+	if d.scheduling != nil {
+		d.scheduling()
+	}
 	for _, e := range events {
 		if d.idle[e.IntegrationID] {
 			scheduled = append(scheduled, contract.Scheduled{EventID: e.EventID, Reason: "no active destination"})

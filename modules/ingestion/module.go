@@ -2,8 +2,8 @@
 // and stores them once, in the same transaction as the jobs that will deliver them. A 2xx
 // answer promises that commit.
 //
-// It owns webhook_events, header_sets, idempotency_keys, normalized_events, event_states, quarantine and
-// quarantine_drops, and their SQL. It does not know how sources are configured, nor where
+// It owns webhook_events, header_sets, idempotency_keys, normalized_events, event_states, quarantine,
+// quarantine_drops, quarantine_erasures and erasure_marks, and their SQL. It does not know how sources are configured, nor where
 // events are delivered: it asks for sources, jobs and their history through Deps.
 package ingestion
 
@@ -64,6 +64,23 @@ type Auditor interface {
 	Record(ctx context.Context, tx *database.Tx, entries []contract.AuditEntry) error
 	// Refused counts a refused request. It never blocks.
 	Refused(r contract.Refusal)
+}
+
+// source is a configured source together with the secrets that are never stored.
+type source struct {
+	*provider.Source
+	ownSecrets []secret.Value // the gateway's own
+}
+
+func (m *Module) withOwnSecrets(s *provider.Source) *source { return &source{s, m.cfg.OwnSecrets} }
+
+// find returns the active source of that name.
+func (m *Module) find(ctx context.Context, name string) (*source, error) {
+	found, err := m.d.Sources.Source(ctx, name)
+	if err != nil {
+		return nil, err
+	}
+	return m.withOwnSecrets(found), nil
 }
 
 // Scheduler creates the jobs that deliver events.

@@ -5,9 +5,11 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"slices"
 
 	"integration-gateway/platform/database"
 	"integration-gateway/platform/fault"
+	"integration-gateway/platform/httpapi"
 	"integration-gateway/platform/id"
 	"integration-gateway/platform/provider"
 	"integration-gateway/platform/secret"
@@ -38,11 +40,13 @@ func (m *Module) Release(ctx context.Context, quarantineID string) (Released, er
 	}
 	w.receipt = r
 	m.traceRelease(&w, q.Source)
-	err = m.d.DB.InTx(ctx, func(tx *database.Tx) error {
-		return m.removeFromQuarantine(ctx, tx, q.Quarantined, "quarantine.released", r.EventID)
-	})
-	if err != nil && !fault.Is(err, fault.NotFound) { // released twice at once: a duplicate
-		return Released{}, err
+	if r.Duplicate { // which the commit may not have been needed for
+		err = m.d.DB.InTx(ctx, func(tx *database.Tx) error {
+			return m.removeFromQuarantine(ctx, tx, q.Quarantined, "quarantine.released", r.EventID)
+		})
+		if err != nil && !fault.Is(err, fault.NotFound) {
+			return Released{}, err
+		}
 	}
 	return Released{q.ID, r.EventID, r.EventIDs, r.Status, r.Duplicate}, nil
 }
@@ -90,8 +94,108 @@ func (m *Module) receiveAgain(ctx context.Context, q quarantined, w *way) (recei
 	}
 	return m.store(ctx, verifiedWebhook{
 		source: src, webhookID: id.New(), secretID: match.SecretID, correlationID: q.CorrelationID, sourceIP: q.SourceIP,
-		receivedAt: q.ReceivedAt.Time, signature: signatureOf(src.Spec, match), released: true, storedPayload: payload,
+		receivedAt: q.ReceivedAt.Time, signature: signatureOf(src.Spec, match), release: &release{q.Quarantined, httpapi.Actor(ctx)}, storedPayload: payload,
 	}, w)
+}
+
+// release is the request in quarantine that a webhook was made of.
+type release struct {
+	Quarantined
+	actor string // who released it
+}
+
+const lockQuarantinedSQL = `
+SELECT q.id
+FROM   quarantine q
+WHERE  q.id IN (SELECT id FROM v)
+ORDER  BY q.id`
+
+// takeReleased removes the released requests of a group from quarantine, and returns the webhooks
+// that are stored for it. One whose request is no longer there is withheld: an erasure, an operator
+// or another release was first. So is one that an erasure would have found.
+func (m *Module) takeReleased(ctx context.Context, tx *database.Tx, webhooks []verifiedWebhook) (kept []verifiedWebhook, withheld map[string]error, err error) {
+	withheld = map[string]error{}
+	var sources, ids []string
+	since := tx.Now
+	for _, w := range webhooks {
+		if w.release != nil {
+			sources, ids = append(sources, w.source.Name), append(ids, w.release.ID)
+			if w.receivedAt.Before(since) {
+				since = w.receivedAt
+			}
+		}
+	}
+	marks, err := lockMarks(ctx, tx, sources, since)
+	if err != nil {
+		return nil, nil, err
+	}
+	slices.Sort(ids)
+	var there []string
+	if err := tx.SelectRows(ctx, &there, database.IDs(slices.Compact(ids)), lockQuarantinedSQL+tx.Dialect.ForUpdate); err != nil {
+		return nil, nil, fmt.Errorf("look for released requests: %w", err)
+	}
+	var taken []string
+	for _, w := range webhooks {
+		switch {
+		case w.release == nil:
+		case !slices.Contains(there, w.release.ID):
+			withheld[w.webhookID] = notQuarantined(w.release.ID)
+		default:
+			withheld[w.webhookID] = m.erasedRelease(marks, w)
+		}
+		if withheld[w.webhookID] != nil {
+			continue
+		}
+		if kept = append(kept, w); w.release != nil {
+			taken = append(taken, w.release.ID)
+		}
+	}
+	if len(taken) == 0 {
+		return kept, withheld, nil
+	}
+	if _, err := tx.ExecRows(ctx, database.IDs(taken), `DELETE FROM quarantine WHERE id IN (SELECT id FROM v)`); err != nil {
+		return nil, nil, fmt.Errorf("remove released requests from quarantine: %w", err)
+	}
+	return kept, withheld, nil
+}
+
+// auditReleased audits the releases of stored webhooks, each request once.
+func (m *Module) auditReleased(ctx context.Context, tx *database.Tx, stored []verifiedWebhook, at map[string]keyOwner) error {
+	done := map[string]bool{}
+	for _, w := range stored {
+		if w.release == nil || done[w.release.ID] {
+			continue
+		}
+		done[w.release.ID] = true
+		err := m.auditQuarantine(httpapi.WithActor(ctx, w.release.actor), tx, w.release.Quarantined, "quarantine.released", at[w.events[0].key].eventID)
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// addOwners adds the owners of those keys that at lacks, if there are any.
+func addOwners(ctx context.Context, tx *database.Tx, webhooks []verifiedWebhook, at map[string]keyOwner) error {
+	rows := database.NewRows("idempotency_key text")
+	for _, w := range webhooks {
+		for _, e := range w.events {
+			if _, known := at[e.key]; !known {
+				rows.Add(e.key)
+			}
+		}
+	}
+	if rows.Len() == 0 {
+		return nil
+	}
+	var known []keyRow
+	if err := tx.SelectRows(ctx, &known, rows, selectKeysSQL); err != nil {
+		return fmt.Errorf("look up the keys of released requests: %w", err)
+	}
+	for _, k := range known {
+		at[k.Key] = keyOwner{k.EventID, k.CorrelationID}
+	}
+	return nil
 }
 
 const updateQuarantinedSQL = `

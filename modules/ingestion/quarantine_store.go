@@ -103,6 +103,10 @@ func (m *Module) removeFromQuarantine(ctx context.Context, tx *database.Tx, q Qu
 	case n == 0:
 		return notQuarantined(q.ID)
 	}
+	return m.auditQuarantine(ctx, tx, q, action, eventID)
+}
+
+func (m *Module) auditQuarantine(ctx context.Context, tx *database.Tx, q Quarantined, action, eventID string) error {
 	return m.auditChange(ctx, tx, entityQuarantine, q.ID, action, quarantineDetails{
 		Source: q.Source, IntegrationID: q.IntegrationID, Reason: q.Reason, EventID: eventID, CorrelationID: q.CorrelationID})
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"time"
 
 	"integration-gateway/platform/database"
 	"integration-gateway/platform/httpapi"
@@ -19,6 +20,10 @@ const purgeDropsSQL = `
 DELETE FROM quarantine_drops
 WHERE  hour < $1`
 
+const purgeMarksSQL = `
+DELETE FROM erasure_marks
+WHERE  ordered_at < $1`
+
 // purgeQuarantine deletes requests and counts past the retention.
 func (m *Module) purgeQuarantine(ctx context.Context, tx *database.Tx, counts bool) error {
 	oldest := m.d.Now().Add(-m.cfg.Quarantine.Retention)
@@ -27,6 +32,9 @@ func (m *Module) purgeQuarantine(ctx context.Context, tx *database.Tx, counts bo
 	}
 	if !counts {
 		return nil
+	}
+	if _, err := tx.Exec(ctx, purgeMarksSQL, oldest.Add(-time.Hour)); err != nil { // of what waits in memory too
+		return fmt.Errorf("purge the marks of erasures: %w", err)
 	}
 	if _, err := tx.Exec(ctx, purgeDropsSQL, oldest); err != nil {
 		return fmt.Errorf("purge expired drop counts: %w", err)

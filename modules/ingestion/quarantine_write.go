@@ -31,7 +31,7 @@ func (m *Module) flushQuarantine(ctx context.Context) error {
 	defer cancel()
 	taken, written := m.withinBudget(waiting), []quarantined(nil)
 	err := m.d.DB.InTx(ctx, func(tx *database.Tx) error {
-		if err := withoutErasedBodies(ctx, tx, taken); err != nil {
+		if err := m.withoutErasedRefused(ctx, tx, taken); err != nil {
 			return err
 		}
 		if err := insertQuarantined(ctx, tx, taken); err != nil {

@@ -24,8 +24,8 @@ type verifiedWebhook struct {
 	correlationID string
 	sourceIP      string
 	receivedAt    time.Time
-	signature     string // see signatureOf
-	released      bool   // from quarantine
+	signature     string   // see signatureOf
+	release       *release // from quarantine; nil if it has just arrived
 	storedPayload
 
 	compactBody    []byte // what is stored of the body and the headers

@@ -66,7 +66,7 @@ func markReplays(group []verifiedWebhook, at []int, claims []cache.Claim, claime
 // refusesReplay returns the error for a possible replay, or nil if the webhook is stored.
 // Webhooks that an operator releases from quarantine are stored.
 func (m *Module) refusesReplay(w verifiedWebhook) error {
-	if !w.possibleReplay || w.released || !w.source.Spec.QuarantinesReplays(m.cfg.PossibleReplays.Quarantine) {
+	if !w.possibleReplay || w.release != nil || !w.source.Spec.QuarantinesReplays(m.cfg.PossibleReplays.Quarantine) {
 		return nil
 	}
 	return provider.Replayed()

@@ -44,6 +44,9 @@ type keyClaims struct {
 // rolled back. If fresh is set, an existing key fails the transaction.
 func claimKeys(ctx context.Context, tx *database.Tx, webhooks []verifiedWebhook, fresh bool) (keyClaims, error) {
 	claims := keyClaims{owner: map[string]keyOwner{}, won: map[string]bool{}}
+	if len(webhooks) == 0 {
+		return claims, nil
+	}
 	var keys []string
 	for _, w := range webhooks {
 		for _, e := range w.events {

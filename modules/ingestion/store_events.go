@@ -237,6 +237,15 @@ func (m *Module) Integration(ctx context.Context, tx *database.Tx, eventID strin
 	return row.IntegrationID, nil
 }
 
+// SourceOfEvent returns an event's source; "" if there is no such event.
+func (m *Module) SourceOfEvent(ctx context.Context, eventID string) (source string, err error) {
+	err = m.d.DB.Get(ctx, &source, `SELECT source FROM normalized_events WHERE id = $1`, eventID)
+	if err != nil && !errors.Is(err, sql.ErrNoRows) {
+		return "", fmt.Errorf("find the source of event %s: %w", eventID, err)
+	}
+	return source, nil
+}
+
 func noEvent(eventID string) error {
 	return fault.NotFound.New("event_not_found", "There is no event %s.", eventID)
 }

@@ -18,6 +18,7 @@ type destinations struct {
 	idle    map[string]bool
 	closed  []string // what was said of open jobs
 	tested  []contract.DestinationTest
+	paused  []contract.PauseOrder
 	failure error // of making destinations and closing integrations
 }
 
@@ -74,6 +75,15 @@ func (d *destinations) TestDestination(_ context.Context, t contract.Destination
 
 func (d *destinations) ProbeDestination(_ context.Context, _, destinationID string) (contract.DestinationProbe, error) {
 	return contract.DestinationProbe{DestinationID: destinationID, Breaker: "open"}, d.failure
+}
+
+func (d *destinations) PauseDestination(ctx context.Context, tx *database.Tx, integrationID, destinationID string, o contract.PauseOrder) error {
+	d.paused = append(d.paused, o)
+	return d.update(ctx, tx, `UPDATE destinations SET is_active = false WHERE id = $1 AND integration_id = $2`, destinationID, integrationID)
+}
+
+func (d *destinations) ResumeDestination(ctx context.Context, tx *database.Tx, integrationID, destinationID string) error {
+	return d.update(ctx, tx, `UPDATE destinations SET is_active = true WHERE id = $1 AND integration_id = $2`, destinationID, integrationID)
 }
 
 func (d *destinations) DestinationChanges(context.Context, *database.Tx, string, string, contract.DestinationConfig) ([]string, error) {

@@ -51,6 +51,10 @@ type Destinations interface {
 	DestinationChanges(ctx context.Context, tx *database.Tx, integrationID, destinationID string, c contract.DestinationConfig) ([]string, error)
 	// RawDestinations returns the ids of the destinations in raw mode.
 	RawDestinations(ctx context.Context, tx *database.Tx, integrationID string) ([]string, error)
+	// PauseDestination stops deliveries, until a time if one is given.
+	PauseDestination(ctx context.Context, tx *database.Tx, integrationID, destinationID string, o contract.PauseOrder) error
+	// ResumeDestination has deliveries go on.
+	ResumeDestination(ctx context.Context, tx *database.Tx, integrationID, destinationID string) error
 	// RotateSigningSecret returns the new secret, which is not shown again.
 	RotateSigningSecret(ctx context.Context, tx *database.Tx, integrationID, destinationID string) (string, error)
 	// CloseIntegration cancels the open jobs of an integration's destinations, or lets them
@@ -112,6 +116,8 @@ func (m *Module) Routes(r httpapi.Routes) {
 	r.Admin.Scoped().PATCH("/integrations/:id/destinations/:destinationId", m.patchDestination, changeDestinationSpec)
 	r.Admin.Scoped().DELETE("/integrations/:id/destinations/:destinationId", m.deleteDestination, removeDestinationSpec)
 	r.Admin.Scoped().POST("/integrations/:id/destinations/:destinationId/rotate-secret", m.rotateSigningSecret, rotateSpec)
+	r.Operator.Scoped().POST("/integrations/:id/destinations/:destinationId/pause", m.postPause, pauseSpec)
+	r.Operator.Scoped().POST("/integrations/:id/destinations/:destinationId/resume", m.postResume, resumeSpec)
 	r.Operator.Scoped().POST("/integrations/:id/destinations/:destinationId/test", m.postTest, testDestinationSpec)
 	r.Operator.Scoped().POST("/integrations/:id/destinations/:destinationId/probe", m.postProbe, probeDestinationSpec)
 }

@@ -36,6 +36,7 @@ type Destination struct {
 	ID        string                       `json:"id"`
 	URL       string                       `json:"url"`
 	IsActive  bool                         `json:"isActive"`
+	Pause     *contract.DestinationPause   `json:"pause"` // null for an active one
 	Mode      contract.DestinationMode     `json:"mode" api:"enum=canonical|raw"`
 	Filter    string                       `json:"filter"`
 	Transform string                       `json:"transform"`
@@ -76,7 +77,7 @@ func (r integrationRow) view(to []contract.Destination, secrets []SecretInfo) In
 	}
 	for _, d := range to {
 		v.Destinations = append(v.Destinations, Destination{
-			ID: d.ID, URL: withoutPassword(d.URL), IsActive: d.IsActive, Mode: d.Mode, Filter: d.Filter, Transform: d.Transform,
+			ID: d.ID, URL: withoutPassword(d.URL), IsActive: d.IsActive, Pause: d.Pause, Mode: d.Mode, Filter: d.Filter, Transform: d.Transform,
 			Headers: httpapi.OrEmpty(d.Headers), Auth: d.Auth, TLS: d.TLS, Policy: d.Policy, Traces: d.TracePropagation, Breaker: d.Breaker,
 			CreatedAt: clock.At(d.CreatedAt), UpdatedAt: clock.At(d.UpdatedAt),
 		})

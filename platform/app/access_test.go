@@ -38,13 +38,14 @@ GET:/api/v1/events=viewer*  GET:/api/v1/events/stream=viewer*  GET:/api/v1/event
 GET:/api/v1/deliveries=viewer*  GET:/api/v1/dead-letters=viewer*  GET:/api/v1/dead-letters/:id=viewer*
 GET:/api/v1/integrations=viewer*  GET:/api/v1/integrations/:id=viewer*  GET:/api/v1/integrations/:id/secrets=viewer*
 GET:/api/v1/quarantine=viewer*  GET:/api/v1/quarantine/summary=viewer*  GET:/api/v1/quarantine/:id=viewer*
-GET:/api/v1/replay-requests=viewer*  GET:/api/v1/replay-requests/:id=viewer*  GET:/api/v1/audit-entries=viewer
+GET:/api/v1/replay-requests=viewer*  GET:/api/v1/replay-requests/:id=viewer*  GET:/api/v1/audit-entries=viewer*
 GET:/api/v1/replays=viewer*  GET:/api/v1/replays/:id=viewer*  GET:/api/v1/replays/:id/events=viewer*
 POST:/api/v1/replays=operator*  POST:/api/v1/replays/:id/pause=operator*  POST:/api/v1/replays/:id/resume=operator*
 POST:/api/v1/replays/:id/cancel=operator*
 GET:/api/v1/erasures=viewer*  GET:/api/v1/erasures/:id=viewer*  POST:/api/v1/erasures=admin*  POST:/api/v1/erasures/:id/cancel=admin*
 POST:/api/v1/events/:id/replay=operator*  POST:/api/v1/events/:id/cancel=operator*  POST:/api/v1/events/:id/retry=operator*
-POST:/api/v1/dead-letters/:id/requeue=operator*  POST:/api/v1/dead-letters/requeue=operator*
+POST:/api/v1/dead-letters/:id/requeue=operator*  POST:/api/v1/dead-letters/:id/resolve=operator*  POST:/api/v1/dead-letters/requeue=operator*
+POST:/api/v1/integrations/:id/destinations/:destinationId/pause=operator*  POST:/api/v1/integrations/:id/destinations/:destinationId/resume=operator*
 POST:/api/v1/integrations/:id/destinations/:destinationId/test=operator*  POST:/api/v1/integrations/:id/destinations/:destinationId/probe=operator*
 DELETE:/api/v1/quarantine/:id=operator*  POST:/api/v1/quarantine/:id/release=operator*  POST:/api/v1/quarantine/release=operator*
 POST:/api/v1/integrations=admin  POST:/api/v1/integrations/apply=admin
@@ -327,9 +328,11 @@ func TestAKeyOfOneSourceCannotReadAnother(t *testing.T) {
 			{"POST", "/events/<id>/replay", "events", `{"reason":"because"}`},
 			{"POST", "/events/<id>/retry", "events", `{}`},
 			{"POST", "/events/<id>/cancel", "events", `{}`},
-			{"POST", "/dead-letters/<id>/requeue", "dead-letters", `{}`},
+			{"POST", "/dead-letters/<id>/resolve", "dead-letters", `{"reason":"by hand"}`},
 			{"POST", "/quarantine/<id>/release", "quarantine", ``},
 			{"DELETE", "/quarantine/<id>", "quarantine", ``},
+			{"POST", "/integrations/<id>/destinations/<destination>/pause", "integrations", `{"reason":"on call"}`},
+			{"POST", "/integrations/<id>/destinations/<destination>/resume", "integrations", ``},
 			{"POST", "/integrations/<id>/destinations/<destination>/test", "integrations", ``},
 			{"POST", "/integrations/<id>/destinations/<destination>/probe", "integrations", ``},
 			{"DELETE", "/integrations/<id>", "integrations", ``},

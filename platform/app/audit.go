@@ -18,7 +18,8 @@ import (
 // AuditOptions are the options of `gateway audit`.
 type AuditOptions struct {
 	RetainedFrom time.Time
-	Anchor       string // "" or the format of AnchorOf
+	LostBefore   time.Time // seals that were lost before then are known about
+	Anchor       string    // "" or the format of AnchorOf
 	JSON         bool
 	Out          io.Writer
 }
@@ -61,10 +62,16 @@ func VerifyAudit(ctx context.Context, cfg config.Config, log *slog.Logger, o Aud
 	if err != nil {
 		return fmt.Errorf("print the proof: %w", err)
 	}
-	if proof.Holds {
-		return nil
+	if !proof.Holds {
+		return fmt.Errorf("the audit trail was tampered with: %s at seal %d", proof.Broken.Kind, proof.Broken.Seal)
 	}
-	return fmt.Errorf("the audit trail was tampered with: %s at seal %d", proof.Broken.Kind, proof.Broken.Seal)
+	for _, l := range proof.Lost { // the last first
+		if !l.At.Before(o.LostBefore) {
+			return fmt.Errorf("seals of the audit trail were lost, last at %s. If that was a failover or a restored database, say so: --lost-before %s",
+				l.At.UTC().Format(time.RFC3339), l.At.UTC().Add(time.Second).Format(time.RFC3339))
+		}
+	}
+	return nil
 }
 
 func printProof(out io.Writer, p audit.Proof) error {

@@ -73,8 +73,11 @@ type system struct {
 // eventsLater, replaysLater, claimsLater and namesLater are placeholders for modules that are built
 // after the one that needs them. They are filled before anything starts.
 type (
-	claimsLater  struct{ processes.Reclaimer }
-	namesLater   struct{ audit.Sources }
+	claimsLater struct{ processes.Reclaimer }
+	namesLater  struct {
+		audit.Sources
+		audit.Events
+	}
 	eventsLater  struct{ delivery.Events }
 	replaysLater struct {
 		delivery.Replays
@@ -116,7 +119,7 @@ func wire(cfg config.Config, s *stores, log *slog.Logger) (*system, error) {
 	state := gauges.New(gauges.Config{}, gauges.Deps{DB: s.db, Log: log, Now: now, Metrics: counted})
 	statistics := figures.New(figures.Config{}, figures.Deps{DB: s.db, Log: log, Now: now, Gauges: state})
 	reports, names := observed(cfg, counted, statistics, now), &namesLater{}
-	trail := audit.New(audit.Config{SealKeys: sealKeys(ring)}, audit.Deps{DB: s.db, Log: log, Now: now, Sources: names, Metrics: counted})
+	trail := audit.New(audit.Config{SealKeys: sealKeys(ring)}, audit.Deps{DB: s.db, Log: log, Now: now, Sources: names, Events: names, Metrics: counted})
 
 	events, replays, claims := &eventsLater{}, &replaysLater{}, &claimsLater{}
 	living := processes.New(processes.Config{Role: s.role, Version: cfg.Version},
@@ -133,7 +136,7 @@ func wire(cfg config.Config, s *stores, log *slog.Logger) (*system, error) {
 		Audit: trail, Scheduler: deliveries, Deliveries: deliveries, Fetch: fetching(out), Metrics: reports, Traces: s.traces,
 	})
 	requests := replay.New(replayConfig(cfg), replay.Deps{DB: s.db, Log: log, Now: now, Events: front, Scheduler: deliveries, Sources: sources, Sealer: ring, Audit: trail})
-	events.Events, replays.Replays, replays.Replayer, claims.Reclaimer, names.Sources = eventsAndSources{front, sources}, requests, requests, deliveries, sources
+	events.Events, replays.Replays, replays.Replayer, claims.Reclaimer, names.Sources, names.Events = eventsAndSources{front, sources}, requests, requests, deliveries, sources, front
 	keeper := retention.New(retention.Config{Events: cfg.Retention.Events, Audit: cfg.Retention.Audit},
 		retention.Deps{DB: s.db, Log: log, Now: now, Audit: trail, Trail: trail, Succeeded: counted.RetentionSucceeded})
 	eraser := erasure.New(erasure.Config{}, erasure.Deps{DB: s.db, Log: log, Now: now, Events: front, Deliveries: deliveries, Replays: requests, Sources: sources, Audit: trail, Digester: ring})

@@ -1,8 +1,10 @@
 package cli
 
 import (
+	"bytes"
 	"context"
 	"errors"
+	"io"
 	"net/url"
 	"os"
 	"strings"
@@ -50,6 +52,31 @@ func (c *command) addOutputFlags(cmd *cobra.Command) {
 	flags.BoolVarP(&c.api.quiet, "quiet", "q", false, "print ids only, or nothing")
 	flags.BoolVar(&c.api.utc, "utc", false, "print absolute times")
 	_ = cmd.RegisterFlagCompletionFunc("output", cobra.FixedCompletions([]string{"table", "wide", "json", "jsonl", "yaml", "csv"}, cobra.ShellCompDirectiveNoFileComp))
+}
+
+// addReportFlags gives a command on the database the flags that say how to print its one report.
+func (c *command) addReportFlags(cmd *cobra.Command) {
+	cmd.Flags().StringVarP(&c.api.format, "output", "o", string(output.Table), "table, json, jsonl, yaml or csv")
+	cmd.Flags().BoolVar(&c.api.json, "json", false, "the same as -o json")
+	_ = cmd.RegisterFlagCompletionFunc("output", cobra.FixedCompletions([]string{"table", "json", "jsonl", "yaml", "csv"}, cobra.ShellCompDirectiveNoFileComp))
+}
+
+// report prints a report as the flags ask. run writes it for people or as JSON; its error may say
+// what the report found.
+func (c *command) report(run func(out io.Writer, asJSON bool) error) error {
+	p, err := c.printer()
+	if err != nil {
+		return err
+	}
+	if format := output.Format(c.api.format); format == output.Table || format == output.Wide {
+		return run(c.stdout, false)
+	}
+	var text bytes.Buffer
+	found := run(&text, true)
+	if text.Len() == 0 {
+		return found
+	}
+	return errors.Join(p.One(text.Bytes(), "", nil), found)
 }
 
 // printer makes the printer that the flags ask for.

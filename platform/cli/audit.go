@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"io"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -42,35 +43,46 @@ func (c *command) auditList() *cobra.Command {
 
 func (c *command) auditVerify() *cobra.Command {
 	o := app.AuditOptions{}
-	var retained string
+	var retained, lost string
 	cmd := &cobra.Command{
 		Use:   "verify",
 		Short: "Check every audit entry against its seal",
 		Long: `Recomputes the chain of seals, with SECRETS_KEY for seals made with it, and checks every
 entry against its seal. Exits with 0 if all entries are unchanged, or with 1 and the first
-entry that was deleted, changed or inserted.`,
+entry that was deleted, changed or inserted. It also exits with 1 if a process found seals gone
+that it had seen: by a failover or a restored database, or because somebody removed them. Once
+that is explained, --lost-before accepts it.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if _, _, err := app.AnchorOf(o.Anchor); err != nil {
 				return usage("audit verify: --anchor " + err.Error())
 			}
-			if retained != "" {
-				from, err := time.Parse(time.RFC3339, retained)
-				if err != nil {
-					return usage("audit verify: --retained-from must be a time such as 2026-01-05T10:00:00Z")
+			for _, f := range []struct {
+				name, text string
+				into       *time.Time
+			}{{"retained-from", retained, &o.RetainedFrom}, {"lost-before", lost, &o.LostBefore}} {
+				if f.text == "" {
+					continue
 				}
-				o.RetainedFrom = from
+				at, err := time.Parse(time.RFC3339, f.text)
+				if err != nil {
+					return usage("audit verify: --" + f.name + " must be a time such as 2026-01-05T10:00:00Z")
+				}
+				*f.into = at
 			}
 			cfg, log, err := c.load(config.Options{Role: config.Migrate})
 			if err != nil {
 				return err
 			}
-			o.Out = c.stdout
-			return app.VerifyAudit(cmd.Context(), cfg, log, o)
+			return c.report(func(out io.Writer, asJSON bool) error {
+				o.Out, o.JSON = out, asJSON
+				return app.VerifyAudit(cmd.Context(), cfg, log, o)
+			})
 		},
 	}
-	cmd.Flags().BoolVar(&o.JSON, "json", false, "print the result as JSON")
+	c.addReportFlags(cmd)
 	cmd.Flags().StringVar(&o.Anchor, "anchor", "", "a seal noted elsewhere, NUMBER:HASH, which must exist")
+	cmd.Flags().StringVar(&lost, "lost-before", "", "seals that were lost before this time (RFC 3339) are explained")
 	cmd.Flags().StringVar(&retained, "retained-from", "", "entries from before this time (RFC 3339) may have been removed, besides what the seals say that retention removed")
 	return cmd
 }

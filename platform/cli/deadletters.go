@@ -23,7 +23,7 @@ var deadLetterParams = []param{
 }
 
 func (c *command) deadLetters() *cobra.Command {
-	cmd := group("dead-letters", "List and requeue failed deliveries", `Dead letters are deliveries whose attempts are used up or that were refused (410), and
+	cmd := group("dead-letters", "List, requeue and close failed deliveries", `Dead letters are deliveries whose attempts are used up or that were refused (410), and
 messages that could not be read.`,
 		c.list(listing{
 			short: "List dead letters, newest first", path: "/dead-letters",
@@ -36,7 +36,7 @@ messages that could not be read.`,
 			},
 			empty: "No dead letter matches.",
 		}),
-		c.deadLettersShow(), c.deadLettersRequeue())
+		c.deadLettersShow(), c.deadLettersRequeue(), c.deadLettersResolve())
 	c.addAPIFlags(cmd)
 	return cmd
 }
@@ -79,8 +79,39 @@ func (c *command) deadLettersShow() *cobra.Command {
 				output.Column{Title: "event type", Path: "eventType"}, output.Column{Title: "attempts", Path: "attempts"}, output.Column{Title: "reason", Path: "reason"},
 				output.Column{Title: "created", Path: "createdAt", Kind: output.Time}, output.Column{Title: "requeued", Path: "requeuedAt", Kind: output.Time},
 				output.Column{Title: "requeued by", Path: "requeuedBy"}, output.Column{Title: "replay request", Path: "replayRequestId"},
-				output.Column{Title: "resolved", Path: "resolvedAt", Kind: output.Time}, output.Column{Title: "body", Path: "body", Kind: output.Body}))
+				output.Column{Title: "resolved", Path: "resolvedAt", Kind: output.Time},
+				output.Column{Title: "resolved by", Path: "resolvedBy"}, output.Column{Title: "resolution", Path: "resolution"}, output.Column{Title: "body", Path: "body", Kind: output.Body}))
 		})
+	})
+	return cmd
+}
+
+func (c *command) deadLettersResolve() *cobra.Command {
+	cmd := &cobra.Command{
+		Use: "resolve ID --reason TEXT", Short: "Close a dead letter without another delivery", Args: cobra.ExactArgs(1),
+		Long: `Closes an open dead letter: what it is about was settled in another way. Nothing is sent, and the
+event keeps its status. The reason is shown, and in the audit trail.`,
+		Example: `  gateway dead-letters resolve 0190a1b2-0000-7000-8000-000000000001 --reason "the order was corrected by hand"`,
+	}
+	by := cmd.Flags().String("requested-by", "", "who asks for it (default the key's name)")
+	reason := cmd.Flags().String("reason", "", "why, 5 to 500 characters")
+	check := func(args []string) (err error) {
+		if *reason == "" {
+			return usage("dead-letters resolve: give --reason")
+		}
+		args[0], err = validID("dead-letters resolve", args[0])
+		return err
+	}
+	cmd.RunE = c.beforeAPI(check, func(ctx context.Context, s *session, args []string) error {
+		body := map[string]any{"reason": *reason}
+		if *by != "" {
+			body["requestedBy"] = *by
+		}
+		var raw json.RawMessage
+		if err := s.Post(ctx, "/dead-letters/"+args[0]+"/resolve", body, &raw); err != nil {
+			return err
+		}
+		return s.done(raw, args[0], "closed %s; nothing is sent", args[0])
 	})
 	return cmd
 }

@@ -18,6 +18,11 @@ type destination struct {
 	IntegrationID string `json:"integrationId"`
 	URL           string `json:"url"`
 	IsActive      bool   `json:"isActive"`
+
+	Pause *struct {
+		Reason *string `json:"reason"`
+		Until  *string `json:"until"`
+	} `json:"pause"`
 }
 
 func (c *command) destinations() *cobra.Command {
@@ -28,7 +33,8 @@ func (c *command) destinations() *cobra.Command {
 			items:  destinationsIn,
 			columns: []output.Column{
 				{Title: "ID", Path: "id", Kind: output.ID}, {Title: "SOURCE", Path: "source"},
-				{Title: "STATE", Kind: output.State, Of: stateOfDestination}, {Title: "URL", Path: "url", Kind: output.URL},
+				{Title: "STATE", Kind: output.State, Of: stateOfDestination}, {Title: "UNTIL", Path: "pause.until", Kind: output.Time}, {Title: "URL", Path: "url", Kind: output.URL},
+				{Title: "WHY", Path: "pause.reason", Wide: true}, {Title: "BY", Path: "pause.by", Wide: true},
 				{Title: "BREAKER", Path: "breaker", Kind: output.State, Wide: true},
 				{Title: "MODE", Path: "mode", Wide: true}, {Title: "AUTH", Path: "auth", Wide: true}, {Title: "FILTER", Path: "filter", Wide: true},
 				{Title: "CREATED", Path: "createdAt", Kind: output.Time, Wide: true},
@@ -36,8 +42,7 @@ func (c *command) destinations() *cobra.Command {
 			empty: "There is no destination. See: gateway integrations add --help",
 		}),
 		c.destinationsShow(),
-		c.destinationsSwitch("pause", "Stop deliveries to a destination; its events wait", false),
-		c.destinationsSwitch("resume", "Deliver to a destination again, also what waited", true),
+		c.destinationsPause(), c.destinationsResume(),
 		c.destinationsTest(), c.destinationsProbe())
 	c.addAPIFlags(cmd)
 	return cmd
@@ -133,6 +138,8 @@ func (c *command) destinationsShow() *cobra.Command {
 			return s.out.Fields(append(fieldsOf(item,
 				output.Column{Title: "id", Path: "id"}, output.Column{Title: "source", Path: "source"}, output.Column{Title: "URL", Path: "url"},
 				output.Column{Title: "state", Kind: output.State, Of: func(item map[string]any) string { return activeOr("paused", item) }},
+				output.Column{Title: "paused since", Path: "pause.since", Kind: output.Time}, output.Column{Title: "paused until", Path: "pause.until", Kind: output.Time},
+				output.Column{Title: "paused by", Path: "pause.by"}, output.Column{Title: "reason", Path: "pause.reason"},
 				output.Column{Title: "breaker", Path: "breaker", Kind: output.State}, output.Column{Title: "mode", Path: "mode"},
 				output.Column{Title: "filter", Path: "filter"}, output.Column{Title: "transform", Path: "transform"},
 				output.Column{Title: "headers", Path: "headers"}, output.Column{Title: "auth", Path: "auth"},
@@ -154,33 +161,4 @@ func policyFields(item map[string]any) []output.Field {
 		}
 	}
 	return sortedFields(own)
-}
-
-func (c *command) destinationsSwitch(verb, short string, active bool) *cobra.Command {
-	cmd := &cobra.Command{Use: verb + " DESTINATION", Short: short, Args: cobra.ExactArgs(1)}
-	var asked *consent
-	if !active {
-		asked = addConsent(cmd)
-	}
-	cmd.RunE = c.onAPI(func(ctx context.Context, s *session, args []string) error {
-		d, err := s.destination(ctx, args[0])
-		if err != nil {
-			return err
-		}
-		if d.IsActive == active {
-			return s.out.Say("%s of %s is already %sd", d.URL, d.Source, verb)
-		}
-		if !active {
-			if do, err := c.agreed(asked, "Deliveries to %s of %s will stop; its events wait until it is resumed.", d.URL, d.Source); err != nil || !do {
-				return err
-			}
-		}
-		var raw json.RawMessage
-		err = s.Patch(ctx, "/integrations/"+d.IntegrationID+"/destinations/"+d.ID, map[string]any{"isActive": active}, &raw)
-		if err != nil {
-			return err
-		}
-		return s.done(raw, d.ID, "%sd %s of %s", verb, d.URL, d.Source)
-	})
-	return cmd
 }

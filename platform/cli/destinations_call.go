@@ -7,11 +7,79 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"time"
 
 	"github.com/spf13/cobra"
 
 	"integration-gateway/platform/cli/output"
+	"integration-gateway/platform/clock"
 )
+
+func (c *command) destinationsPause() *cobra.Command {
+	cmd := &cobra.Command{
+		Use: "pause DESTINATION", Short: "Stop deliveries to a destination; its events wait", Args: cobra.ExactArgs(1),
+		Long: `Stops deliveries to a destination: its events wait, and nothing is lost. With --for it is
+resumed by itself after that time. Of a paused one it changes the end and the reason. Needs the
+role operator.`,
+		Example: `  gateway destinations pause https://orders.example.com/hooks --for 2h --reason "the receiver moves"`,
+	}
+	var lasts duration
+	cmd.Flags().Var(&lasts, "for", "resume it after this time, such as 2h or 3d; at most 30d (default never)")
+	reason := cmd.Flags().String("reason", "", "why, 2 to 500 characters; shown, and in the audit trail")
+	asked := addConsent(cmd)
+	cmd.RunE = c.onAPI(func(ctx context.Context, s *session, args []string) error {
+		d, err := s.destination(ctx, args[0])
+		if err != nil {
+			return err
+		}
+		body, end := map[string]any{}, "until it is resumed"
+		if lasts != 0 {
+			until := clock.System().Add(time.Duration(lasts)).UTC().Format(time.RFC3339)
+			body["until"], end = until, "until "+until
+		}
+		if *reason != "" {
+			body["reason"] = *reason
+		}
+		if !d.IsActive && len(body) == 0 {
+			return s.out.Say("%s of %s is already paused", d.URL, d.Source)
+		}
+		if d.IsActive {
+			if do, err := c.agreed(asked, "Deliveries to %s of %s will stop; its events wait %s.", d.URL, d.Source, end); err != nil || !do {
+				return err
+			}
+		}
+		var raw json.RawMessage
+		if err := s.Post(ctx, d.path("pause"), body, &raw); err != nil {
+			return err
+		}
+		return s.done(raw, d.ID, "paused %s of %s %s", d.URL, d.Source, end)
+	})
+	return cmd
+}
+
+func (c *command) destinationsResume() *cobra.Command {
+	cmd := &cobra.Command{Use: "resume DESTINATION", Short: "Deliver to a destination again, also what waited", Args: cobra.ExactArgs(1)}
+	cmd.RunE = c.onAPI(func(ctx context.Context, s *session, args []string) error {
+		d, err := s.destination(ctx, args[0])
+		if err != nil {
+			return err
+		}
+		if d.IsActive {
+			return s.out.Say("%s of %s is already active", d.URL, d.Source)
+		}
+		var raw json.RawMessage
+		if err := s.Post(ctx, d.path("resume"), map[string]any{}, &raw); err != nil {
+			return err
+		}
+		return s.done(raw, d.ID, "resumed %s of %s", d.URL, d.Source)
+	})
+	return cmd
+}
+
+// path is the path of an action on the destination.
+func (d destination) path(action string) string {
+	return "/integrations/" + d.IntegrationID + "/destinations/" + d.ID + "/" + action
+}
 
 func (c *command) destinationsTest() *cobra.Command {
 	cmd := &cobra.Command{
@@ -72,7 +140,7 @@ func (s *session) testDestination(ctx context.Context, name string, body map[str
 		return err
 	}
 	var raw json.RawMessage
-	if err := s.Post(ctx, "/integrations/"+d.IntegrationID+"/destinations/"+d.ID+"/test", body, &raw); err != nil {
+	if err := s.Post(ctx, d.path("test"), body, &raw); err != nil {
 		return err
 	}
 	item, err := output.Parse(raw)
@@ -128,7 +196,7 @@ gateway destinations test. Exits with 4 if the breaker is closed.`,
 			return err
 		}
 		var raw json.RawMessage
-		if err := s.Post(ctx, "/integrations/"+d.IntegrationID+"/destinations/"+d.ID+"/probe", map[string]any{}, &raw); err != nil {
+		if err := s.Post(ctx, d.path("probe"), map[string]any{}, &raw); err != nil {
 			return err
 		}
 		return s.done(raw, d.ID, "%s of %s is probed with the next waiting delivery", d.URL, d.Source)

@@ -2,6 +2,7 @@ package cli
 
 import (
 	"fmt"
+	"io"
 	"log/slog"
 	"strconv"
 
@@ -160,10 +161,12 @@ rows (the planner's estimate), size, and when RETENTION_EVENTS or RETENTION_AUDI
 them. A partition with an unfinished event is kept longer. Changes nothing.`,
 		Args: cobra.NoArgs,
 		RunE: c.onDatabase(func(cmd *cobra.Command, cfg config.Config, log *slog.Logger) error {
-			o.Out = c.stdout
-			return app.Partitions(cmd.Context(), cfg, log, o)
+			return c.report(func(out io.Writer, asJSON bool) error {
+				o.Out, o.JSON = out, asJSON
+				return app.Partitions(cmd.Context(), cfg, log, o)
+			})
 		}),
 	}
-	cmd.Flags().BoolVar(&o.JSON, "json", false, "print the report as JSON")
+	c.addReportFlags(cmd)
 	return cmd
 }

@@ -34,6 +34,8 @@ func (c *command) replays() *cobra.Command {
 			short: "List replays, newest first", path: "/replays",
 			params: []param{
 				{flag: "status", name: "status", help: "only those", oneOf: replayStates},
+				{flag: "source", name: "source", help: "of this source alone"},
+				{flag: "destination", name: "destinationId", help: "ordered for this destination (its id)"},
 				{flag: "since", name: "createdFrom", help: "created at or after: " + momentHelp, time: true},
 				{flag: "until", name: "createdTo", help: "created at or before", time: true},
 			},

@@ -1,6 +1,8 @@
 package cli
 
 import (
+	"io"
+
 	"github.com/spf13/cobra"
 
 	"integration-gateway/platform/app"
@@ -27,13 +29,15 @@ func (c *command) secretsStatus() *cobra.Command {
 digests and seals made with each key. A key that "can go" is no longer needed. Changes nothing.`,
 		Args: cobra.NoArgs,
 	}
-	o := c.integrationOptions(cmd)
+	c.addReportFlags(cmd)
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		cfg, log, err := c.loadTool()
 		if err != nil {
 			return err
 		}
-		return app.SecretsStatus(cmd.Context(), cfg, log, *o)
+		return c.report(func(out io.Writer, asJSON bool) error {
+			return app.SecretsStatus(cmd.Context(), cfg, log, app.IntegrationOptions{Out: out, JSON: asJSON})
+		})
 	}
 	return cmd
 }
@@ -48,19 +52,15 @@ interrupted and run again. Exits with 1 and lists what remains if something cann
 decrypted.`,
 		Args: cobra.NoArgs,
 	}
-	o := c.integrationOptions(cmd)
+	c.addReportFlags(cmd)
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		cfg, log, err := c.loadTool()
 		if err != nil {
 			return err
 		}
-		return app.RotateKey(cmd.Context(), cfg, log, *o)
+		return c.report(func(out io.Writer, asJSON bool) error {
+			return app.RotateKey(cmd.Context(), cfg, log, app.IntegrationOptions{Out: out, JSON: asJSON})
+		})
 	}
 	return cmd
-}
-
-func (c *command) integrationOptions(cmd *cobra.Command) *app.IntegrationOptions {
-	o := &app.IntegrationOptions{Out: c.stdout}
-	cmd.Flags().BoolVar(&o.JSON, "json", false, "print JSON")
-	return o
 }

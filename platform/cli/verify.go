@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"io"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -30,11 +31,13 @@ with 0 if no problem remains.`,
 			if err != nil {
 				return err
 			}
-			o.Out = c.stdout
-			return app.Verify(cmd.Context(), cfg, log, o)
+			return c.report(func(out io.Writer, asJSON bool) error {
+				o.Out, o.JSON = out, asJSON
+				return app.Verify(cmd.Context(), cfg, log, o)
+			})
 		},
 	}
-	cmd.Flags().BoolVar(&o.JSON, "json", false, "print the report as JSON")
+	c.addReportFlags(cmd)
 	cmd.Flags().BoolVar(&o.Repair, "repair", false, "repair what can be repaired")
 	cmd.Flags().IntVar(&o.Limit, "limit", 20, "problems to list per check; all are counted")
 	cmd.Flags().DurationVar(&o.Grace, "grace", 10*time.Second, "ignore changes within this time")

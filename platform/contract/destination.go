@@ -92,6 +92,7 @@ type Destination struct {
 	IntegrationID string
 	URL           string
 	IsActive      bool
+	Pause         *DestinationPause // nil for an active one, or one that was never active
 	Mode          DestinationMode
 	Filter        string   // "" for all events
 	Transform     string   // "" for the canonical event
@@ -105,6 +106,20 @@ type Destination struct {
 	Breaker   string // closed, open or half_open
 	CreatedAt time.Time
 	UpdatedAt time.Time
+}
+
+// DestinationPause says since when a destination is inactive, and why.
+type DestinationPause struct {
+	Since  clock.Time  `json:"since"`
+	By     *string     `json:"by"`     // the credential that paused it
+	Reason *string     `json:"reason"` // as it was given; null for none
+	Until  *clock.Time `json:"until"`  // then it is resumed by itself; null for no end
+}
+
+// PauseOrder asks for a pause.
+type PauseOrder struct {
+	Until  *clock.Time `json:"until"`                    // in the future, and within 30 days
+	Reason *string     `json:"reason" api:"chars=2-500"` // in the audit trail too
 }
 
 // NewDestination is a created destination, with its signing secret, which is shown only

@@ -10,6 +10,17 @@ type ErasureScan struct {
 	ReceivedTo   *time.Time // included
 }
 
+// ErasureMark says what an erasure by subject or by value looks for.
+type ErasureMark struct {
+	ErasureID    string
+	Sources      []string // names; nil for all
+	Text         string   // the subject or value
+	Paths        []string // where the value is; nil for a subject
+	ReceivedFrom *time.Time
+	ReceivedTo   *time.Time
+	OrderedAt    time.Time // it is of what was received until then
+}
+
 // ErasureEvent is an event that an erasure may remove.
 type ErasureEvent struct {
 	EventID    string

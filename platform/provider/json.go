@@ -211,26 +211,26 @@ func members(body []byte, names ...string) (object, error) {
 	return found, nil
 }
 
-// Holds reports whether a value at the paths is this text, or a number that is written like it, or
-// has it within. read is false for a body that is neither JSON nor a form.
-func Holds(req Request, paths redaction.Paths, text string) (found, read bool) {
+// Holds reports whether a value at the paths is such a text or number, or has it within. read is
+// false for a body that is neither JSON nor a form.
+func Holds(req Request, paths redaction.Paths, is func(text string) bool) (found, read bool) {
 	body, err := jsonBody(req)
 	if err != nil || jsontext.DeeperThan(body, MaxDepth) || !json.Valid(body) {
 		return false, false
 	}
-	return paths.Holds(body, text), true
+	return paths.Holds(body, is), true
 }
 
-// Mentions reports whether a text, a number or a member's name in the body equals this text.
-// A body that is neither JSON nor a form mentions whatever it contains.
-func Mentions(req Request, text string) bool {
+// Mentions reports whether a text, a number or a member's name in the body is one that is looked
+// for. A body that is neither JSON nor a form mentions whatever is within.
+func Mentions(req Request, is func(text string) bool, within func(body []byte) bool) bool {
 	body, err := jsonBody(req)
 	if err != nil || jsontext.DeeperThan(body, MaxDepth) || !json.Valid(body) {
-		return bytes.Contains(req.Body, []byte(text))
+		return within(req.Body)
 	}
 	found := false
 	jsontext.Texts(body, func(one string) bool {
-		found = one == text
+		found = is(one)
 		return !found
 	})
 	return found

@@ -46,6 +46,11 @@ type Destination struct {
 	Rate           *int                     `db:"rate_per_second"`
 	ArchivedAt     *clock.Time              `db:"archived_at"`
 
+	PausedAt    *clock.Time `db:"paused_at"` // nil for an active one, as the next
+	PausedBy    *string     `db:"paused_by"`
+	PauseReason *string     `db:"pause_reason"`
+	PausedUntil *clock.Time `db:"paused_until"` // nil for no end
+
 	TracePropagation bool `db:"trace_propagation"` // its requests carry the event's traceparent
 
 	OpenJobs  *contract.OpenJobs `db:"open_jobs"` // whether they are finished or cancelled, once it is archived
@@ -156,7 +161,7 @@ func (d *Destination) unseal(s Sealer, now time.Time, before *Destination) error
 
 // shown returns the destination without its write-only fields.
 func (d *Destination) shown() contract.Destination {
-	return contract.Destination{ID: d.ID, IntegrationID: d.IntegrationID, URL: d.URL, IsActive: d.IsActive, Mode: d.Mode,
+	return contract.Destination{ID: d.ID, IntegrationID: d.IntegrationID, URL: d.URL, IsActive: d.IsActive, Pause: d.pause(), Mode: d.Mode,
 		Filter: d.Filter, Transform: d.Transform, TracePropagation: d.TracePropagation, Headers: slices.Sorted(maps.Keys(d.headers)), Auth: d.auth.kind(),
 		Policy: contract.DestinationPolicy{TimeoutMS: d.TimeoutMS, MaxAttempts: d.MaxAttempts, RetryBaseMS: d.RetryBaseMS,
 			RetryCapMS: d.RetryCapMS, Concurrency: d.Concurrency, RatePerSecond: d.Rate},

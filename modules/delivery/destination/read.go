@@ -11,7 +11,7 @@ import (
 const columns = `d.id, d.integration_id, d.url, d.is_active, d.mode, COALESCE(d.filter, '') AS filter,
        COALESCE(d.transform, '') AS transform, d.headers, d.auth, d.tls, d.signing_secret, d.old_secret, d.old_secret_until,
        d.timeout_ms, d.max_attempts, d.retry_base_ms, d.retry_cap_ms, d.concurrency, d.rate_per_second, d.trace_propagation, d.archived_at,
-       d.open_jobs, d.created_at, d.updated_at, d.revision`
+       d.open_jobs, d.created_at, d.updated_at, d.revision, d.paused_at, d.paused_by, d.pause_reason, d.paused_until`
 
 // reader holds the queries of the cache.
 type reader interface {

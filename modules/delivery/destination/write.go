@@ -95,7 +95,7 @@ func (s *Store) opened(ctx context.Context, tx *database.Tx, integrationID, dest
 const updateDestinationSQL = `
 UPDATE destinations
 SET    url = $2, is_active = $3, mode = $4, filter = $5, transform = $6, headers = $7, auth = $8, timeout_ms = $9, max_attempts = $10,
-       retry_base_ms = $11, retry_cap_ms = $12, concurrency = $13, rate_per_second = $14, tls = $16, trace_propagation = $17,
+       retry_base_ms = $11, retry_cap_ms = $12, concurrency = $13, rate_per_second = $14, tls = $16, trace_propagation = $17, paused_at = $18, paused_by = $19, pause_reason = $20, paused_until = $21,
        wants_all_since = CASE WHEN filter IS NOT NULL AND CAST($5 AS text) IS NULL THEN $15 ELSE wants_all_since END, updated_at = $15
 WHERE  id = $1`
 
@@ -110,11 +110,15 @@ func (s *Store) ChangeDestination(ctx context.Context, tx *database.Tx, integrat
 	if err := s.take(d, c); err != nil {
 		return err
 	}
+	if before.IsActive != d.IsActive {
+		d.switched(ctx, tx.Now, contract.PauseOrder{})
+	}
 	if err := d.seal(s.sealer); err != nil {
 		return err
 	}
 	if _, err := tx.Exec(ctx, updateDestinationSQL, d.ID, d.URL, d.IsActive, string(d.Mode), httpapi.OrNull(d.Filter), httpapi.OrNull(d.Transform),
-		d.SealedHeaders, d.SealedAuth, d.TimeoutMS, d.MaxAttempts, d.RetryBaseMS, d.RetryCapMS, d.Concurrency, d.Rate, tx.Now, d.SealedTLS, d.TracePropagation); err != nil {
+		d.SealedHeaders, d.SealedAuth, d.TimeoutMS, d.MaxAttempts, d.RetryBaseMS, d.RetryCapMS, d.Concurrency, d.Rate, tx.Now, d.SealedTLS, d.TracePropagation,
+		d.PausedAt, d.PausedBy, d.PauseReason, d.PausedUntil); err != nil {
 		return fmt.Errorf("change destination %s: %w", d.ID, err)
 	}
 	return s.changed(ctx, tx, d, "destination.changed", moved(&before, d, map[string]any{"fields": named(c)}))

@@ -139,6 +139,7 @@ var (
 		Query: httpapi.PagedQuery(append([]httpapi.Param{
 			httpapi.EnumParam("status", "those with this status", queued, running, paused, completed, cancelled),
 			httpapi.SourceParam(),
+			httpapi.UUIDParam("destinationId", "ordered for this destination: where it goes, or whose deliveries it repeats"),
 		}, httpapi.Between("created")...)...),
 		Answers: []httpapi.Answer{httpapi.ReturnsPage("BulkReplay", view{})},
 	}
@@ -185,7 +186,7 @@ func (m *Replays) list(c echo.Context) error {
 	q := httpapi.QueryOf(c)
 	paging := q.Paging()
 	from, to := q.Between("created")
-	list, err := m.readList(c.Request().Context(), q.Enum("status"), from, to, paging.Page)
+	list, err := m.readList(c.Request().Context(), q.Enum("status"), q.UUID("destinationId"), from, to, paging.Page)
 	if err != nil {
 		return err
 	}

@@ -175,10 +175,13 @@ var newestFirst = database.Listing[replay]{
 	Key: func(r replay) database.Position { return database.Position{ID: r.ID} },
 }
 
-func (m *Replays) readList(ctx context.Context, status string, from, to *time.Time, page database.Page) (database.List[replay], error) {
+func (m *Replays) readList(ctx context.Context, status, destinationID string, from, to *time.Time, page database.Page) (database.List[replay], error) {
 	var f database.Filter
 	if status != "" {
 		f.Add("status = ?", status)
+	}
+	if destinationID != "" { // the filter's text has no such text elsewhere: quotes within a text are escaped
+		f.Add("(destination_id = ? OR filter LIKE ?)", destinationID, `%"destination":"`+destinationID+`"%`)
 	}
 	f.CreatedBetween("id", "created_at", from, to)
 	addScope(ctx, &f)

@@ -85,15 +85,15 @@ func (p Paths) Of(text []byte) Result {
 	return Result{slices.Concat(w.out, text[w.copied:]), true, w.hidden, w.overflow}
 }
 
-// Holds reports whether a selected value of valid JSON is this text, or a number that is written
-// like it, or has such a text, number or name within.
-func (p Paths) Holds(valid []byte, text string) (found bool) {
+// Holds reports whether a selected value of valid JSON is such a text or number, or has such a text,
+// number or name within.
+func (p Paths) Holds(valid []byte, is func(text string) bool) (found bool) {
 	w := walker{in: valid, paths: p, visit: func(raw []byte) {
 		if found {
 			return
 		}
 		jsontext.Texts(raw, func(one string) bool {
-			found = one == text
+			found = is(one)
 			return !found
 		})
 	}}

@@ -1,0 +1,10 @@
+ALTER TABLE dead_letters
+    DROP COLUMN resolved_by,
+    DROP COLUMN resolution;
+DROP INDEX destinations_paused;
+ALTER TABLE destinations
+    DROP COLUMN paused_at,
+    DROP COLUMN paused_by,
+    DROP COLUMN pause_reason,
+    DROP COLUMN paused_until;
+DROP TABLE erasure_marks;
