@@ -55,6 +55,7 @@ type issuer struct {
 
 	mu        sync.Mutex
 	keys      []jose.JSONWebKey
+	login     loginEndpoints
 	fetchedAt time.Time // when the fetch of these keys began
 	triedAt   time.Time // when the last fetch began
 	err       error     // result of the last fetch
@@ -175,17 +176,17 @@ func (i *issuer) cached(age time.Duration) (keys []jose.JSONWebKey, final bool, 
 // refresh fetches the keys and stores the result.
 func (i *issuer) refresh(ctx context.Context) {
 	asked := i.now()
-	keys, err := i.fetch(ctx)
+	keys, login, err := i.fetch(ctx)
 	i.mu.Lock()
 	defer i.mu.Unlock()
 	i.triedAt, i.err = asked, err
 	if err == nil {
-		i.keys, i.fetchedAt = keys, asked
+		i.keys, i.login, i.fetchedAt = keys, login, asked
 	}
 }
 
-// fetch discovers the address of the issuer's keys, then fetches them.
-func (i *issuer) fetch(ctx context.Context) (_ []jose.JSONWebKey, err error) {
+// fetch discovers the addresses of the issuer's keys and of its login, then fetches the keys.
+func (i *issuer) fetch(ctx context.Context) (_ []jose.JSONWebKey, login loginEndpoints, err error) {
 	defer func() {
 		if v := recover(); v != nil { // singleflight would crash the process
 			err = fmt.Errorf("panic: %v", v)
@@ -195,27 +196,30 @@ func (i *issuer) fetch(ctx context.Context) (_ []jose.JSONWebKey, err error) {
 	defer cancel()
 	provider, err := oidc.NewProvider(oidc.ClientContext(ctx, i.client), i.url)
 	if err != nil {
-		return nil, truncated("discover the issuer", err)
+		return nil, login, truncated("discover the issuer", err)
 	}
 	var found struct {
-		Keys string `json:"jwks_uri"`
+		Keys      string   `json:"jwks_uri"`
+		TokenAuth []string `json:"token_endpoint_auth_methods_supported"`
 	}
 	if err := provider.Claims(&found); err != nil {
-		return nil, truncated("discover the issuer", err)
+		return nil, login, truncated("discover the issuer", err)
 	}
+	login = loginEndpoints{authorize: provider.Endpoint().AuthURL, token: provider.Endpoint().TokenURL, methods: found.TokenAuth}
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, found.Keys, http.NoBody)
 	if err != nil {
-		return nil, truncated("fetch the issuer's keys", err)
+		return nil, login, truncated("fetch the issuer's keys", err)
 	}
 	res, err := i.client.Do(req)
 	if err != nil {
-		return nil, truncated("fetch the issuer's keys", err)
+		return nil, login, truncated("fetch the issuer's keys", err)
 	}
 	defer func() { _ = res.Body.Close() }()
 	if res.StatusCode != http.StatusOK {
-		return nil, fmt.Errorf("fetch the issuer's keys: status %d", res.StatusCode)
+		return nil, login, fmt.Errorf("fetch the issuer's keys: status %d", res.StatusCode)
 	}
-	return readKeys(res.Body)
+	keys, err := readKeys(res.Body)
+	return keys, login, err
 }
 
 // readKeys reads a JSON Web Key Set. It skips keys that are not public signature keys and

@@ -25,6 +25,7 @@ type TokensConfig struct {
 	RoleClaim    string // the claim that holds the roles: a name, or a path with dots
 	Roles        map[string]httpapi.Role
 	SourcesClaim string // the claim that holds the sources a token is restricted to; "": no restriction
+	Client       Client // with which people sign in
 }
 
 // TokensDeps is what tokens need from the outside.
@@ -57,28 +58,44 @@ const maxSubject = 255
 // Authenticate returns the caller of a token. A valid token without a known role, or
 // without a source where one is needed, gives a caller without permissions.
 func (t *Tokens) Authenticate(ctx context.Context, token string) (httpapi.Caller, error) {
+	caller, _, err := t.authenticate(ctx, token)
+	return caller, err
+}
+
+// authenticate also returns when the token expires.
+func (t *Tokens) authenticate(ctx context.Context, token string) (httpapi.Caller, time.Time, error) {
+	id, err := t.verify(ctx, token, t.cfg.Audience)
+	if err != nil {
+		return httpapi.Caller{}, time.Time{}, err
+	}
+	claims := map[string]any{}
+	if err := id.Claims(&claims); err != nil || !printable(id.Subject) {
+		return httpapi.Caller{}, time.Time{}, httpapi.Refuse("unfit_token")
+	}
+	caller, err := t.callerOf(ctx, "oidc:"+id.Subject, claims)
+	return caller, id.Expiry, err
+}
+
+// verify checks a token that the issuer made for an audience.
+func (t *Tokens) verify(ctx context.Context, token, audience string) (*oidc.IDToken, error) {
 	signed := &signature{issuer: t.issuer}
 	id, err := oidc.NewVerifier(t.cfg.Issuer, signed, &oidc.Config{
-		ClientID: t.cfg.Audience, SupportedSigningAlgs: algorithms, Now: t.d.Now,
+		ClientID: audience, SupportedSigningAlgs: algorithms, Now: t.d.Now,
 	}).Verify(ctx, token)
 	var expired *oidc.TokenExpiredError
 	switch {
 	case signed.unavailable != nil:
 		t.warnUnavailable(ctx, signed.unavailable)
-		return httpapi.Caller{}, httpapi.Unchecked(minRefetch)
+		return nil, httpapi.Unchecked(minRefetch)
 	case errors.As(err, &expired):
-		return httpapi.Caller{}, httpapi.Refuse("expired_token")
+		return nil, httpapi.Refuse("expired_token")
 	case err != nil && signed.valid: // the issuer's own content, so it may be logged
 		t.d.Log.DebugContext(ctx, "the issuer signed this token, but not for this gateway", "module", "access", "error", err)
-		return httpapi.Caller{}, httpapi.Refuse("unfit_token")
+		return nil, httpapi.Refuse("unfit_token")
 	case err != nil:
-		return httpapi.Caller{}, httpapi.Refuse("wrong_token")
+		return nil, httpapi.Refuse("wrong_token")
 	}
-	claims := map[string]any{}
-	if err := id.Claims(&claims); err != nil || !printable(id.Subject) {
-		return httpapi.Caller{}, httpapi.Refuse("unfit_token")
-	}
-	return t.callerOf(ctx, "oidc:"+id.Subject, claims)
+	return id, nil
 }
 
 // warnUnavailable logs why the issuer is unavailable, at most once a minute however many
@@ -112,6 +129,11 @@ func (t *Tokens) callerOf(ctx context.Context, actor string, claims map[string]a
 		caller.Role = 0
 		return caller, nil
 	}
+	return t.restricted(ctx, caller, sources)
+}
+
+// restricted restricts a caller to sources.
+func (t *Tokens) restricted(ctx context.Context, caller httpapi.Caller, sources []string) (httpapi.Caller, error) {
 	known, err := t.d.Sources.IntegrationsOf(ctx, sources)
 	if err != nil {
 		return httpapi.Caller{}, fault.Unavailable.Wrap(err, "sources_unknown", "The token's sources cannot be looked up right now.").After(time.Second)

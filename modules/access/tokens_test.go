@@ -268,7 +268,7 @@ func TestAnHTTPSIssuerIsNeverDowngradedToPlainHTTP(t *testing.T) {
 			defer server.Close()
 			i := newIssuer(server.URL, time.Now)
 			i.client.Transport = guardedTransport{next: server.Client().Transport, secure: true}
-			_, err := i.fetch(t.Context())
+			_, _, err := i.fetch(t.Context())
 			require.ErrorContains(t, err, "is not https")
 			require.Empty(t, asked)
 		})
@@ -287,7 +287,7 @@ func TestAnIssuersAnswerIsLimited(t *testing.T) {
 			}
 			_, _ = fmt.Fprintf(w, `{"padding":%q,"issuer":"http://%s","jwks_uri":"http://%s/keys"}`, strings.Repeat("x", size), r.Host, r.Host)
 		}))
-		_, err := newIssuer(server.URL, time.Now).fetch(t.Context())
+		_, _, err := newIssuer(server.URL, time.Now).fetch(t.Context())
 		server.Close()
 		if good {
 			require.NoError(t, err)
@@ -299,7 +299,7 @@ func TestAnIssuersAnswerIsLimited(t *testing.T) {
 		http.Error(w, strings.Repeat("x", 10*maxErrorBytes), http.StatusBadGateway)
 	}))
 	defer server.Close()
-	_, err := newIssuer(server.URL, time.Now).fetch(t.Context())
+	_, _, err := newIssuer(server.URL, time.Now).fetch(t.Context())
 	require.ErrorContains(t, err, "502")
 	require.Less(t, len(err.Error()), 2*maxErrorBytes, "a whole page does not belong in the log")
 }

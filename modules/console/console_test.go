@@ -270,7 +270,7 @@ func TestWrongKeysAreRefusedAlike(t *testing.T) {
 func TestSigningInLeadsNowhereElse(t *testing.T) {
 	for next, want := range map[string]string{
 		"/console/events?status=failed": "/console/events?status=failed", "/console": "/console", "": "/console",
-		"https://evil.example/console": "/console", "//evil.example/console": "/console", "/\\evil.example": "/console", "/console/../x": "/console/../x",
+		"https://evil.example/console": "/console", "//evil.example/console": "/console", "/\\evil.example": "/console", "/console/../x": "/console", "/console//x": "/console", "/console/%2e%2e/x": "/console",
 		"/api/v1/events": "/console", "/consoles": "/console", "/console\r\nSet-Cookie: a=b": "/console", "javascript:alert(1)": "/console", "/console/sign-out": "/console",
 	} {
 		require.Equal(t, want, localPath(next), next)

@@ -1,7 +1,7 @@
 // Package console is the operator's console: pages at /console. It owns console_sessions, the
 // templates and the assets. It reads and changes nothing else by itself: each page asks the API
-// in this process as the holder of the key that signed in, and so shows and does what that key
-// may.
+// in this process as the holder of the key or token that signed in, and so shows and does what
+// that holder may.
 package console
 
 import (
@@ -41,11 +41,12 @@ type Auditor interface {
 
 // Deps is everything the console needs from the outside.
 type Deps struct {
-	DB    *database.DB
-	Log   *slog.Logger
-	Now   clock.Now
-	Keys  Keys
-	Audit Auditor
+	DB     *database.DB
+	Log    *slog.Logger
+	Now    clock.Now
+	Keys   Keys
+	Audit  Auditor
+	Issuer Issuer // nil if people sign in by keys alone
 }
 
 // Module serves the console.
@@ -56,6 +57,7 @@ type Module struct {
 	assets assets
 	pages  templates
 	links  links
+	feeds  feeds
 }
 
 // New wires the module; it starts nothing. It panics where a template or asset is broken, which
@@ -72,6 +74,8 @@ func (m *Module) Routes(s *httpapi.Server) {
 	s.Page(http.MethodGet, Root+"/assets/:name", m.asset)
 	s.Page(http.MethodGet, Root+"/sign-in", m.open(m.signInForm))
 	s.Page(http.MethodPost, Root+"/sign-in", m.open(m.signIn))
+	s.Page(http.MethodGet, Root+"/sign-in/issuer", m.open(m.goToIssuer))
+	s.Page(http.MethodGet, callbackPath, m.open(m.comeBack))
 	s.Page(http.MethodPost, Root+"/preferences", m.open(m.setPreferences))
 	get := func(path string, h screen) { s.Page(http.MethodGet, Root+path, m.signedIn(h)) }
 	post := func(path string, h screen) { s.Page(http.MethodPost, Root+path, m.signedIn(h)) }

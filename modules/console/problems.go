@@ -59,23 +59,16 @@ func (m *Module) noSuchPage(v *visit) error {
 	return v.showWith(http.StatusNotFound, "error", "Not found", nil, fault.NotFound.New("no_page", "The console has no such page."))
 }
 
-// noticeCookie holds what was done until the next page shows it.
-const noticeCookie = "console_notice"
-
 func putNotice(c echo.Context, text string) {
-	//nolint:gosec // Secure except on the loopback without TLS
-	c.SetCookie(&http.Cookie{Name: noticeCookie, Value: base64.RawURLEncoding.EncodeToString([]byte(text)), Path: Root, MaxAge: 60,
-		HttpOnly: true, SameSite: http.SameSiteStrictMode, Secure: !isLocal(c.Request()) || c.Request().TLS != nil})
+	c.SetCookie(ownCookie(c.Request(), noticeCookie, base64.RawURLEncoding.EncodeToString([]byte(text)), 60, http.SameSiteStrictMode))
 }
 
 func takeNotice(c echo.Context) string {
-	cookie, err := c.Request().Cookie(noticeCookie)
+	cookie, err := c.Request().Cookie(ownName(c.Request(), noticeCookie))
 	if err != nil {
 		return ""
 	}
-	//nolint:gosec // Secure except on the loopback without TLS
-	c.SetCookie(&http.Cookie{Name: noticeCookie, Path: Root, MaxAge: -1, HttpOnly: true, SameSite: http.SameSiteStrictMode,
-		Secure: !isLocal(c.Request()) || c.Request().TLS != nil})
+	c.SetCookie(ownCookie(c.Request(), noticeCookie, "", -1, http.SameSiteStrictMode))
 	text, err := base64.RawURLEncoding.DecodeString(cookie.Value)
 	if err != nil {
 		return ""

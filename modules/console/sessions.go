@@ -8,9 +8,9 @@ import (
 	"database/sql"
 	"encoding/base64"
 	"encoding/hex"
+	"encoding/json"
 	"errors"
 	"fmt"
-	"sync"
 	"time"
 
 	"integration-gateway/platform/clock"
@@ -25,7 +25,6 @@ const (
 	idleFor     = 8 * time.Hour
 	absoluteFor = 24 * time.Hour
 	seenEvery   = time.Minute // how precisely the last request is stored
-	linkFor     = 5 * time.Minute
 )
 
 // errSignedOut says that there is no session, or that it has ended.
@@ -38,6 +37,35 @@ type session struct {
 	KeyProof  *string    `db:"key_proof"`
 	SeenAt    clock.Time `db:"seen_at"`
 	ExpiresAt clock.Time `db:"expires_at"`
+	Actor     *string    `db:"actor"` // who a token said it is; nil for keys
+	Role      *string    `db:"role"`
+	Sources   *string    `db:"sources"`
+}
+
+func (s session) role() string {
+	if s.Role == nil {
+		return ""
+	}
+	return *s.Role
+}
+
+// sources are those that a token had; nil for all. Unreadable ones mean none, never all.
+func (s session) sources() []string {
+	if s.Sources == nil {
+		return nil
+	}
+	list := []string{}
+	if json.Unmarshal([]byte(*s.Sources), &list) != nil || list == nil {
+		return []string{}
+	}
+	return list
+}
+
+// holder is who a session is begun for: a key, or whom an issuer's token named.
+type holder struct {
+	keyID  string // "" for the configured key, and with until
+	caller httpapi.Caller
+	until  time.Time // when the token expires; zero for keys
 }
 
 // newToken makes 256 random bits, as text for a cookie or an address.
@@ -62,33 +90,57 @@ func proof(token, key string) string {
 }
 
 const insertSessionSQL = `
-INSERT INTO console_sessions (id, hash, key_id, key_proof, created_at, seen_at, expires_at)
-VALUES ($1, $2, $3, $4, $5, $5, $6)`
+INSERT INTO console_sessions (id, hash, key_id, key_proof, actor, role, sources, created_at, seen_at, expires_at)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $8, $9)`
 
+// A session whose token has expired is kept until it would be idle, so that its browser is sent to
+// the issuer rather than asked for a key.
 const deleteEndedSQL = `
 DELETE FROM console_sessions
-WHERE  expires_at <= $1 OR seen_at <= $2`
+WHERE  seen_at <= $2 OR expires_at <= $1 AND actor IS NULL`
 
-// begin stores a session of a key, "" for the configured one, and returns its token. It removes
-// those that have ended.
-func (m *Module) begin(ctx context.Context, keyID, actor string) (string, error) {
-	token, sessionID := newToken(), id.New()
-	now := m.d.Now()
-	var ofKey, ofConfigured *string
-	if keyID != "" {
-		ofKey = &keyID
-	} else {
-		text := proof(token, m.cfg.ManagementKey.Reveal())
-		ofConfigured = &text
+// row is the session of a holder whose cookie has a token.
+func (m *Module) row(h holder, token string, now time.Time) session {
+	s := session{ID: id.New(), SeenAt: clock.Time{Time: now}, ExpiresAt: clock.Time{Time: now.Add(absoluteFor)}}
+	switch {
+	case !h.until.IsZero():
+		bound, role := proof(token, m.d.Issuer.Terms()), h.caller.Role.String()
+		s.KeyProof, s.Actor, s.Role = &bound, &h.caller.Actor, &role
+		if h.caller.Scope != nil {
+			text, _ := json.Marshal(h.caller.Scope.Sources) // strings always marshal
+			list := string(text)
+			s.Sources = &list
+		}
+		if h.until.Before(s.ExpiresAt.Time) {
+			s.ExpiresAt.Time = h.until
+		}
+	case h.keyID != "":
+		s.KeyID = &h.keyID
+	default:
+		bound := proof(token, m.cfg.ManagementKey.Reveal())
+		s.KeyProof = &bound
 	}
+	return s
+}
+
+// begin stores a session and returns its token. It removes those that have ended, among them
+// that of replaced, the token that the browser had before.
+func (m *Module) begin(ctx context.Context, h holder, replaced string) (string, error) {
+	now, token := m.d.Now(), newToken()
+	s := m.row(h, token, now)
 	err := m.d.DB.InTx(ctx, func(tx *database.Tx) error {
 		if _, err := tx.Exec(ctx, deleteEndedSQL, now, now.Add(-idleFor)); err != nil {
 			return err
 		}
-		if _, err := tx.Exec(ctx, insertSessionSQL, sessionID, hashOf(token), ofKey, ofConfigured, now, now.Add(absoluteFor)); err != nil {
+		if replaced != "" {
+			if err := m.remove(ctx, tx, replaced, h.caller.Actor); err != nil {
+				return err
+			}
+		}
+		if _, err := tx.Exec(ctx, insertSessionSQL, s.ID, hashOf(token), s.KeyID, s.KeyProof, s.Actor, s.Role, s.Sources, now, s.ExpiresAt); err != nil {
 			return err
 		}
-		return m.audit(ctx, tx, "session.began", sessionID, actor)
+		return m.audit(ctx, tx, "session.began", s.ID, h.caller.Actor)
 	})
 	if err != nil {
 		return "", fmt.Errorf("store the session: %w", err)
@@ -97,7 +149,7 @@ func (m *Module) begin(ctx context.Context, keyID, actor string) (string, error)
 }
 
 const selectSessionSQL = `
-SELECT id, key_id, key_proof, seen_at, expires_at
+SELECT id, key_id, key_proof, actor, role, sources, seen_at, expires_at
 FROM   console_sessions
 WHERE  hash = $1`
 
@@ -116,7 +168,12 @@ func (m *Module) resume(ctx context.Context, token string) (httpapi.Caller, erro
 		return httpapi.Caller{}, fmt.Errorf("read the session: %w", err)
 	}
 	now := m.d.Now()
-	if !now.Before(s.ExpiresAt.Time) || now.Sub(s.SeenAt.Time) >= idleFor {
+	switch {
+	case now.Sub(s.SeenAt.Time) >= idleFor:
+		return httpapi.Caller{}, errSignedOut
+	case !now.Before(s.ExpiresAt.Time) && s.Actor != nil:
+		return httpapi.Caller{}, errLoginEnded
+	case !now.Before(s.ExpiresAt.Time):
 		return httpapi.Caller{}, errSignedOut
 	}
 	caller, err := m.holder(ctx, s, token)
@@ -136,7 +193,10 @@ func (m *Module) resume(ctx context.Context, token string) (httpapi.Caller, erro
 }
 
 func (m *Module) holder(ctx context.Context, s session, token string) (httpapi.Caller, error) {
-	if s.KeyID != nil {
+	switch {
+	case s.Actor != nil:
+		return m.ofIssuer(ctx, s, token)
+	case s.KeyID != nil:
 		caller, err := m.d.Keys.CallerOf(ctx, *s.KeyID)
 		if isUnauthorized(err) {
 			return caller, errSignedOut
@@ -158,16 +218,20 @@ RETURNING id`
 // end removes the session of a token.
 func (m *Module) end(ctx context.Context, token, actor string) error {
 	err := m.d.DB.InTx(ctx, func(tx *database.Tx) error {
-		var ended []string
-		if err := tx.Select(ctx, &ended, deleteSessionSQL, hashOf(token)); err != nil || len(ended) == 0 {
-			return err
-		}
-		return m.audit(ctx, tx, "session.ended", ended[0], actor)
+		return m.remove(ctx, tx, token, actor)
 	})
 	if err != nil {
 		return fmt.Errorf("remove the session: %w", err)
 	}
 	return nil
+}
+
+func (m *Module) remove(ctx context.Context, tx *database.Tx, token, actor string) error {
+	var ended []string
+	if err := tx.Select(ctx, &ended, deleteSessionSQL, hashOf(token)); err != nil || len(ended) == 0 {
+		return err
+	}
+	return m.audit(ctx, tx, "session.ended", ended[0], actor)
 }
 
 // audit records that a session began or was ended by its holder.
@@ -177,33 +241,4 @@ func (m *Module) audit(ctx context.Context, tx *database.Tx, action, sessionID, 
 		return fmt.Errorf("audit %s: %w", action, err)
 	}
 	return nil
-}
-
-// links are the tokens of addresses that sign in once, until they end. They are in memory:
-// `gateway dev` is one process.
-type links struct {
-	mu    sync.Mutex
-	until map[string]time.Time // by the token's hash
-}
-
-// Link returns the path of a page that signs in once, within five minutes, as the configured
-// key.
-func (m *Module) Link() string {
-	token := newToken()
-	m.links.mu.Lock()
-	defer m.links.mu.Unlock()
-	if m.links.until == nil {
-		m.links.until = map[string]time.Time{}
-	}
-	m.links.until[hashOf(token)] = m.d.Now().Add(linkFor)
-	return Root + "/sign-in?once=" + token
-}
-
-// take reports whether a link's token is good, which it then is no more.
-func (l *links) take(token string, now time.Time) bool {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	until, known := l.until[hashOf(token)]
-	delete(l.until, hashOf(token))
-	return known && now.Before(until)
 }

@@ -4,6 +4,7 @@ import (
 	"net/http"
 	"net/netip"
 	"net/url"
+	"path"
 	"strings"
 
 	"github.com/labstack/echo/v4"
@@ -12,11 +13,13 @@ import (
 	"integration-gateway/platform/httpapi"
 )
 
-// The names of the cookie with a session's token. Browsers keep the first for this host alone,
-// over TLS alone; the second is for http://localhost, where there is no TLS.
+// The names of cookies. With the prefix __Host- browsers keep them for this host alone, over TLS
+// alone; on http://localhost, where there is no TLS, they have none.
 const (
-	cookieName = "__Host-console"
-	localName  = "console"
+	cookieName   = "console"
+	hostPrefix   = "__Host-"
+	flowName     = "console-flow"
+	noticeCookie = "console-notice" // holds what was done until the next page shows it
 )
 
 // maxKey is more than any key has bytes.
@@ -25,7 +28,9 @@ const maxKey = 4096
 type signInPage struct {
 	Next    string
 	Problem string
-	Local   bool // the command line can print a link
+	Local   bool   // the command line can print a link
+	Issuer  string // the host of the issuer at which one may sign in; "" without one
+	Begin   string // the path that leads there
 }
 
 // signInForm shows the form, or signs in by a link that is good once.
@@ -34,7 +39,10 @@ func (m *Module) signInForm(c echo.Context) error {
 		if !m.links.take(token, m.d.Now()) {
 			return m.renderSignIn(c, http.StatusUnauthorized, signInPage{Problem: "This link was used already, or is older than five minutes. Restart the gateway for a new one, or type the key."})
 		}
-		return m.enter(c, "", httpapi.ManagementActor, Root)
+		if err := m.enter(c, holder{caller: httpapi.Caller{Actor: httpapi.ManagementActor}}); err != nil {
+			return err
+		}
+		return c.Redirect(http.StatusSeeOther, Root)
 	}
 	return m.renderSignIn(c, http.StatusOK, signInPage{Next: localPath(c.QueryParam("next"))})
 }
@@ -66,23 +74,27 @@ func (m *Module) signIn(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	keyID := ""
+	h := holder{caller: caller}
 	if caller.Actor != httpapi.ManagementActor {
-		if keyID, err = m.d.Keys.KeyID(c.Request().Context(), key); err != nil {
+		if h.keyID, err = m.d.Keys.KeyID(c.Request().Context(), key); err != nil {
 			return err
 		}
 	}
-	return m.enter(c, keyID, caller.Actor, p.Next)
+	if err := m.enter(c, h); err != nil {
+		return err
+	}
+	return c.Redirect(http.StatusSeeOther, p.Next)
 }
 
-// enter begins a session and shows the page that was asked for.
-func (m *Module) enter(c echo.Context, keyID, actor, next string) error {
-	token, err := m.begin(c.Request().Context(), keyID, actor)
+// enter begins a session with a token of its own: nothing that the browser had before becomes one
+// that is signed in.
+func (m *Module) enter(c echo.Context, h holder) error {
+	token, err := m.begin(c.Request().Context(), h, tokenOf(c.Request()))
 	if err != nil {
 		return err
 	}
 	c.SetCookie(sessionCookie(c.Request(), token, int(absoluteFor.Seconds())))
-	return c.Redirect(http.StatusSeeOther, localPath(next))
+	return nil
 }
 
 // signOut ends the session.
@@ -96,26 +108,35 @@ func (m *Module) signOut(v *visit) error {
 
 func (m *Module) renderSignIn(c echo.Context, status int, p signInPage) error {
 	p.Local = isLocal(c.Request())
+	if m.d.Issuer != nil {
+		p.Issuer, p.Begin = m.d.Issuer.IssuerName(), Root+"/sign-in/issuer?next="+url.QueryEscape(p.Next)
+	}
 	return m.render(c, status, "sign-in", page{Title: "Sign in", Bare: true, Body: p})
 }
 
-// sessionCookie is the cookie of a session; a negative age removes it.
-func sessionCookie(r *http.Request, token string, age int) *http.Cookie {
+// ownCookie is a cookie that no script and no other host reads or sets; a negative age removes it.
+func ownCookie(r *http.Request, name, value string, age int, site http.SameSite) *http.Cookie {
 	//nolint:gosec // without Secure on the loopback without TLS alone
-	cookie := &http.Cookie{Name: cookieName, Value: token, Path: "/", MaxAge: age, Secure: true, HttpOnly: true, SameSite: http.SameSiteStrictMode}
-	if isLocal(r) && r.TLS == nil {
-		cookie.Name, cookie.Secure = localName, false
-	}
-	return cookie
+	return &http.Cookie{Name: ownName(r, name), Value: value, Path: "/", MaxAge: age, Secure: !inPlain(r), HttpOnly: true, SameSite: site}
 }
+
+func sessionCookie(r *http.Request, token string, age int) *http.Cookie {
+	return ownCookie(r, cookieName, token, age, http.SameSiteStrictMode)
+}
+
+func ownName(r *http.Request, name string) string {
+	if inPlain(r) {
+		return name
+	}
+	return hostPrefix + name
+}
+
+// inPlain reports whether a browser asks this machine for itself without TLS.
+func inPlain(r *http.Request) bool { return isLocal(r) && r.TLS == nil }
 
 // tokenOf returns the token that a request's cookie holds; "" without one.
 func tokenOf(r *http.Request) string {
-	name := cookieName
-	if isLocal(r) && r.TLS == nil {
-		name = localName
-	}
-	if cookie, err := r.Cookie(name); err == nil {
+	if cookie, err := r.Cookie(ownName(r, cookieName)); err == nil {
 		return cookie.Value
 	}
 	return ""
@@ -140,7 +161,7 @@ func hostName(host string) string {
 // localPath returns where to go after signing in: a page of the console, never another site.
 func localPath(next string) string {
 	u, err := url.Parse(next)
-	if err != nil || u.IsAbs() || u.Host != "" || strings.ContainsAny(next, "\\\r\n") || u.Path != Root && !strings.HasPrefix(u.Path, Root+"/") || strings.HasPrefix(u.Path, Root+"/sign-") {
+	if err != nil || path.Clean(u.Path) != u.Path || u.IsAbs() || u.Host != "" || strings.ContainsAny(next, "\\\r\n") || u.Path != Root && !strings.HasPrefix(u.Path, Root+"/") || strings.HasPrefix(u.Path, Root+"/sign-") {
 		return Root
 	}
 	return u.RequestURI()

@@ -2,12 +2,10 @@ package console
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"net/http"
 	"time"
 
-	"integration-gateway/platform/client"
 	"integration-gateway/platform/clock"
 	"integration-gateway/platform/httpapi"
 )
@@ -16,17 +14,8 @@ const (
 	streamWrite = 10 * time.Second
 	recheck     = 5 * time.Second // how soon a session that ended closes its stream
 	heartbeat   = 15 * time.Second
+	collectFor  = 250 * time.Millisecond // messages that come this soon after others are sent together
 )
-
-// streamed is what the stream says of something that happened: enough to tell whether a page
-// shows it. The page itself is then read again.
-type streamed struct {
-	Source    string `json:"source"`
-	EventID   string `json:"id,omitempty"`
-	Provider  string `json:"provider,omitempty"`
-	EventType string `json:"eventType,omitempty"`
-	Status    string `json:"status,omitempty"`
-}
 
 // stream follows what happens, for one browser, until it leaves, the session ends or the gateway
 // stops.
@@ -40,44 +29,39 @@ func (m *Module) stream(v *visit) error {
 			}
 		}
 	}()
-	messages := make(chan client.Message)
-	failed := make(chan error, 1)
-	go func() {
-		failed <- v.api.Stream(ctx, "/events/stream", nil, "", func(msg client.Message) error {
-			select {
-			case messages <- msg:
-			case <-ctx.Done():
-			}
-			return ctx.Err()
-		}, func(error) {})
-	}()
+	l, leave := m.listen(v)
+	defer leave()
 	out := &streamOut{v: v, out: http.NewResponseController(v.c.Response())}
 	beat := time.NewTicker(heartbeat)
 	defer beat.Stop()
 	first := time.NewTimer(time.Second)
 	defer first.Stop()
+	wake, collected := l.wake, (<-chan time.Time)(nil)
 	for {
-		var err error
+		text := ""
 		select {
 		case <-ctx.Done():
 			return nil
-		case err = <-failed:
-			if err != nil && !out.opened {
+		case <-wake:
+			over, err := false, error(nil)
+			text, over, err = m.take(l)
+			if over && err != nil && !out.opened {
 				return err
 			}
-			return nil
-		case msg := <-messages:
-			if msg.Event == "end" { // the gateway stops, or the key changed; the browser asks again
+			if over { // the gateway stops, or could not go on: the browser asks again
 				return nil
 			}
-			err = out.write(lineOf(msg))
+			wake, collected = nil, time.After(collectFor)
+		case <-collected:
+			wake, collected = l.wake, nil
+			continue
 		case <-first.C:
-			err = out.write(": following\n\n")
+			text = ": following\n\n"
 		case <-beat.C:
-			err = out.write(": alive\n\n")
+			text = ": alive\n\n"
 		}
-		if err != nil {
-			return nil //nolint:nilerr // the browser has left
+		if out.write(text) != nil {
+			return nil // the browser has left
 		}
 	}
 }
@@ -103,23 +87,4 @@ func (s *streamOut) write(text string) error {
 		return err
 	}
 	return s.out.Flush()
-}
-
-// lineOf is a message as the browser gets it.
-func lineOf(msg client.Message) string {
-	var said struct {
-		Source string `json:"source"`
-		Event  *struct {
-			ID, Provider, EventType, Status string
-		} `json:"event"`
-	}
-	if json.Unmarshal(msg.Data, &said) != nil {
-		return ": skipped\n\n"
-	}
-	short := streamed{Source: said.Source}
-	if said.Event != nil {
-		short.EventID, short.Provider, short.EventType, short.Status = said.Event.ID, said.Event.Provider, said.Event.EventType, said.Event.Status
-	}
-	text, _ := json.Marshal(short) // strings always marshal
-	return "event: " + msg.Event + "\ndata: " + string(text) + "\n\n"
 }

@@ -67,6 +67,9 @@ func (m *Module) signedIn(h screen) echo.HandlerFunc {
 			caller, err = m.resume(r.Context(), token)
 		}
 		if errors.Is(err, errSignedOut) {
+			if address, is := m.askAgain(c, err); is {
+				return c.Redirect(http.StatusSeeOther, address)
+			}
 			return m.askToSignIn(c, token != "")
 		}
 		if err != nil {

@@ -11,7 +11,10 @@ func (g *system) addConsole(cfg config.Config) {
 	if !cfg.Console {
 		return
 	}
-	g.console = console.New(console.Config{ManagementKey: cfg.ManagementKey, PublicBaseURL: cfg.HTTP.PublicBaseURL, Version: cfg.Version},
-		console.Deps{DB: g.db, Log: g.log, Now: clock.Now(g.db.Now), Keys: g.access, Audit: g.audit})
+	d := console.Deps{DB: g.db, Log: g.log, Now: clock.Now(g.db.Now), Keys: g.access, Audit: g.audit}
+	if cfg.Listeners.OIDC.ClientID != "" {
+		d.Issuer = g.tokens
+	}
+	g.console = console.New(console.Config{ManagementKey: cfg.ManagementKey, PublicBaseURL: cfg.HTTP.PublicBaseURL, Version: cfg.Version}, d)
 	g.console.Routes(g.manager)
 }

@@ -18,7 +18,7 @@ import (
 )
 
 // devConfig returns the configuration of `gateway dev` on a free port.
-func devConfig(t *testing.T, flags ...string) config.Config {
+func devConfig(t testing.TB, flags ...string) config.Config {
 	t.Helper()
 	all := map[string]string{"APP_PORT": "0", "RETRY_BASE_DELAY_MS": "50", "SHUTDOWN_GRACE_SECONDS": "10"}
 	for i := 0; i+1 < len(flags); i += 2 {
@@ -29,7 +29,7 @@ func devConfig(t *testing.T, flags ...string) config.Config {
 	return cfg
 }
 
-func listedFile(t *testing.T) string {
+func listedFile(t testing.TB) string {
 	path, err := filepath.Abs(filepath.Join("..", "..", "configs", "gateway.yaml"))
 	require.NoError(t, err)
 	return path

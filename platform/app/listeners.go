@@ -80,9 +80,9 @@ func (g *system) reloadCertificates(front stage) stage {
 	return front
 }
 
-// tokens returns the authenticator for the configured issuer's bearer tokens; nil if there
-// is none.
-func tokens(cfg config.Config, sources access.Sources, log *slog.Logger) httpapi.Authenticator {
+// issuerTokens returns the authenticator for the configured issuer's bearer tokens, with which
+// people sign in to the console too; nil if there is none.
+func (g *system) issuerTokens(cfg config.Config) httpapi.Authenticator {
 	o := cfg.Listeners.OIDC
 	if o.Issuer == "" {
 		return nil
@@ -91,6 +91,7 @@ func tokens(cfg config.Config, sources access.Sources, log *slog.Logger) httpapi
 	for value, name := range o.Roles {
 		roles[value], _ = httpapi.ParseRole(name) // config accepts no other
 	}
-	return access.NewTokens(access.TokensConfig{Issuer: o.Issuer, Audience: o.Audience, RoleClaim: o.RoleClaim, Roles: roles, SourcesClaim: o.SourcesClaim},
-		access.TokensDeps{Log: log, Now: clock.System, Sources: sources})
+	g.tokens = access.NewTokens(access.TokensConfig{Issuer: o.Issuer, Audience: o.Audience, RoleClaim: o.RoleClaim, Roles: roles, SourcesClaim: o.SourcesClaim,
+		Client: access.Client{ID: o.ClientID, Secret: o.ClientSecret, Scopes: o.Scopes}}, access.TokensDeps{Log: g.log, Now: clock.System, Sources: g.integrations})
+	return g.tokens
 }

@@ -47,6 +47,7 @@ type system struct {
 	egressClient  *egress.Client
 	audit         *audit.Module
 	access        *access.Module
+	tokens        *access.Tokens // nil without an issuer
 	integrations  *integrations.Module
 	ingestion     *ingestion.Module
 	delivery      *delivery.Module
@@ -152,7 +153,7 @@ func wire(cfg config.Config, s *stores, log *slog.Logger) (*system, error) {
 		watch: verify.New(verify.Config{Grace: checkGrace, Share: checkShare, Every: cfg.CheckEvery}, verify.Deps{DB: s.db, Log: log, Now: now})}
 	g.alerts = alerts.New(alertsConfig(cfg), alerts.Deps{DB: s.db, Log: log, Now: now, Gauges: state, Traffic: statistics, Sender: out, Audit: trail,
 		Certificates: g.certificates, ClientCertificates: deliveries.ClientCertificates})
-	err = g.listeners(cfg, httpapi.Deps{Log: log, Now: clock.System, Answered: countRequests(cfg, counted), Keys: keys, Sources: sources, Tokens: tokens(cfg, sources, log), AuthFailed: func(reason, _ string) {
+	err = g.listeners(cfg, httpapi.Deps{Log: log, Now: clock.System, Answered: countRequests(cfg, counted), Keys: keys, Sources: sources, Tokens: g.issuerTokens(cfg), AuthFailed: func(reason, _ string) {
 		trail.Refused(contract.Refusal{Action: "auth.failed", EntityType: contract.EntityManagement, Source: "management", Reason: reason})
 	}})
 	if err != nil {

@@ -62,7 +62,7 @@ func TestDefaults(t *testing.T) {
 		Env: Development,
 		HTTP: HTTP{Host: "0.0.0.0", Port: 3000, ReadTimeout: time.Minute,
 			WriteTimeout: time.Minute, IdleTimeout: 2 * time.Minute, MaxConnections: 8192, NetworkShare: 25, MinBodyRate: 1024},
-		Listeners: Listeners{OIDC: OIDC{RoleClaim: "roles", Roles: map[string]string{"viewer": "viewer", "operator": "operator", "admin": "admin"}}},
+		Listeners: Listeners{OIDC: OIDC{RoleClaim: "roles", Roles: map[string]string{"viewer": "viewer", "operator": "operator", "admin": "admin"}, Scopes: []string{"openid"}}},
 		Log:       Log{Level: "info", Format: "auto"},
 		Database:  Database{URL: secret.New(goodDatabase), MaxConnections: 20},
 		RabbitMQ: RabbitMQ{URL: secret.New(enough["RABBITMQ_URL"]), Process: "ig.events.process", Retry: "ig.events.retry",

@@ -3,8 +3,10 @@ package config
 import (
 	"net/netip"
 	"net/url"
+	"slices"
 	"strings"
 
+	"integration-gateway/platform/secret"
 	"integration-gateway/platform/tlsfiles"
 )
 
@@ -22,6 +24,9 @@ type OIDC struct {
 	RoleClaim    string
 	Roles        map[string]string // roles by the claim's values
 	SourcesClaim string            // "": tokens are confined to no sources
+	ClientID     string            // with which the console signs people in; "": by keys alone
+	ClientSecret secret.Value      // empty for a public client
+	Scopes       []string          // which the console asks for
 }
 
 // The roles, each meant by a value of its own name where OIDC_ROLES says nothing else.
@@ -64,6 +69,14 @@ func tokenSettings(c *Config) section {
 		{name: "OIDC_SOURCES_CLAIM", blank: true, read: verbatim(&d.OIDC.SourcesClaim), by: listeners,
 			unset: "tokens are not confined to sources",
 			help:  "The claim that lists the sources a token is confined to; `*` is all of them."},
+		{name: "OIDC_CLIENT_ID", blank: true, read: verbatim(&d.OIDC.ClientID), by: listeners,
+			unset: "people sign in to the console by keys alone",
+			help:  "The issuer's client with which people sign in to the [console](console.md#signing-in-with-an-issuer), for the authorization code flow with PKCE. Its redirect URI is the console's address and `/sign-in/callback`."},
+		{name: "OIDC_CLIENT_SECRET", blank: true, read: clientSecret(&d.OIDC.ClientSecret), by: listeners,
+			unset: "a public client, which PKCE alone protects",
+			help:  "The secret of `OIDC_CLIENT_ID`, if the issuer gave it one."},
+		{name: "OIDC_SCOPES", fallback: "openid", read: scopes(&d.OIDC.Scopes), by: listeners,
+			help: "The scopes that the console asks for, `openid` among them: those that bring the claims of roles and sources into the tokens, such as `openid profile groups`."},
 	}}
 }
 
@@ -73,6 +86,29 @@ func pemFile(into *string) reader { return reader{"path of a PEM file", verbatim
 func verbatim(into *string) reader {
 	return reader{"text", func(text string) error {
 		*into = text
+		return nil
+	}}
+}
+
+// clientSecret takes what an issuer made, which may have any length.
+func clientSecret(into *secret.Value) reader {
+	return reader{"text of printable ASCII characters without spaces", func(text string) error {
+		if text == "" {
+			*into = secret.Value{}
+			return nil
+		}
+		return key(into, 1).set(text)
+	}}
+}
+
+// scopes reads words, of which one is openid: without it an issuer gives no ID token.
+func scopes(into *[]string) reader {
+	return reader{"words, one of them `openid`", func(text string) error {
+		all := list(text)
+		if !slices.Contains(all, "openid") {
+			return wrong("openid is not among them", "write such as openid profile groups")
+		}
+		*into = all
 		return nil
 	}}
 }
@@ -178,11 +214,13 @@ func checkFiles(p tlsfiles.Paths, cert, key string, m *Mistakes) {
 func checkOIDC(c Config, m *Mistakes) {
 	o := c.Listeners.OIDC
 	switch {
-	case o.Issuer == "" && !m.has("OIDC_ISSUER") && (o.Audience != "" || o.SourcesClaim != ""):
-		m.add("OIDC_ISSUER", "it is not set, though OIDC_AUDIENCE or OIDC_SOURCES_CLAIM is", "write the issuer's URL, or unset these")
+	case o.Issuer == "" && !m.has("OIDC_ISSUER") && (o.Audience != "" || o.SourcesClaim != "" || o.ClientID != "" || !o.ClientSecret.Empty()):
+		m.add("OIDC_ISSUER", "it is not set, though OIDC_AUDIENCE, OIDC_SOURCES_CLAIM, OIDC_CLIENT_ID or OIDC_CLIENT_SECRET is", "write the issuer's URL, or unset these")
 	case o.Issuer != "" && o.Audience == "":
 		m.add("OIDC_AUDIENCE", "it is not set, and a token that the issuer made for somebody else must not open this gateway",
 			"write what the tokens' aud holds, such as the client id that the issuer has for the gateway")
+	case o.ClientID == "" && !o.ClientSecret.Empty():
+		m.add("OIDC_CLIENT_ID", "it is not set, though OIDC_CLIENT_SECRET is", "write the id that the issuer gave the client, or unset the secret")
 	case c.Env == Production && strings.HasPrefix(o.Issuer, "http://"):
 		m.add("OIDC_ISSUER", "it is not https", "in production keys come over TLS alone")
 	}

@@ -1,6 +1,7 @@
 package httpapi
 
 import (
+	"context"
 	"net/http"
 
 	"github.com/labstack/echo/v4"
@@ -37,4 +38,23 @@ func (s *Server) CheckKey(c echo.Context, key string) (Caller, error) {
 		return Caller{}, fault.Forbidden.New("role_too_low", "This credential has no role.")
 	}
 	return caller, err
+}
+
+// CheckSignIn returns the caller of what somebody brought from an issuer, as check finds it, with
+// the limit for wrong ones that requests have: check asks the issuer.
+func (s *Server) CheckSignIn(c echo.Context, check func(context.Context) (Caller, error)) (Caller, error) {
+	done, wait := s.failures.guess(ClientIP(c), s.now())
+	if wait > 0 {
+		return Caller{}, tooManyFailures(wait)
+	}
+	defer done()
+	caller, err := check(c.Request().Context())
+	if err != nil {
+		return Caller{}, s.unauthenticated(c, err)
+	}
+	if caller.Role == 0 {
+		s.failed("role_too_low", ClientIP(c))
+		return caller, fault.Forbidden.New("role_too_low", "This credential has no role.")
+	}
+	return caller, nil
 }

@@ -32,6 +32,7 @@ type Issuer struct {
 	made        int
 	unavailable bool
 	fetched     int
+	logins      logins
 }
 
 // NewIssuer starts one until the test ends.
@@ -48,15 +49,25 @@ func NewIssuer(t *testing.T) *Issuer {
 
 func (i *Issuer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	i.mu.Lock()
-	defer i.mu.Unlock()
 	if r.URL.Path == "/keys" {
 		i.fetched++
 	}
-	if i.unavailable {
+	away := i.unavailable
+	i.mu.Unlock()
+	if away {
 		http.Error(w, "out for lunch", http.StatusBadGateway)
 		return
 	}
-	i.server.ServeHTTP(w, r)
+	switch r.URL.Path {
+	case "/auth":
+		i.authorize(w, r)
+	case "/token":
+		i.redeem(w, r)
+	default:
+		i.mu.Lock()
+		defer i.mu.Unlock()
+		i.server.ServeHTTP(w, r)
+	}
 }
 
 // Rotate makes it sign with a new key, and publish no other.

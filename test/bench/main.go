@@ -36,6 +36,7 @@ type options struct {
 	flood      int // bad signatures for each valid one; 0: skipped
 	siege      bool
 	observe    bool
+	consoles   int  // open consoles; 0: skipped
 	storage    int  // events of a turn that measures bytes; 0: skipped
 	bytesOnly  bool // no rates
 	profile    string
@@ -78,6 +79,7 @@ func parse(args []string, out io.Writer) (options, error) {
 	flags.IntVar(&o.flood, "flood", 0, "only this: accepted/s without and with so many bad signatures for each valid webhook, at a fifth of the maximum")
 	flags.BoolVar(&o.siege, "siege", false, "only this: accepted/s without and with every attack on the front door at once, at a fifth of the maximum")
 	flags.BoolVar(&o.observe, "observe", false, "only this: accepted/s and delivered/s without metrics and traces, with metrics, and with traces of 1 %, in turns")
+	flags.IntVar(&o.consoles, "consoles", 0, "only this: accepted/s and delivered/s without and with so many open consoles, in turns")
 	flags.IntVar(&o.storage, "events", 50_000, "events of a turn that measures bytes of database and of WAL; 0 skips them in a full run")
 	flags.BoolVar(&o.bytesOnly, "bytes", false, "only this: bytes of database and of WAL an event, of both setups and of other projects' tables")
 	flags.BoolVar(&o.write, "write", false, "write the result of a full run, or of --bytes, into docs/performance.json and the documents made of it")
@@ -92,7 +94,7 @@ func parse(args []string, out io.Writer) (options, error) {
 	}
 	o.full = true
 	flags.Visit(func(f *flag.Flag) {
-		if slices.Contains([]string{"setup", "mode", "loop", "rate", "backlog", "stored", "isolation", "flood", "siege", "observe", "bytes"}, f.Name) {
+		if slices.Contains([]string{"setup", "mode", "loop", "rate", "backlog", "stored", "isolation", "flood", "siege", "observe", "consoles", "bytes"}, f.Name) {
 			o.full = false
 		}
 	})
@@ -125,6 +127,8 @@ func (o options) check() error {
 		return errors.New("--isolation must be from 2 to 100")
 	case o.flood != 0 && (o.flood < 1 || o.loop == open):
 		return errors.New("--flood must be more than 0, and determines its own rate: remove --loop and --rate")
+	case o.consoles < 0:
+		return errors.New("--consoles must be more than 0")
 	case o.siege && o.loop == open:
 		return errors.New("--siege determines its own rate: remove --loop and --rate")
 	case o.storage < 0 || o.storage == 0 && o.bytesOnly:

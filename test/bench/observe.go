@@ -20,8 +20,26 @@ type watched struct {
 	name string
 	keep float64 // minimum share of the rates that must remain; 0 for what the others are compared with
 
-	env    []string // additional environment of the gateway
-	scrape bool
+	env      []string // additional environment of the gateway
+	scrape   bool
+	consoles int // that are open meanwhile
+}
+
+// begin begins to observe a gateway.
+func (w watched) begin(ctx context.Context, g *gateway, r *observed) (stop func() error, err error) {
+	if w.consoles > 0 {
+		c, stop, err := openConsoles(ctx, g.addr, w.consoles)
+		if err != nil {
+			return nil, err
+		}
+		return func() error {
+			err := stop()
+			r.messages, r.pages = r.messages+c.messages.Load(), r.pages+c.pages.Load()
+			return err
+		}, nil
+	}
+	quiet := g.scrape(ctx)
+	return func() error { quiet(); return nil }, nil
 }
 
 // watching lists them; sink is a collector's URL. Without METRICS_ADDR nothing is counted for
@@ -71,6 +89,8 @@ type observed struct {
 	ways  []watched
 	turns [][]measured // by way; of the first there is one more, so that each turn of the others is between two
 	spans int64        // requests of spans that the sink has taken
+
+	messages, pages int64 // that consoles got
 }
 
 // spanSink takes spans and answers 200.
@@ -89,36 +109,45 @@ func newSpanSink() *spanSink {
 	return s
 }
 
-// measureObserved measures the ways in turns, so that what changes on the machine meanwhile is in all of
-// them: off, on, off, traced, off, …
+// measureObserved measures with metrics and traces.
 func (b *bench) measureObserved(ctx context.Context, w workload) (observed, error) {
 	sink := newSpanSink()
 	defer sink.Close()
-	r := observed{workload: w, ways: watching(sink.URL)}
-	r.turns = make([][]measured, len(r.ways))
+	r, err := b.inTurns(ctx, w, watching(sink.URL))
+	r.spans = sink.requests.Load()
+	return r, err
+}
+
+// inTurns measures the ways in turns, so that what changes on the machine meanwhile is in all of
+// them: off, on, off, traced, off, …
+func (b *bench) inTurns(ctx context.Context, w workload, ways []watched) (observed, error) {
+	r := observed{workload: w, ways: ways, turns: make([][]measured, len(ways))}
 	turn := func(i int) error {
 		at := w
-		at.env, at.scrape = slices.Concat(w.env, r.ways[i].env), r.ways[i].scrape
-		m, err := b.gatewayTurnWith(ctx, at, func(g *gateway) (func(), error) { return g.scrape(ctx), nil })
-		if err != nil {
-			return fmt.Errorf("%s: %w", r.ways[i].name, err)
+		at.env, at.scrape = slices.Concat(w.env, ways[i].env), ways[i].scrape
+		var stopped error
+		m, err := b.gatewayTurnWith(ctx, at, func(g *gateway) (func(), error) {
+			stop, err := ways[i].begin(ctx, g, &r)
+			return func() { stopped = stop() }, err
+		})
+		if err := firstOf(err, stopped); err != nil {
+			return fmt.Errorf("%s: %w", ways[i].name, err)
 		}
 		r.turns[i] = append(r.turns[i], m)
-		b.say("  %-26s %6.0f/s accepted, p99 %s%s", r.ways[i].name, m.acceptRate, millis(m.acceptance.p99), m.details())
+		b.say("  %-26s %6.0f/s accepted, p99 %s%s", ways[i].name, m.acceptRate, millis(m.acceptance.p99), m.details())
 		return nil
 	}
-	b.say("%s, observed in turns:", w.name())
+	b.say("%s, in turns:", w.name())
 	if err := turn(0); err != nil {
 		return r, err
 	}
 	for range w.repeats {
-		for i := 1; i < len(r.ways); i++ {
+		for i := 1; i < len(ways); i++ {
 			if err := firstOf(turn(i), turn(0)); err != nil {
 				return r, err
 			}
 		}
 	}
-	r.spans = sink.requests.Load()
 	return r, nil
 }
 
@@ -158,6 +187,10 @@ func (r observed) String() string {
 		fmt.Fprintf(&b, "%s%s%s%s%s%s\n", pad(way.name, -26), pad(fmt.Sprintf("%.0f", median(each.each(acceptRate))), 8), pad(accepted, 7),
 			pad(fmt.Sprintf("%.0f", median(each.each(deliverRate))), 8), pad(delivered, 7), pad(bar, 7))
 	}
-	fmt.Fprintf(&b, "\nThe sink took %d requests of spans.\n", r.spans)
+	if r.pages+r.messages > 0 {
+		fmt.Fprintf(&b, "\nThe consoles got %d messages and %d pages.\n", r.messages, r.pages)
+	} else {
+		fmt.Fprintf(&b, "\nThe sink took %d requests of spans.\n", r.spans)
+	}
 	return b.String()
 }

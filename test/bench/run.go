@@ -61,8 +61,12 @@ func run(ctx context.Context, o options, out io.Writer) (err error) {
 		}
 		return err
 	}
-	if o.observe {
-		r, err := b.measureObserved(ctx, o.workload)
+	if o.observe || o.consoles > 0 {
+		measure := b.measureObserved
+		if o.consoles > 0 {
+			measure = func(ctx context.Context, w workload) (observed, error) { return b.measureConsoles(ctx, w, o.consoles) }
+		}
+		r, err := measure(ctx, o.workload)
 		if err == nil {
 			fmt.Fprint(out, "\n", b.machine(ctx, began), "\n", r)
 			err = complain(r.missing())

@@ -64,7 +64,7 @@ func TestWhatASenderSaysIsOnlyText(t *testing.T) {
 	b := open(t, g)
 	b.look(1440, 900, "light")
 	b.signIn(managementKey)
-	pages := []string{"/console", "/console/events", "/console/quarantine", "/console/dead-letters", "/console/destinations", "/console/replays", "/console/replays/" + replays[0].ID}
+	pages := append(operated(g), "/console", "/console/events", "/console/quarantine", "/console/dead-letters", "/console/destinations", "/console/replays", "/console/replays/"+replays[0].ID)
 	for i, id := range events {
 		for _, tab := range []string{"received", "canonical", "answers", "diff", "jobs", "related", "audit"} {
 			if i < 3 || tab == "received" {
@@ -87,6 +87,46 @@ func TestWhatASenderSaysIsOnlyText(t *testing.T) {
 		require.Equal(t, "true", b.eval("document.documentElement.scrollWidth <= innerWidth"), "%s is wider than the window", page)
 		b.clean(page)
 	}
+}
+
+// operated puts the corpus into what operators and senders say elsewhere, as far as the API takes
+// it, and returns the pages that show it.
+func operated(g *gateway) []string {
+	g.t.Helper()
+	taken := map[string]int{}
+	try := func(what, path string, body map[string]any) {
+		if status := g.call(http.MethodPost, path, body, nil); status < 300 {
+			taken[what]++
+		}
+	}
+	for i, text := range corpus {
+		short := text[:min(len(text), 250)]
+		try("mutes", "/alerts/mutes", map[string]any{"condition": "destination_failing", "subject": short, "reason": "because " + short, "until": "2099-01-01T00:00:00Z"})
+		try("keys", "/api-keys", map[string]any{"name": text[:min(len(text), 60)], "role": "viewer"})
+		try("names", "/integrations", map[string]any{"source": fmt.Sprintf("named-%d", i), "provider": "acme", "name": short, "secrets": []string{secretOf("hostile")},
+			"destinations": []map[string]any{{"url": g.receiver.URL + "/x?q=" + escaped(short), "headers": map[string]string{"X-Note": strings.Map(printable, short)}}}})
+		try("sources", "/integrations", map[string]any{"source": short, "provider": short, "name": short, "secrets": []string{short}})
+		path := "/api/v1/webhooks/hostile?q=" + escaped(short)
+		g.request(http.MethodPost, path, []byte(short), map[string]string{"Content-Type": strings.Map(printable, short), "X-Acme-Signature": strings.Map(printable, short), "X-Correlation-Id": strings.Map(printable, short)})
+	}
+	require.Positive(g.t, taken["mutes"], "%v", taken)
+	require.Positive(g.t, taken["names"], "%v", taken)
+	var all []struct {
+		ID           string `json:"id"`
+		Destinations []struct {
+			ID string `json:"id"`
+		} `json:"destinations"`
+	}
+	g.call(http.MethodGet, "/integrations?pageSize=100", nil, &all)
+	pages := []string{"/console/alerts", "/console/alerts?state=resolved", "/console/audit", "/console/keys", "/console/system", "/console/integrations", "/console/integrations/new?provider=" + escaped(corpus[0]),
+		"/console/replays/new?source=" + escaped(corpus[1]) + "&step=check&reason=" + escaped(corpus[2])}
+	for _, in := range all[:min(len(all), 4)] {
+		pages = append(pages, "/console/integrations/"+in.ID)
+		for _, d := range in.Destinations {
+			pages = append(pages, "/console/destinations/"+d.ID)
+		}
+	}
+	return pages
 }
 
 func printable(r rune) rune {

@@ -9,6 +9,7 @@ const tail = document.querySelector("[data-tail]");
 let paused = false;
 let following = false;
 const fresh = new Set(); // ids of events that match and are not shown
+let more = false; // there were too many to be told of each
 let reading = false;
 let again = false;
 
@@ -47,6 +48,7 @@ async function refresh() {
     if (focused) taken.querySelector(`[href="${CSS.escape(focused)}"]`)?.focus({ preventScroll: true });
     document.dispatchEvent(new CustomEvent("console:changed", { detail: taken }));
     fresh.clear();
+    more = false;
     announce();
   } catch { /* the next message or poll tries again */
   } finally {
@@ -58,13 +60,13 @@ async function refresh() {
 // announce says how many rows are new: the list never moves under the pointer.
 function announce() {
   let button = document.querySelector(".fresh");
-  if (fresh.size === 0) { button?.remove(); return; }
+  if (fresh.size === 0 && !more) { button?.remove(); return; }
   if (!button) {
     button = Object.assign(document.createElement("button"), { type: "button", className: "fresh" });
     button.addEventListener("click", refresh);
     (part.closest("form") ?? document.querySelector("[data-live]")).before(button);
   }
-  button.textContent = fresh.size === 1 ? "1 new: show it" : `${fresh.size} new: show them`;
+  button.textContent = more ? "Many new: show them" : fresh.size === 1 ? "1 new: show it" : `${fresh.size} new: show them`;
 }
 
 let timer = 0;
@@ -72,6 +74,12 @@ const soon = (wait) => { if (!timer) timer = setTimeout(() => { timer = 0; refre
 
 function happened(message) {
   if (paused || document.hidden) return;
+  if (message.kind === "more") {
+    if (kind !== "events") soon(5000);
+    else if (following) soon(700);
+    else if (!("older" in part.dataset)) { more = true; announce(); }
+    return;
+  }
   if (kind === "events") {
     if (!matches(message) || "older" in part.dataset) return;
     if (following) soon(700);
@@ -98,7 +106,7 @@ function follow() {
       happened(message);
       channel?.postMessage(message);
     };
-    for (const name of ["received", "status", "refused"]) source.addEventListener(name, tell(name));
+    for (const name of ["received", "status", "refused", "more"]) source.addEventListener(name, tell(name));
     source.onopen = () => {
       clearInterval(poll);
       poll = 0;
