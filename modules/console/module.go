@@ -71,12 +71,7 @@ func New(cfg Config, d Deps) *Module {
 // Routes registers the pages. They call the API that the same server has.
 func (m *Module) Routes(s *httpapi.Server) {
 	m.server = s
-	s.Page(http.MethodGet, Root+"/assets/:name", m.asset)
-	s.Page(http.MethodGet, Root+"/sign-in", m.open(m.signInForm))
-	s.Page(http.MethodPost, Root+"/sign-in", m.open(m.signIn))
-	s.Page(http.MethodGet, Root+"/sign-in/issuer", m.open(m.goToIssuer))
-	s.Page(http.MethodGet, callbackPath, m.open(m.comeBack))
-	s.Page(http.MethodPost, Root+"/preferences", m.open(m.setPreferences))
+	m.openRoutes(s)
 	get := func(path string, h screen) { s.Page(http.MethodGet, Root+path, m.signedIn(h)) }
 	post := func(path string, h screen) { s.Page(http.MethodPost, Root+path, m.signedIn(h)) }
 	post("/sign-out", m.signOut)
@@ -120,4 +115,14 @@ func (m *Module) Routes(s *httpapi.Server) {
 	post("/keys/:id/revoke", m.revokeKey)
 	get("/system", m.system)
 	get("/*", m.noSuchPage)
+}
+
+// openRoutes registers the pages that need no session.
+func (m *Module) openRoutes(s *httpapi.Server) {
+	s.Page(http.MethodGet, Root+"/assets/:name", m.asset)
+	s.Page(http.MethodGet, Root+"/sign-in", m.open(m.signInForm))
+	s.Page(http.MethodPost, Root+"/sign-in", m.open(m.signIn))
+	s.Page(http.MethodGet, Root+"/sign-in/issuer", m.open(m.goToIssuer))
+	s.Page(http.MethodGet, callbackPath, m.open(m.comeBack))
+	s.Page(http.MethodPost, Root+"/preferences", m.open(m.setPreferences))
 }
