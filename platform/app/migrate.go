@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 
+	"integration-gateway/platform/broker"
 	"integration-gateway/platform/config"
 	"integration-gateway/platform/database"
 )
@@ -132,4 +133,19 @@ func onDatabase(ctx context.Context, cfg config.Config, log *slog.Logger, do fun
 		return err
 	}
 	return errors.Join(do(db), db.Close())
+}
+
+// MigrateQueues gives RabbitMQ's queues the arguments that the configuration declares, with
+// their messages, and returns those that had others.
+func MigrateQueues(ctx context.Context, cfg config.Config, log *slog.Logger) ([]broker.MigratedQueue, error) {
+	opened, err := openBroker(cfg, log, true)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = opened.Close() }()
+	rabbit, is := opened.(*broker.RabbitMQ)
+	if !is {
+		return nil, errors.New("RABBITMQ_URL is not set, so there are no queues to migrate")
+	}
+	return rabbit.MigrateQueues(ctx)
 }

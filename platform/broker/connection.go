@@ -40,12 +40,17 @@ type managedConn struct {
 
 func (b *RabbitMQ) newManagedConn(purpose string, setUp func(*amqp.Connection) error) *managedConn {
 	reconnect := false // was connected before
+	from := &nodes{urls: b.nodes}
 	return &managedConn{
 		log: b.log.With("connection", purpose),
 		now: b.now,
 		ctx: b.ctx,
 		connect: func() (*amqp.Connection, error) {
-			conn, err := b.connect(purpose, reconnect, setUp)
+			var conn *amqp.Connection
+			err := from.first(func(url string) (err error) {
+				conn, err = b.connect(url, purpose, reconnect, setUp)
+				return err
+			})
 			reconnect = reconnect || err == nil
 			return conn, err
 		},
@@ -54,14 +59,14 @@ func (b *RabbitMQ) newManagedConn(purpose string, setUp func(*amqp.Connection) e
 	}
 }
 
-// connect dials, declares the queues and prepares the connection for its purpose.
-func (b *RabbitMQ) connect(purpose string, reconnect bool, setUp func(*amqp.Connection) error) (*amqp.Connection, error) {
-	conn, err := dial(b.ctx, b.cfg, purpose)
+// connect dials a node, declares the queues and prepares the connection for its purpose.
+func (b *RabbitMQ) connect(url, purpose string, reconnect bool, setUp func(*amqp.Connection) error) (*amqp.Connection, error) {
+	conn, err := dial(b.ctx, b.cfg, url, purpose)
 	if err != nil {
 		return nil, err
 	}
 	// The library's calls take no context, but closing the connection ends them.
-	late := time.AfterFunc(b.cfg.DialTimeout, func() { closeConn(conn) })
+	late := time.AfterFunc(b.cfg.DeclareTimeout, func() { closeConn(conn) })
 	defer late.Stop()
 	closing := context.AfterFunc(b.ctx, func() { closeConn(conn) })
 	defer closing()

@@ -11,13 +11,13 @@ import (
 	amqp "github.com/rabbitmq/amqp091-go"
 )
 
-// dial connects and logs in, within cfg.DialTimeout and ctx.
-func dial(ctx context.Context, cfg RabbitMQConfig, purpose string) (*amqp.Connection, error) {
+// dial connects to one node and logs in, within cfg.DialTimeout and ctx.
+func dial(ctx context.Context, cfg RabbitMQConfig, url, purpose string) (*amqp.Connection, error) {
 	properties := amqp.NewConnectionProperties()
 	properties.SetClientConnectionName("integration-gateway " + purpose)
 	var raw net.Conn
 	ended := func() bool { return true }
-	conn, err := amqp.DialConfig(cfg.URL, amqp.Config{
+	conn, err := amqp.DialConfig(url, amqp.Config{
 		Heartbeat:  cfg.Heartbeat,
 		Locale:     "en_US",
 		Properties: properties,

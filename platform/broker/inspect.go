@@ -30,7 +30,11 @@ var ErrRefused = errors.New("the server refuses the user or the virtual host")
 
 // Inspect connects for itself, and declares no queue that does not exist.
 func (b *RabbitMQ) Inspect(ctx context.Context) (Inspection, error) {
-	conn, err := dial(ctx, b.cfg, "inspection")
+	var conn *amqp.Connection
+	err := (&nodes{urls: b.nodes}).first(func(url string) (err error) {
+		conn, err = dial(ctx, b.cfg, url, "inspection")
+		return err
+	})
 	switch code := replyCode(err); {
 	case code == amqp.AccessRefused || code == amqp.NotAllowed || errors.Is(err, amqp.ErrCredentials):
 		return Inspection{}, fmt.Errorf("%w: %w", ErrRefused, err)

@@ -13,6 +13,7 @@ import (
 
 	"integration-gateway/platform/clock"
 	"integration-gateway/platform/fault"
+	"integration-gateway/platform/hostlist"
 )
 
 // The queue types for RabbitMQConfig.QueueType.
@@ -24,15 +25,16 @@ const (
 // RabbitMQConfig says where the broker is and how its queues are declared. A zero duration
 // means the default.
 type RabbitMQConfig struct {
-	URL       string // amqp:// or amqps://, with user, password and virtual host
+	URL       string // amqp:// or amqps://, with user, password and virtual host; of a cluster, host1:5672,host2:5672
 	Names     Names
 	QueueType string // Classic (the default) or Quorum
 	Passive   bool   // declare no queue, for read-only commands: a worker must detect lost queues itself
 
-	DialTimeout    time.Duration // to connect, log in and declare the queues; 5 s
+	DialTimeout    time.Duration // to connect and log in; 5 s, and 2 s for one of several nodes
+	DeclareTimeout time.Duration // to declare the queues; 5 s
 	WriteTimeout   time.Duration // for one write on a connection; 5 s
 	PublishTimeout time.Duration // until a whole batch is confirmed, if the caller's context is longer; 10 s
-	Heartbeat      time.Duration // a connection without traffic for three of these is dead; 5 s
+	Heartbeat      time.Duration // a connection without traffic for three of these is dead; 5 s, and 3 s with several nodes
 }
 
 func (c RabbitMQConfig) withDefaults() RabbitMQConfig {
@@ -41,7 +43,12 @@ func (c RabbitMQConfig) withDefaults() RabbitMQConfig {
 			*d = preset
 		}
 	}
+	if len(hostlist.URLs(c.URL)) > 1 { // another node can be used sooner
+		or(&c.DialTimeout, 2*time.Second)
+		or(&c.Heartbeat, 3*time.Second)
+	}
 	or(&c.DialTimeout, 5*time.Second)
+	or(&c.DeclareTimeout, 5*time.Second)
 	or(&c.WriteTimeout, 5*time.Second)
 	or(&c.PublishTimeout, 10*time.Second)
 	or(&c.Heartbeat, 5*time.Second)
@@ -53,7 +60,7 @@ func (c RabbitMQConfig) withDefaults() RabbitMQConfig {
 
 func (c RabbitMQConfig) check() error {
 	var wrong []error
-	if err := checkURL(c.URL); err != nil {
+	if err := checkURLs(c.URL); err != nil {
 		wrong = append(wrong, err)
 	}
 	if c.QueueType != Classic && c.QueueType != Quorum {
@@ -73,9 +80,10 @@ var ErrUnroutable = errors.New("the queue does not exist")
 // RabbitMQ is the Broker on a RabbitMQ server. Publishers and consumers use separate
 // connections, so that a blocked publisher never delays an acknowledgement.
 type RabbitMQ struct {
-	cfg RabbitMQConfig
-	log *slog.Logger
-	now clock.Now
+	cfg   RabbitMQConfig
+	nodes []string // the URL of each node
+	log   *slog.Logger
+	now   clock.Now
 
 	ctx    context.Context // ends with Close
 	cancel context.CancelFunc
@@ -101,6 +109,7 @@ func NewRabbitMQ(cfg RabbitMQConfig, log *slog.Logger, now clock.Now) (*RabbitMQ
 	}
 	b := &RabbitMQ{
 		cfg:       cfg,
+		nodes:     hostlist.URLs(cfg.URL),
 		log:       log.With("component", "rabbitmq"),
 		now:       now,
 		signalled: map[Queue]time.Time{},

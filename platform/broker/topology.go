@@ -188,8 +188,8 @@ func (s *inspector) declare(q queueSpec) error {
 	_, err := s.ch.QueueDeclare(q.name, true, false, false, false, q.args)
 	if replyCode(err) == amqp.PreconditionFailed {
 		return fault.Unavailable.Wrap(err, mismatchReason,
-			"The queue %s exists in RabbitMQ with arguments other than those that the gateway declares. "+
-				"Delete it once it is empty, and the gateway will declare it again; or configure another name", q.name).After(topologyBackoff)
+			"The queue %s exists in RabbitMQ with arguments other than those that the gateway declares, such as another type. "+
+				"Stop serve and work and run gateway queues migrate, which keeps the messages; or set RABBITMQ_QUEUE_TYPE to its type", q.name).After(topologyBackoff)
 	}
 	if err != nil {
 		return fmt.Errorf("declare queue %s: %w", q.name, err)

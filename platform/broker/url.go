@@ -8,6 +8,8 @@ import (
 	"strings"
 
 	amqp "github.com/rabbitmq/amqp091-go"
+
+	"integration-gateway/platform/hostlist"
 )
 
 // urlParameters are the supported URL parameters. The client library also knows
@@ -15,9 +17,20 @@ import (
 // https://www.rabbitmq.com/docs/uri-query-parameters
 var urlParameters = []string{"auth_mechanism", "cacertfile", "certfile", "channel_max", "heartbeat", "keyfile", "server_name_indication"}
 
+// checkURLs checks each URL of a list of hosts.
+func checkURLs(text string) error {
+	urls := hostlist.URLs(text)
+	for _, one := range urls {
+		if err := checkURL(one, len(urls) > 1); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // checkURL finds what the client library would refuse or misread. Its errors quote only
 // names of parameters, since a URL contains a password.
-func checkURL(text string) error {
+func checkURL(text string, oneOfList bool) error {
 	malformed := errors.New("the URL is not of the form amqp://user:password@host:port/vhost")
 	u, err := url.Parse(text)
 	if err != nil {
@@ -41,8 +54,8 @@ func checkURL(text string) error {
 			return fmt.Errorf("the URL's %s must be a whole number from 0 to 65535", name)
 		}
 	}
-	if strings.Contains(u.Host, ",") {
-		return errors.New("the URL names several hosts; name one")
+	if oneOfList && u.Hostname() == "" { // the library would take localhost
+		return errors.New("the URL has an empty host between commas; write amqp://user:password@host1:5672,host2:5672/vhost")
 	}
 	if _, err := amqp.ParseURI(text); err != nil {
 		return malformed

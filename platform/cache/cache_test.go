@@ -4,6 +4,7 @@ import (
 	"context"
 	"log/slog"
 	"strconv"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -31,6 +32,7 @@ const (
 func drivers(t *testing.T, test func(t *testing.T, c cache.Cache)) {
 	t.Run("memory", func(t *testing.T) { test(t, cache.NewMemory(0, clock.System)) })
 	t.Run("redis", func(t *testing.T) { test(t, openRedis(t, testkit.Server(t, testkit.RedisVariable))) })
+	t.Run("redis cluster", func(t *testing.T) { test(t, openRedis(t, "redis://"+strings.Join(testkit.RedisCluster(t), ","))) })
 }
 
 func openRedis(t *testing.T, url string) *cache.Redis {

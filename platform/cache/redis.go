@@ -6,12 +6,10 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
-	"net/url"
 	"time"
 
 	"github.com/redis/go-redis/v9"
 	"github.com/redis/go-redis/v9/logging"
-	"github.com/redis/go-redis/v9/maintnotifications"
 
 	"integration-gateway/platform/clock"
 	"integration-gateway/platform/secret"
@@ -27,14 +25,17 @@ const (
 
 // RedisConfig names the Redis server and the timeout. Redis 7.0 or later is required.
 type RedisConfig struct {
-	URL       secret.Value  // redis://[user:password@]host:port/database, or rediss:// for TLS
+	// URL is redis://[user:password@]host:port/database, or rediss:// for TLS. Of Sentinels,
+	// redis://s1:26379,s2:26379/database?master_name=NAME; of a cluster, redis://n1:6379,n2:6379.
+	URL       secret.Value
 	OpTimeout time.Duration // of one call, whatever its size; default 250 ms
 }
 
 // Redis is the cache that all processes share. While the server is unavailable, one call a
 // second is tried, and all others return ErrDown immediately.
 type Redis struct {
-	client  *redis.Client
+	client  redis.UniversalClient
+	cluster bool // keys of one script need one slot
 	prefix  string
 	timeout time.Duration
 	breaker *breaker
@@ -45,31 +46,16 @@ var _ Cache = (*Redis)(nil)
 // NewRedis makes a cache whose keys start with "prefix:". It connects on first use, so the
 // gateway starts while Redis is unavailable; errors are about the URL.
 func NewRedis(cfg RedisConfig, prefix string, log *slog.Logger) (*Redis, error) {
-	options, err := redis.ParseURL(cfg.URL.Reveal())
+	options, err := parseRedisURL(cfg.URL.Reveal())
 	if err != nil {
-		var parse *url.Error
-		if errors.As(err, &parse) { // its text contains the URL with the password
-			err = errors.New("not well-formed")
-		}
 		return nil, fmt.Errorf("invalid Redis URL: %w", err)
 	}
-	timeout := cfg.OpTimeout
-	if timeout <= 0 {
-		timeout = defaultOpTimeout
+	if cfg.OpTimeout <= 0 {
+		cfg.OpTimeout = defaultOpTimeout
 	}
-	options.Protocol = 2
-	options.DisableIdentity = true
-	options.MaintNotificationsConfig = &maintnotifications.Config{Mode: maintnotifications.ModeDisabled}
-	options.ContextTimeoutEnabled = true
-	options.MaxRetries = -1 // a call has one deadline and one attempt
-	options.DialerRetries = 1
-	options.DialTimeout = dialTimeout
-	options.ReadTimeout = pingTimeout // the contexts are stricter
-	options.WriteTimeout = pingTimeout
-	options.PoolTimeout = timeout
 	redis.SetLogger(&logging.VoidLogger{}) // it would log each failed connection; breaker logs one line for all
 	return &Redis{
-		client: redis.NewClient(options), prefix: prefix + ":", timeout: timeout,
+		client: newClient(options, cfg), prefix: prefix + ":", timeout: cfg.OpTimeout, cluster: options.IsClusterMode,
 		breaker: &breaker{now: clock.System, pause: outagePause, log: log},
 	}, nil
 }
@@ -118,6 +104,15 @@ func (r *Redis) Release(ctx context.Context, items []Claim) error {
 	}
 	// It succeeds on a server without free memory, so it does not end an outage.
 	return r.call(ctx, len(items), provesWrites(false), func(ctx context.Context) error {
+		if r.cluster { // the keys are on several nodes
+			_, err := r.client.Pipelined(ctx, func(p redis.Pipeliner) error {
+				for i := range keys {
+					releaseScript.Eval(ctx, p, keys[i:i+1], values[i])
+				}
+				return nil
+			})
+			return err
+		}
 		return releaseScript.Run(ctx, r.client, keys, values...).Err()
 	})
 }

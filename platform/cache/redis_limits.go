@@ -68,6 +68,16 @@ type (
 	}
 )
 
+// limitKey is a limit's key. One script works on several limits, so in a cluster they have a
+// hash tag in common and are on one node.
+// https://redis.io/docs/latest/operate/oss_and_stack/reference/cluster-spec/#hash-tags
+func (r *Redis) limitKey(key string) string {
+	if r.cluster {
+		return r.prefix + "{limits}:" + key
+	}
+	return r.prefix + key
+}
+
 // Acquire releases and requests slots under limits, in one step.
 func (r *Redis) Acquire(ctx context.Context, list []Acquisition) ([]Acquired, error) {
 	var keys []string
@@ -75,7 +85,7 @@ func (r *Redis) Acquire(ctx context.Context, list []Acquisition) ([]Acquired, er
 	for i, a := range list {
 		asked[i] = scriptAcquisition{Limits: []scriptLimit{}, Release: append([]string{}, a.Release...), Holders: append([]string{}, a.Holders...)}
 		for _, l := range a.Limits {
-			keys = append(keys, r.prefix+l.Key)
+			keys = append(keys, r.limitKey(l.Key))
 			asked[i].Limits = append(asked[i].Limits, scriptLimit{Max: l.Max, TTL: lifetime(l.TTL).Milliseconds(), Held: l.Held})
 		}
 	}

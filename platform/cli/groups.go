@@ -8,6 +8,7 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
+	"integration-gateway/platform/cli/queues"
 	"integration-gateway/platform/strictjson"
 )
 
@@ -20,7 +21,8 @@ func (c *command) addGroups(root *cobra.Command) {
 		{"run", "Run:", []*cobra.Command{c.dev(), c.serve(), c.work()}},
 		{"look", "Look into it, and act (over the API):", []*cobra.Command{c.status(), c.stats(), c.events(), c.deliveries(), c.replays(), c.deadLetters(), c.quarantine(), c.erasures(),
 			c.destinations(), c.integrations(), c.alerts(), c.keys(), c.audit(), c.context(), c.login(), c.logout()}},
-		{"records", "Look after the records (on the database):", []*cobra.Command{c.migrate(), c.seed(), c.verify(), c.erase(), c.partitions(), c.secrets()}},
+		{"records", "Look after the records (on the database):", []*cobra.Command{c.migrate(), c.seed(), c.verify(), c.erase(), c.partitions(), c.secrets(),
+			group("queues", "Look after RabbitMQ's queues", "", queues.Migrate(c.loadTool, c.stdout))}},
 		{"check", "Check the installation (on this machine and its servers):", []*cobra.Command{c.config(), c.doctor()}},
 		{"other", "Other:", []*cobra.Command{c.send(), c.version()}},
 	} {

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"integration-gateway/platform/egress"
+	"integration-gateway/platform/hostlist"
 	"integration-gateway/platform/secret"
 	"integration-gateway/platform/telemetry"
 )
@@ -148,18 +149,11 @@ func serverURL(into *secret.Value, schemes ...string) reader {
 		if !slices.Contains(schemes, s) {
 			return wrong("its scheme is none of those this program has drivers for", "%s", fix)
 		}
-		parsed := text
-		if strings.HasPrefix(s, "postgres") {
-			parsed = oneHost(text)
-		}
-		u, err := url.Parse(parsed)
 		if s == "sqlite" || s == "unix" { // a path, which may hold what a URL may not
 			if strings.TrimPrefix(text, s+"://") == "" {
 				return wrong("it names no file", "write %s://path/to/file", s)
 			}
-		} else if err != nil || u.Hostname() == "" && !strings.Contains(u.RawQuery, "host=") {
-			return wrong("it is not well-formed or names no host", "write %s://user:password@host:port/…, with %%XX for special characters in the password", s)
-		} else if err := hostList(s, u); err != nil {
+		} else if err := serverURLs(s, text); err != nil {
 			return err
 		}
 		*into = secret.New(text)
@@ -167,22 +161,19 @@ func serverURL(into *secret.Value, schemes ...string) reader {
 	}}
 }
 
-// hostList refuses lists of hosts where one connection goes to one host; PostgreSQL's are
-// tried one by one.
-func hostList(scheme string, u *url.URL) error {
-	if strings.Contains(u.Host, ",") && !strings.HasPrefix(scheme, "postgres") {
-		return wrong("it names several hosts, and one connection goes to one host", "name one host, such as a proxy's or a DNS name that follows the server")
+// serverURLs checks a URL, and refuses a list of hosts where a connection cannot choose.
+func serverURLs(scheme, text string) error {
+	urls := hostlist.URLs(text)
+	if len(urls) > 1 && strings.HasPrefix(scheme, "http") {
+		return wrong("it names several hosts, and one connection goes to one host", "name one host, such as a DNS name that follows the server")
+	}
+	for _, one := range urls {
+		u, err := url.Parse(one)
+		if err != nil || u.Hostname() == "" && (len(urls) > 1 || !strings.Contains(u.RawQuery, "host=")) {
+			return wrong("it is not well-formed or names no host", "write %s://user:password@host:port/…, with %%XX for special characters in the password", scheme)
+		}
 	}
 	return nil
-}
-
-// oneHost is a URL with the last host alone of a list such as a:1,b:2, which url.Parse does
-// not take.
-func oneHost(text string) string {
-	scheme, rest, _ := strings.Cut(text, "://")
-	end := strings.IndexAny(rest+"/", "/?#")
-	at := strings.LastIndexByte(rest[:end], '@') + 1
-	return scheme + "://" + rest[:at] + rest[strings.LastIndexByte(","+rest[at:end], ',')+at:]
 }
 
 func scheme(text string) string {

@@ -9,7 +9,7 @@ func databaseSettings(c *Config) section {
 			help: "The connections to PostgreSQL that one process may hold."},
 		{name: "REDIS_URL", blank: true, read: serverURL(&c.RedisURL, "redis", "rediss", "unix"), by: apart,
 			unset: "the database alone recognizes repeats and there are no limits per minute; `serve --work` keeps a cache in memory",
-			help:  "The cache for repeats, rate limits and locks, such as `redis://host:6379/0`."},
+			help:  "The cache for repeats, rate limits and locks, such as `redis://host:6379/0`. Sentinels: `redis://s1:26379,s2:26379/0?master_name=NAME`. A cluster: `redis://n1:6379,n2:6379`."},
 	}}
 }
 
@@ -17,7 +17,7 @@ func queueSettings(c *Config) section {
 	return section{title: "RabbitMQ", help: "See [RabbitMQ](deployment.md#rabbitmq).", settings: []setting{
 		{name: "RABBITMQ_URL", blank: true, read: serverURL(&c.RabbitMQ.URL, "amqp", "amqps"), by: apart,
 			unset: "the queue is in the process, which only `serve --work` allows",
-			help:  "The message queue, such as `amqp://rabbitmq.internal:5672/`, with user and password in the URL."},
+			help:  "The message queue, such as `amqp://rabbitmq.internal:5672/`, with user and password in the URL. Of a cluster, name all nodes: `amqp://n1:5672,n2:5672/`."},
 		{name: "RABBITMQ_PROCESS_QUEUE", fallback: "ig.events.process", read: queueName(&c.RabbitMQ.Process), by: running,
 			help: "The queue of jobs to deliver."},
 		{name: "RABBITMQ_RETRY_QUEUE", fallback: "ig.events.retry", read: queueName(&c.RabbitMQ.Retry), by: running,

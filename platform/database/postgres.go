@@ -90,16 +90,9 @@ func openPostgres(cfg Config, now clock.Now) (*DB, error) {
 }
 
 func poolPostgres(cfg Config, connections int, settings map[string]string, all *sessions) (*sqlx.DB, error) {
-	dsn, err := hostsAndPorts(cfg.URL)
+	pgCfg, err := parsePostgresURL(cfg.URL)
 	if err != nil {
 		return nil, err
-	}
-	pgCfg, err := pq.NewConfig(dsn)
-	if err != nil {
-		return nil, errors.New("invalid database URL; write postgres://user:password@host:5432/name?sslmode=…")
-	}
-	if pgCfg.Runtime == nil {
-		pgCfg.Runtime = map[string]string{}
 	}
 	runtime := map[string]string{
 		"timezone":                            "UTC",
@@ -109,18 +102,12 @@ func poolPostgres(cfg Config, connections int, settings map[string]string, all *
 		"idle_in_transaction_session_timeout": millis(idleTimeout),
 	}
 	maps.Copy(runtime, settings)
-	for key, value := range runtime {
-		if _, set := pgCfg.Runtime[key]; !set {
-			pgCfg.Runtime[key] = value
-		}
-	}
+	maps.Copy(runtime, pgCfg.Runtime) // the URL's override ours
+	pgCfg.Runtime = nil               // a pooler would refuse or ignore them at the start of a session
 	if pgCfg.FallbackApplicationName == "" {
 		pgCfg.FallbackApplicationName = "gateway"
 	}
 	pgCfg.BinaryParameters = true // see array
-	if pgCfg.ConnectTimeout == 0 {
-		pgCfg.ConnectTimeout = connectTimeout
-	}
 	hosts, err := hostsOf(pgCfg)
 	if err != nil {
 		return nil, err
@@ -128,7 +115,7 @@ func poolPostgres(cfg Config, connections int, settings map[string]string, all *
 	for _, host := range hosts {
 		host.Dialer(deadlineDialer{timeout: cfg.StatementTimeout + 2*time.Second})
 	}
-	db := sqlx.NewDb(sql.OpenDB(connector{hosts, all}), "postgres")
+	db := sqlx.NewDb(sql.OpenDB(connector{hosts, newSettings(runtime), all}), "postgres")
 	db.SetMaxOpenConns(connections)
 	db.SetMaxIdleConns(connections)
 	db.SetConnMaxIdleTime(5 * time.Minute)

@@ -30,7 +30,7 @@ const unackedTimeout = 5 * time.Second
 
 // DialContext connects, and passes the connection to the Connect that requested it.
 func (d deadlineDialer) DialContext(ctx context.Context, network, address string) (net.Conn, error) {
-	dialer := &net.Dialer{Timeout: connectTimeout, Control: limitUnacked(unackedTimeout),
+	dialer := &net.Dialer{Control: limitUnacked(unackedTimeout),
 		KeepAliveConfig: net.KeepAliveConfig{Enable: true, Idle: 3 * time.Second, Interval: time.Second, Count: 3}}
 	conn, err := dialer.DialContext(ctx, network, address)
 	if err != nil {

@@ -93,13 +93,20 @@ func TestHostsAndPorts(t *testing.T) {
 	for _, c := range []struct{ url, want, refused string }{
 		{"postgres://u:p@h:5432/db?sslmode=disable", "postgres://u:p@h:5432/db?sslmode=disable", ""},
 		{"postgres://u:p,q@h/db", "postgres://u:p,q@h/db", ""},
-		{"postgres://u:p@a:1,b:2/db", "postgres://u:p@a,b/db?port=1%2C2", ""},
-		{"postgres://a,b:2/db?x=y", "postgres://a,b/db?port=5432%2C2&x=y", ""},
-		{"postgres://a,b/db", "postgres://a,b/db?", ""},
-		{"postgres://[::1]:1,b:2/db", "postgres://::1,b/db?port=1%2C2", ""},
-		{"postgres://a:1,b:2/db?port=3", "", "both behind its hosts and as a parameter"},
+		{"postgres://u:p@a:1,b:2/db", "postgres://u:p@/db?host=a%2Cb&port=1%2C2", ""},
+		{"postgres://a,b:2/db?x=y", "postgres:///db?host=a%2Cb&port=5432%2C2&x=y", ""},
+		{"postgres://a,b/db", "postgres:///db?host=a%2Cb", ""},
+		{"postgres://a,b/db?port=3", "postgres:///db?host=a%2Cb&port=3", ""},
+		{"postgres://a:1,b:2", "postgres:///?host=a%2Cb&port=1%2C2", ""},
+		{"postgres://u:p,[@[::1]:1,[fe80::2],b:2/db", "postgres://u:p,[@/db?host=%3A%3A1%2Cfe80%3A%3A2%2Cb&port=1%2C5432%2C2", ""},
+		{"postgres://[::1]/db", "postgres:///db?host=%3A%3A1", ""},
+		{"postgres://%2Frun%2Fpostgresql,b/db", "postgres:///db?host=%2Frun%2Fpostgresql%2Cb", ""},
+		{"postgres://a:1,b:2/db?port=3", "", "both before its path and as a parameter"},
+		{"postgres://a,b/db?host=c", "", "both before its path and as a parameter"},
 		{"postgres://a:1,:2/db", "", "empty host"},
 		{"postgres://a:1,,b/db", "", "empty host"},
+		{"postgres://a,::1/db", "", "IPv6 addresses in brackets"},
+		{"postgres://a,[b]:1/db", "", "other than an IPv6 address"},
 	} {
 		got, err := hostsAndPorts(c.url)
 		if c.refused != "" {
@@ -112,14 +119,62 @@ func TestHostsAndPorts(t *testing.T) {
 }
 
 func TestSeveralHostsAreTriedOneByOne(t *testing.T) {
-	cfg, err := pq.NewConfig("postgres://u@a,b/db?port=1,2&load_balance_hosts=random&connect_timeout=9")
-	require.NoError(t, err)
-	hosts, err := hostsOf(cfg)
-	require.NoError(t, err)
-	require.Len(t, hosts, 2)
-	alone, err := pq.NewConfig("postgres://u@a/db?connect_timeout=9")
-	require.NoError(t, err)
-	one, err := hostsOf(alone)
-	require.NoError(t, err)
-	require.Len(t, one, 1)
+	for _, c := range []struct {
+		url       string
+		addresses []string
+		timeout   time.Duration // of each
+	}{
+		{"postgres://u:p@a,[::2]:2/db?target_session_attrs=read-write", []string{"a 5432", "::2 2"}, multiHostConnectTimeout},
+		{"postgres://u@a:1,b:2/db?connect_timeout=9", []string{"a 1", "b 2"}, 9 * time.Second},
+		{"postgres://u@a,b/db?port=1,2&connect_timeout=-1", []string{"a 1", "b 2"}, multiHostConnectTimeout},
+		{"postgres://u@a/db", []string{"a 5432"}, connectTimeout},
+		{"postgres://u@[::1]/db", []string{"::1 5432"}, connectTimeout},
+	} {
+		cfg, err := parsePostgresURL(c.url)
+		require.NoError(t, err, c.url)
+		hosts, err := hostsOf(cfg)
+		require.NoError(t, err, c.url)
+		require.Len(t, hosts, len(c.addresses), c.url)
+		for i, want := range c.addresses {
+			var dialed string
+			hosts[i].Dialer(dialerFunc(func(address string, timeout time.Duration) {
+				require.Equal(t, c.timeout, timeout, c.url)
+				dialed = address
+			}))
+			_, err := hosts[i].Connect(t.Context())
+			require.ErrorIs(t, err, net.ErrClosed)
+			host, port, err := net.SplitHostPort(dialed)
+			require.NoError(t, err)
+			require.Equal(t, want, host+" "+port, c.url)
+		}
+	}
+}
+
+// dialerFunc is told what it should connect to, and fails.
+type dialerFunc func(address string, timeout time.Duration)
+
+func (f dialerFunc) Dial(_, address string) (net.Conn, error) { return f.DialTimeout("", address, 0) }
+
+func (f dialerFunc) DialTimeout(_, address string, timeout time.Duration) (net.Conn, error) {
+	f(address, timeout)
+	return nil, net.ErrClosed
+}
+
+func TestABadURLIsRefusedByName(t *testing.T) {
+	for url, names := range map[string]string{
+		"postgres://u:hunter2@a:1,b:2/db?target_session_attrs=primry":         `"target_session_attrs"`,
+		"postgres://u:hunter2@a:1,b:2/db?target_session_attrs=standby":        "target_session_attrs=standby",
+		"postgres://u:hunter2@a:1,b:2/db?target_session_attrs=prefer-standby": "target_session_attrs=prefer-standby",
+		"postgres://u:hunter2@a:1,b:2/db?load_balance_hosts=random":           "load_balance_hosts=random",
+		"postgres://u:hunter2@a:1,b:x/db":                                     `"port"`,
+		"postgres://u:hunter2@a,b/db?port=1,2,3":                              "3 port numbers to 2 hosts",
+		"postgres://u:hunter2@a/db?connect_timeout=2s":                        `"connect_timeout"`,
+		"postgres://u:hunter2@a/db?sslmode=perhaps":                           `"sslmode"`,
+		"postgres://u:hunter2@a/db?client_encoding=latin1":                    "client_encoding",
+		"postgres://u:hunter2@a:port/db":                                      "write postgres://user:password@host:5432",
+	} {
+		_, err := parsePostgresURL(url)
+		require.ErrorContains(t, err, names, url)
+		require.NotContains(t, err.Error(), "hunter2")
+	}
 }

@@ -5,9 +5,8 @@ import (
 	"database/sql/driver"
 	"errors"
 	"fmt"
-	"io"
+	"net"
 	"sync"
-	"time"
 
 	"github.com/lib/pq"
 )
@@ -25,9 +24,14 @@ type sessions struct {
 	server string // the current server; "" before the first connection
 	open   map[*deadlineConn]bool
 	first  int // index of the host to try first
+
+	probing chan struct{} // held by the one who probes
+	probed  string        // the server whose sessions are known not to be shared
 }
 
-func newSessions() *sessions { return &sessions{open: map[*deadlineConn]bool{}} }
+func newSessions() *sessions {
+	return &sessions{open: map[*deadlineConn]bool{}, probing: make(chan struct{}, 1)}
+}
 
 // admit adds a connection to a server.
 func (s *sessions) admit(c *deadlineConn, server string) {
@@ -75,6 +79,7 @@ func (s *sessions) prefer(host int) {
 // connector opens the connections of one pool.
 type connector struct {
 	hosts    []*pq.Connector // one per server
+	settings settings
 	sessions *sessions
 }
 
@@ -100,6 +105,9 @@ func (c connector) Connect(ctx context.Context) (driver.Conn, error) {
 		}
 	}
 	err := errors.Join(errs...)
+	if c.sessions.current() != "" { // it worked before
+		return nil, unavailable(err)
+	}
 	for _, e := range errs {
 		if isOutage(e) { // an outage of one host outranks, say, a wrong password at another
 			return nil, unavailable(err)
@@ -122,7 +130,7 @@ func (c connector) open(ctx context.Context, host *pq.Connector) (driver.Conn, e
 	watched := &watchedConn{full, dialed}
 	limited, cancel := context.WithTimeout(ctx, connectTimeout)
 	defer cancel()
-	server, err := serverID(limited, watched)
+	server, err := c.prepare(limited, host, watched)
 	if err != nil {
 		_ = conn.Close()
 		return nil, err
@@ -131,58 +139,27 @@ func (c connector) open(ctx context.Context, host *pq.Connector) (driver.Conn, e
 	return watched, nil
 }
 
-// A server is identified by its start time, to the microsecond.
-const selectServerIDSQL = `
-SELECT pg_is_in_recovery(), pg_postmaster_start_time()::text`
-
-// serverID identifies the server at the other end of a new connection.
-func serverID(ctx context.Context, conn driver.QueryerContext) (server string, err error) {
-	rows, err := conn.QueryContext(ctx, selectServerIDSQL, nil)
+// prepare applies the settings to a new connection, identifies its server, and refuses a
+// server that the gateway cannot use.
+func (c connector) prepare(ctx context.Context, host *pq.Connector, conn *watchedConn) (server string, err error) {
+	set, err := c.settings.apply(ctx, conn)
+	if err != nil {
+		return "", fmt.Errorf("apply the settings: %w", err)
+	}
+	found, err := c.settings.identify(ctx, conn)
 	if err != nil {
 		return "", fmt.Errorf("identify the server: %w", err)
 	}
-	defer func() { _ = rows.Close() }()
-	values := make([]driver.Value, 2)
-	if err := rows.Next(values); err != nil && !errors.Is(err, io.EOF) {
-		return "", fmt.Errorf("identify the server: %w", err)
-	}
-	standby, _ := values[0].(bool)
-	switch name := values[1].(type) {
-	case string:
-		server = name
-	case []byte:
-		server = string(name)
-	}
-	if standby {
+	if found.standby {
 		return "", errStandby
 	}
-	return server, nil
-}
-
-// hostsOf returns one configuration for each server that cfg names.
-func hostsOf(cfg pq.Config) ([]*pq.Connector, error) {
-	one := cfg.Clone()
-	one.Multi, one.LoadBalanceHosts = nil, ""
-	list := []pq.Config{one}
-	for _, m := range cfg.Multi {
-		other := one.Clone()
-		other.Host, other.Hostaddr, other.Port = m.Host, m.Hostaddr, m.Port
-		list = append(list, other)
-	}
-	connectors := make([]*pq.Connector, len(list))
-	for i, host := range list {
-		if len(list) > 1 && host.ConnectTimeout > multiHostConnectTimeout {
-			host.ConnectTimeout = multiHostConnectTimeout
+	for i, value := range found.settings {
+		if value != set[i] {
+			return "", fmt.Errorf("%w: %s was set to %q and is %q", errSharedSession, c.settings[i].name, set[i], value)
 		}
-		c, err := pq.NewConnectorConfig(host)
-		if err != nil {
-			return nil, fmt.Errorf("the database URL: %w", err)
-		}
-		connectors[i] = c
 	}
-	return connectors, nil
+	if local, ok := conn.dialed.LocalAddr().(*net.TCPAddr); ok && local.Port == found.clientPort {
+		return found.started, nil // there is nothing in between
+	}
+	return found.started, c.sessions.probe(ctx, found.started, func() error { return sharesSessions(ctx, host, conn) })
 }
-
-// multiHostConnectTimeout is the connect timeout of one of several servers: while one
-// hangs, the next has to wait.
-const multiHostConnectTimeout = 2 * time.Second

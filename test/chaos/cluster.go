@@ -167,10 +167,8 @@ func (c *cluster) url(database string) string {
 	case c.proxied:
 		u.Host = c.gatewayProxy.address()
 	case c.standby != nil:
-		// The driver accepts several hosts in this form, not as host:port,host:port:
-		// https://pkg.go.dev/github.com/lib/pq#NewConfig
-		u.Host = "127.0.0.1,127.0.0.1"
-		u.RawQuery += fmt.Sprintf("&port=%d,%d&target_session_attrs=read-write", c.primary.port, c.standby.port)
+		u.Host = c.primary.address() + "," + c.standby.address() // libpq's form
+		u.RawQuery += "&target_session_attrs=read-write"
 	default:
 		u.Host = c.primary.address()
 	}

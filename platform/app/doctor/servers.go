@@ -119,7 +119,7 @@ func Broker(i broker.Inspection, err error) []Finding {
 		}
 	}
 	if len(other) > 0 {
-		found = append(found, fail("set RABBITMQ_QUEUE_TYPE to their type, or delete them once they are empty: they are declared again",
+		found = append(found, fail("stop serve and work and run gateway queues migrate, which keeps the messages; or set RABBITMQ_QUEUE_TYPE to their type",
 			"queues exist with other arguments than those of %s queues: %s", i.Type, strings.Join(other, ", ")))
 	}
 	if len(missing) > 0 {
