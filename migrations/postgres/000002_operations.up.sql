@@ -1,3 +1,7 @@
+-- Change: adds marks of erasures, pauses of destinations and resolutions of dead letters
+-- Locks: destinations and dead_letters, for a moment
+-- Min reader: 1
+
 -- What erasures look for, as a keyed hash: whoever stores a request that was received before the order holds it against these.
 -- source is '' for all; text_bytes is the text's length; paths is a JSON array, null for an erasure by subject.
 CREATE TABLE erasure_marks (

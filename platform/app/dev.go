@@ -170,7 +170,8 @@ func migrateFile(ctx context.Context, cfg config.Config, log *slog.Logger) error
 		return err
 	}
 	if db.CheckSchema(ctx) != nil {
-		err = db.MigrateUp()
+		say := func(format string, args ...any) { log.InfoContext(ctx, fmt.Sprintf(format, args...)) }
+		err = migrator(cfg, db, say).Up(ctx)
 	}
 	return errors.Join(err, db.Close())
 }

@@ -16,8 +16,9 @@ import (
 	"integration-gateway/platform/database"
 )
 
-// MigrateUp migrates the schema to this program's version and returns it.
-func MigrateUp(ctx context.Context, cfg config.Config, log *slog.Logger) (version uint, err error) {
+// MigrateUp migrates the schema to this program's version, printing its progress, and returns
+// the version. Before it changes a database file it makes a copy.
+func MigrateUp(ctx context.Context, cfg config.Config, log *slog.Logger, out io.Writer) (version uint, err error) {
 	if cfg.Database.SQLite() { // only this command creates the file
 		if err := os.MkdirAll(filepath.Dir(databaseFile(cfg)), 0o700); err != nil {
 			return 0, fmt.Errorf("%s: the database's folder: %w", databaseSetting(cfg), err)
@@ -27,13 +28,59 @@ func MigrateUp(ctx context.Context, cfg config.Config, log *slog.Logger) (versio
 		}
 	}
 	err = onDatabase(ctx, cfg, log, func(db *database.DB) error {
-		if err := db.MigrateUp(); err != nil {
+		if err := migrator(cfg, db, printing(out)).Up(ctx); err != nil {
 			return err
 		}
 		version, _, err = db.MigrationVersion()
 		return err
 	})
 	return version, err
+}
+
+// migrator migrates db, and copies a database file before it changes it.
+func migrator(cfg config.Config, db *database.DB, say func(string, ...any)) database.Migrator {
+	m := database.Migrator{DB: db, Say: say}
+	if cfg.Database.SQLite() {
+		m.Before = func(ctx context.Context, from, to uint) error {
+			return copyBeforeChange(ctx, db, databaseFile(cfg), from, to, say)
+		}
+	}
+	return m
+}
+
+func printing(out io.Writer) func(string, ...any) {
+	return func(format string, args ...any) { _, _ = fmt.Fprintf(out, format+"\n", args...) }
+}
+
+// MigrationPlan prints what MigrateUp would do. It changes nothing.
+func MigrationPlan(ctx context.Context, cfg config.Config, log *slog.Logger, out io.Writer) error {
+	return onDatabase(ctx, cfg, log, func(db *database.DB) error {
+		steps, state, err := database.Migrator{DB: db}.Plan(ctx)
+		if err != nil {
+			return err
+		}
+		say := printing(out)
+		if len(steps) == 0 {
+			say("nothing to do: the schema is at version %d, and this program needs %d", state.Version, state.Needed)
+			return nil
+		}
+		say("from version %d to %d:", state.Version, state.Needed)
+		for _, step := range steps {
+			say("%6d  %s", step.Version, step.Change)
+			switch {
+			case cfg.Database.SQLite():
+				say("        locks: the file, while the step runs")
+			case step.Concurrent:
+				say("        locks: %s; it takes long, and can be interrupted and run again", step.Locks)
+			default:
+				say("        locks: %s", step.Locks)
+			}
+			if state.Version > 0 && step.MinReader > state.Version {
+				say("        stop programs of a version below %d first: they do not work on the result", step.MinReader)
+			}
+		}
+		return nil
+	})
 }
 
 // MigrateDown reverts so many migrations, 0 for all, and returns the resulting version. If
@@ -52,7 +99,7 @@ func MigrateDown(ctx context.Context, cfg config.Config, log *slog.Logger, steps
 				return err
 			}
 		}
-		if err := db.MigrateDown(steps); err != nil {
+		if err := migrator(cfg, db, printing(out)).Down(ctx, steps); err != nil {
 			return err
 		}
 		version, _, err = db.MigrationVersion()
@@ -84,7 +131,7 @@ func MigrateForce(ctx context.Context, cfg config.Config, log *slog.Logger, vers
 		}
 		state := ""
 		if dirty {
-			state = ", which failed half-way"
+			state = ", which has not finished"
 		}
 		if _, err := fmt.Fprintf(out, "The database %s will be marked as version %d; it is at version %d%s. No migration runs.\n", name, version, now, state); err != nil {
 			return err

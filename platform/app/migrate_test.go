@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"strconv"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -41,7 +42,7 @@ func TestRevertingMigrationsSaysWhatIsLostAndAsks(t *testing.T) {
 			require.Contains(t, said.String(), "webhook_events")
 			require.NotContains(t, called, "postgres@", "no user and password")
 			require.ErrorIs(t, MigrateForce(ctx, cfg, quiet, 9, &said, func() error { return no }), no)
-			require.Contains(t, said.String(), "The database "+called+" will be marked as version 9; it is at version 1")
+			require.Contains(t, said.String(), "The database "+called+" will be marked as version 9; it is at version "+strconv.Itoa(int(before)))
 			require.Equal(t, 2, tableCount(t, db, "event_states"), "nothing was done")
 			after, _, err := MigrationVersion(ctx, cfg, quiet)
 			require.NoError(t, err)

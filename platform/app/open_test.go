@@ -53,7 +53,7 @@ var commands = map[string]func(ctx context.Context, cfg config.Config) error{
 		return err
 	},
 	"migrate": func(ctx context.Context, cfg config.Config) error {
-		_, err := MigrateUp(ctx, cfg, quiet)
+		_, err := MigrateUp(ctx, cfg, quiet, io.Discard)
 		return err
 	},
 }

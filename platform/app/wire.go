@@ -167,9 +167,9 @@ func wire(cfg config.Config, s *stores, log *slog.Logger) (*system, error) {
 
 // routes registers the routes of each module and of the system itself.
 func (g *system) routes(cfg config.Config) {
-	g.server.Health(g.checks(), g.processes.Ready)
+	g.server.Health(g.checks(), g.ready)
 	if g.manager != g.server {
-		g.manager.Health(g.checks(), g.processes.Ready)
+		g.manager.Health(g.checks(), g.ready)
 	}
 	routes := g.manager.Routes()
 	routes.Public = g.server.Routes().Public
@@ -208,7 +208,12 @@ func (g *system) allRoutes() []httpapi.Route {
 
 // checks are the dependencies by their names in the health report, whatever their drivers.
 func (g *system) checks() map[string]httpapi.Check {
-	return map[string]httpapi.Check{"postgres": g.processes.Ready, "redis": g.cache.Ping, "rabbitmq": g.broker.Ping}
+	return map[string]httpapi.Check{"postgres": g.ready, "redis": g.cache.Ping, "rabbitmq": g.broker.Ping}
+}
+
+// ready returns nil if the database accepts writes and has a schema that this program works on.
+func (g *system) ready(ctx context.Context) error {
+	return errors.Join(g.processes.Ready(ctx), g.db.SchemaReady(ctx))
 }
 
 // egressProxy returns nil if there is none.

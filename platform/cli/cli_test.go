@@ -48,7 +48,7 @@ func TestInvalidCommandLines(t *testing.T) {
 		{"no queue", "work --queues=", "--queues: name at least one of process and replay"},
 		{"a concurrency of zero", "work --concurrency 0", "DELIVERY_CONCURRENCY"},
 		{"secrets alone", "secrets", "secrets: name a subcommand: status or rotate-key"},
-		{"migrate alone", "migrate", "migrate: name a subcommand: up, down, version or force"},
+		{"migrate alone", "migrate", "migrate: name a subcommand: up, plan, down, version or force"},
 		{"down without a number", "migrate down", "--steps N, or revert every migration, and lose all data, with --all"},
 		{"down with both", "migrate down --steps 1 --all", "not both"},
 		{"down by zero", "migrate down --steps 0", "--steps must be at least 1"},

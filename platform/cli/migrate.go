@@ -18,10 +18,10 @@ func (c *command) migrate() *cobra.Command {
 		Short: "Migrate the database schema",
 		Args:  cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) error {
-			return usage("migrate: name a subcommand: up, down, version or force")
+			return usage("migrate: name a subcommand: up, plan, down, version or force")
 		},
 	}
-	cmd.AddCommand(c.migrateUp(), c.migrateDown(), c.migrateVersion(), c.migrateForce())
+	cmd.AddCommand(c.migrateUp(), c.migratePlan(), c.migrateDown(), c.migrateVersion(), c.migrateForce())
 	return cmd
 }
 
@@ -37,17 +37,38 @@ func (c *command) onDatabase(do func(cmd *cobra.Command, cfg config.Config, log 
 }
 
 func (c *command) migrateUp() *cobra.Command {
-	return &cobra.Command{
+	var plan bool
+	cmd := &cobra.Command{
 		Use:   "up",
 		Short: "Migrate to the version that this program needs",
-		Args:  cobra.NoArgs,
+		Long: `Migrates the schema to the version that this program needs. The gateway may be running: each
+step waits for its locks for a second only and tries again, and indexes are built without
+blocking writes. An interrupted migration is continued. A newer schema is left alone, which
+is an error only if this program cannot work on it. A database file is copied first.`,
+		Args: cobra.NoArgs,
 		RunE: c.onDatabase(func(cmd *cobra.Command, cfg config.Config, log *slog.Logger) error {
-			version, err := app.MigrateUp(cmd.Context(), cfg, log)
+			if plan {
+				return app.MigrationPlan(cmd.Context(), cfg, log, c.stdout)
+			}
+			version, err := app.MigrateUp(cmd.Context(), cfg, log, c.stderr)
 			if err != nil {
 				return err
 			}
 			_, _ = fmt.Fprintf(c.stdout, "the schema is at version %d\n", version)
 			return nil
+		}),
+	}
+	cmd.Flags().BoolVar(&plan, "plan", false, "say what each step will do and what it locks, and do nothing")
+	return cmd
+}
+
+func (c *command) migratePlan() *cobra.Command {
+	return &cobra.Command{
+		Use:   "plan",
+		Short: "Say what `migrate up` will do, and what it locks",
+		Args:  cobra.NoArgs,
+		RunE: c.onDatabase(func(cmd *cobra.Command, cfg config.Config, log *slog.Logger) error {
+			return app.MigrationPlan(cmd.Context(), cfg, log, c.stdout)
 		}),
 	}
 }
@@ -98,7 +119,7 @@ func (c *command) migrateVersion() *cobra.Command {
 			}
 			suffix := ""
 			if dirty {
-				suffix = " (failed half-way; repair the schema, then run: gateway migrate force V)"
+				suffix = " (has not finished; if no `gateway migrate up` runs now, run it)"
 			}
 			_, _ = fmt.Fprintf(c.stdout, "%d%s\n", version, suffix)
 			return nil

@@ -50,12 +50,13 @@ type DB struct {
 	full   *atomic.Bool             // the last write found the disk full
 
 	failures *failures
+	checked  *schemaCheck // see SchemaReady
 }
 
 func newDB(d Dialect, url string, now clock.Now, write, read *sqlx.DB) *DB {
 	db := &DB{Dialect: d, url: url, now: now, write: write, read: read,
 		prepared: newStatements(write), preparedReads: newStatements(read),
-		server: func() string { return "" }, clock: &atomic.Pointer[reading]{}, full: &atomic.Bool{}, failures: &failures{}}
+		server: func() string { return "" }, clock: &atomic.Pointer[reading]{}, full: &atomic.Bool{}, failures: &failures{}, checked: &schemaCheck{}}
 	db.spare = db
 	return db
 }

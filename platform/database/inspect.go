@@ -102,9 +102,3 @@ func (db *DB) CheckWritable(ctx context.Context) error {
 	}
 	return err
 }
-
-// Schema describes the tables' version.
-type Schema struct {
-	Version, Needed uint // 0 before the first migration
-	Dirty           bool // a migration failed half-way
-}

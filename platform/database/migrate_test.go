@@ -34,9 +34,8 @@ func TestTheSchemaIsCheckedAgainstTheProgram(t *testing.T) {
 		require.False(t, dirty)
 
 		setVersion(t, db, int(version), true)
-		require.ErrorContains(t, db.CheckSchema(ctx), "gateway migrate force")
-		require.Error(t, db.MigrateUp(), "a half-migrated schema is not migrated further")
-		require.NoError(t, db.MigrateForce(int(version)))
+		require.ErrorContains(t, db.CheckSchema(ctx), "has not finished")
+		require.NoError(t, db.MigrateUp(), "a migration that was killed before it was marked as done is recognized")
 		require.NoError(t, db.CheckSchema(ctx))
 
 		setVersion(t, db, int(version)+1, false)

@@ -44,8 +44,6 @@ const (
 	idleTimeout    = 15 * time.Second
 	connectTimeout = 5 * time.Second
 	cancelGrace    = time.Second // for the server to confirm a cancelled statement
-
-	migrationTimeout = 15 * time.Minute // one statement of a migration
 )
 
 // keyedSettings are the planner settings of the write pool. All its statements look rows up
@@ -84,7 +82,7 @@ func openPostgres(cfg Config, now clock.Now) (*DB, error) {
 	db := newDB(postgres, cfg.URL, now, write, read)
 	db.preparedReads = db.prepared
 	db.spare = newDB(postgres, cfg.URL, now, spare, spare)
-	db.spare.full, db.spare.clock, db.spare.failures = db.full, db.clock, db.failures
+	db.spare.full, db.spare.clock, db.spare.failures, db.spare.checked = db.full, db.clock, db.failures, db.checked
 	db.server = all.current
 	return db, nil
 }

@@ -65,6 +65,15 @@ func openSQLite(cfg Config, now clock.Now) (*DB, error) {
 	return newDB(sqliteDialect, cfg.URL, now, sqlx.NewDb(write, "sqlite"), sqlx.NewDb(read, "sqlite")), nil
 }
 
+// openReadOnly opens a file that nobody uses, and leaves no other file beside it.
+func openReadOnly(path string) (*sqlx.DB, error) {
+	file, err := sql.Open("sqlite", "file:"+(&url.URL{Path: path}).EscapedPath()+"?mode=ro&immutable=1")
+	if err != nil {
+		return nil, fmt.Errorf("open %s: %w", path, err)
+	}
+	return sqlx.NewDb(file, "sqlite"), nil
+}
+
 // sqliteDSN sets the options for durability and concurrency on every connection.
 func sqliteDSN(path string, readOnly bool) string {
 	q := url.Values{}

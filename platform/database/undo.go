@@ -39,20 +39,18 @@ func (db *DB) Dropped(steps int) ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	names, err := fs.Glob(migrations.Files, db.Dialect.Name+"/*.down.sql")
+	all, err := migrations.Steps(migrations.Files, db.Dialect.Name)
 	if err != nil {
-		return nil, fmt.Errorf("list the migrations: %w", err)
+		return nil, err
 	}
-	slices.Sort(names)
-	slices.Reverse(names)
 	var tables []string
 	undone := 0
-	for _, name := range names {
-		if numberOf(db.Dialect.Name, name) > uint64(version) || steps > 0 && undone == steps {
+	for _, step := range slices.Backward(all) {
+		if step.Version > version || steps > 0 && undone == steps {
 			continue
 		}
 		undone++
-		text, err := fs.ReadFile(migrations.Files, name)
+		text, err := fs.ReadFile(migrations.Files, fmt.Sprintf("%s/%06d_%s.down.sql", db.Dialect.Name, step.Version, step.Name))
 		if err != nil {
 			return nil, fmt.Errorf("read a migration: %w", err)
 		}

@@ -181,7 +181,11 @@ func TestSchemaAndPartitions(t *testing.T) {
 		{"there are no tables", database.Schema{Needed: 3}, nil, []verdict{{Fail, "no tables yet"}}},
 		{"it is old", database.Schema{Version: 2, Needed: 3}, nil, []verdict{{Fail, "version 2 is older than 3"}}},
 		{"it is new", database.Schema{Version: 4, Needed: 3}, nil, []verdict{{Warn, "version 4 is newer than 3"}}},
-		{"it is broken", database.Schema{Version: 3, Needed: 3, Dirty: true}, nil, []verdict{{Fail, "migration 3 failed half-way"}}},
+		{"it is new, and not for this program", database.Schema{Version: 4, Needed: 3, MinReader: 4}, nil, []verdict{{Fail, "only programs of version 4 and later"}}},
+		{"it becomes new", database.Schema{Version: 4, Needed: 3, Dirty: true}, nil, []verdict{{Warn, "migration 4 has not finished"}}},
+		{"a migration was killed", database.Schema{Version: 3, Needed: 3, Dirty: true}, nil, []verdict{{Fail, "migration 3 has not finished"}}},
+		{"no release made it", database.Schema{Version: 3, Needed: 3, Wrong: []string{"no column a.b text"}}, nil, []verdict{{Fail, "it has no column a.b text"}}},
+		{"an index is missing", database.Schema{Version: 3, Needed: 3, Slow: []string{"no index a_b on a (b)"}}, nil, []verdict{{Warn, "no index a_b on a (b)"}}},
 		{"it cannot be read", database.Schema{}, errors.New("gone"), []verdict{{Fail, "gone"}}},
 	} {
 		requireVerdicts(t, c.sentence, c.want, Schema(c.s, c.err))

@@ -12,19 +12,27 @@ import (
 	"integration-gateway/platform/egress"
 )
 
-// Schema judges the version of the database's tables.
+// Schema judges the database's tables.
 func Schema(s database.Schema, err error) []Finding {
 	switch {
 	case err != nil:
 		return Unread(err)
 	case s.Version == 0:
 		return []Finding{fail("run: gateway migrate up", "the database has no tables yet; this program needs version %d", s.Needed)}
+	case s.Version > s.Needed && s.MinReader > s.Needed:
+		return []Finding{fail("upgrade this program", "only programs of version %d and later work on version %d; this one is of version %d", s.MinReader, s.Version, s.Needed)}
+	case s.Dirty && s.Version > s.Needed:
+		return []Finding{warn("if no gateway migrate up of the newer release runs now, run it", "migration %d has not finished; this program works on its result", s.Version)}
 	case s.Dirty:
-		return []Finding{fail(fmt.Sprintf("repair the schema, then run: gateway migrate force %d", s.Version), "migration %d failed half-way", s.Version)}
+		return []Finding{fail("if no gateway migrate up runs now, run it: it continues where the last one stopped", "migration %d has not finished", s.Version)}
+	case len(s.Wrong) > 0:
+		return []Finding{fail("use another database, or put the schema right by hand", "no release made this schema, which says it is at version %d: it has %s", s.Version, s.Differences())}
 	case s.Version < s.Needed:
 		return []Finding{fail("run: gateway migrate up", "version %d is older than %d, which this program needs", s.Version, s.Needed)}
+	case len(s.Slow) > 0:
+		return []Finding{warn("create the indexes again as in migrations/, with CONCURRENTLY", "version %d has %s, so that some statements are slow", s.Version, strings.Join(s.Slow, "; "))}
 	case s.Version > s.Needed:
-		return []Finding{warn("upgrade this program", "version %d is newer than %d, which this program knows", s.Version, s.Needed)}
+		return []Finding{warn("upgrade this program", "version %d is newer than %d, which this program knows; it works on it", s.Version, s.Needed)}
 	}
 	return []Finding{ok("version %d, as this program needs", s.Version)}
 }

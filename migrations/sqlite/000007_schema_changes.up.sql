@@ -1,0 +1,8 @@
+-- What each migration declares, written by the program that runs it. min_reader is the lowest version whose programs work on the
+-- result: an older program reads here whether it may run beside a schema that it does not know.
+CREATE TABLE schema_changes (
+    version    integer   NOT NULL PRIMARY KEY,
+    min_reader integer   NOT NULL,
+    title      text      NOT NULL,
+    applied_at timestamp NOT NULL
+) WITHOUT ROWID;
