@@ -146,9 +146,12 @@ func (b resolveBody) Mistakes() (wrong []fault.Field) {
 
 func (m *Module) resolveDeadLetter(c echo.Context) error {
 	var wrong []fault.Field // none: the body was checked
-	by := requeueBody(httpapi.BodyOf[resolveBody](c)).requester("", &wrong)
+	body := httpapi.BodyOf[resolveBody](c)
+	by := requeueBody(body).requester("", &wrong)
 	ctx := c.Request().Context()
-	by.Actor = httpapi.Actor(ctx)
+	if by.Actor = httpapi.Actor(ctx); body.RequestedBy == nil {
+		by.Name = by.Actor
+	}
 	d, err := m.ResolveDeadLetter(ctx, httpapi.ID(c), by)
 	if err != nil {
 		return err

@@ -121,13 +121,17 @@ func (a *answer) addDestinations() {
 
 func (a *answer) measured(d contract.DestinationGauges) DestinationStats {
 	now := DestinationNow{Waiting: d.Due + d.Scheduled, Due: d.Due, OldestDue: d.OldestDue, Running: d.Running, Parked: d.Parked,
-		Breaker: d.Breaker, DeadLetters: d.DeadLetters}
+		Breaker: d.Breaker, Paused: d.Paused, DeadLetters: d.DeadLetters}
 	if d.Parked > 0 {
 		now.ParkedReason = &d.ParkedReason
 	}
 	if d.BreakerUntil != nil {
 		until := clock.At(*d.BreakerUntil)
 		now.BreakerUntil = &until
+	}
+	if d.PausedUntil != nil {
+		until := clock.At(*d.PausedUntil)
+		now.PausedUntil = &until
 	}
 	return DestinationStats{DestinationID: d.ID, Name: d.Name, Source: d.Source, Now: now}
 }

@@ -98,6 +98,8 @@ type DestinationNow struct {
 	ParkedReason *string     `json:"parkedReason" api:"enum=source_inactive|destination_inactive|removed|breaker_open|resuming"` // null if none is parked
 	Breaker      string      `json:"breaker" api:"enum=closed|half_open|open"`
 	BreakerUntil *clock.Time `json:"breakerUntil"` // when it is tried again
+	Paused       bool        `json:"paused"`
+	PausedUntil  *clock.Time `json:"pausedUntil"` // then it is resumed by itself; null for no end
 	DeadLetters  int64       `json:"deadLetters"`
 }
 

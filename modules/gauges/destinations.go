@@ -17,10 +17,10 @@ import (
 const destinationsAtMost = 1000
 
 const selectDestinationsSQL = `
-SELECT d.id, i.source, COALESCE(d.state, 'closed') AS state, d.until, d.is_active, d.archived_at IS NOT NULL AS removed,
+SELECT d.id, i.source, COALESCE(d.state, 'closed') AS state, d.until, d.is_active, d.paused_until, d.archived_at IS NOT NULL AS removed,
        i.is_active AND i.archived_at IS NULL AS source_active,
        (SELECT count(*) FROM destinations o WHERE o.integration_id = d.integration_id AND o.id <= d.id) AS number
-FROM   (SELECT t.id, t.integration_id, t.is_active, t.archived_at, b.state, b.until
+FROM   (SELECT t.id, t.integration_id, t.is_active, t.paused_until, t.archived_at, b.state, b.until
         FROM   destinations t
         LEFT   JOIN destination_breakers b ON b.destination_id = t.id
         WHERE  t.archived_at IS NULL OR EXISTS (SELECT 1 FROM processing_jobs j WHERE j.parked AND j.destination_id = t.id)
@@ -34,6 +34,7 @@ type destinationRow struct {
 	State        string      `db:"state"`
 	Until        *clock.Time `db:"until"`
 	IsActive     bool        `db:"is_active"`
+	PausedUntil  *clock.Time `db:"paused_until"`
 	Removed      bool        `db:"removed"`
 	SourceActive bool        `db:"source_active"`
 	Number       int         `db:"number"`
@@ -68,7 +69,11 @@ func (m *Module) readDestinations(ctx context.Context, g *contract.Gauges) error
 		if !r.Removed {
 			g.Breakers[name] = breakerStates[r.State]
 		}
-		g.Destinations[i] = contract.DestinationGauges{ID: r.ID, Name: name, Source: r.Source, Breaker: r.State, ParkedReason: r.parkedReason()}
+		g.Destinations[i] = contract.DestinationGauges{ID: r.ID, Name: name, Source: r.Source, Breaker: r.State, ParkedReason: r.parkedReason(),
+			Paused: !r.IsActive && !r.Removed}
+		if r.PausedUntil != nil {
+			g.Destinations[i].PausedUntil = &r.PausedUntil.Time
+		}
 		if r.Until != nil {
 			g.Destinations[i].BreakerUntil = &r.Until.Time
 		}

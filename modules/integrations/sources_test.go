@@ -10,6 +10,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"integration-gateway/platform/contract"
 	"integration-gateway/platform/database"
 	"integration-gateway/platform/fault"
 	"integration-gateway/platform/id"
@@ -285,6 +286,31 @@ func TestADestinationIsTestedWithASampleOrAGivenEvent(t *testing.T) {
 	}
 	require.Equal(t, http.StatusAccepted, g.manage(http.MethodPost, path+"/probe", "").Status)
 	require.Len(t, g.to.tested, 3, "what is wrong is not sent")
+}
+
+func TestADestinationIsPausedForATimeAndAReason(t *testing.T) {
+	g := setup(t, testkit.Open(t, testkit.SQLite(t)))
+	path := "/integrations/" + g.acme + "/destinations/"
+	made := g.manage(http.MethodPost, "/integrations/"+g.acme+"/destinations", `{"url":"https://example.com/paused"}`)
+	require.Equal(t, http.StatusCreated, made.Status)
+	var d contract.NewDestination
+	require.NoError(t, json.Unmarshal(made.Data, &d))
+	for _, body := range []string{"", `{"until":"2026-12-01T06:00:00+02:00","reason":"the receiver moves"}`} {
+		require.Equal(t, http.StatusOK, g.manage(http.MethodPost, path+d.ID+"/pause", body).Status)
+	}
+	require.Equal(t, http.StatusOK, g.manage(http.MethodPost, path+d.ID+"/resume", "").Status)
+	require.Equal(t, contract.PauseOrder{}, g.to.paused[0])
+	require.Equal(t, "the receiver moves", *g.to.paused[1].Reason)
+	require.Equal(t, "2026-12-01T04:00:00.000Z", g.to.paused[1].Until.String())
+
+	requireFields(t, []string{"reason: must be text of 2 to 500 characters"}, g.manage(http.MethodPost, path+d.ID+"/pause", `{"reason":" a "}`).Error.Details)
+	requireFields(t, []string{"untill: is not a field"}, g.manage(http.MethodPost, path+d.ID+"/pause", `{"untill":"2026-12-01T06:00:00Z"}`).Error.Details)
+	require.Equal(t, http.StatusBadRequest, g.manage(http.MethodPost, path+d.ID+"/pause", `{"until":"tomorrow"}`).Status)
+	for _, action := range []string{"/pause", "/resume"} {
+		require.Equal(t, http.StatusNotFound, g.manage(http.MethodPost, path+id.New()+action, "").Status)
+		require.Equal(t, http.StatusNotFound, g.manage(http.MethodPost, "/integrations/"+id.New()+"/destinations/"+d.ID+action, "").Status)
+	}
+	require.Len(t, g.to.paused, 3, "what is wrong pauses nothing")
 }
 
 // member returns a member of a JSON object.

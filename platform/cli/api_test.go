@@ -223,7 +223,9 @@ func TestCommandsFindTheGatewayThatRunsHere(t *testing.T) {
 	added := runOK(t, "integrations add stripe --secret whsec_long-enough --to https://a.example/in")
 	require.Contains(t, added, "/api/v1/webhooks/stripe")
 	url := "https://a.example/in"
-	require.Contains(t, runOK(t, "destinations pause "+url+" --yes"), "paused")
+	require.Contains(t, runOK(t, "destinations pause "+url+" --for 2h --reason moving --yes"), "paused "+url+" of stripe until 20")
+	require.Regexp(t, `(?s)paused until +20.*reason +moving`, runOK(t, "destinations show "+url+" --utc"))
+	require.Contains(t, runOK(t, "destinations pause "+url+" --reason longer"), "until it is resumed", "a paused one needs no consent")
 	require.Contains(t, runOK(t, "destinations show "+url), "paused")
 	require.Contains(t, runOK(t, "destinations resume "+url), "resumed")
 

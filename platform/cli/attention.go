@@ -53,6 +53,13 @@ func attention(stats map[string]any) []note {
 		if breaker := output.TextAt(d, "now.breaker"); breaker != "closed" && breaker != "" {
 			add("gateway deliveries list --status failed --source "+output.TextAt(d, "source"), "%s: its breaker is %s%s", name, breaker, commonest(d, "over.1h.failedBy"))
 		}
+		if output.At(d, "now.paused") == true {
+			end := "until it is resumed"
+			if until := output.TextAt(d, "now.pausedUntil"); until != "" {
+				end = "until " + until
+			}
+			add("gateway destinations show "+output.TextAt(d, "destinationId"), "%s: it is paused %s; deliveries that wait: %.0f", name, end, numberAt(d, "now.waiting")+numberAt(d, "now.parked"))
+		}
 		if late := secondsAt(d, "now.oldestDueSeconds"); late > lateDelivery {
 			add("gateway stats", "%s: a delivery is due since %s", name, output.Span(late))
 		}

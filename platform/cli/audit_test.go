@@ -3,6 +3,7 @@ package cli
 import (
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 )
@@ -19,6 +20,21 @@ func TestAudit(t *testing.T) {
 		require.True(t, strings.HasPrefix(line, `{"seal":null,"id":"`), line)
 	}
 
+	exec(`INSERT INTO audit_entries (id, entity_type, action, actor, details, created_at)
+		VALUES ('0190a1b2-0000-7000-8000-000000000001', 'records', 'seals.lost', 'gateway', '{"seen":{"seal":7,"hash":"a"},"found":{"seal":5,"hash":"b"}}', $1)`,
+		time.Date(2026, 1, 5, 10, 0, 0, 0, time.UTC))
+	code, stdout, stderr = runLine(t, "audit verify")
+	require.Equal(t, exitFailed, code)
+	require.Contains(t, stdout, "sealing went on from seal 5")
+	require.Contains(t, stderr, "If that was a failover or a restored database, say so: --lost-before 2026-01-05T10:00:01Z")
+	code, _, stderr = runLine(t, "audit verify --lost-before 2026-01-05T10:00:00Z")
+	require.Equal(t, exitFailed, code, stderr)
+	code, _, stderr = runLine(t, "audit verify --lost-before 2026-01-05T10:00:01Z")
+	require.Zero(t, code, stderr)
+	code, stdout, _ = runLine(t, "audit verify -o yaml")
+	require.Equal(t, exitFailed, code)
+	require.Contains(t, stdout, "lost:\n")
+
 	anchor := "1:" + strings.Repeat("ab", 32)
 	code, stdout, stderr = runLine(t, "audit verify --anchor "+anchor)
 	require.Equal(t, exitFailed, code)
@@ -31,7 +47,7 @@ func TestAudit(t *testing.T) {
 	require.Equal(t, exitFailed, code)
 	require.Contains(t, stdout, `"kind": "seal_changed"`)
 
-	for _, line := range []string{"audit", "audit verify --anchor 1:ab", "audit verify --anchor x", "audit verify --retained-from yesterday", "audit verify now"} {
+	for _, line := range []string{"audit", "audit verify --anchor 1:ab", "audit verify --anchor x", "audit verify --retained-from yesterday", "audit verify --lost-before now", "audit verify -o xml", "audit verify now"} {
 		code, _, _ = runLine(t, line)
 		require.Equal(t, exitUsage, code, line)
 	}

@@ -93,7 +93,7 @@ func (c *command) deadLettersResolve() *cobra.Command {
 event keeps its status. The reason is shown, and in the audit trail.`,
 		Example: `  gateway dead-letters resolve 0190a1b2-0000-7000-8000-000000000001 --reason "the order was corrected by hand"`,
 	}
-	by := cmd.Flags().String("requested-by", "", "who asks for it (default the key's name)")
+	by := cmd.Flags().String("requested-by", "", "who asks for it (default the key)")
 	reason := cmd.Flags().String("reason", "", "why, 5 to 500 characters")
 	check := func(args []string) (err error) {
 		if *reason == "" {

@@ -16,6 +16,9 @@ func TestPartitionsOnSQLite(t *testing.T) {
 	require.Contains(t, stdout, "normalized_events")
 	require.Contains(t, stdout, "older than 400d")
 	require.Contains(t, stdout, "SQLite has no partitions")
+	require.Contains(t, runOK(t, "partitions -o yaml"), "\ntables:\n")
+	require.Contains(t, runOK(t, "verify -o jsonl"), `"holds":true`)
+	require.Contains(t, runOK(t, "secrets status -o yaml"), "kinds:\n")
 }
 
 func TestPartitionsOnPostgres(t *testing.T) {

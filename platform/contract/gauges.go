@@ -53,6 +53,8 @@ type DestinationGauges struct {
 	OldestDue    float64    `json:"oldestDue"` // seconds
 	Breaker      string     `json:"breaker"`   // closed, half_open or open
 	BreakerUntil *time.Time `json:"breakerUntil"`
+	Paused       bool       `json:"paused"`
+	PausedUntil  *time.Time `json:"pausedUntil"` // nil for no end
 	DeadLetters  int64      `json:"deadLetters"`
 }
 
