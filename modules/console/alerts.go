@@ -18,6 +18,8 @@ type alertsPage struct {
 	Count   string
 	Next    string
 	Lengths []string
+
+	Conditions []conditionRow // of the tab with the thresholds
 }
 
 type mute struct {
@@ -47,6 +49,15 @@ func (m *Module) alerts(v *visit) error { return v.listAlerts(nil) }
 
 func (v *visit) listAlerts(wrong error) error {
 	p := alertsPage{State: v.param("state"), Lengths: muteLengths}
+	if v.c.Param("condition") != "" { // a change of one was refused
+		p.State = "conditions"
+	}
+	if p.State == "conditions" {
+		if _, err := v.get("/alerts/conditions", nil, &p.Conditions); err != nil {
+			return err
+		}
+		return v.showWith(http.StatusOK, "alerts", "Alerts", p, wrong)
+	}
 	if !slices.Contains([]string{"open", "resolved"}, p.State) {
 		p.State = "open"
 	}

@@ -1,23 +1,54 @@
 package console
 
 import (
+	"net/http"
 	"net/url"
+	"slices"
+	"time"
+
+	"integration-gateway/platform/httpapi"
 )
 
 // auditPage is a part of the audit trail.
 type auditPage struct {
-	Action, EntityType, EntityID string
-	Entries                      []auditEntry
-	Count, Next, First           string
+	Action, EntityType, EntityID, Actor, Source string
+	Since                                       string
+	Sinces, Sources, Actors                     []string
+	Entries                                     []auditEntry
+	Count, Next, First                          string
 }
 
+// fields are the parameters of the page's address, with the API's names.
+func (p *auditPage) fields() []filterField {
+	return []filterField{{"action", "action", &p.Action}, {"type", "entityType", &p.EntityType}, {"id", "entityId", &p.EntityID},
+		{"actor", "actor", &p.Actor}, {"source", "source", &p.Source}, {"since", "", &p.Since}}
+}
+
+// actors are those of the trail that are no key's.
+var actors = []string{"gateway", "gateway-cli", "management-key"}
+
 func (m *Module) auditTrail(v *visit) error {
-	p := auditPage{Action: v.param("action"), EntityType: v.param("type"), EntityID: v.param("id")}
+	p := auditPage{Sinces: sinces, Actors: actors}
 	own, asked := url.Values{}, url.Values{"pageSize": {pageSize}}
-	for _, f := range []struct{ own, asked, value string }{{"action", "action", p.Action}, {"type", "entityType", p.EntityType}, {"id", "entityId", p.EntityID}} {
-		if f.value != "" {
-			own.Set(f.own, f.value)
-			asked.Set(f.asked, f.value)
+	for _, f := range p.fields() {
+		if *f.value = v.param(f.word); *f.value != "" {
+			own.Set(f.word, *f.value)
+			if f.api != "" {
+				asked.Set(f.api, *f.value)
+			}
+		}
+	}
+	if length, ok := parseSince(p.Since); ok {
+		asked.Set("createdFrom", m.d.Now().Add(-length).UTC().Format(time.RFC3339))
+	}
+	d, err := v.directory()
+	if err != nil {
+		return err
+	}
+	p.Sources = d.Sources()
+	if v.may(httpapi.Admin) {
+		if err := p.nameKeys(v); err != nil {
+			return err
 		}
 	}
 	if cursor := v.param("cursor"); cursor != "" {
@@ -26,7 +57,7 @@ func (m *Module) auditTrail(v *visit) error {
 	}
 	meta, err := v.get("/audit-entries", asked, &p.Entries)
 	if err != nil {
-		return v.showWith(200, "audit", "Audit", p, err)
+		return v.showWith(http.StatusOK, "audit", "Audit", p, err)
 	}
 	p.Count = countOf(meta, "entry", "entries")
 	if meta.NextCursor != nil {
@@ -35,6 +66,33 @@ func (m *Module) auditTrail(v *visit) error {
 	}
 	return v.show("audit", "Audit", p)
 }
+
+// nameKeys adds the holders of keys to the actors that one may choose.
+func (p *auditPage) nameKeys(v *visit) error {
+	var keys []struct {
+		Name string `json:"name"`
+	}
+	if _, err := v.get("/api-keys", nil, &keys); err != nil {
+		return err
+	}
+	for _, k := range keys {
+		p.Actors = append(p.Actors, "api-key:"+k.Name)
+	}
+	return nil
+}
+
+// Any reports whether anything is left out.
+func (p auditPage) Any() bool {
+	for _, f := range p.fields() {
+		if *f.value != "" {
+			return true
+		}
+	}
+	return false
+}
+
+// Known reports whether the actor is one of those to choose.
+func (p auditPage) Known() bool { return p.Actor == "" || slices.Contains(p.Actors, p.Actor) }
 
 // Href is the page of what the entry is about; "" if there is none.
 func (e auditEntry) Href() string {

@@ -28,6 +28,8 @@ type deadLetter struct {
 	Status      string     `json:"status"`
 	CreatedAt   clock.Time `json:"createdAt"`
 	RequeuedBy  *string    `json:"requeuedBy"`
+	ResolvedBy  *string    `json:"resolvedBy"`
+	Resolution  *string    `json:"resolution"`
 }
 
 // deadLettersPage shows what was given up, by destination and error.
@@ -196,10 +198,19 @@ func (m *Module) requeueGroup(v *visit) error {
 	return v.done(Root+"/dead-letters", notice)
 }
 
-// requeueOne tries one dead letter again.
-func (m *Module) requeueOne(v *visit) error {
-	if err := v.api.Post(v.ctx, "/dead-letters/"+url.PathEscape(v.c.Param("id"))+"/requeue", map[string]any{}, nil); err != nil {
+// actOnDeadLetter tries one again, or closes it by hand.
+func (m *Module) actOnDeadLetter(v *visit) error {
+	path, body, notice := "/dead-letters/"+url.PathEscape(v.c.Param("id")), map[string]any{}, "It is tried again; if it fails again, it comes back here."
+	action := v.c.Param("action")
+	switch action {
+	case "requeue":
+	case "resolve":
+		body["reason"], notice = strings.TrimSpace(v.form.Get("reason")), "It is closed, with your reason."
+	default:
+		return fault.NotFound.New("no_action", "There is no such action.")
+	}
+	if err := v.api.Post(v.ctx, path+"/"+action, body, nil); err != nil {
 		return v.listDeadLetters(nil, err)
 	}
-	return v.done(Root+"/dead-letters", "It is tried again; if it fails again, it comes back here.")
+	return v.done(Root+"/dead-letters", notice)
 }

@@ -30,7 +30,8 @@ type destinationPage struct {
 	Failures  spark
 	Errors    []errorGroup
 	Attempts  []attempt
-	Archived  bool
+	Choices   []storedEvent // stored events for a test call
+	Tested    *testCall
 }
 
 // errorGroup are the recent failed attempts with the same error.
@@ -89,9 +90,10 @@ func (m *Module) destinations(v *visit) error {
 	return v.show("destinations", "Destinations", destinationsPage{rows})
 }
 
-func (m *Module) destination(v *visit) error { return v.showDestination(nil) }
+func (m *Module) destination(v *visit) error { return v.showDestination(nil, nil) }
 
-func (v *visit) showDestination(wrong error) error {
+// showDestination shows a destination, what a test call was answered, and what went wrong.
+func (v *visit) showDestination(tested *testCall, wrong error) error {
 	destID := v.c.Param("id")
 	rows, d, err := v.destinationRows()
 	if err != nil {
@@ -105,7 +107,7 @@ func (v *visit) showDestination(wrong error) error {
 		}
 		return v.showWith(http.StatusNotFound, "error", "Not found", nil, fault.NotFound.New("no_destination", "%s", text))
 	}
-	p := destinationPage{destinationRow: rows[i], Span: spanOf(v.param("span")), Spans: spans}
+	p := destinationPage{destinationRow: rows[i], Span: spanOf(v.param("span")), Spans: spans, Tested: tested}
 	if p.Series, err = v.series(p.Span, url.Values{"destination": {destID}}); err != nil {
 		return err
 	}
@@ -119,6 +121,7 @@ func (v *visit) showDestination(wrong error) error {
 	if _, err := v.get("/deliveries", url.Values{"destinationId": {destID}, "pageSize": {"20"}}, &p.Attempts); err != nil {
 		return err
 	}
+	p.Choices = storedEvents(p.Attempts)
 	return v.showWith(http.StatusOK, "destination", p.Place.Name, p, wrong)
 }
 
@@ -138,27 +141,4 @@ func groupErrors(failed []attempt) []errorGroup {
 	}
 	slices.SortStableFunc(groups, func(a, b errorGroup) int { return cmp.Compare(b.Count, a.Count) })
 	return groups
-}
-
-// actOnDestination pauses or resumes a destination.
-func (m *Module) actOnDestination(v *visit) error {
-	action := v.c.Param("action")
-	if action != "pause" && action != "resume" {
-		return fault.NotFound.New("no_action", "There is no such action.")
-	}
-	d, err := v.directory()
-	if err != nil {
-		return err
-	}
-	p := d.Place(v.c.Param("id"))
-	if !p.Known {
-		return fault.NotFound.New("no_destination", "There is no such destination.")
-	}
-	if err := v.api.Post(v.ctx, "/integrations/"+p.Integration+"/destinations/"+p.ID+"/"+action, map[string]any{}, nil); err != nil {
-		return v.showDestination(err)
-	}
-	return v.done(Root+"/destinations/"+p.ID, map[string]string{
-		"pause":  p.Name + " is paused: deliveries to it wait until it is resumed.",
-		"resume": p.Name + " is resumed: what waited is delivered now.",
-	}[action])
 }

@@ -228,6 +228,8 @@ func (m *Module) actOnEvent(v *visit) error {
 	var notice string
 	var err error
 	switch action := v.c.Param("action"); action {
+	case "erase":
+		return m.eraseEvent(v)
 	case "replay":
 		switch scope := v.form.Get("scope"); scope {
 		case "", "all":

@@ -21,12 +21,13 @@ func (m *Module) functions() template.FuncMap {
 		"number":   number,
 		"amount":   amount,
 		"millis":   millis,
-		"seconds":  func(s float64) string { return duration(time.Duration(s * float64(time.Second))) },
+		"seconds":  seconds,
 		"bytes":    bytesText,
 		"share":    share,
 		"pretty":   pretty,
 		"kind":     func(status string) string { return kinds[status] },
 		"label":    label,
+		"actor":    func(name string) string { return strings.TrimPrefix(name, "api-key:") },
 		"plural":   plural,
 		"join":     strings.Join,
 		"dict":     dict,
@@ -108,6 +109,9 @@ func duration(d time.Duration) string {
 	}
 	return fmt.Sprintf("%.0f d", d.Hours()/24)
 }
+
+// seconds is a length given in seconds.
+func seconds(s float64) string { return duration(time.Duration(s * float64(time.Second))) }
 
 // millis is a length given in milliseconds; nil is none.
 func millis(value any) string {

@@ -17,7 +17,7 @@ type links struct {
 // Link returns the path of a page that signs in once, within five minutes, as the configured
 // key.
 func (m *Module) Link() string {
-	token := newToken()
+	token := newToken()[:22] // 132 bits, so that the address fits a line of a terminal
 	m.links.mu.Lock()
 	defer m.links.mu.Unlock()
 	if m.links.until == nil {

@@ -77,16 +77,18 @@ func (m *Module) Routes(s *httpapi.Server) {
 	post("/sign-out", m.signOut)
 	get("", m.overview)
 	get("/search", m.search)
+	get("/search/words", m.wordsFor)
 	get("/stream", m.stream)
 	get("/e/:id", m.find)
 	get("/events", m.events)
 	post("/events/replay", m.replaySelected)
 	get("/events/:id", m.event)
 	get("/events/:id/body", m.body)
+	get("/events/:id/erase", m.eraseForm)
 	post("/events/:id/:action", m.actOnEvent)
 	get("/dead-letters", m.deadLetters)
 	post("/dead-letters/requeue", m.requeueGroup)
-	post("/dead-letters/:id/requeue", m.requeueOne)
+	post("/dead-letters/:id/:action", m.actOnDeadLetter)
 	get("/quarantine", m.quarantine)
 	get("/quarantine/:id", m.quarantined)
 	post("/quarantine/release", m.releaseAll)
@@ -99,6 +101,12 @@ func (m *Module) Routes(s *httpapi.Server) {
 	post("/replays/new", m.startReplay)
 	get("/replays/:id", m.replay)
 	post("/replays/:id/:action", m.actOnReplay)
+	m.controlRoutes(get, post)
+	get("/*", m.noSuchPage)
+}
+
+// controlRoutes registers the pages of what is set up, and of the gateway itself.
+func (m *Module) controlRoutes(get, post func(path string, h screen)) {
 	get("/integrations", m.integrations)
 	get("/integrations/new", m.newIntegration)
 	post("/integrations/new", m.makeIntegration)
@@ -109,12 +117,13 @@ func (m *Module) Routes(s *httpapi.Server) {
 	get("/alerts", m.alerts)
 	post("/alerts/test", m.testAlerts)
 	post("/alerts/:id/:action", m.actOnAlert)
+	post("/alerts/conditions/:condition/:action", m.actOnCondition)
 	get("/audit", m.auditTrail)
 	get("/keys", m.keys)
 	post("/keys", m.makeKey)
 	post("/keys/:id/revoke", m.revokeKey)
 	get("/system", m.system)
-	get("/*", m.noSuchPage)
+	get("/system/settings", m.settings)
 }
 
 // openRoutes registers the pages that need no session.

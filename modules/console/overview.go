@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"integration-gateway/platform/clock"
+	"integration-gateway/platform/contract"
 )
 
 // overviewPage says whether all is well, and if not, what needs a hand first.
@@ -181,7 +182,11 @@ func sentence(needs []need) (string, bool) {
 	case bad == 0:
 		return "Running well; " + strconv.Itoa(len(needs)) + " " + map[bool]string{true: "thing", false: "things"}[len(needs) == 1] + " to look at.", true
 	}
-	return plural(bad, "thing needs", "things need") + " a hand.", false
+	text := plural(bad, "thing needs", "things need") + " a hand"
+	if rest := len(needs) - bad; rest > 0 {
+		text += "; " + strconv.Itoa(rest) + " more to look at"
+	}
+	return text + ".", false
 }
 
 // change is what somebody did, once or several times in a row.
@@ -190,13 +195,21 @@ type change struct {
 	Times int
 }
 
+// changed are the kinds of things that people change.
+var changed = []string{"integration", contract.EntityDestination, "api_key", contract.EntityAlert, contract.EntityReplay, contract.EntityRecords}
+
 // changes are the last entries of the audit trail that somebody made.
 func (v *visit) changes(most int) ([]change, error) {
 	var all []auditEntry
 	var made []change
-	if _, err := v.get("/audit-entries", url.Values{"pageSize": {"100"}}, &all); err != nil {
-		return nil, err
+	for _, kind := range changed { // what webhooks leave would fill any page
+		var some []auditEntry
+		if _, err := v.get("/audit-entries", url.Values{"entityType": {kind}, "pageSize": {"10"}}, &some); err != nil {
+			return nil, err
+		}
+		all = append(all, some...)
 	}
+	slices.SortStableFunc(all, func(a, b auditEntry) int { return b.CreatedAt.Compare(a.CreatedAt.Time) })
 	for _, e := range all {
 		last := len(made) - 1
 		switch {

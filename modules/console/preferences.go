@@ -11,10 +11,28 @@ import (
 // preferences are how somebody wants the console to look. They are in a cookie, so that the
 // first paint is right, and hold no secret.
 type preferences struct {
-	Theme   string // auto, light or dark
-	Zone    string // local or utc
-	Density string // normal or compact
-	Keys    string // on or off
+	Theme   string   // auto, light or dark
+	Zone    string   // local or utc
+	Density string   // normal or compact
+	Keys    string   // on or off
+	Hidden  []string // columns of the list of events that are left out
+}
+
+// columns are those of the list of events that may be left out.
+var columns = []string{"source", "subject", "id", "attempts"}
+
+// Shows reports whether the list of events has a column.
+func (p preferences) Shows(column string) bool { return !slices.Contains(p.Hidden, column) }
+
+// hidden are the known columns of a list of them.
+func hidden(names []string) []string {
+	var known []string
+	for _, c := range columns {
+		if slices.Contains(names, c) {
+			known = append(known, c)
+		}
+	}
+	return known
 }
 
 // choices are the values of each preference, the default first.
@@ -38,7 +56,7 @@ func preferencesOf(c echo.Context) preferences {
 		}
 		return choices[name][0]
 	}
-	return preferences{of("theme"), of("zone"), of("density"), of("keys")}
+	return preferences{of("theme"), of("zone"), of("density"), of("keys"), hidden(strings.Split(chosen["without"], "+"))}
 }
 
 // setPreferences remembers what was chosen and goes back.
@@ -53,7 +71,13 @@ func (m *Module) setPreferences(c echo.Context) error {
 			*field = value
 		}
 	}
+	if form.Has("columns") { // those that are chosen; the others are left out
+		p.Hidden = hidden(slices.DeleteFunc(slices.Clone(columns), func(c string) bool { return slices.Contains(form["column"], c) }))
+	}
 	value := "theme-" + p.Theme + ".zone-" + p.Zone + ".density-" + p.Density + ".keys-" + p.Keys
+	if len(p.Hidden) > 0 {
+		value += ".without-" + strings.Join(p.Hidden, "+")
+	}
 	const year = 365 * 24 * 3600
 	//nolint:gosec // Secure except on the loopback without TLS
 	c.SetCookie(&http.Cookie{Name: preferencesCookie, Value: value, Path: Root, MaxAge: year, HttpOnly: true, SameSite: http.SameSiteStrictMode,

@@ -57,6 +57,9 @@ func (p page) Role() string { return p.visit.caller.Role.String() }
 // Sources are those that the visitor's key is restricted to.
 func (p page) Sources() string { return strings.Join(p.visit.caller.Scope.Sources, ", ") }
 
+// Columns are those of the list of events that may be left out.
+func (p page) Columns() []string { return columns }
+
 // Search is what the search box holds.
 func (p page) Search() string {
 	if list, is := p.Body.(eventsPage); is {

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"net/http"
 	"slices"
+	"time"
 
 	"integration-gateway/platform/clock"
 )
@@ -16,6 +17,10 @@ type systemPage struct {
 	Names     []string // of the dependencies, sorted
 	Stats     systemStats
 	Partition []partition
+	Checkup   []checkupLine
+	Wrong     int // lines of the checkup that are not good
+
+	now time.Time
 }
 
 type processRow struct {
@@ -104,5 +109,12 @@ func (m *Module) system(v *visit) error {
 		p.Partition = append(p.Partition, partition{table, ahead})
 	}
 	slices.SortFunc(p.Partition, func(a, b partition) int { return int(a.Ahead - b.Ahead) })
+	p.now = m.d.Now()
+	p.Checkup = p.checkup(p.now)
+	for _, line := range p.Checkup {
+		if line.Kind != "good" {
+			p.Wrong++
+		}
+	}
 	return v.showWith(http.StatusOK, "system", "System", p, nil)
 }

@@ -33,6 +33,7 @@ const databaseName = "gateway.db"
 type DevOptions struct {
 	DataDir      string // "" for the default
 	CallbackBase string // in the form of CallbackBase
+	Keep         bool   // a demo goes on, livelier, until it is stopped
 	// Announce leaves the running gateway's address and key in the data folder, until forget;
 	// nil for nothing.
 	Announce func(dataDir, address string, key secret.Value) (forget func(), err error)

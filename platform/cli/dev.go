@@ -34,7 +34,8 @@ in memory, migrated and seeded. You can kill it at any moment and start it again
 accepted webhook is delivered.
 
 With --demo it sends a few webhooks to itself, shows what happened to each, and exits with 0
-if all went as expected.`,
+if all went as expected. With --demo --keep it goes on as several providers, destinations and
+operators, so that the console and the commands have something to show, until you stop it.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			var err error
@@ -45,8 +46,11 @@ if all went as expected.`,
 			switch {
 			case cmd.Flags().Changed("port"):
 				flags["APP_PORT"] = strconv.Itoa(port)
-			case demo:
+			case demo && !o.Keep:
 				flags["APP_PORT"] = "0"
+			}
+			if o.Keep && !demo {
+				return usage("dev: --keep belongs to --demo; add it, or run dev alone")
 			}
 			if demo {
 				if cmd.Flags().Changed("callback-base") {
@@ -61,6 +65,9 @@ if all went as expected.`,
 			}
 			o.Out = c.stdout
 			if demo {
+				if o.Keep && o.DataDir != "" {
+					o.Announce = announce
+				}
 				return app.Demo(cmd.Context(), cfg, log, o)
 			}
 			ctx, stop := c.withReload(cmd.Context(), settings)
@@ -70,6 +77,7 @@ if all went as expected.`,
 		},
 	}
 	cmd.Flags().BoolVar(&demo, "demo", false, "send a few webhooks, show what happened to them, and exit")
+	cmd.Flags().BoolVar(&o.Keep, "keep", false, "with --demo: fill the gateway as a week would, and go on until it is stopped")
 	cmd.Flags().StringVar(&o.DataDir, "data", "", "folder for the records (default "+app.DefaultDataDir+"; a temporary one with --demo)")
 	cmd.Flags().IntVar(&port, "port", config.DefaultNumber("APP_PORT"), "port to listen on; 0 for any free one (APP_PORT)")
 	cmd.Flags().StringVar(&o.CallbackBase, "callback-base", "", "deliver to URL/<provider> instead of the gateway's own sink")

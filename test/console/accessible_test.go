@@ -37,6 +37,9 @@ const audit = `(() => {
     const inText = getComputedStyle(el).display === "inline"; // WCAG 2.5.8 excepts links in text
     if (!inText && (box.width < 24 || box.height < 24)) say(el, "a target of " + Math.round(box.width) + "x" + Math.round(box.height));
   }
+  for (const el of document.querySelectorAll("[tabindex]")) if (el.tabIndex > 0) say(el, "an order of focus of its own");
+  for (const el of document.querySelectorAll("a[href], button, input:not([type=hidden]), select, summary")) if (el.tabIndex < 0 && visible(el)) say(el, "not reached by the keyboard");
+  for (const el of document.querySelectorAll("[popovertarget], [aria-labelledby], [aria-describedby]")) for (const name of ["popovertarget", "aria-labelledby", "aria-describedby"]) for (const id of (el.getAttribute(name) ?? "").split(" ")) if (id && !document.getElementById(id)) say(el, name + " of nothing");
   const canvas = document.createElement("canvas");
   canvas.width = canvas.height = 1;
   const pen = canvas.getContext("2d", { willReadFrequently: true });

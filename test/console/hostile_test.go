@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 )
@@ -101,7 +102,7 @@ func operated(g *gateway) []string {
 	}
 	for i, text := range corpus {
 		short := text[:min(len(text), 250)]
-		try("mutes", "/alerts/mutes", map[string]any{"condition": "destination_failing", "subject": short, "reason": "because " + short, "until": "2099-01-01T00:00:00Z"})
+		try("mutes", "/alerts/mutes", map[string]any{"condition": "destination_failing", "subject": short, "reason": "because " + short, "until": time.Now().Add(time.Hour).UTC().Format(time.RFC3339)})
 		try("keys", "/api-keys", map[string]any{"name": text[:min(len(text), 60)], "role": "viewer"})
 		try("names", "/integrations", map[string]any{"source": fmt.Sprintf("named-%d", i), "provider": "acme", "name": short, "secrets": []string{secretOf("hostile")},
 			"destinations": []map[string]any{{"url": g.receiver.URL + "/x?q=" + escaped(short), "headers": map[string]string{"X-Note": strings.Map(printable, short)}}}})

@@ -32,6 +32,8 @@ func TestJourneys(t *testing.T) {
 		{"given-up deliveries are tried again by destination", j.deadLetters},
 		{"a refused webhook is explained, and released once it verifies", j.quarantine},
 		{"a destination is paused and resumed", j.destination},
+		{"the threshold of an alert is changed and reset", j.condition},
+		{"columns are chosen, and the search box completes", j.columns},
 		{"a bulk replay is counted, begun and followed", j.replay},
 		{"a new integration waits for its first webhook", j.wizard},
 		{"a secret is rotated", j.rotation},
@@ -199,8 +201,8 @@ func (j *journeys) deadLetters(t *testing.T) {
 	j.g.fail("/mail", false)
 	j.visit("/console/dead-letters")
 	require.Contains(t, j.text(), "the destination answered HTTP 500")
-	j.follow(`.group:has(a[href^="/console/destinations/"]) .actions button`, "document.querySelector('#confirm')")
-	j.run(chromedp.SendKeys("input[name=reason]", "the mail server is back"))
+	j.follow(`.group:has(a[href^="/console/destinations/"]) > .head .actions button`, "document.querySelector('#confirm')")
+	j.run(chromedp.SendKeys(".confirm input[name=reason]", "the mail server is back"))
 	j.follow(".confirm button.primary", "document.querySelector('.note.good')")
 	require.Contains(t, j.text(), "tried again at ")
 }
@@ -221,12 +223,44 @@ func (j *journeys) quarantine(t *testing.T) {
 func (j *journeys) destination(t *testing.T) {
 	j.visit("/console/destinations")
 	j.follow(`tr:has(td.type) a[data-open]`, "location.pathname.startsWith('/console/destinations/')")
-	j.run(chromedp.Click(".actions button"), chromedp.WaitVisible("#pause"))
+	j.run(chromedp.Click(".actions button[popovertarget=pause]"), chromedp.WaitVisible("#pause"))
 	j.follow("#pause .danger", "document.querySelector('.chip.off')")
 	require.Contains(t, j.text(), "is paused")
-	j.run(chromedp.Click(".actions button"), chromedp.WaitVisible("#resume"))
+	j.run(chromedp.Click(".actions button[popovertarget=resume]"), chromedp.WaitVisible("#resume"))
 	j.follow("#resume .primary", "document.querySelector('.note.good')")
 	require.Contains(t, j.text(), "is resumed")
+	j.follow(`form[action$="/test#test"] button`, "document.querySelector('article.answer')")
+	require.Contains(t, j.text(), "the sample, as")
+	require.Contains(t, j.text(), `"stored": true`)
+	j.run(chromedp.SendKeys("input[name=other]", "00000000-0000-7000-8000-000000000000"))
+	j.follow(`form[action$="/test#test"] button`, "document.querySelector('.note.bad')")
+}
+
+func (j *journeys) condition(t *testing.T) {
+	j.visit("/console/alerts?state=conditions")
+	change := func(threshold, then string) {
+		j.run(chromedp.Click(`button[popovertarget=change-quarantine]:not([popovertargetaction])`), chromedp.WaitVisible("#change-quarantine"))
+		j.eval("document.querySelector('#change-quarantine input[name=threshold]').value = '" + threshold + "'")
+		j.run(chromedp.SendKeys("#change-quarantine input[name=reason]", "a known flood"))
+		j.follow("#change-quarantine .primary", then)
+	}
+	change("many", "document.querySelector('.note.bad')")
+	change("250", "document.querySelector('.note.good')")
+	require.Contains(t, j.text(), "configured 100")
+	j.follow(`form[action$="/quarantine/reset"] button`, "document.querySelector('.note.good') && !document.querySelector('form[action$=\"/reset\"]')")
+}
+
+func (j *journeys) columns(t *testing.T) {
+	j.visit("/console/events?source=billing")
+	j.run(chromedp.Click("button[popovertarget=columns]:not([popovertargetaction])"), chromedp.WaitVisible("#columns"))
+	j.run(chromedp.Click("#columns input[value=subject]"))
+	j.follow("#columns .primary", "![...document.querySelectorAll('th')].some((h) => h.textContent === 'Subject')")
+	require.Equal(t, "/console/events?source=billing", j.path())
+	j.run(chromedp.Click("button[popovertarget=columns]:not([popovertargetaction])"), chromedp.WaitVisible("#columns"), chromedp.Click("#columns input[value=subject]"))
+	j.follow("#columns .primary", "[...document.querySelectorAll('th')].some((h) => h.textContent === 'Subject')")
+	j.visit("/console/events")
+	j.run(chromedp.Focus("#q"))
+	j.until("[...document.querySelectorAll('#words option')].some((o) => o.value === 'source:billing')")
 }
 
 func (j *journeys) replay(t *testing.T) {
@@ -299,7 +333,7 @@ func (j *journeys) viewer(t *testing.T) {
 	for _, path := range []string{"/console", "/console/events", "/console/quarantine", "/console/dead-letters", "/console/destinations", "/console/replays"} {
 		j.visit(path)
 		require.NotContains(t, j.text(), "shop-eu", path)
-		require.Equal(t, "0", j.eval("document.querySelectorAll('main form[method=post] button:not(.copy), main button.primary').length"), path)
+		require.Equal(t, "0", j.eval(`document.querySelectorAll('main form[method=post]:not([action="/console/preferences"]) button:not(.copy), main button.primary:not([action="/console/preferences"] *)').length`), path)
 	}
 	j.visit("/console/events/" + j.ids["failed"])
 	require.Contains(t, j.text(), "Not found", "another source's event")

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strconv"
 	"testing"
 
 	"github.com/chromedp/chromedp"
@@ -18,47 +19,69 @@ const screenshots = "CONSOLE_SCREENSHOTS"
 
 var sizes = []struct{ width, height int64 }{{1440, 900}, {1024, 768}, {390, 844}}
 
-// screens are all screens with their names.
-func screens(g *gateway, ids map[string]string) []struct{ name, path string } {
-	var destinations, quarantined []struct {
+// one returns the id of the first row of a list.
+func (g *gateway) one(path string) string {
+	g.t.Helper()
+	var rows []struct {
 		ID string `json:"id"`
 	}
-	var in struct {
-		Destinations []struct {
-			ID string `json:"id"`
-		} `json:"destinations"`
+	g.until("there is one of "+path, func() bool {
+		g.call("GET", path, nil, &rows)
+		return len(rows) > 0
+	})
+	return rows[0].ID
+}
+
+// screens are all screens with their names, on what the demo left.
+func screens(g *gateway) []struct{ name, path string } {
+	var all []struct {
+		ID, Source   string
+		Destinations []struct{ ID string }
 	}
-	g.call("GET", "/integrations/"+g.ids["newsletter"], nil, &in)
-	g.call("GET", "/quarantine", nil, &quarantined)
-	destinations = in.Destinations
+	g.call("GET", "/integrations", nil, &all)
+	in, destinations := map[string]string{}, map[string][]string{}
+	for _, i := range all {
+		in[i.Source] = i.ID
+		for _, d := range i.Destinations {
+			destinations[i.Source] = append(destinations[i.Source], d.ID)
+		}
+	}
+	failed, delivered := g.one("/events?source=storefront&status=failed"), g.one("/events?source=engineering&status=processed")
 	return []struct{ name, path string }{
 		{"sign-in", "/console/sign-in"},
 		{"overview", "/console"},
 		{"events", "/console/events"},
-		{"event", "/console/events/" + ids["failed"]},
-		{"event-canonical", "/console/events/" + ids["failed"] + "?tab=canonical"},
-		{"event-answers", "/console/events/" + ids["failed"] + "?tab=answers"},
-		{"event-diff", "/console/events/" + ids["failed"] + "?tab=diff"},
-		{"event-jobs", "/console/events/" + ids["failed"] + "?tab=jobs"},
-		{"event-audit", "/console/events/" + ids["failed"] + "?tab=audit"},
-		{"event-related", "/console/events/" + ids["delivered"] + "?tab=related"},
+		{"event", "/console/events/" + failed},
+		{"event-canonical", "/console/events/" + failed + "?tab=canonical"},
+		{"event-answers", "/console/events/" + failed + "?tab=answers"},
+		{"event-diff", "/console/events/" + failed + "?tab=diff"},
+		{"event-jobs", "/console/events/" + failed + "?tab=jobs"},
+		{"event-audit", "/console/events/" + failed + "?tab=audit"},
+		{"event-related", "/console/events/" + delivered + "?tab=related"},
+		{"event-erase", "/console/events/" + delivered + "/erase"},
 		{"dead-letters", "/console/dead-letters"},
 		{"quarantine", "/console/quarantine"},
-		{"quarantined", "/console/quarantine/" + quarantined[0].ID},
+		{"quarantined", "/console/quarantine/" + g.one("/quarantine?source=payments")},
 		{"destinations", "/console/destinations"},
-		{"destination", "/console/destinations/" + destinations[0].ID},
+		{"destination", "/console/destinations/" + destinations["storefront"][1]},
+		{"destination-failing", "/console/destinations/" + destinations["payments"][1]},
 		{"replays", "/console/replays"},
-		{"replay", "/console/replays/" + ids["replay"]},
-		{"replay-new", "/console/replays/new?source=shop-eu&step=check&rate=100"},
+		{"replay", "/console/replays/" + g.one("/replays?source=storefront")},
+		{"replay-new", "/console/replays/new?source=storefront&step=check&rate=100"},
 		{"integrations", "/console/integrations"},
-		{"integration", "/console/integrations/" + g.ids["billing"]},
+		{"integration", "/console/integrations/" + in["storefront"]},
 		{"integration-new", "/console/integrations/new"},
 		{"integration-form", "/console/integrations/new?provider=stripe"},
-		{"integration-first", "/console/integrations/" + g.ids["quiet"] + "/first"},
+		{"integration-first", "/console/integrations/" + in["quiet"] + "/first"},
 		{"alerts", "/console/alerts"},
+		{"alerts-history", "/console/alerts?state=resolved"},
+		{"alerts-conditions", "/console/alerts?state=conditions"},
 		{"audit", "/console/audit"},
+		{"audit-filtered", "/console/audit?actor=api-key:grace"},
 		{"keys", "/console/keys"},
 		{"system", "/console/system"},
+		{"settings", "/console/system/settings"},
+		{"settings-all", "/console/system/settings?all=yes"},
 		{"nothing", "/console/events?type=none.such"},
 	}
 }
@@ -76,24 +99,20 @@ func (b *browser) quick(name string) {
 // TestScreens opens every screen in every size and theme: nothing is complained of, nothing is
 // wider than the window, and every screen is as it should be for everyone.
 func TestScreens(t *testing.T) {
-	g := start(t)
-	ids := lively(g)
+	g := startDemo(t)
+	g.source("quiet", "Not yet connected", "/quiet")
 	b := open(t, g)
 	b.look(1440, 900, "light")
 	b.signIn(managementKey)
 	folder := os.Getenv(screenshots)
-	if folder != "" { // the overview shows what was measured
-		g.until("the dead letters were counted", func() bool {
-			var stats struct {
-				Gateway struct {
-					Now struct{ DeadLetters, Quarantine int }
-				}
-			}
-			g.call("GET", "/stats", nil, &stats)
-			return stats.Gateway.Now.DeadLetters > 4 && stats.Gateway.Now.Quarantine == 6
+	if folder != "" { // what was measured, and an alert that has ended
+		g.patiently("an alert has ended", func() bool {
+			var ended []struct{}
+			g.call("GET", "/alerts?state=resolved", nil, &ended)
+			return len(ended) > 0
 		})
 	}
-	for _, s := range screens(g, ids) {
+	for _, s := range screens(g) {
 		for i, size := range sizes {
 			for j, theme := range []string{"light", "dark"} {
 				if folder == "" && i%2 != j { // without pictures each size has one theme
@@ -108,6 +127,7 @@ func TestScreens(t *testing.T) {
 				}
 				where := fmt.Sprintf("%s at %dx%d, %s", s.name, size.width, size.height, theme)
 				b.clean(where)
+				assert.Equal(t, strconv.FormatBool(s.name == "sign-in"), b.eval("document.body.classList.contains('bare')"), "%s is the page of an error", where)
 				assert.Equal(t, "true", b.eval(fmt.Sprintf("document.documentElement.scrollWidth <= %d", size.width)), "%s is wider than the window", where)
 				b.accessible(where)
 				if folder != "" {

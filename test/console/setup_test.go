@@ -71,6 +71,22 @@ type gateway struct {
 
 func start(t *testing.T, settings ...string) *gateway {
 	t.Helper()
+	return startDev(t, nil, settings...)
+}
+
+// startDemo starts the demo that goes on, and waits until it has filled the gateway.
+func startDemo(t *testing.T) *gateway {
+	t.Helper()
+	g := startDev(t, []string{"--demo", "--keep"})
+	g.until("the demo is filled", func() bool {
+		text, err := os.ReadFile(g.log)
+		return err == nil && strings.Contains(string(text), "Sign in ")
+	})
+	return g
+}
+
+func startDev(t *testing.T, flags []string, settings ...string) *gateway {
+	t.Helper()
 	program, err := build()
 	require.NoError(t, err)
 	g := &gateway{t: t, failing: map[string]bool{}, ids: map[string]string{}}
@@ -80,7 +96,7 @@ func start(t *testing.T, settings ...string) *gateway {
 	g.base = fmt.Sprintf("http://localhost:%d", port)
 	dir := t.TempDir()
 	env := append([]string{"APP_ENV=test", "MANAGEMENT_API_KEY=" + managementKey, "MAX_PROCESSING_RETRIES=3", "RETRY_BASE_DELAY_MS=150", "LOG_LEVEL=info"}, settings...)
-	p, err := rig.Launch(dir, "dev", program, env, "dev", "--port", strconv.Itoa(port), "--data", filepath.Join(dir, "data"))
+	p, err := rig.Launch(dir, "dev", program, env, append([]string{"dev", "--port", strconv.Itoa(port), "--data", filepath.Join(dir, "data")}, flags...)...)
 	require.NoError(t, err)
 	g.log = filepath.Join(dir, "dev.log")
 	t.Cleanup(func() {
@@ -239,6 +255,12 @@ func (g *gateway) ends(eventID, status string) {
 func (g *gateway) until(what string, holds func() bool) {
 	g.t.Helper()
 	require.Eventually(g.t, holds, patience, 50*time.Millisecond, what)
+}
+
+// patiently is until, for what takes minutes.
+func (g *gateway) patiently(what string, holds func() bool) {
+	g.t.Helper()
+	require.Eventually(g.t, holds, 10*patience, time.Second, what)
 }
 
 // link returns the address that `gateway dev` printed for signing in once.

@@ -129,6 +129,25 @@ document.addEventListener("keydown", (e) => {
   }
 });
 
+// The search box is completed with the words that have an event, asked for once it has the focus.
+const box = document.getElementById("q");
+let words = null;
+function complete() {
+  const typed = box.value;
+  const kept = typed.slice(0, typed.lastIndexOf(" ") + 1);
+  const last = typed.slice(kept.length).toLowerCase();
+  const fitting = last === "" && kept === "" ? words : words.filter((w) => w.toLowerCase().startsWith(last) && w.toLowerCase() !== last && !kept.includes(`${w.split(":")[0]}:`));
+  document.getElementById("words").replaceChildren(...fitting.slice(0, 12).map((w) => Object.assign(document.createElement("option"), { value: kept + w })));
+}
+box?.addEventListener("focus", async () => {
+  if (words) return;
+  words = [];
+  const answer = await fetch("/console/search/words").catch(() => null);
+  if (answer?.ok) words = await answer.json();
+  complete();
+});
+box?.addEventListener("input", complete);
+
 // A form is sent once.
 document.addEventListener("submit", (e) => {
   if (e.defaultPrevented || e.target.method !== "post") return;
