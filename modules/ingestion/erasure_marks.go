@@ -200,17 +200,18 @@ func (m *Module) withoutErasedRefused(ctx context.Context, tx *database.Tx, all 
 	if err != nil {
 		return err
 	}
-	for i, q := range all {
+	for i := range all {
+		q := &all[i]
 		for _, mark := range marks {
 			if !mark.concerns(q.Source, q.ReceivedAt.Time) {
 				continue
 			}
-			found, err := m.looksFor(mark, q)
+			found, err := m.looksFor(mark, *q)
 			if err != nil {
 				return err
 			}
 			if found {
-				all[i].removeContent()
+				q.removeContent()
 				break
 			}
 		}

@@ -89,8 +89,8 @@ func (c *command) deadLettersShow() *cobra.Command {
 func (c *command) deadLettersResolve() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "resolve ID --reason TEXT", Short: "Close a dead letter without another delivery", Args: cobra.ExactArgs(1),
-		Long: `Closes an open dead letter: what it is about was settled in another way. Nothing is sent, and the
-event keeps its status. The reason is shown, and in the audit trail.`,
+		Long: `Closes an open dead letter: what it is about was settled in another way. Nothing is sent, and
+the event keeps its status. The reason is shown, and in the audit trail.`,
 		Example: `  gateway dead-letters resolve 0190a1b2-0000-7000-8000-000000000001 --reason "the order was corrected by hand"`,
 	}
 	by := cmd.Flags().String("requested-by", "", "who asks for it (default the key)")

@@ -77,7 +77,7 @@ func (s *session) driver(ctx context.Context) (database.Driver, error) {
 	if s.own.Dialect.Name != postgres.Name {
 		return migratesqlite.WithInstance(s.own.write.DB, &migratesqlite.Config{})
 	}
-	conn, err := s.own.write.DB.Conn(ctx)
+	conn, err := s.own.write.Conn(ctx)
 	if err != nil {
 		return nil, err
 	}

@@ -30,8 +30,3 @@ func TestARedactionHidesTheEarlierOfTwoMembersToo(t *testing.T) {
 	require.True(t, ok)
 	require.Equal(t, []string{"b", "one", "b", "two"}, got.Hidden)
 }
-
-// mentions asks for one text.
-func mentions(body, text string) bool {
-	return Mentions(Request{Body: []byte(body)}, func(one string) bool { return one == text }, func(body []byte) bool { return bytes.Contains(body, []byte(text)) })
-}

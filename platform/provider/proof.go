@@ -179,7 +179,7 @@ func (p Proof) checkSigned(c compiling, s Signed, partly bool) (timed bool) {
 		c.wrong("timestamp.header", "signature.over includes {timestamp}: name its header.")
 	case len(s.Over.spots()) > maxSignatures:
 		c.wrong("signature.over", "It may name at most %d places.", maxSignatures)
-	case places > 0 && !s.Over.names(partTimestamp) && !(s.late() && covers):
+	case places > 0 && !s.Over.names(partTimestamp) && (!s.late() || !covers):
 		c.wrong("signature.over", "It must include {timestamp}, or the time could be changed.")
 	}
 	return places > 0

@@ -23,16 +23,16 @@ type source struct {
 }
 
 func sources() []*source {
-	return []*source{ //nolint:gosec // secrets of the demo, which protect nothing
-		{name: "payments", provider: "stripe", agent: "Stripe/1.0 (+https://stripe.com/docs/webhooks)", title: "Payments (Stripe)", secret: "whsec_demo_5f2c81a09be7", weight: 5,
+	return []*source{
+		{name: "payments", provider: "stripe", agent: "Stripe/1.0 (+https://stripe.com/docs/webhooks)", title: "Payments (Stripe)", secret: "whsec_demo_5f2c81a09be7", weight: 5, //nolint:gosec // of the demo, it protects nothing
 			paths: []string{"/ledger", "/fraud-check"}, payloads: payments},
-		{name: "storefront", provider: "shopify", agent: "Shopify-Captain-Hook", title: "Storefront Europe (Shopify)", secret: "demo-shopify-secret-2025", next: "demo-shopify-secret-2026", weight: 6,
+		{name: "storefront", provider: "shopify", agent: "Shopify-Captain-Hook", title: "Storefront Europe (Shopify)", secret: "demo-shopify-secret-2025", next: "demo-shopify-secret-2026", weight: 6, //nolint:gosec // of the demo, it protects nothing
 			paths: []string{"/orders", "/warehouse"}, payloads: storefront},
-		{name: "engineering", provider: "github", agent: "GitHub-Hookshot/044aadd", title: "Engineering (GitHub)", secret: "demo-github-webhook-secret", weight: 3,
+		{name: "engineering", provider: "github", agent: "GitHub-Hookshot/044aadd", title: "Engineering (GitHub)", secret: "demo-github-webhook-secret", weight: 3, //nolint:gosec // of the demo, it protects nothing
 			paths: []string{"/ci"}, payloads: engineering},
-		{name: "support", provider: "zendesk", agent: "Zendesk Webhook", title: "Support (Zendesk)", secret: "demo-zendesk-signing-secret", weight: 2,
+		{name: "support", provider: "zendesk", agent: "Zendesk Webhook", title: "Support (Zendesk)", secret: "demo-zendesk-signing-secret", weight: 2, //nolint:gosec // of the demo, it protects nothing
 			paths: []string{"/crm"}, payloads: support},
-		{name: "workspace", provider: "slack", agent: "Slackbot 1.0 (+https://api.slack.com/robots)", title: "Workspace (Slack)", secret: "demo-slack-signing-secret", weight: 2,
+		{name: "workspace", provider: "slack", agent: "Slackbot 1.0 (+https://api.slack.com/robots)", title: "Workspace (Slack)", secret: "demo-slack-signing-secret", weight: 2, //nolint:gosec // of the demo, it protects nothing
 			paths: []string{"/chat", "/analytics"}, payloads: workspace},
 	}
 }
