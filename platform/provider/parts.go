@@ -25,6 +25,9 @@ type Items struct {
 	Path string `json:"path,omitempty"`
 }
 
+// JSONTypes are what UnmarshalJSON reads.
+func (Items) JSONTypes() []string { return []string{"boolean", "string"} }
+
 // UnmarshalJSON reads true, false or a path.
 func (i *Items) UnmarshalJSON(text []byte) error {
 	if json.Unmarshal(text, &i.Each) == nil {

@@ -39,6 +39,9 @@ func At(text string) Place { return Place{At: text} }
 // plainPlace is a Place without its methods.
 type plainPlace Place
 
+// JSONTypes are what UnmarshalJSON reads.
+func (Place) JSONTypes() []string { return []string{"string", "array", "object"} }
+
 // UnmarshalJSON reads a text, a list, which is the first of several, or an object.
 func (p *Place) UnmarshalJSON(text []byte) error {
 	switch trimmed := bytes.TrimSpace(text); {
