@@ -308,8 +308,8 @@ func TestPackedBodies(t *testing.T) {
 
 func TestGETIsAllowedIfTheProviderHasAChallenge(t *testing.T) {
 	defined, err := provider.Named{Name: "hub", Definition: provider.Definition{
-		Proof:     provider.Proof{Scheme: "hmac", Signature: provider.SignatureDefinition{Header: "X-Hub-Signature-256", Prefix: "sha256="}},
-		Event:     provider.EventDefinition{Type: provider.At("text:change")},
+		Scheme: "hmac", Signature: provider.SignatureDefinition{Header: "X-Hub-Signature-256", Prefix: "sha256="},
+		Event:     provider.EventDefinition{Type: "text:change"},
 		Challenge: provider.ChallengeDefinition{Parameter: "hub.challenge", Token: "hub.verify_token"},
 	}}.Spec()
 	require.NoError(t, err)

@@ -33,10 +33,6 @@ func providers(cfg config.Config) (provider.Registry, error) {
 	return registry, nil
 }
 
-// Providers returns the built-in providers and those in the configuration. Its error is
-// config.Mistakes, by provider and field.
-func Providers(cfg config.Config) (provider.Registry, error) { return providers(cfg) }
-
 // CheckProviders finds mistakes in the configured providers, before anything is opened.
 func CheckProviders(cfg config.Config) error {
 	_, err := providers(cfg)

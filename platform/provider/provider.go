@@ -10,6 +10,7 @@ import (
 	"crypto/x509"
 	"fmt"
 	"net/http"
+	"net/url"
 	"slices"
 	"strings"
 	"time"
@@ -27,9 +28,6 @@ type Request struct {
 	ReceivedAt time.Time
 	// SignedID is the Match's, set after verification; Normalize uses it as the id.
 	SignedID string
-	// Keys are the integration's active secrets, set after verification: a handshake may have
-	// to be answered with a signature.
-	Keys []Secret
 	// Certificate returns the certificate at a URL that a Verifier has recognised as the
 	// provider's. Its errors are fault.Unavailable and NoCertificate. It is nil if nothing can
 	// be downloaded.
@@ -79,9 +77,6 @@ type Spec struct {
 	// Handshake answers a verified request that is not an event, such as a URL check. It
 	// returns nil for events, and may be nil itself.
 	Handshake func(Request) *Reply
-	// Greet answers a POST that checks the URL and that the provider does not sign, before
-	// verification. It returns nil for other requests, and may be nil itself.
-	Greet func(Request, []Secret) *Reply
 	// Confirms says that a handshake names a page that must be opened.
 	Confirms bool
 	// Challenge answers the GET with which the provider checks the URL. Its errors are
@@ -99,8 +94,6 @@ type Spec struct {
 	Sensitive []string
 	// CheckSecret rejects a secret that can never match. It is nil if any text may be one.
 	CheckSecret func(secret.Value) error
-	// Checked says what a definition was checked against; "" for code.
-	Checked string
 	// Samples holds sample webhooks, one of each named type.
 	Samples []Sample
 
@@ -182,9 +175,7 @@ func (s Spec) withPublicURL(req Request) Request {
 }
 
 // IDUnsigned reports whether an event's id may come from an unsigned part of the request.
-func (s Spec) IDUnsigned() bool {
-	return len(s.Events.ID.headers)+len(s.Events.Identity.headers) > 0 || s.Events.ID.unsigned || s.Events.Identity.unsigned
-}
+func (s Spec) IDUnsigned() bool { return len(s.Events.ID.headers)+len(s.Events.Identity.headers) > 0 }
 
 // Caveats tells operators what the signature does not cover; "" if it covers everything that
 // matters.
@@ -260,9 +251,7 @@ func (s Spec) sensitive(header string) bool {
 func tokenHeaders(v Verifier) []string {
 	switch v := v.(type) {
 	case SharedToken:
-		return v.headers()
-	case AllOf:
-		return tokenHeaders(AnyOf(v))
+		return []string{v.Header}
 	case AnyOf:
 		var headers []string
 		for _, one := range v {
@@ -271,6 +260,12 @@ func tokenHeaders(v Verifier) []string {
 		return headers
 	}
 	return nil
+}
+
+// validURL reports whether text is an absolute web address.
+func validURL(text string) bool {
+	u, err := url.Parse(text)
+	return err == nil && (u.Scheme == "https" || u.Scheme == "http") && u.Host != "" && u.User == nil && u.Fragment == ""
 }
 
 // SafeHeaders returns the headers that verification and mapping read, without those that
@@ -282,8 +277,7 @@ func (s Spec) SafeHeaders() []string {
 // ReadHeaders returns the headers that verification and mapping read. Requests that differ in
 // one of them are different requests.
 func (s Spec) ReadHeaders() []string {
-	all := append(slices.Clone(s.Headers()), headersOf([]finder{s.Events.ID, s.Events.Type, s.Events.Subject, s.Events.Identity})...)
-	return slices.DeleteFunc(all, func(name string) bool { return name == "" })
+	return append(slices.Clone(s.Headers()), headersOf([]finder{s.Events.ID, s.Events.Type, s.Events.Subject, s.Events.Identity})...)
 }
 
 // Headers returns the headers that authenticate a request, in their usual spelling.
