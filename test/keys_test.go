@@ -25,7 +25,7 @@ func TestAKeyIsValidUntilItIsRevoked(t *testing.T) {
 	}
 	eventually(t, func() bool { return asked(http.MethodGet, "/events") == http.StatusOK }, "a running process accepts the new key")
 	require.Equal(t, http.StatusForbidden, asked(http.MethodDelete, "/api-keys/"+made.ID), "its role is enforced")
-	require.Equal(t, http.StatusForbidden, asked(http.MethodGet, "/audit-entries"), "and its restriction to sources")
+	require.Equal(t, http.StatusForbidden, asked(http.MethodGet, "/alerts"), "and its restriction to sources")
 	g.run("keys", "revoke", "shop-support", "--yes")
 	eventually(t, func() bool { return asked(http.MethodGet, "/events") == http.StatusUnauthorized }, "it is refused")
 	require.NotContains(t, g.run("keys", "list"), made.Key)
