@@ -65,7 +65,7 @@ func (f *fixture) Record(_ context.Context, _ *database.Tx, entries []contract.A
 }
 
 // thresholds are those of the tests.
-var thresholds = Thresholds{JobsOverdue: 60, OutboxBehind: 60, SpoolWaiting: 60, SpoolParked: 1, SealsBehind: 60, PartitionsEnd: 3600, DeadLetters: 2, Quarantine: 5,
+var thresholds = Thresholds{JobsOverdue: 60, OutboxBehind: 60, SealsBehind: 60, PartitionsEnd: 3600, DeadLetters: 2, Quarantine: 5,
 	WebhooksRefused: 20, DestinationFailing: 50, SourceSilent: 3, CertificateExpires: 3600}
 
 const (

@@ -150,9 +150,9 @@ func (m *Module) storeNew(ctx context.Context, tx *database.Tx, webhooks []verif
 	if err != nil {
 		return nil, err
 	}
-	newWebhooks, entries := claims.newWebhooks(webhooks), claims.repeatEntries(webhooks)
+	newWebhooks := claims.newWebhooks(webhooks)
 	if len(newWebhooks) == 0 {
-		return claims.owner, m.record(ctx, tx, entries)
+		return claims.owner, nil
 	}
 	if err := m.withoutErased(ctx, tx, newWebhooks); err != nil {
 		return nil, err
@@ -170,17 +170,10 @@ func (m *Module) storeNew(ctx context.Context, tx *database.Tx, webhooks []verif
 	if err := insertStates(ctx, tx, newWebhooks, scheduled); err != nil {
 		return nil, err
 	}
-	return claims.owner, m.record(ctx, tx, append(auditEntries(newWebhooks, scheduled), entries...))
-}
-
-func (m *Module) record(ctx context.Context, tx *database.Tx, entries []contract.AuditEntry) error {
-	if len(entries) == 0 {
-		return nil
+	if err := m.d.Audit.Record(ctx, tx, auditEntries(newWebhooks, scheduled)); err != nil {
+		return nil, fmt.Errorf("audit: %w", err)
 	}
-	if err := m.d.Audit.Record(ctx, tx, entries); err != nil {
-		return fmt.Errorf("audit: %w", err)
-	}
-	return nil
+	return claims.owner, nil
 }
 
 // schedule creates the jobs of all new events and returns them by event.

@@ -34,8 +34,6 @@ func (g *system) observe() {
 		},
 		Blocked:      func() bool { return g.broker.Status().Blocked },
 		Certificates: g.usedCertificates,
-		Spool:        g.spool.Depth,
-		Away:         g.spool.Away,
 	})
 }
 

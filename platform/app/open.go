@@ -171,7 +171,7 @@ func openBroker(cfg config.Config, log *slog.Logger, passive bool) (broker.Broke
 		return broker.NewMemory(clock.System, nil), nil
 	}
 	b, err := broker.NewRabbitMQ(broker.RabbitMQConfig{URL: cfg.RabbitMQ.URL.Reveal(), Names: queueNames(cfg),
-		QueueType: cfg.RabbitMQ.QueueType, SpoolBytes: cfg.RabbitMQ.Spool.MaxBytes, Passive: passive}, log, clock.System)
+		QueueType: cfg.RabbitMQ.QueueType, Passive: passive}, log, clock.System)
 	if err != nil {
 		return nil, fmt.Errorf("RABBITMQ_URL: %w", err)
 	}
@@ -211,16 +211,8 @@ func installation(ctx context.Context, db *database.DB) (string, error) {
 	return "ig:" + name, nil
 }
 
-// spoolQueue returns "" if the spool is off.
-func spoolQueue(cfg config.Config) string {
-	if !cfg.RabbitMQ.Spool.On {
-		return ""
-	}
-	return cfg.RabbitMQ.Spool.Queue
-}
-
 func queueNames(cfg config.Config) broker.Names {
-	return broker.Names{Process: cfg.RabbitMQ.Process, Retry: cfg.RabbitMQ.Retry, Replay: cfg.RabbitMQ.Replay, Dead: cfg.RabbitMQ.Dead, Spool: spoolQueue(cfg)}
+	return broker.Names{Process: cfg.RabbitMQ.Process, Retry: cfg.RabbitMQ.Retry, Replay: cfg.RabbitMQ.Replay, Dead: cfg.RabbitMQ.Dead}
 }
 
 // close closes the connections, the database's last, since the others may still write.

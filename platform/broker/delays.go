@@ -55,12 +55,6 @@ func (n Names) role(q Queue) string {
 		return n.Replay
 	case Dead:
 		return n.Dead
-	case Spool:
-		return n.Spool
-	case SpoolParked:
-		if n.Spool != "" {
-			return n.Spool + ".parked"
-		}
 	}
 	return ""
 }
