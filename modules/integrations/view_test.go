@@ -44,7 +44,7 @@ func TestIntegrations(t *testing.T) {
 			"secrets", "options", "redact", "rateLimitPerMinute", "maxBodyBytes", "archivedAt"}, keys(rows[0]))
 		require.Equal(t, "https://user:xxxxx@example.com/in", rows[0]["callbackUrl"])
 		require.Len(t, rows[0]["destinations"], 2)
-		require.ElementsMatch(t, []string{"id", "url", "isActive", "mode", "filter", "transform", "headers", "auth", "tls", "policy", "breaker", "tracePropagation",
+		require.ElementsMatch(t, []string{"id", "url", "isActive", "mode", "filter", "transform", "headers", "auth", "tls", "policy", "breaker", "pause", "tracePropagation",
 			"createdAt", "updatedAt"}, keys(rows[0]["destinations"].([]any)[0]))
 		require.Nil(t, rows[1]["callbackUrl"])
 		require.Equal(t, []any{}, rows[1]["destinations"])
