@@ -141,6 +141,7 @@ func schemaHash(t testing.TB) string {
 	for _, name := range names {
 		text, err := fs.ReadFile(migrations.Files, name)
 		require.NoError(t, err)
+		h.Write([]byte(name))
 		h.Write(text)
 	}
 	for _, p := range database.MissingPartitions(nil, clock.System()) { // a template's partitions expire
