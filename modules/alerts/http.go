@@ -163,11 +163,7 @@ func (b muteBody) Mistakes() (wrong []fault.Field) {
 }
 
 func checkText(field, text string) []fault.Field {
-	text = strings.TrimSpace(text)
-	if n := utf8.RuneCountInString(text); n < 2 || n > 500 || strings.ContainsRune(text, 0) {
-		return []fault.Field{{Field: field, Message: "must be text of 2 to 500 characters, none of them NUL"}}
-	}
-	return nil
+	return httpapi.CheckText(field, strings.TrimSpace(text), 2, 500)
 }
 
 // longestMute bounds a mute: a forgotten one must not hide a fault for ever.

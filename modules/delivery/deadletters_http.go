@@ -5,7 +5,6 @@ import (
 	"net/http"
 	"slices"
 	"strings"
-	"unicode/utf8"
 
 	"github.com/labstack/echo/v4"
 
@@ -107,9 +106,7 @@ func (b requeueBody) requester(reason string, wrong *[]fault.Field) Requester {
 			return
 		}
 		*into = strings.TrimSpace(*value)
-		if n := utf8.RuneCountInString(*into); n < low || n > high || strings.ContainsRune(*into, 0) {
-			*wrong = append(*wrong, fault.Field{Field: name, Message: fmt.Sprintf("must be text of %d to %d characters without NUL", low, high)})
-		}
+		*wrong = append(*wrong, httpapi.CheckText(name, *into, low, high)...)
 	}
 	text("requestedBy", b.RequestedBy, 2, 120, &by.Name)
 	text("reason", b.Reason, 5, 500, &by.Reason)

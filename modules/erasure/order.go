@@ -6,7 +6,6 @@ import (
 	"slices"
 	"strings"
 	"time"
-	"unicode/utf8"
 
 	"integration-gateway/platform/clock"
 	"integration-gateway/platform/contract"
@@ -119,15 +118,12 @@ func wrong(field, format string, args ...any) fault.Field {
 	return fault.Field{Field: field, Message: fmt.Sprintf(format, args...)}
 }
 
-// lengths checks that a text has low to high characters, none of them NUL.
+// lengths checks a text that may be absent, as it is.
 func lengths(field string, value *string, low, high int) []fault.Field {
 	if value == nil {
 		return nil
 	}
-	if n := utf8.RuneCountInString(*value); n < low || n > high || strings.ContainsRune(*value, 0) || !utf8.ValidString(*value) {
-		return []fault.Field{wrong(field, "must be text of %d to %d characters, none of them NUL", low, high)}
-	}
-	return nil
+	return httpapi.CheckText(field, *value, low, high)
 }
 
 func isTrue(flag *bool) bool { return flag != nil && *flag }

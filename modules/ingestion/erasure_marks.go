@@ -59,8 +59,8 @@ func (m *Module) MarkErasure(ctx context.Context, mark contract.ErasureMark) err
 		if err != nil {
 			return fmt.Errorf("write the paths of an erasure: %w", err)
 		}
-		paths = new(string)
-		*paths = string(text)
+		written := string(text)
+		paths = &written
 	}
 	err := m.d.DB.InTx(ctx, func(tx *database.Tx) error {
 		for _, source := range sources {

@@ -1,9 +1,7 @@
 package integrations
 
 import (
-	"fmt"
 	"strings"
-	"unicode/utf8"
 
 	"github.com/labstack/echo/v4"
 
@@ -23,9 +21,7 @@ func (b pauseBody) Mistakes() (wrong []fault.Field) {
 		wrong = append(wrong, fault.Field{Field: "until", Message: "must be an RFC 3339 time such as 2026-01-31T06:00:00Z"})
 	}
 	if b.Reason != nil {
-		if n := utf8.RuneCountInString(strings.TrimSpace(*b.Reason)); n < 2 || n > 500 || strings.ContainsRune(*b.Reason, 0) || !utf8.ValidString(*b.Reason) {
-			wrong = append(wrong, fault.Field{Field: "reason", Message: fmt.Sprintf("must be text of %d to %d characters without NUL", 2, 500)})
-		}
+		wrong = append(wrong, httpapi.CheckText("reason", strings.TrimSpace(*b.Reason), 2, 500)...)
 	}
 	return wrong
 }

@@ -2,10 +2,8 @@ package replay
 
 import (
 	"context"
-	"fmt"
 	"net/http"
 	"strings"
-	"unicode/utf8"
 
 	"github.com/labstack/echo/v4"
 
@@ -126,10 +124,7 @@ func (b body) order() (o order, faults []fault.Field) {
 // text trims value and checks that it has low to high characters.
 func text(field, value string, low, high int, faults *[]fault.Field) string {
 	value = strings.TrimSpace(value)
-	if n := utf8.RuneCountInString(value); n < low || n > high || strings.ContainsRune(value, 0) {
-		message := fmt.Sprintf("must be text of %d to %d characters, none of them NUL", low, high)
-		*faults = append(*faults, fault.Field{Field: field, Message: message})
-	}
+	*faults = append(*faults, httpapi.CheckText(field, value, low, high)...)
 	return value
 }
 

@@ -273,6 +273,15 @@ func parseCursor(text, order string) (database.Position, bool) {
 	return database.Position{Value: c.Value, ID: c.ID}, true
 }
 
+// CheckText returns a violation unless text has low to high characters, none of them NUL, which
+// not every database keeps.
+func CheckText(field, text string, low, high int) []fault.Field {
+	if n := utf8.RuneCountInString(text); n < low || n > high || strings.ContainsRune(text, 0) || !utf8.ValidString(text) {
+		return []fault.Field{{Field: field, Message: fmt.Sprintf("must be text of %d to %d characters, none of them NUL", low, high)}}
+	}
+	return nil
+}
+
 // Printable reports whether text is one line that can be shown anywhere and looks like what
 // it is: without characters that cannot be seen or that turn the direction of writing.
 func Printable(text string) bool {

@@ -121,15 +121,12 @@ func window(name string, from, to *clock.Time) (faults []fault.Field) {
 	return faults
 }
 
-// lengths checks that a text has low to high characters without the space around it.
+// lengths checks a text that may be absent, without the space around it.
 func lengths(field string, value *string, low, high int) []fault.Field {
 	if value == nil {
 		return nil
 	}
-	if n := utf8.RuneCountInString(strings.TrimSpace(*value)); n < low || n > high || strings.ContainsRune(*value, 0) {
-		return []fault.Field{wrong(field, "must be text of %d to %d characters, none of them NUL", low, high)}
-	}
-	return nil
+	return httpapi.CheckText(field, strings.TrimSpace(*value), low, high)
 }
 
 // resolve makes an order of a body without mistakes, within what ctx's credential may see.
