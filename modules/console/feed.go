@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"net/url"
 	"slices"
 	"strings"
 	"sync"
@@ -38,6 +39,10 @@ type listener struct {
 	over    bool          // the feed has ended
 	err     error         // why it did; nil if the gateway stops
 }
+
+// perSecond is what a feed asks the stream for: more than anyone reads, and little beside what a
+// gateway under load takes in.
+const perSecond = "20"
 
 // errFeedEnded says that the API ended a stream.
 var errFeedEnded = errors.New("the stream has ended")
@@ -90,12 +95,16 @@ func (m *Module) read(ctx context.Context, api *client.Client, scope string, f *
 	var err error
 	for {
 		behind := false
-		err = api.Stream(ctx, "/events/stream", nil, "", func(msg client.Message) error {
-			if msg.Event == "end" {
+		err = api.Stream(ctx, "/events/stream", url.Values{"perSecond": {perSecond}}, "", func(msg client.Message) error {
+			switch msg.Event {
+			case "end":
 				behind = strings.Contains(string(msg.Data), `"behind"`)
 				return errFeedEnded
+			case "more":
+				m.pass(f, "")
+			default:
+				m.pass(f, lineOf(msg))
 			}
-			m.pass(f, lineOf(msg))
 			return ctx.Err()
 		}, func(error) {})
 		if !behind || !clock.Sleep(ctx, collectFor) {

@@ -40,13 +40,17 @@ func (f *fixture) over(t *testing.T) (*streams, string) {
 			case <-c.Request().Context().Done():
 				return nil
 			case data := <-s.messages:
-				stream.Event("received", "", []byte(data))
+				name := "received"
+				if data == "more" {
+					name, data = data, "{}"
+				}
+				stream.Event(name, "", []byte(data))
 				if err := stream.Flush(); err != nil {
 					return err
 				}
 			}
 		}
-	}, httpapi.Spec{Stream: true, Media: httpapi.EventStream, Raw: true})
+	}, httpapi.Spec{Stream: true, Media: httpapi.EventStream, Raw: true, Query: []httpapi.Param{httpapi.IntParam("perSecond", "", 2, 1000)}})
 	server := httptest.NewServer(f.http)
 	t.Cleanup(server.Close)
 	t.Cleanup(f.m.server.Drain)
@@ -90,6 +94,10 @@ func TestBrowsersThatSeeTheSameShareOneStream(t *testing.T) {
 	s.messages <- `{"source":"a","event":{"id":"1","provider":"acme","eventType":"order.created","status":"pending","subject":"ada"}}`
 	for _, lines := range []*bufio.Scanner{first, second} {
 		require.Equal(t, `data: {"source":"a","id":"1","provider":"acme","eventType":"order.created","status":"pending"}`, until(t, lines, "data: "))
+	}
+	s.messages <- "more"
+	for _, lines := range []*bufio.Scanner{first, second} {
+		require.Equal(t, "event: more", until(t, lines, "event: "))
 	}
 	require.Empty(t, s.opened, "both have one stream")
 	f.browse(t, base, f.signIn("3"))

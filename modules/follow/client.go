@@ -11,13 +11,18 @@ type client struct {
 	want     filter
 	messages chan *message // closed when behind
 	behind   bool
+
+	// Of a client that takes a sample: the most messages a poll, how many of the present poll's are
+	// left, and whether it was told that there were more. 0 is no limit.
+	most, left int
+	told       bool
 }
 
 // offer puts the messages that the client wants into its buffer, in order. When it is full
 // the client gets no more: its stream ends, and it may resume.
 func (c *client) offer(list []*message) {
 	for _, m := range list {
-		if c.behind || m.kind != "" && !c.want.matches(m) {
+		if c.behind || !c.takes(m) {
 			continue
 		}
 		select {
@@ -27,6 +32,30 @@ func (c *client) offer(list []*message) {
 			close(c.messages)
 		}
 	}
+}
+
+// takes reports whether a message is for the client. Of what exceeds its sample it gets one message
+// a poll, which says that there was more.
+func (c *client) takes(m *message) bool {
+	switch {
+	case m.kind == "":
+		return true
+	case m.kind == kindMore:
+		if c.most == 0 || c.told {
+			return false
+		}
+		c.told = true
+		return true
+	case !c.want.matches(m):
+		return false
+	case c.most > 0 && c.left == 0:
+		if !c.told {
+			c.offer([]*message{moreMessage})
+		}
+		return false
+	}
+	c.left--
+	return true
 }
 
 // replayed goes through what happened since a position, for a client that resumes.

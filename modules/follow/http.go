@@ -42,6 +42,7 @@ var streamSpec = httpapi.Spec{
 		httpapi.TextParam("subject", "contained, literally, in either case"),
 		httpapi.TimeParam("from", "at or after this `occurredAt`"),
 		httpapi.TimeParam("to", "at or before this `occurredAt`"),
+		httpapi.IntParam("perSecond", "about the most messages a second, of the newest; an event `more` says that others were left out, which may be of any source", 2, 1000),
 	}, httpapi.Between("received")...),
 	Stream:  true,
 	Media:   httpapi.EventStream,
@@ -67,8 +68,9 @@ func (m *Module) stream(c echo.Context) error {
 		return fault.Unavailable.New("too_many_streams", "This process serves as many streams as EVENT_STREAM_MAX_CLIENTS allows.").After(5 * time.Second)
 	}
 	defer m.leave()
+	most := m.perPoll(httpapi.QueryOf(c).Int("perSecond"))
 	f := &following{Stream: httpapi.StreamOf(c), m: m, position: since,
-		client: &client{want: filterOf(httpapi.ScopeOf(ctx), httpapi.QueryOf(c)), messages: make(chan *message, m.cfg.Buffer)}}
+		client: &client{want: filterOf(httpapi.ScopeOf(ctx), httpapi.QueryOf(c)), messages: make(chan *message, m.cfg.Buffer), most: most, left: most}}
 	if since != "" {
 		f.replayed = &replayed{m: m, at: since, sent: map[string]bool{}}
 	}
@@ -93,6 +95,14 @@ func (m *Module) stream(c echo.Context) error {
 		return err // for the log: the answer has begun
 	}
 	return nil
+}
+
+// perPoll is a client's share of one poll, 0 for no limit.
+func (m *Module) perPoll(perSecond int) int {
+	if perSecond == 0 {
+		return 0
+	}
+	return max(1, int(float64(perSecond)*m.cfg.Every.Seconds()))
 }
 
 // resumeFrom returns the position in the request; "" if there is none.

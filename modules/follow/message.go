@@ -13,7 +13,11 @@ const (
 	kindReceived = "received"
 	kindStatus   = "status"
 	kindRefused  = "refused"
+	kindMore     = "more"
 )
+
+// moreMessage tells a client that takes a sample that more happened than it is told of.
+var moreMessage = &message{kind: kindMore, data: []byte("{}")}
 
 // body is what a message says, as JSON.
 type body struct {

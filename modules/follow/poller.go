@@ -75,6 +75,28 @@ func (p *poller) publish(list []*message) {
 	}
 }
 
+// begin renews what clients that take a sample get of a poll.
+func (p *poller) begin() {
+	p.m.mu.Lock()
+	defer p.m.mu.Unlock()
+	for c := range p.m.clients {
+		c.left, c.told = c.most, false
+	}
+}
+
+// sample is how many messages of this poll all clients together need to be shown; -1 for all.
+func (p *poller) sample() (most int) {
+	p.m.mu.Lock()
+	defer p.m.mu.Unlock()
+	for c := range p.m.clients {
+		if c.most == 0 {
+			return -1
+		}
+		most = max(most, c.left)
+	}
+	return most
+}
+
 func (p *poller) run(ctx context.Context) {
 	tick := time.NewTicker(p.m.cfg.Every)
 	defer tick.Stop()
@@ -103,6 +125,7 @@ func (p *poller) poll(ctx context.Context) error {
 	first := p.swept.IsZero()
 	sweep := first || p.reads%sweepEvery == 0
 	p.reads++
+	p.begin()
 	from := p.last.Add(-recent)
 	if first {
 		from = now.Add(-p.m.cfg.Settle)
@@ -153,7 +176,16 @@ func (p *poller) read(ctx context.Context, after string, silent bool) error {
 	}
 }
 
+// show shows rows, oldest first. While every client takes a sample it reads the newest rows alone:
+// what it costs does not grow with what happens.
 func (p *poller) show(ctx context.Context, fresh []contract.TrailRow) error {
+	if most := p.sample(); most >= 0 && len(fresh) > most {
+		for _, r := range fresh[:len(fresh)-most] {
+			p.seen[key(r)] = true
+		}
+		fresh = fresh[len(fresh)-most:]
+		p.publish([]*message{moreMessage})
+	}
 	for len(fresh) > 0 {
 		part := fresh[:min(len(fresh), rowsPerRead)]
 		fresh = fresh[len(part):]

@@ -105,7 +105,7 @@ func (r result) p99Ratio() float64 {
 func (r result) cpu() map[string]float64 {
 	all := map[string]float64{}
 	for i, c := range r.turns[0].costs {
-		if c.name != "generator" {
+		if c.name != generator {
 			all[c.name] = median(r.each(func(m measured) float64 { return m.costs[i].cpu }))
 		}
 	}

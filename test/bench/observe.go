@@ -163,6 +163,16 @@ func (r observed) ratios(way int, of func(measured) float64) []float64 {
 	return list
 }
 
+// used is the processor's milliseconds an event, of all programs but the generator.
+func (m measured) used() (ms float64) {
+	for _, c := range m.costs {
+		if c.name != generator {
+			ms += c.cpu
+		}
+	}
+	return ms
+}
+
 // missing counts accepted webhooks that did not arrive.
 func (r observed) missing() (n int) {
 	for _, turns := range r.turns {
@@ -173,19 +183,22 @@ func (r observed) missing() (n int) {
 
 func (r observed) String() string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "%s. Medians of the turns; ratios are to the turns without, before and after.\n\n", r.name())
-	b.WriteString("what                      accept/s  ratio deliv/s  ratio    bar\n")
+	fmt.Fprintf(&b, "%s. Medians of the turns; ratios are to the turns without, before and after.\n", r.name())
+	b.WriteString("CPU is milliseconds an event of all programs but the generator.\n\n")
+	b.WriteString("what                      accept/s  ratio deliv/s  ratio    bar   CPU  ratio\n")
 	for i, way := range r.ways {
 		each := result{turns: r.turns[i]}
-		accepted, delivered, bar := "–", "–", "–"
+		accepted, delivered, bar, used := "–", "–", "–", "–"
 		if i > 0 {
+			used = fmt.Sprintf("%.3f", median(r.ratios(i, measured.used)))
 			accepted, bar = fmt.Sprintf("%.3f", median(r.ratios(i, acceptRate))), fmt.Sprintf("≥ %.2f", way.keep)
 			if r.mode == deliver {
 				delivered = fmt.Sprintf("%.3f", median(r.ratios(i, deliverRate)))
 			}
 		}
-		fmt.Fprintf(&b, "%s%s%s%s%s%s\n", pad(way.name, -26), pad(fmt.Sprintf("%.0f", median(each.each(acceptRate))), 8), pad(accepted, 7),
-			pad(fmt.Sprintf("%.0f", median(each.each(deliverRate))), 8), pad(delivered, 7), pad(bar, 7))
+		fmt.Fprintf(&b, "%s%s%s%s%s%s%6.2f%s\n", pad(way.name, -26), pad(fmt.Sprintf("%.0f", median(each.each(acceptRate))), 8), pad(accepted, 7),
+			pad(fmt.Sprintf("%.0f", median(each.each(deliverRate))), 8), pad(delivered, 7), pad(bar, 7),
+			median(each.each(measured.used)), pad(used, 7))
 	}
 	if r.pages+r.messages > 0 {
 		fmt.Fprintf(&b, "\nThe consoles got %d messages and %d pages.\n", r.messages, r.pages)

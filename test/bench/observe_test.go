@@ -18,4 +18,5 @@ func TestObservedRatios(t *testing.T) {
 	require.Equal(t, []float64{0.5, 0.5}, r.ratios(2, deliverRate))
 	require.Contains(t, r.String(), "≥ 0.97")
 	require.Zero(t, r.missing())
+	require.InDelta(t, 0.5, measured{costs: []cost{{name: "serve", cpu: 0.2}, {name: generator, cpu: 9}, {name: "PostgreSQL", cpu: 0.3}}}.used(), 1e-9)
 }

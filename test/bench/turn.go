@@ -157,7 +157,7 @@ func (b *bench) startLoad(ctx context.Context, w workload, addr string, costings
 	if w.mode == deliver {
 		r.waitUntilQuiet(ctx)
 	}
-	r.meters = append(costings(), meter{name: "generator", pid: os.Getpid()})
+	r.meters = append(costings(), meter{name: generator, pid: os.Getpid()})
 	r.readMeters(func(c *meter, used time.Duration) { c.before = used })
 	r.first = int(l.next.Load())
 	r.from, r.to = r.load.run(ctx, w.duration)

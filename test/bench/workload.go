@@ -56,6 +56,9 @@ type measured struct {
 	problems    map[string]int
 }
 
+// generator is the program that sends and receives.
+const generator = "generator"
+
 // cost is the resource usage of one program.
 type cost struct {
 	name   string
