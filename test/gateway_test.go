@@ -99,7 +99,7 @@ func onServers(t *testing.T, settings ...string) *gateway {
 // are ignored.
 func deleteQueues(t *testing.T, prefix string) {
 	ch := channel(t)
-	names := []string{"process", "replay", "dead", "retry.250ms", "retry.500ms"}
+	names := []string{"process", "replay", "dead", "spool", "spool.parked", "retry.250ms", "retry.500ms"}
 	for seconds := 1; seconds <= 64; seconds *= 2 {
 		names = append(names, fmt.Sprintf("retry.%ds", seconds))
 	}

@@ -70,7 +70,7 @@ const hungBound = 40 * time.Second
 func TestPostgreSQLHangs(t *testing.T) {
 	t.Parallel()
 	postgres := testkit.NewProxy(t, testkit.Server(t, testkit.PostgresVariable))
-	g := onServers(t)
+	g := onServers(t, "SPOOL", "off")
 	direct := g.database
 	g.set("DATABASE_URL", viaProxy(t, postgres, direct))
 	g.serve()
@@ -172,7 +172,7 @@ func TestConnectionsBreakUnderLoad(t *testing.T) {
 	rabbit := testkit.NewProxy(t, testkit.Server(t, testkit.RabbitMQVariable))
 	redis := testkit.NewProxy(t, testkit.Server(t, testkit.RedisVariable))
 	// A claim whose commit lost its answer waits for its lease, so the lease is short.
-	g := onServers(t, "RABBITMQ_URL", rabbit.URL(), "REDIS_URL", redis.URL(), "WEBHOOK_RATE_LIMIT_PER_MINUTE", "0", "DELIVERY_TIMEOUT_MS", "1000")
+	g := onServers(t, "RABBITMQ_URL", rabbit.URL(), "REDIS_URL", redis.URL(), "WEBHOOK_RATE_LIMIT_PER_MINUTE", "0", "DELIVERY_TIMEOUT_MS", "1000", "SPOOL", "off")
 	g.set("DATABASE_URL", viaProxy(t, postgres, g.database))
 	g.serve()
 	g.work()

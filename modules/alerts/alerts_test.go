@@ -65,7 +65,7 @@ func (f *fixture) Record(_ context.Context, _ *database.Tx, entries []contract.A
 }
 
 // thresholds are those of the tests.
-var thresholds = Thresholds{JobsOverdue: 60, OutboxBehind: 60, SealsBehind: 60, PartitionsEnd: 3600, DeadLetters: 2, Quarantine: 5,
+var thresholds = Thresholds{JobsOverdue: 60, OutboxBehind: 60, SpoolWaiting: 60, SpoolParked: 2, SealsBehind: 60, PartitionsEnd: 3600, DeadLetters: 2, Quarantine: 5,
 	WebhooksRefused: 20, DestinationFailing: 50, SourceSilent: 3, CertificateExpires: 3600}
 
 const (
@@ -263,6 +263,7 @@ func TestFindings(t *testing.T) {
 	atBounds := contract.Gauges{OldestDue: map[contract.Queue]float64{contract.ProcessQueue: 60}, Unpublished: 60, Breakers: map[string]int{"acme/1": 0},
 		DeadLetters: map[string]int64{"exhausted": 1}, Quarantined: map[string]int64{"acme": 4}, SealLag: 60, Partitions: map[string]float64{"audit_entries": 3600},
 		Destinations: []contract.DestinationGauges{{ID: "d-1", Name: "acme/1"}, {ID: "d-2", Name: "acme/2"}}}
+	atBounds.Spool = contract.SpoolGauges{Waiting: 9, Oldest: 60, Parked: 1}
 	atBounds.Check = &contract.CheckSummary{Holds: true}
 	attempts := func(first, second contract.DestinationTraffic) map[string]contract.DestinationTraffic {
 		return map[string]contract.DestinationTraffic{"d-1": first, "d-2": second}
@@ -275,6 +276,7 @@ func TestFindings(t *testing.T) {
 	beyond := contract.Gauges{OldestDue: map[contract.Queue]float64{contract.ProcessQueue: 61}, Unpublished: 61, Breakers: map[string]int{"acme/1": 1},
 		DeadLetters: map[string]int64{"exhausted": 2}, Quarantined: map[string]int64{"acme": 5}, SealLag: 61, Partitions: map[string]float64{"audit_entries": 3599},
 		Destinations: atBounds.Destinations}
+	beyond.Spool = contract.SpoolGauges{Waiting: 9, Oldest: 61, Parked: 2}
 	beyond.Check = &contract.CheckSummary{Problems: 1}
 	failing := contract.DestinationTraffic{Attempts: 20, Failed: map[string]int64{"dns": 4, "tls": 6}}
 	loud := []contract.SourceTraffic{{Source: "acme", Received: 20, Refused: map[string]int64{"no_match": 4}, LastAccepted: now.Add(-31 * time.Minute), UsualGap: 10 * time.Minute,
@@ -288,7 +290,7 @@ func TestFindings(t *testing.T) {
 	}
 	require.Equal(t, []string{"books ", "certificate_expires public web-1", "certificate_expires public web-2", "dead_letters exhausted", "destination_down acme/1",
 		"destination_failing acme/2", "jobs_overdue process", "outbox_behind ", "partitions_end audit_entries", "quarantine acme", "seals_behind ", "source_silent acme",
-		"webhooks_refused acme no_match"}, found, "a destination that is down is not told of twice")
+		"spool_parked ", "spool_waiting ", "webhooks_refused acme no_match"}, found, "a destination that is down is not told of twice")
 	require.Equal(t, "50 % of 20 attempts at acme/2 failed in the last ten minutes, most of them for tls.", by[key{DestinationFailing, "acme/2"}].summary)
 	require.Contains(t, by[key{CertificateExpires, "public web-2"}].summary, "has expired")
 	for _, c := range conditions {

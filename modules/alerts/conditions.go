@@ -14,6 +14,8 @@ import (
 const (
 	JobsOverdue        = "jobs_overdue"
 	OutboxBehind       = "outbox_behind"
+	SpoolWaiting       = "spool_waiting"
+	SpoolParked        = "spool_parked"
 	PartitionsEnd      = "partitions_end"
 	Books              = "books"
 	DestinationDown    = "destination_down"
@@ -58,6 +60,8 @@ const (
 var conditions = []condition{
 	{JobsOverdue, page, time.Minute, "The oldest due job of a queue waits for longer.", seconds, 1, day.Seconds()},
 	{OutboxBehind, page, time.Minute, "An accepted event has not been published for longer.", seconds, 1, day.Seconds()},
+	{SpoolWaiting, page, time.Minute, "A webhook that was accepted while the database was away has waited at the broker for longer.", seconds, 1, day.Seconds()},
+	{SpoolParked, page, 0, "The database did not accept at least so many of the webhooks that waited at the broker.", count, 1, 100_000},
 	{PartitionsEnd, page, 0, "A table has partitions for less time ahead.", seconds, time.Hour.Seconds(), 60 * day.Seconds()},
 	{Books, page, 0, "The last consistency check found a fault.", yes, 0, 0},
 	{DestinationDown, ticket, 5 * time.Minute, "A circuit breaker is not closed.", yes, 0, 0},
@@ -154,6 +158,9 @@ func (f *findings) ofRecords(g contract.Gauges) {
 		f.add(age > f.Thresholds[JobsOverdue], JobsOverdue, string(queue), age, "The oldest due job of the %s queue has waited for %s.", queue, rounded(age))
 	}
 	f.add(g.Unpublished > f.Thresholds[OutboxBehind], OutboxBehind, "", g.Unpublished, "Accepted events have not been published to the broker for %s.", rounded(g.Unpublished))
+	f.add(g.Spool.Oldest > f.Thresholds[SpoolWaiting], SpoolWaiting, "", g.Spool.Oldest, "Webhooks that were accepted while the database was away have waited at the broker for %s: %d.",
+		rounded(g.Spool.Oldest), g.Spool.Waiting)
+	f.add(float64(g.Spool.Parked) >= f.Thresholds[SpoolParked], SpoolParked, "", float64(g.Spool.Parked), "Accepted webhooks that the database does not accept are parked at the broker: %d.", g.Spool.Parked)
 	for destination, state := range g.Breakers {
 		f.add(state > 0, DestinationDown, destination, float64(state), "Destination %s does not answer as it should; its circuit breaker is open.", destination)
 	}

@@ -98,6 +98,9 @@ type Deps struct {
 	Sources    Sources
 	Audit      Auditor
 	Digester   Digester
+	// Settled reports whether everything that was received earlier is stored, so that an erasure
+	// finds it; nil if it always is.
+	Settled func(ctx context.Context) bool
 }
 
 // Module orders erasures and carries them out.

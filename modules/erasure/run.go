@@ -59,6 +59,9 @@ func (m *Module) Round(ctx context.Context) (worked bool, err error) {
 	if err := m.d.DB.Select(bounded, &open, selectOpenSQL, m.token, m.d.Now(), mostOpen); err != nil {
 		return false, fmt.Errorf("look for erasures: %w", err)
 	}
+	if len(open) > 0 && m.d.Settled != nil && !m.d.Settled(bounded) {
+		return false, nil // what is stored only later would be missed
+	}
 	for _, erasureID := range open {
 		switch stepErr := m.step(ctx, erasureID); {
 		case stepErr == nil:

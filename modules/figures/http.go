@@ -149,7 +149,7 @@ func (n *SourceNow) add(d DestinationNow) {
 }
 
 func (a *answer) gateway(disk *Disk) *GatewayStats {
-	g := &GatewayStats{Over: a.over(func(string) bool { return true }), OutboxLag: a.gauges.Unpublished, SealLag: a.gauges.SealLag,
+	g := &GatewayStats{Over: a.over(func(string) bool { return true }), OutboxLag: a.gauges.Unpublished, Spool: Spool(a.gauges.Spool), SealLag: a.gauges.SealLag,
 		Partitions: map[string]float64{}, Disk: disk, Check: a.gauges.Check}
 	maps.Copy(g.Partitions, a.gauges.Partitions)
 	last := g.Over.FiveMinutes

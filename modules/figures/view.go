@@ -108,11 +108,19 @@ type GatewayStats struct {
 	Rates      Rates                  `json:"rates"`
 	Over       SourceOver             `json:"over"`
 	Now        SourceNow              `json:"now"`
-	OutboxLag  float64                `json:"outboxLagSeconds"`        // how long the oldest due job waits to be published
+	OutboxLag  float64                `json:"outboxLagSeconds"` // how long the oldest due job waits to be published
+	Spool      Spool                  `json:"spool"`
 	SealLag    float64                `json:"sealLagSeconds"`          // age of the oldest audit entry without a seal
 	Partitions map[string]float64     `json:"partitionHorizonSeconds"` // by table; empty on SQLite
 	Disk       *Disk                  `json:"disk"`                    // null if it could not be measured
 	Check      *contract.CheckSummary `json:"consistencyCheck"`        // the last one that ran by itself
+}
+
+// Spool is what waits at the broker for the database.
+type Spool struct {
+	Waiting int64   `json:"waiting"`       // webhooks that were accepted while the database was away
+	Parked  int64   `json:"parked"`        // those that the database did not accept
+	Oldest  float64 `json:"oldestSeconds"` // how long the oldest that waits has waited; 0 if none does
 }
 
 // Rates are per second, over the window of five minutes.

@@ -16,6 +16,9 @@ const countedAtMost = 100_000
 // or counts up to the bound.
 func (m *Module) measure(ctx context.Context, now time.Time) (contract.Gauges, error) {
 	g := contract.Gauges{At: now}
+	if m.d.Spool != nil {
+		g.Spool = m.d.Spool()
+	}
 	for _, step := range []func(context.Context, *contract.Gauges) error{
 		m.readSources, m.readDestinations, m.countJobs, m.findOldest, m.countDeadLetters, m.countQuarantine, m.measureSeals, m.measurePartitions, m.readCheck,
 	} {

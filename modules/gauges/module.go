@@ -36,6 +36,7 @@ type Deps struct {
 	Log     *slog.Logger
 	Now     clock.Now // the database's clock, as the processes agree on it
 	Metrics Metrics
+	Spool   func() contract.SpoolGauges // what waits at the broker, as this process saw it last; nil for nothing
 }
 
 // Module is the gauges module.

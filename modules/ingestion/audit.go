@@ -23,6 +23,7 @@ type received struct {
 	EventIDs        []string `json:"eventIds"`
 	CorrelationID   string   `json:"correlationId,omitempty"`
 	PossibleReplay  bool     `json:"possibleReplay,omitempty"`
+	Spooled         bool     `json:"spooled,omitempty"` // it was received while the database was away
 }
 
 // normalized holds the details of an event's entry. It omits the subject: the trail outlives
@@ -52,7 +53,7 @@ func auditEntries(newWebhooks []verifiedWebhook, scheduled map[string]contract.S
 	for _, w := range newWebhooks {
 		traced := erasureSafe(w.correlationID)
 		r := received{Source: w.source.Name, Provider: w.source.Spec.Name, IntegrationID: w.source.IntegrationID, SecretID: w.secretID,
-			ExternalEventID: w.events[0].ID, CorrelationID: traced, PossibleReplay: w.possibleReplay}
+			ExternalEventID: w.events[0].ID, CorrelationID: traced, PossibleReplay: w.possibleReplay, Spooled: w.spooled}
 		for _, e := range w.events {
 			r.EventIDs = append(r.EventIDs, e.id)
 		}
@@ -72,6 +73,41 @@ func auditEntries(newWebhooks []verifiedWebhook, scheduled map[string]contract.S
 		}
 	}
 	return entries
+}
+
+// repeated holds the details of the entry about an event that was accepted while the database was
+// away, and turned out to be a repeat when it was to be stored.
+type repeated struct {
+	EventID        string `json:"eventId"` // of the event that it repeats
+	WebhookEventID string `json:"webhookEventId"`
+	Source         string `json:"source"`
+	CorrelationID  string `json:"correlationId,omitempty"`
+}
+
+// repeatEntries returns an entry for each spooled event whose key belongs to another one.
+func (c keyClaims) repeatEntries(webhooks []verifiedWebhook) []contract.AuditEntry {
+	var entries []contract.AuditEntry
+	for _, w := range webhooks {
+		for _, e := range w.events {
+			if owner := c.owner[e.key].eventID; w.spooled && owner != e.id {
+				entries = append(entries, w.repeatEntry(e, owner))
+			}
+		}
+	}
+	return entries
+}
+
+func (w verifiedWebhook) repeatEntry(e draft, owner string) contract.AuditEntry {
+	return entry(contract.EntityNormalizedEvent, e.id, "event.repeated", repeated{EventID: owner, WebhookEventID: w.webhookID,
+		Source: w.source.Name, CorrelationID: erasureSafe(w.correlationID)})
+}
+
+// erased holds the details of the entry about an event that was accepted while the database was away
+// and is not stored, because an erasure that was ordered later is of it.
+type erased struct {
+	ErasureID      string `json:"erasureId"`
+	WebhookEventID string `json:"webhookEventId"`
+	Source         string `json:"source"`
 }
 
 // erasureSafe returns a correlation id that may outlive an erasure, or "": an id that a sender

@@ -126,7 +126,11 @@ func (m *Module) commitOnce(ctx context.Context, webhooks []verifiedWebhook, fre
 // storeAll stores the webhooks, and returns the owner of each key, and why released ones are not
 // stored, by webhook.
 func (m *Module) storeAll(ctx context.Context, tx *database.Tx, webhooks []verifiedWebhook, fresh bool) (at map[string]keyOwner, withheld map[string]error, err error) {
-	if !slices.ContainsFunc(webhooks, func(w verifiedWebhook) bool { return w.release != nil }) {
+	switch {
+	case slices.ContainsFunc(webhooks, func(w verifiedWebhook) bool { return w.spooled }):
+		at, err = m.storeUnerased(ctx, tx, webhooks)
+		return at, nil, err
+	case !slices.ContainsFunc(webhooks, func(w verifiedWebhook) bool { return w.release != nil }):
 		at, err = m.storeNew(ctx, tx, webhooks, fresh)
 		return at, nil, err
 	}
@@ -150,9 +154,9 @@ func (m *Module) storeNew(ctx context.Context, tx *database.Tx, webhooks []verif
 	if err != nil {
 		return nil, err
 	}
-	newWebhooks := claims.newWebhooks(webhooks)
+	newWebhooks, entries := claims.newWebhooks(webhooks), claims.repeatEntries(webhooks)
 	if len(newWebhooks) == 0 {
-		return claims.owner, nil
+		return claims.owner, m.record(ctx, tx, entries)
 	}
 	if err := m.withoutErased(ctx, tx, newWebhooks); err != nil {
 		return nil, err
@@ -170,10 +174,17 @@ func (m *Module) storeNew(ctx context.Context, tx *database.Tx, webhooks []verif
 	if err := insertStates(ctx, tx, newWebhooks, scheduled); err != nil {
 		return nil, err
 	}
-	if err := m.d.Audit.Record(ctx, tx, auditEntries(newWebhooks, scheduled)); err != nil {
-		return nil, fmt.Errorf("audit: %w", err)
+	return claims.owner, m.record(ctx, tx, append(auditEntries(newWebhooks, scheduled), entries...))
+}
+
+func (m *Module) record(ctx context.Context, tx *database.Tx, entries []contract.AuditEntry) error {
+	if len(entries) == 0 {
+		return nil
 	}
-	return claims.owner, nil
+	if err := m.d.Audit.Record(ctx, tx, entries); err != nil {
+		return fmt.Errorf("audit: %w", err)
+	}
+	return nil
 }
 
 // schedule creates the jobs of all new events and returns them by event.

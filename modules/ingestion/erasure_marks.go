@@ -1,7 +1,6 @@
 package ingestion
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -27,6 +26,7 @@ import (
 
 // erasureMark is a row of erasure_marks.
 type erasureMark struct {
+	ErasureID    string      `db:"erasure_id"`
 	Source       string      `db:"source"` // "" for all
 	TextDigest   string      `db:"text_digest"`
 	TextBytes    int         `db:"text_bytes"`
@@ -101,7 +101,7 @@ FROM   quarantine_erasures e
 WHERE  e.source IN (SELECT source FROM v)
 ORDER  BY e.source`
 	selectMarksSQL = `
-SELECT e.source, e.text_digest, e.text_bytes, e.paths, e.received_from, e.received_to, e.ordered_at
+SELECT e.erasure_id, e.source, e.text_digest, e.text_bytes, e.paths, e.received_from, e.received_to, e.ordered_at
 FROM   erasure_marks e
 WHERE  e.source IN (SELECT source FROM v) AND e.ordered_at > $1
 ORDER  BY e.ordered_at`
@@ -236,15 +236,11 @@ func (m *Module) looksFor(mark erasureMark, q quarantined) (bool, error) {
 // erasure does not look again.
 func (m *Module) erasedRelease(marks []erasureMark, w verifiedWebhook) error {
 	for _, mark := range marks {
-		if !mark.concerns(w.source.Name, w.receivedAt) {
-			continue
-		}
-		text := mark.text(m.d.Digester.Matches)
-		holds, err := mark.holds(text.is)
+		found, err := m.erasedBy(mark, w)
 		if err != nil {
 			return err
 		}
-		if w.holdsErased(text, holds) {
+		if len(found) > 0 {
 			return fault.Invalid.New("erased",
 				"The erasure that was ordered at %s is of its event. Delete the request; if the event is wanted nevertheless, have the provider send it again.",
 				mark.OrderedAt.UTC().Format(time.RFC3339))
@@ -253,11 +249,39 @@ func (m *Module) erasedRelease(marks []erasureMark, w verifiedWebhook) error {
 	return nil
 }
 
-// holdsErased reports whether an erasure would find one of the webhook's events.
-func (w verifiedWebhook) holdsErased(text sought, holds Holds) bool {
-	if holds == nil {
-		return slices.ContainsFunc(w.events, func(e draft) bool { return e.Subject != nil && text.is(provider.Clean(*e.Subject)) })
+// erasedBy returns the ids of the webhook's events that an erasure would find: those that hold it, or
+// all if the request alone does.
+func (m *Module) erasedBy(mark erasureMark, w verifiedWebhook) (eventIDs []string, err error) {
+	if !mark.concerns(w.source.Name, w.receivedAt) {
+		return nil, nil
 	}
+	text := mark.text(m.d.Digester.Matches)
+	holds, err := mark.holds(text.is)
+	if err != nil {
+		return nil, err
+	}
+	asJSON := http.Header{"Content-Type": {"application/json"}}
+	for _, e := range w.events {
+		found := false
+		if holds == nil {
+			found = e.Subject != nil && text.is(provider.Clean(*e.Subject))
+		} else {
+			found, _ = holds(provider.Request{Header: asJSON, Body: e.Payload})
+		}
+		if found {
+			eventIDs = append(eventIDs, e.id)
+		}
+	}
+	if len(eventIDs) == 0 && holds != nil && w.requestHolds(holds) {
+		for _, e := range w.events {
+			eventIDs = append(eventIDs, e.id)
+		}
+	}
+	return eventIDs, nil
+}
+
+// requestHolds looks at the webhook's headers and body.
+func (w verifiedWebhook) requestHolds(holds Holds) bool {
 	var stored map[string][]string
 	_ = json.Unmarshal(w.headers, &stored) // written by storedHeaders
 	header := http.Header{}
@@ -267,28 +291,6 @@ func (w verifiedWebhook) holdsErased(text sought, holds Holds) bool {
 	if w.redacted { // a form is stored as JSON
 		header.Set("Content-Type", "application/json")
 	}
-	if found, _ := holds(provider.Request{Header: header, Body: w.body}); found {
-		return true
-	}
-	asJSON := http.Header{"Content-Type": {"application/json"}}
-	return slices.ContainsFunc(w.events, func(e draft) bool {
-		found, _ := holds(provider.Request{Header: asJSON, Body: e.Payload})
-		return found
-	})
-}
-
-// sought is a text that is looked for: known, or by its keyed hash.
-type sought struct {
-	size   int // in bytes
-	is     func(text string) bool
-	within func(text []byte) bool // true if it cannot be told
-}
-
-func literal(text string) sought {
-	return sought{len(text), func(one string) bool { return one == text }, func(one []byte) bool { return bytes.Contains(one, []byte(text)) }}
-}
-
-// in reports whether a header or a URL has it: as a whole, or within if it is not short.
-func (s sought) in(value string) bool {
-	return s.is(value) || s.size >= shortestSecret && len(value) >= s.size && s.within([]byte(value))
+	found, _ := holds(provider.Request{Header: header, Body: w.body})
+	return found
 }

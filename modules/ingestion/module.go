@@ -2,6 +2,8 @@
 // and stores them once, in the same transaction as the jobs that will deliver them. A 2xx
 // answer promises that commit.
 //
+// Where the database is away, verified webhooks wait in package spool.
+//
 // It owns webhook_events, header_sets, idempotency_keys, normalized_events, event_states, quarantine,
 // quarantine_drops, quarantine_erasures and erasure_marks, and their SQL. It does not know how sources are configured, nor where
 // events are delivered: it asks for sources, jobs and their history through Deps.
@@ -12,6 +14,7 @@ import (
 	"log/slog"
 	"time"
 
+	"integration-gateway/modules/ingestion/spool"
 	"integration-gateway/platform/batch"
 	"integration-gateway/platform/cache"
 	"integration-gateway/platform/clock"
@@ -146,6 +149,7 @@ type Deps struct {
 	// Fetch downloads providers' certificates and opens handshake pages through the egress
 	// client. If it is nil, requests that need it end in fault.Unavailable.
 	Fetch Fetch
+	Spool *spool.Spool // nil for none
 }
 
 // Module is ingestion.
@@ -188,6 +192,9 @@ func New(cfg Config, d Deps) *Module {
 	m.commits = batch.NewGroup(batch.Config[verifiedWebhook]{
 		Runners: committers, SpawnThreshold: spawnThreshold, MaxItems: maxCommitItems, MaxBytes: maxCommitBytes, Size: verifiedWebhook.size,
 	}, m.commit)
+	if d.Spool.Takes() {
+		d.Spool.OnAway(func() { m.commits.Fail(away()) })
+	}
 	return m
 }
 
@@ -203,9 +210,15 @@ func (m *Module) Routes(r httpapi.Routes) {
 	r.Viewer.Scoped().GET("/processing-status/:id", m.getStatus, statusSpec)
 }
 
-// Run flushes the quarantine buffer, purges expired requests and stores header sets until ctx ends. Then it
-// closes the module and logs what could not be written.
+// Run flushes the quarantine buffer, purges expired requests, and stores header sets and spooled webhooks until
+// ctx ends. Then it closes the module and logs what could not be written.
 func (m *Module) Run(ctx context.Context) error {
+	drained := make(chan struct{})
+	go func() {
+		defer close(drained)
+		m.drainSpool(ctx)
+	}()
+	defer func() { <-drained }()
 	tick := time.NewTicker(m.cfg.FlushEvery)
 	defer tick.Stop()
 	log := m.d.Log.With("module", "ingestion")

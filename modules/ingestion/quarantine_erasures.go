@@ -1,6 +1,7 @@
 package ingestion
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -141,3 +142,19 @@ func (m *Module) RemoveRefused(ctx context.Context, tx *database.Tx, quarantineI
 const removeRefusedSQL = `
 DELETE FROM quarantine WHERE id IN (SELECT id FROM v)
 RETURNING id, source, integration_id, reason, correlation_id`
+
+// sought is a text that is looked for: known, or by its keyed hash.
+type sought struct {
+	size   int // in bytes
+	is     func(text string) bool
+	within func(text []byte) bool // true if it cannot be told
+}
+
+func literal(text string) sought {
+	return sought{len(text), func(one string) bool { return one == text }, func(one []byte) bool { return bytes.Contains(one, []byte(text)) }}
+}
+
+// in reports whether a header or a URL has it: as a whole, or within if it is not short.
+func (s sought) in(value string) bool {
+	return s.is(value) || s.size >= shortestSecret && len(value) >= s.size && s.within([]byte(value))
+}

@@ -33,8 +33,10 @@ func (m *Module) purgeQuarantine(ctx context.Context, tx *database.Tx, counts bo
 	if !counts {
 		return nil
 	}
-	if _, err := tx.Exec(ctx, purgeMarksSQL, oldest.Add(-time.Hour)); err != nil { // of what waits in memory too
-		return fmt.Errorf("purge the marks of erasures: %w", err)
+	if m.d.Spool.Clear() { // else they concern what is in it, however old it is
+		if _, err := tx.Exec(ctx, purgeMarksSQL, oldest.Add(-time.Hour)); err != nil { // of what waits in memory too
+			return fmt.Errorf("purge the marks of erasures: %w", err)
+		}
 	}
 	if _, err := tx.Exec(ctx, purgeDropsSQL, oldest); err != nil {
 		return fmt.Errorf("purge expired drop counts: %w", err)

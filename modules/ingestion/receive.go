@@ -26,6 +26,7 @@ type verifiedWebhook struct {
 	receivedAt    time.Time
 	signature     string   // see signatureOf
 	release       *release // from quarantine; nil if it has just arrived
+	spooled       bool     // from the spool
 	storedPayload
 
 	compactBody    []byte // what is stored of the body and the headers
@@ -219,10 +220,26 @@ func (m *Module) route(ctx context.Context, w verifiedWebhook) {
 	}
 }
 
-// store adds the webhook to the next commit and waits for it.
+// store adds the webhook to the next commit and waits for it. If the database is away, the
+// webhook goes into the spool instead.
 func (m *Module) store(ctx context.Context, w verifiedWebhook, on *way) (receipt, error) {
 	on.drafts = w.events
 	on.note(&on.stores)
+	if !m.spools(w) {
+		return m.storeNow(ctx, w, on)
+	}
+	if m.d.Spool.Away() {
+		return m.spool(ctx, w, away())
+	}
+	// A sender that leaves has its webhook stored, or spooled if the commit fails.
+	r, err := m.storeNow(context.WithoutCancel(ctx), w, on)
+	if err != nil && notStored(err) {
+		return m.spool(ctx, w, err)
+	}
+	return r, err
+}
+
+func (m *Module) storeNow(ctx context.Context, w verifiedWebhook, on *way) (receipt, error) {
 	if err := m.inWindow(ctx, w); err != nil {
 		return receipt{}, err
 	}
@@ -240,7 +257,7 @@ func (m *Module) store(ctx context.Context, w verifiedWebhook, on *way) (receipt
 	case err != nil && ctx.Err() != nil:
 		return receipt{}, callerGone(err)
 	case err != nil && waitCtx.Err() != nil:
-		return receipt{}, fault.Unavailable.Wrap(err, "store_slow", "The database did not answer in time.").After(5 * time.Second)
+		return receipt{}, fault.Unavailable.Wrap(err, storeSlow, "The database did not answer in time.").After(5 * time.Second)
 	}
 	return r, err
 }

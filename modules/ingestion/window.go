@@ -35,10 +35,10 @@ func (m *Module) inWindow(ctx context.Context, w verifiedWebhook) error {
 		if !strings.HasPrefix(e.key, w.source.Name+":"+payloadKey) {
 			continue
 		}
-		before := e.key + ":w" + strconv.FormatInt(number-1, 10)
+		before := e.key + windowMark + strconv.FormatInt(number-1, 10)
 		earlier[before] = e
 		rows.Add(before)
-		e.key += ":w" + strconv.FormatInt(number, 10)
+		e.key += windowMark + strconv.FormatInt(number, 10)
 	}
 	if rows.Len() == 0 {
 		return nil
@@ -56,6 +56,18 @@ func (m *Module) inWindow(ctx context.Context, w verifiedWebhook) error {
 		}
 	}
 	return nil
+}
+
+// windowMark is what comes before the number of a window in a key.
+const windowMark = ":w"
+
+// withoutWindow returns an event's key as it was before inWindow.
+func (w verifiedWebhook) withoutWindow(key string) string {
+	if w.source.Spec.Deduplication.Window() <= 0 || !strings.HasPrefix(key, w.source.Name+":"+payloadKey) {
+		return key
+	}
+	before, _, _ := strings.Cut(key, windowMark) // neither a source's name nor a hash has one
+	return before
 }
 
 // singleUseTTL is how long a single-use proof is remembered if the scheme has no tolerance.

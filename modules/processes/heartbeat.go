@@ -117,6 +117,15 @@ func (m *Module) Run(ctx context.Context) error {
 func (m *Module) beat(ctx context.Context) error {
 	m.beatMu.Lock()
 	defer m.beatMu.Unlock()
+	err := m.writeBeat(ctx)
+	if m.d.Beat != nil && ctx.Err() == nil {
+		m.d.Beat(err == nil)
+	}
+	return err
+}
+
+// writeBeat requires m.beatMu.
+func (m *Module) writeBeat(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, m.cfg.Timeout)
 	defer cancel()
 	ahead, err := m.db.SyncClock(ctx)

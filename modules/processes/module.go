@@ -57,6 +57,8 @@ type Deps struct {
 	Cache     cache.Cache // remembers the last heartbeat across restarts
 	Reclaimer Reclaimer
 	Audit     Auditor
+	// Beat takes the result of each heartbeat: whether the database accepted it; nil for nobody.
+	Beat func(accepted bool)
 }
 
 // Module is the processes module.

@@ -34,6 +34,8 @@ func (g *system) observe() {
 		},
 		Blocked:      func() bool { return g.broker.Status().Blocked },
 		Certificates: g.usedCertificates,
+		Spool:        g.spool.Depth,
+		Away:         g.spool.Away,
 	})
 }
 

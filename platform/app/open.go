@@ -171,7 +171,7 @@ func openBroker(cfg config.Config, log *slog.Logger, passive bool) (broker.Broke
 		return broker.NewMemory(clock.System, nil), nil
 	}
 	b, err := broker.NewRabbitMQ(broker.RabbitMQConfig{URL: cfg.RabbitMQ.URL.Reveal(), Names: queueNames(cfg),
-		QueueType: cfg.RabbitMQ.QueueType, Passive: passive}, log, clock.System)
+		QueueType: cfg.RabbitMQ.QueueType, SpoolBytes: cfg.RabbitMQ.Spool.MaxBytes, Passive: passive}, log, clock.System)
 	if err != nil {
 		return nil, fmt.Errorf("RABBITMQ_URL: %w", err)
 	}
@@ -212,7 +212,7 @@ func installation(ctx context.Context, db *database.DB) (string, error) {
 }
 
 func queueNames(cfg config.Config) broker.Names {
-	return broker.Names{Process: cfg.RabbitMQ.Process, Retry: cfg.RabbitMQ.Retry, Replay: cfg.RabbitMQ.Replay, Dead: cfg.RabbitMQ.Dead}
+	return broker.Names{Process: cfg.RabbitMQ.Process, Retry: cfg.RabbitMQ.Retry, Replay: cfg.RabbitMQ.Replay, Dead: cfg.RabbitMQ.Dead, Spool: cfg.RabbitMQ.Spool.Queue}
 }
 
 // close closes the connections, the database's last, since the others may still write.

@@ -21,6 +21,7 @@ import (
 	"integration-gateway/modules/follow"
 	"integration-gateway/modules/gauges"
 	"integration-gateway/modules/ingestion"
+	"integration-gateway/modules/ingestion/spool"
 	"integration-gateway/modules/integrations"
 	"integration-gateway/modules/processes"
 	"integration-gateway/modules/replay"
@@ -60,6 +61,7 @@ type system struct {
 	ring          *keyring.Ring
 	providers     provider.Registry
 	metrics       *metrics.Metrics
+	spool         *spool.Spool // nil if there is no broker
 	gauges        *gauges.Module
 	figures       *figures.Module
 	alerts        *alerts.Module
@@ -117,14 +119,14 @@ func wire(cfg config.Config, s *stores, log *slog.Logger) (*system, error) {
 	out := egress.New(egress.Config{Allow: cfg.EgressAllow, Deny: cfg.EgressDeny, Proxy: proxy, Timeout: maxAttempt})
 	now := clock.Now(s.db.Now) // stored and due times use one clock
 	counted := newMetrics(cfg)
-	state := gauges.New(gauges.Config{}, gauges.Deps{DB: s.db, Log: log, Now: now, Metrics: counted})
+	spooled := newSpool(cfg, s, log, now, counted, ring)
+	state := gauges.New(gauges.Config{}, gauges.Deps{DB: s.db, Log: log, Now: now, Metrics: counted, Spool: spooled.Depth})
 	statistics := figures.New(figures.Config{}, figures.Deps{DB: s.db, Log: log, Now: now, Gauges: state})
 	reports, names := observed(cfg, counted, statistics, now), &namesLater{}
 	trail := audit.New(audit.Config{SealKeys: sealKeys(ring)}, audit.Deps{DB: s.db, Log: log, Now: now, Sources: names, Events: names, Metrics: counted})
-
 	events, replays, claims := &eventsLater{}, &replaysLater{}, &claimsLater{}
 	living := processes.New(processes.Config{Role: s.role, Version: cfg.Version},
-		processes.Deps{DB: s.db, Log: log, Cache: s.cache, Reclaimer: claims, Audit: trail})
+		processes.Deps{DB: s.db, Log: log, Cache: s.cache, Reclaimer: claims, Audit: trail, Beat: spooled.Beat})
 	deliveries := delivery.New(deliveryConfig(cfg, s.tool), delivery.Deps{
 		DB: s.db, Log: log, Now: now, Broker: s.broker, Cache: s.cache, Sender: out,
 		Events: events, Replays: replays, Sealer: ring, Replayer: replays, Auditor: trail, Refusals: trail, Peers: living, Metrics: reports, Traces: s.traces,
@@ -134,13 +136,13 @@ func wire(cfg config.Config, s *stores, log *slog.Logger) (*system, error) {
 	})
 	front := ingestion.New(ingestionConfig(cfg), ingestion.Deps{
 		DB: s.db, Log: log, Cache: s.cache, Now: now, Digester: ring, Sources: sources,
-		Audit: trail, Scheduler: deliveries, Deliveries: deliveries, Fetch: fetching(out), Metrics: reports, Traces: s.traces,
+		Audit: trail, Scheduler: deliveries, Deliveries: deliveries, Fetch: fetching(out), Metrics: reports, Traces: s.traces, Spool: spooled,
 	})
 	requests := replay.New(replayConfig(cfg), replay.Deps{DB: s.db, Log: log, Now: now, Events: front, Scheduler: deliveries, Sources: sources, Sealer: ring, Audit: trail})
 	events.Events, replays.Replays, replays.Replayer, claims.Reclaimer, names.Sources, names.Events = eventsAndSources{front, sources}, requests, requests, deliveries, sources, front
 	keeper := retention.New(retention.Config{Events: cfg.Retention.Events, Audit: cfg.Retention.Audit},
 		retention.Deps{DB: s.db, Log: log, Now: now, Audit: trail, Trail: trail, Succeeded: counted.RetentionSucceeded})
-	eraser := erasure.New(erasure.Config{}, erasure.Deps{DB: s.db, Log: log, Now: now, Events: front, Deliveries: deliveries, Replays: requests, Sources: sources, Audit: trail, Digester: ring})
+	eraser := erasure.New(erasure.Config{}, erasure.Deps{DB: s.db, Log: log, Now: now, Events: front, Deliveries: deliveries, Replays: requests, Sources: sources, Audit: trail, Digester: ring, Settled: spooled.Settled})
 	following := follow.New(follow.Config{MaxClients: cfg.StreamClients}, follow.Deps{Log: log, Now: now, Trail: trail, Events: front})
 	guard := secrets.New(secrets.Config{}, secrets.Deps{DB: s.db, Ring: ring, Audit: trail, Kinds: []secrets.Kind{
 		{Name: "sources", Store: sources}, {Name: "destinations", Store: deliveries}, {Name: "replay URLs", Store: requests.SealedURLs()}, {Name: "quarantine", Usage: front}, {Name: "audit seals", Usage: trail},
@@ -149,7 +151,7 @@ func wire(cfg config.Config, s *stores, log *slog.Logger) (*system, error) {
 	keys := access.New(access.Config{}, access.Deps{DB: s.db, Log: log, Now: now, Audit: trail, Sources: sources})
 	g := &system{stores: s, egressClient: out, audit: trail, access: keys, integrations: sources, ingestion: front, delivery: deliveries, replay: requests,
 		processes: living, retention: keeper, erasure: eraser, follow: following, secrets: guard, ring: ring, providers: known, log: log, queue: cfg.RabbitMQ.Process,
-		metrics: counted, gauges: state, figures: statistics,
+		metrics: counted, gauges: state, figures: statistics, spool: spooled,
 		watch: verify.New(verify.Config{Grace: checkGrace, Share: checkShare, Every: cfg.CheckEvery}, verify.Deps{DB: s.db, Log: log, Now: now})}
 	g.alerts = alerts.New(alertsConfig(cfg), alerts.Deps{DB: s.db, Log: log, Now: now, Gauges: state, Traffic: statistics, Sender: out, Audit: trail,
 		Certificates: g.certificates, ClientCertificates: deliveries.ClientCertificates})
@@ -169,7 +171,7 @@ func wire(cfg config.Config, s *stores, log *slog.Logger) (*system, error) {
 func (g *system) routes(cfg config.Config) {
 	g.server.Health(g.checks(), g.ready)
 	if g.manager != g.server {
-		g.manager.Health(g.checks(), g.ready)
+		g.manager.Health(g.checks(), g.recordsReady)
 	}
 	routes := g.manager.Routes()
 	routes.Public = g.server.Routes().Public
@@ -208,11 +210,12 @@ func (g *system) allRoutes() []httpapi.Route {
 
 // checks are the dependencies by their names in the health report, whatever their drivers.
 func (g *system) checks() map[string]httpapi.Check {
-	return map[string]httpapi.Check{"postgres": g.ready, "redis": g.cache.Ping, "rabbitmq": g.broker.Ping}
+	return map[string]httpapi.Check{"postgres": g.recordsReady, "redis": g.cache.Ping, "rabbitmq": g.broker.Ping}
 }
 
-// ready returns nil if the database accepts writes and has a schema that this program works on.
-func (g *system) ready(ctx context.Context) error {
+// recordsReady returns nil if the database accepts writes and has a schema that this program works
+// on.
+func (g *system) recordsReady(ctx context.Context) error {
 	return errors.Join(g.processes.Ready(ctx), g.db.SchemaReady(ctx))
 }
 

@@ -57,7 +57,7 @@ func alertsConfig(cfg config.Config) alerts.Config {
 		host = "unknown"
 	}
 	made := alerts.Config{Host: host, Thresholds: alerts.Thresholds{
-		alerts.JobsOverdue: cfg.Alerts.JobAge.Seconds(), alerts.OutboxBehind: time.Minute.Seconds(), alerts.SealsBehind: (10 * time.Minute).Seconds(),
+		alerts.JobsOverdue: cfg.Alerts.JobAge.Seconds(), alerts.OutboxBehind: time.Minute.Seconds(), alerts.SpoolWaiting: (5 * time.Minute).Seconds(), alerts.SpoolParked: 1, alerts.SealsBehind: (10 * time.Minute).Seconds(),
 		alerts.PartitionsEnd: (7 * 24 * time.Hour).Seconds(), alerts.CertificateExpires: cfg.Alerts.Certificate.Seconds(),
 		alerts.DeadLetters: float64(cfg.Alerts.DeadLetters), alerts.Quarantine: float64(cfg.Alerts.Quarantine),
 		alerts.WebhooksRefused: float64(cfg.Alerts.RefusedPercent), alerts.DestinationFailing: float64(cfg.Alerts.FailedPercent),

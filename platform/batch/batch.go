@@ -34,6 +34,7 @@ type Group[I, O any] struct {
 	mu      sync.Mutex
 	idle    *sync.Cond // running fell to zero
 	pending []call[I, O]
+	active  map[*call[I, O]][]call[I, O] // the runs in progress, by their first call
 	running int
 	closed  bool
 }
@@ -46,7 +47,7 @@ type call[I, O any] struct {
 // NewGroup makes a group. do must return a result for every item, in order, and must limit
 // its own duration: a run uses no caller's context.
 func NewGroup[I, O any](cfg Config[I], do func([]I) []Result[O]) *Group[I, O] {
-	g := &Group[I, O]{cfg: cfg, do: do}
+	g := &Group[I, O]{cfg: cfg, do: do, active: map[*call[I, O]][]call[I, O]{}}
 	g.idle = sync.NewCond(&g.mu)
 	return g
 }
@@ -102,9 +103,36 @@ func (g *Group[I, O]) run() {
 		for i, c := range calls {
 			items[i] = c.item
 		}
-		for i, r := range g.do(items) {
-			calls[i].reply <- r
+		results := g.do(items)
+		g.mu.Lock()
+		delete(g.active, &calls[0])
+		g.mu.Unlock()
+		for i, r := range results {
+			calls[i].answer(r)
 		}
+	}
+}
+
+// answer gives the caller its result, unless it has one.
+func (c call[I, O]) answer(r Result[O]) {
+	select {
+	case c.reply <- r: // there is room for one
+	default:
+	}
+}
+
+// Fail answers all callers that wait with err at once. Items whose run has not begun are dropped;
+// the runs in progress go on, and what becomes of their items is not reported.
+func (g *Group[I, O]) Fail(err error) {
+	g.mu.Lock()
+	waiting := g.pending
+	g.pending = nil
+	for _, run := range g.active {
+		waiting = append(waiting, run...)
+	}
+	g.mu.Unlock()
+	for _, c := range waiting {
+		c.answer(Result[O]{Err: err})
 	}
 }
 
@@ -130,5 +158,6 @@ func (g *Group[I, O]) take() []call[I, O] {
 	}
 	calls := g.pending[:n:n]
 	g.pending = g.pending[n:]
+	g.active[&calls[0]] = calls
 	return calls
 }

@@ -172,3 +172,34 @@ func TestCloseWaitsForSubmittedItemsAndRefusesNewOnes(t *testing.T) {
 	require.Equal(t, 6, <-answered)
 	<-closed
 }
+
+// TestFailAnswersAllWhoWait: a run that hangs holds nobody up, and what it makes of its items in
+// the end goes nowhere.
+func TestFailAnswersAllWhoWait(t *testing.T) {
+	w := newGate()
+	g := NewGroup(Config[int]{Runners: 1, MaxItems: 3}, w.double)
+	away := errors.New("away")
+	errs := make(chan error, 3)
+	call := func(n int) {
+		go func() {
+			_, err := g.Do(context.Background(), n)
+			errs <- err
+		}()
+	}
+	call(1)
+	<-w.began
+	call(2)
+	call(3)
+	require.Eventually(t, waiting(g, 2), waitFor, tick)
+	g.Fail(away)
+	for range 3 {
+		require.ErrorIs(t, <-errs, away)
+	}
+	close(w.release)
+	v, err := g.Do(context.Background(), 4)
+	require.NoError(t, err)
+	require.Equal(t, 8, v)
+	require.Equal(t, []int{4}, <-w.began, "items that were answered and not begun are not run")
+	g.Close()
+	require.Empty(t, g.active)
+}

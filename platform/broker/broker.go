@@ -19,6 +19,12 @@ const (
 	Process Queue = "process"
 	Replay  Queue = "replay"
 	Dead    Queue = "dead"
+
+	// Spool holds webhooks while the database is away: the only messages that are the truth and
+	// not hints. One consumer at a time gets them, in order. SpoolParked holds those of them that
+	// the database does not accept.
+	Spool       Queue = "spool"
+	SpoolParked Queue = "spool_parked"
 )
 
 // Delayed represents all delay queues. Only Lost uses it.
@@ -31,6 +37,7 @@ type Names struct {
 	Retry   string // ig.events.retry
 	Replay  string // ig.events.replay
 	Dead    string // ig.events.dead
+	Spool   string // ig.events.spool; "" for none
 }
 
 // MaxDelay is the longest delay of a message; longer delays wait in the database, and the
@@ -69,7 +76,8 @@ type Broker interface {
 	// Consume passes deliveries of one queue to handle until ctx ends, at most prefetch of
 	// them unsettled at a time. handle must not block for long: it passes the delivery on.
 	// Consume reconnects by itself, with backoff, and returns nil after ctx has ended.
-	// Deliveries that are unsettled then can still be settled until Close.
+	// Deliveries that are unsettled then can still be settled until Close. The spool's queues have
+	// one consumer at a time, so that the order holds: others get ErrTaken, or wait.
 	Consume(ctx context.Context, queue Queue, prefetch int, handle func(Delivery)) error
 
 	// Ping returns nil if the broker is connected and not blocked.

@@ -12,7 +12,7 @@ import (
 
 func checkMessage(m Message) error {
 	switch m.Queue {
-	case Process, Replay, Dead:
+	case Process, Replay, Dead, Spool, SpoolParked:
 	default:
 		return fmt.Errorf("publish: unknown queue %q", m.Queue)
 	}
@@ -52,6 +52,11 @@ func (n Names) check() error {
 			wrong = append(wrong, fmt.Errorf("the %s and the %s queue are both called %q", other, named.role, named.name))
 		}
 		seen[named.name] = named.role
+	}
+	for _, q := range []Queue{Spool, SpoolParked} {
+		if other, twice := seen[n.role(q)]; twice && n.Spool != "" {
+			wrong = append(wrong, fmt.Errorf("the %s queue is called %q, like a queue of the spool", other, n.role(q)))
+		}
 	}
 	for _, r := range tiers {
 		if role, taken := seen[n.delayQueue(r)]; taken {

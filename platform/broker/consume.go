@@ -14,7 +14,7 @@ import (
 )
 
 // Consume passes deliveries to handle, one after the other, until ctx ends or the broker is
-// closed, and then returns nil. It returns an error only for invalid arguments. After any
+// closed, and then returns nil. It returns an error only for invalid arguments, and ErrTaken. After any
 // interruption (connection, channel, consumer cancelled, queue deleted) it declares the
 // queues again and continues.
 func (b *RabbitMQ) Consume(ctx context.Context, queue Queue, prefetch int, handle func(Delivery)) error {
@@ -35,6 +35,9 @@ func (b *RabbitMQ) Consume(ctx context.Context, queue Queue, prefetch int, handl
 		if ctx.Err() != nil {
 			return nil
 		}
+		if b.exclusive(queue) && replyCode(err) == amqp.AccessRefused {
+			return ErrTaken
+		}
 		b.log.WarnContext(ctx, "consuming was interrupted; resuming", "queue", queue, "error", err)
 		if b.now.Since(since) >= stableAfter {
 			attempt = 0
@@ -51,7 +54,7 @@ func (b *RabbitMQ) Consume(ctx context.Context, queue Queue, prefetch int, handl
 // consume runs on one channel until it ends, and returns the reason.
 func (b *RabbitMQ) consume(ctx context.Context, conn *amqp.Connection, queue Queue, prefetch int, handle func(Delivery)) error {
 	s, err := within(ctx, func() (*session, error) {
-		return openSession(conn, b.cfg.Names.role(queue), prefetch)
+		return openSession(conn, b.cfg.Names.role(queue), prefetch, b.exclusive(queue))
 	}, (*session).closeAsync)
 	if err != nil {
 		return err
@@ -74,6 +77,13 @@ func (b *RabbitMQ) consume(ctx context.Context, conn *amqp.Connection, queue Que
 	}
 }
 
+// exclusive reports whether a queue admits one consumer. Quorum queues ignore that, and have a single
+// active consumer instead. Classic ones crash when such a consumer leaves:
+// https://github.com/rabbitmq/rabbitmq-server/issues/5460
+func (b *RabbitMQ) exclusive(queue Queue) bool {
+	return b.cfg.QueueType == Classic && (queue == Spool || queue == SpoolParked)
+}
+
 // session is one channel with one consumer. It closes when the consumer has stopped and
 // every delivery is settled; until then deliveries can be acknowledged.
 type session struct {
@@ -84,7 +94,7 @@ type session struct {
 	unsettled  atomic.Int64 // unsettled deliveries, plus one for the consumer
 }
 
-func openSession(conn *amqp.Connection, queue string, prefetch int) (*session, error) {
+func openSession(conn *amqp.Connection, queue string, prefetch int, exclusive bool) (*session, error) {
 	ch, err := conn.Channel()
 	if err != nil {
 		return nil, fmt.Errorf("open a channel: %w", err)
@@ -95,7 +105,7 @@ func openSession(conn *amqp.Connection, queue string, prefetch int) (*session, e
 		s.closeAsync()
 		return nil, fmt.Errorf("set the prefetch: %w", err)
 	}
-	if s.deliveries, err = ch.Consume(queue, s.tag, false, false, false, false, nil); err != nil {
+	if s.deliveries, err = ch.Consume(queue, s.tag, false, exclusive, false, false, nil); err != nil {
 		s.closeAsync()
 		return nil, fmt.Errorf("consume %s: %w", queue, err)
 	}

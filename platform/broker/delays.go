@@ -55,6 +55,12 @@ func (n Names) role(q Queue) string {
 		return n.Replay
 	case Dead:
 		return n.Dead
+	case Spool:
+		return n.Spool
+	case SpoolParked:
+		if n.Spool != "" {
+			return n.Spool + ".parked"
+		}
 	}
 	return ""
 }

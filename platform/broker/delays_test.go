@@ -70,13 +70,13 @@ func TestNames(t *testing.T) {
 		names Names
 		want  string // "" if they are valid
 	}{
-		{"four names", Names{"p", "r", "y", "d"}, ""},
-		{"a missing name", Names{"p", "", "y", "d"}, "the retry queue has no name"},
-		{"duplicate names", Names{"p", "r", "p", "d"}, `the process and the replay queue are both called "p"`},
-		{"the name of a delay queue", Names{"p", "r", "r.4s", "d"}, `the name of the replay queue, "r.4s"`},
-		{"the longest name", Names{strings.Repeat("p", 240), "r", "y", "d"}, ""},
-		{"a longer name", Names{strings.Repeat("p", 241), "r", "y", "d"}, "longer than 240 bytes"},
-		{"everything at once", Names{"", "r", "y", "y"}, "no name\nthe replay and the dead"},
+		{"four names", Names{"p", "r", "y", "d", ""}, ""},
+		{"a missing name", Names{"p", "", "y", "d", ""}, "the retry queue has no name"},
+		{"duplicate names", Names{"p", "r", "p", "d", ""}, `the process and the replay queue are both called "p"`},
+		{"the name of a delay queue", Names{"p", "r", "r.4s", "d", ""}, `the name of the replay queue, "r.4s"`},
+		{"the longest name", Names{strings.Repeat("p", 240), "r", "y", "d", ""}, ""},
+		{"a longer name", Names{strings.Repeat("p", 241), "r", "y", "d", ""}, "longer than 240 bytes"},
+		{"everything at once", Names{"", "r", "y", "y", ""}, "no name\nthe replay and the dead"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			err := c.names.check()

@@ -39,7 +39,7 @@ func NewMemory(now clock.Now, wake Wake) *Memory {
 	return &Memory{
 		now:    now,
 		wake:   wake,
-		queues: map[Queue]*memoryQueue{Process: {}, Replay: {}, Dead: {}},
+		queues: map[Queue]*memoryQueue{Process: {}, Replay: {}, Dead: {}, Spool: {}, SpoolParked: {}},
 		done:   make(chan struct{}),
 		lost:   make(chan Queue),
 	}

@@ -25,10 +25,11 @@ const (
 // RabbitMQConfig says where the broker is and how its queues are declared. A zero duration
 // means the default.
 type RabbitMQConfig struct {
-	URL       string // amqp:// or amqps://, with user, password and virtual host; of a cluster, host1:5672,host2:5672
-	Names     Names
-	QueueType string // Classic (the default) or Quorum
-	Passive   bool   // declare no queue, for read-only commands: a worker must detect lost queues itself
+	URL        string // amqp:// or amqps://, with user, password and virtual host; of a cluster, host1:5672,host2:5672
+	Names      Names
+	QueueType  string // Classic (the default) or Quorum
+	SpoolBytes int64  // the bound of the spool, which the broker keeps; 0 for none
+	Passive    bool   // declare no queue, for read-only commands: a worker must detect lost queues itself
 
 	DialTimeout    time.Duration // to connect and log in; 5 s, and 2 s for one of several nodes
 	DeclareTimeout time.Duration // to declare the queues; 5 s
@@ -76,6 +77,9 @@ var ErrBlocked = errors.New("the broker accepts no messages: it is low on memory
 // ErrUnroutable is in the chain of Publish's errors for a message whose queue does not
 // exist. The queue is declared again before Publish returns.
 var ErrUnroutable = errors.New("the queue does not exist")
+
+// ErrTaken is Consume's error if a queue that has one consumer at a time has another.
+var ErrTaken = errors.New("the queue has another consumer")
 
 // RabbitMQ is the Broker on a RabbitMQ server. Publishers and consumers use separate
 // connections, so that a blocked publisher never delays an acknowledgement.

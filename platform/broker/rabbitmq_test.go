@@ -17,7 +17,7 @@ import (
 )
 
 func TestNewRabbitMQRefuses(t *testing.T) {
-	names := Names{"p", "r", "y", "d"}
+	names := Names{"p", "r", "y", "d", ""}
 	for _, c := range []struct {
 		name string
 		cfg  RabbitMQConfig

@@ -3,6 +3,7 @@ package broker
 import (
 	"context"
 	"fmt"
+	"maps"
 	"time"
 
 	amqp "github.com/rabbitmq/amqp091-go"
@@ -16,6 +17,8 @@ type queueSpec struct {
 	name string
 	role Queue // the queue whose messages are lost with it
 	args amqp.Table
+	// keeps says that a queue that exists with other arguments stays in use.
+	keeps bool
 }
 
 // topology lists the queues. Process and replay dead-letter rejected messages to the dead
@@ -39,14 +42,43 @@ func (c RabbitMQConfig) topology() []queueSpec {
 		toProcess["x-overflow"] = "reject-publish"
 	}
 	queues := []queueSpec{
-		{n.Dead, Dead, amqp.Table{"x-queue-type": c.QueueType}},
-		{n.Process, Process, toDead},
-		{n.Replay, Replay, toDead},
+		{name: n.Dead, role: Dead, args: amqp.Table{"x-queue-type": c.QueueType}},
+		{name: n.Process, role: Process, args: toDead},
+		{name: n.Replay, role: Replay, args: toDead},
 	}
 	for _, r := range tiers {
-		queues = append(queues, queueSpec{n.delayQueue(r), Delayed, toProcess})
+		queues = append(queues, queueSpec{name: n.delayQueue(r), role: Delayed, args: toProcess})
 	}
-	return queues
+	return append(queues, c.spool()...)
+}
+
+// manyDeliveries is the delivery limit of the spool: quorum queues drop a message that was
+// requeued too often, 20 times by default since RabbitMQ 4.0.
+const manyDeliveries = 1_000_000_000
+
+// spool lists the queues of the spool. At its bound the broker refuses messages, and removes
+// none. Each process of another configuration would find other arguments, so a queue that
+// exists stays as it is.
+func (c RabbitMQConfig) spool() []queueSpec {
+	if c.Names.Spool == "" {
+		return nil
+	}
+	parked := amqp.Table{"x-queue-type": c.QueueType}
+	if c.QueueType == Quorum {
+		parked["x-delivery-limit"] = int64(manyDeliveries)
+	}
+	spool := amqp.Table{"x-overflow": "reject-publish"}
+	if c.QueueType == Quorum {
+		spool["x-single-active-consumer"] = true
+	}
+	maps.Copy(spool, parked)
+	if c.SpoolBytes > 0 {
+		spool["x-max-length-bytes"] = c.SpoolBytes
+	}
+	return []queueSpec{
+		{name: c.Names.role(SpoolParked), role: SpoolParked, args: parked, keeps: true},
+		{name: c.Names.Spool, role: Spool, args: spool, keeps: true},
+	}
 }
 
 // declare makes sure that every queue exists and signals lost ones. reconnect means that an
@@ -68,6 +100,9 @@ func (b *RabbitMQ) declare(conn *amqp.Connection, reconnect bool) error {
 			}
 			gone[q.role] = gone[q.role] || missing
 			empty[q.role] = empty[q.role] || ready == 0 && b.emptyIsLoss(q.name, reconnect)
+			if q.keeps && !missing {
+				continue
+			}
 			if err := s.declare(q); err != nil {
 				return err
 			}

@@ -76,6 +76,12 @@ func attention(stats map[string]any) []note {
 	if late := secondsAt(stats, "gateway.outboxLagSeconds"); late > lateOutbox {
 		add("", "jobs wait to be published since %s: look at the broker", output.Span(late))
 	}
+	if n := numberAt(stats, "gateway.spool.waiting"); n > 0 {
+		add("", "webhooks wait at the broker to be stored: %.0f, the oldest for %s", n, output.Span(secondsAt(stats, "gateway.spool.oldestSeconds")))
+	}
+	if n := numberAt(stats, "gateway.spool.parked"); n > 0 {
+		add("", "accepted webhooks that the database does not accept: %.0f; the logs say why", n)
+	}
 	if late := secondsAt(stats, "gateway.sealLagSeconds"); late > lateSeals {
 		add("", "audit entries wait for their seal since %s", output.Span(late))
 	}

@@ -207,6 +207,7 @@ func figuresOf(gateway map[string]any) []output.Field {
 		{Name: "waiting", Text: now("waiting") + " (" + now("due") + " due), " + oldest + "; " + now("parked") + " parked"},
 		{Name: "dead letters", Text: now("deadLetters") + " open"},
 		{Name: "quarantine", Text: now("quarantine")},
+		{Name: "spool", Text: of("spool.waiting") + " wait for the database, " + of("spool.parked") + " parked"},
 	}
 }
 

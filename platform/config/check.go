@@ -38,6 +38,9 @@ func complete(c *Config, o Options, given map[string]bool) {
 	if !given["CONSOLE"] { // on a public listener only who asks for it has it
 		c.Console = o.Role == Dev || o.Role == Serve && c.ManagementAddr != ""
 	}
+	if !given["RABBITMQ_SPOOL_QUEUE"] { // installations with queues of their own do not share this one
+		c.RabbitMQ.Spool.Queue = strings.TrimSuffix(c.RabbitMQ.Process, ".process") + ".spool"
+	}
 	if !given["APP_HOST"] {
 		c.HTTP.Host = host
 	}
@@ -179,6 +182,7 @@ func checkAcross(c Config, o Options, m *Mistakes) {
 	for _, q := range []struct{ variable, name string }{
 		{"RABBITMQ_PROCESS_QUEUE", c.RabbitMQ.Process}, {"RABBITMQ_RETRY_QUEUE", c.RabbitMQ.Retry},
 		{"RABBITMQ_REPLAY_QUEUE", c.RabbitMQ.Replay}, {"RABBITMQ_DEAD_QUEUE", c.RabbitMQ.Dead},
+		{"RABBITMQ_SPOOL_QUEUE", c.RabbitMQ.Spool.Queue},
 	} {
 		if other, taken := named[q.name]; taken && q.name != "" {
 			m.add(q.variable, fmt.Sprintf("%q is the name of %s too", q.name, other), "give each queue a name of its own")

@@ -118,6 +118,15 @@ type RabbitMQ struct {
 	Replay    string
 	Dead      string
 	QueueType string // classic or quorum
+	Spool     Spool
+}
+
+// Spool is where webhooks wait at the broker while the database is away.
+type Spool struct {
+	On       bool
+	Queue    string
+	MaxBytes int64         // of the queue
+	MaxAge   time.Duration // of the oldest webhook; 0 for no bound
 }
 
 // Webhook bounds what senders may do.

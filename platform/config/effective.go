@@ -122,6 +122,7 @@ func completed(all []Setting, c Config) {
 	values := map[string]string{
 		"APP_HOST": c.HTTP.Host, "METRICS_ADDR": c.MetricsAddr, "EGRESS_ALLOW": allowed(c.EgressAllow),
 		"DELIVERY_TIMEOUT_MS": milliseconds(c.Delivery.Timeout), "RETRY_MAX_DELAY_MS": milliseconds(c.Delivery.RetryCap),
+		"RABBITMQ_SPOOL_QUEUE":     c.RabbitMQ.Spool.Queue,
 		"RETENTION_EVENTS":         ageText(c.Retention.Events),
 		"MANAGEMENT_TLS_CERT_FILE": c.Listeners.Management.Cert, "MANAGEMENT_TLS_KEY_FILE": c.Listeners.Management.Key,
 	}

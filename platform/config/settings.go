@@ -64,7 +64,7 @@ const (
 func sections(c *Config) []section {
 	return []section{
 		serverSettings(c), logSettings(c), managementSettings(c), secretSettings(c), tlsSettings(c), tokenSettings(c),
-		databaseSettings(c), queueSettings(c), retentionSettings(c), checkSettings(c),
+		databaseSettings(c), queueSettings(c), spoolSettings(c), retentionSettings(c), checkSettings(c),
 		webhookSettings(c), repeatSettings(c), quarantineSettings(c), retrySettings(c), workerSettings(c), egressSettings(c), alertSettings(c), traceSettings(c),
 	}
 }

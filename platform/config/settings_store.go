@@ -31,6 +31,21 @@ func queueSettings(c *Config) section {
 	}}
 }
 
+func spoolSettings(c *Config) section {
+	s := &c.RabbitMQ.Spool
+	return section{title: "Spool", help: "Webhooks that arrive while the database is away wait in RabbitMQ. See [While PostgreSQL is away](webhook-flow.md#while-postgresql-is-away).", settings: []setting{
+		{name: "SPOOL", fallback: "on", read: onOff(&s.On), by: running,
+			help: "Whether webhooks are accepted into RabbitMQ while the database is away. `off` answers them with 503; what waits already is stored nevertheless. Without `RABBITMQ_URL` there is no spool."},
+		{name: "RABBITMQ_SPOOL_QUEUE", read: queueName(&s.Queue), by: running,
+			unset: "the name of `RABBITMQ_PROCESS_QUEUE` with `.spool` in place of `.process`: `ig.events.spool`",
+			help:  "The queue of webhooks that wait for the database. Those that it does not accept are parked in the queue of this name and `.parked`."},
+		{name: "SPOOL_MAX_BYTES", fallback: "1073741824", read: integer(&s.MaxBytes, 1<<20, 1<<40), by: running,
+			help: "The bytes that the queue may hold; RabbitMQ keeps this bound. Beyond it, senders get 503. The default is 1 GiB. A queue that exists keeps the bound that it was created with."},
+		{name: "SPOOL_MAX_AGE", fallback: "24h", blank: true, read: age(&s.MaxAge), by: running,
+			help: "How long the oldest webhook may have waited before further ones get 503. An empty value or `0` sets no bound."},
+	}}
+}
+
 func retentionSettings(c *Config) section {
 	return section{title: "Retention", help: "An empty value or `0` keeps records forever. See [Retention](operations.md#retention).", settings: []setting{
 		{name: "RETENTION_EVENTS", fallback: "90d", blank: true, read: age(&c.Retention.Events), by: "`serve`, `work`, `dev`, `partitions`",

@@ -38,6 +38,14 @@ type Gauges struct {
 
 	Destinations []DestinationGauges `json:"destinations"` // up to a bound
 	Check        *CheckSummary       `json:"check"`        // nil before the first
+	Spool        SpoolGauges         `json:"spool"`
+}
+
+// SpoolGauges is what waits in the spool at the broker for the database.
+type SpoolGauges struct {
+	Waiting int64   `json:"waiting"` // webhooks
+	Parked  int64   `json:"parked"`  // webhooks that the database did not accept
+	Oldest  float64 `json:"oldest"`  // seconds that the oldest webhook has waited; 0 if none does
 }
 
 // DestinationGauges are what waits for one destination.

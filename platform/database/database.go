@@ -224,9 +224,12 @@ func (db *DB) WriteRows(ctx context.Context, dest any, r *Rows, query string, ar
 	return db.classify(db.recordDisk(err))
 }
 
+// UnavailableReason is the reason of the errors that say that the database is unavailable.
+const UnavailableReason = "database_unavailable"
+
 // unavailable is the error of an outage.
 func unavailable(err error) error {
-	return fault.Unavailable.Wrap(err, "database_unavailable", "The database is unavailable.").After(5 * time.Second)
+	return fault.Unavailable.Wrap(err, UnavailableReason, "The database is unavailable.").After(5 * time.Second)
 }
 
 // transient reports outages that look the same with every driver.

@@ -66,7 +66,7 @@ var (
 	liveSpec  = Spec{Raw: true, Summary: "Whether the process answers.", Answers: []Answer{Returns(http.StatusOK, "Probe", probeReport{})}}
 	readySpec = Spec{Raw: true, Summary: "Whether the process can accept webhooks.", Answers: []Answer{
 		Returns(http.StatusOK, "Probe", probeReport{}).If("it can"),
-		Returns(http.StatusServiceUnavailable, "Probe", probeReport{}).If("the database does not answer (error), or the process is stopping (draining)"),
+		Returns(http.StatusServiceUnavailable, "Probe", probeReport{}).If("neither the database nor the spool can take webhooks (error), or the process is stopping (draining)"),
 	}}
 )
 

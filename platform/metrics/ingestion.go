@@ -48,6 +48,23 @@ func (m *Metrics) newIngestion() {
 	m.commitSize = m.histogram("gateway_store_commit_webhooks", sizeBuckets).WithLabelValues()
 }
 
+// spoolOutcomes are what can become of a webhook with the spool.
+var spoolOutcomes = []string{"spooled", "refused", "stored", "repeated", "parked"}
+
+func (m *Metrics) newSpool() {
+	webhooks, bytes := m.counter("gateway_spool_webhooks_total"), m.counter("gateway_spool_bytes_total")
+	m.spooled, m.spooledBytes = map[string]prometheus.Counter{}, map[string]prometheus.Counter{}
+	for _, o := range spoolOutcomes {
+		m.spooled[o], m.spooledBytes[o] = webhooks.WithLabelValues(o), bytes.WithLabelValues(o)
+	}
+}
+
+// Spooled counts webhooks that could not be stored, by what became of them, and their bytes.
+func (m *Metrics) Spooled(outcome string, webhooks, bytes int) {
+	m.spooled[outcome].Add(float64(webhooks))
+	m.spooledBytes[outcome].Add(float64(bytes))
+}
+
 func folded(string) string { return other }
 
 // ofSource returns the metrics of a source.

@@ -59,6 +59,12 @@ func Definitions() []Definition {
 		{"gateway_secret_last_matched_timestamp_seconds", "gauge", []string{"source", "secret"}, "When this process last verified a webhook by a secret: the newest one of the source, or an older one.", false},
 		{"gateway_quarantine_dropped_total", "counter", []string{"source"}, "Refused requests that are not in quarantine because a bound was reached or the write failed.", false},
 
+		{"gateway_spool_webhooks_total", "counter", []string{"outcome"}, "Webhooks that could not be stored: spooled (kept at the broker) or refused (it did not take them); and what became of spooled ones: stored, repeated (the event was known) or parked (the database did not accept them).", false},
+		{"gateway_spool_bytes_total", "counter", []string{"outcome"}, "The bytes of their messages.", false},
+		{"gateway_spool_webhooks", "gauge", []string{"state"}, "Webhooks at the broker: waiting for the database, or parked.", false},
+		{"gateway_spool_oldest_age_seconds", "gauge", nil, "How long the oldest of those that wait has waited, as far as this process knows; 0 if none does.", false},
+		{"gateway_database_away", "gauge", nil, "1 while the database does not answer and webhooks go to the broker.", false},
+
 		{"gateway_store_commit_duration_seconds", "histogram", nil, "Time of a commit of accepted webhooks.", false},
 		{"gateway_store_commit_webhooks", "histogram", nil, "Webhooks in a commit.", false},
 		{"gateway_db_pool_max_connections", "gauge", []string{"pool"}, "Connections that the pool may open.", false},

@@ -41,6 +41,8 @@ type Metrics struct {
 	ingest        map[string]prometheus.Observer
 	commitSeconds prometheus.Observer
 	commitSize    prometheus.Observer
+	spooled       map[string]prometheus.Counter // webhooks, by outcome
+	spooledBytes  map[string]prometheus.Counter
 
 	attempted *series[string, *ofDestination]
 	failures  *series[failure, prometheus.Counter]
@@ -70,6 +72,7 @@ func New(cfg Config, now clock.Now) *Metrics {
 	m.cacheUp = m.gauge("gateway_cache_up").WithLabelValues()
 	m.retention = m.gauge("gateway_retention_last_success_timestamp_seconds")
 	m.newIngestion()
+	m.newSpool()
 	m.newDelivery()
 	m.newRequests()
 	return m

@@ -47,6 +47,8 @@ func observed(now clock.Now) *metrics.Metrics {
 		Connections:  func() map[string]bool { return map[string]bool{"publishing": true} },
 		Blocked:      func() bool { return false },
 		Certificates: func() map[string]time.Time { return map[string]time.Time{"public": time.Unix(2_000_000_000, 0)} },
+		Spool:        func() contract.SpoolGauges { return contract.SpoolGauges{Waiting: 2} },
+		Away:         func() bool { return true },
 	})
 	return m
 }
@@ -112,6 +114,7 @@ func TestEveryMetricOfTheListIsShown(t *testing.T) {
 		`gateway_jobs{state="due"} 4`,
 		`gateway_inflight_body_bytes 17`,
 		`gateway_tls_certificate_expiry_timestamp_seconds{use="public"} 2e+09`,
+		`gateway_spool_webhooks{state="waiting"} 2`, `gateway_database_away 1`,
 	} {
 		require.Contains(t, text, want+"\n")
 	}

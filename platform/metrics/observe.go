@@ -5,6 +5,8 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+
+	"integration-gateway/platform/contract"
 )
 
 // Sources are where a scrape reads the state of the process: memory alone.
@@ -15,6 +17,8 @@ type Sources struct {
 	Connections  func() map[string]bool        // to the broker, by role
 	Blocked      func() bool                   // whether the broker accepts no messages
 	Certificates func() map[string]time.Time   // when the listeners' certificates expire
+	Spool        func() contract.SpoolGauges   // what waits at the broker
+	Away         func() bool                   // whether the database is away
 }
 
 // Observe registers the sources.
@@ -25,7 +29,8 @@ type processCollector struct{ Sources }
 // processNames are the metrics that processCollector shows.
 var processNames = []string{"gateway_inflight_body_bytes", "gateway_db_pool_max_connections", "gateway_db_pool_open_connections",
 	"gateway_db_pool_in_use_connections", "gateway_db_pool_waits_total", "gateway_db_pool_wait_seconds_total", "gateway_db_errors_total",
-	"gateway_broker_connected", "gateway_broker_blocked", "gateway_tls_certificate_expiry_timestamp_seconds"}
+	"gateway_broker_connected", "gateway_broker_blocked", "gateway_tls_certificate_expiry_timestamp_seconds",
+	"gateway_spool_webhooks", "gateway_spool_oldest_age_seconds", "gateway_database_away"}
 
 // Describe describes its metrics.
 func (c processCollector) Describe(to chan<- *prometheus.Desc) {
@@ -58,6 +63,11 @@ func (c processCollector) Collect(to chan<- prometheus.Metric) {
 		show("gateway_broker_connected", number(up), role)
 	}
 	show("gateway_broker_blocked", number(c.Blocked()))
+	waiting := c.Spool()
+	show("gateway_spool_webhooks", float64(waiting.Waiting), "waiting")
+	show("gateway_spool_webhooks", float64(waiting.Parked), "parked")
+	show("gateway_spool_oldest_age_seconds", waiting.Oldest)
+	show("gateway_database_away", number(c.Away()))
 	for use, at := range c.Certificates() {
 		show("gateway_tls_certificate_expiry_timestamp_seconds", seconds(at), use)
 	}

@@ -53,6 +53,9 @@ func (r *run) checkRecords(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
+		if r.ledger.repeats, err = r.repeats(ctx); err != nil {
+			return err
+		}
 		r.compareWithStored(stored)
 	}
 	r.verify(ctx)

@@ -35,6 +35,9 @@ func (r *run) gatewayEnv() []string {
 		env = append(env, "DATABASE_URL="+urls[postgres], "REDIS_URL="+urls[redis], "RABBITMQ_URL="+urls[rabbitmq],
 			"RABBITMQ_PROCESS_QUEUE="+r.name+".process", "RABBITMQ_RETRY_QUEUE="+r.name+".retry",
 			"RABBITMQ_REPLAY_QUEUE="+r.name+".replay", "RABBITMQ_DEAD_QUEUE="+r.name+".dead")
+		if !r.spools { // what must hold without the spool
+			env = append(env, "SPOOL=off")
+		}
 	}
 	return append(env, r.env...)
 }

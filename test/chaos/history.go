@@ -27,6 +27,25 @@ WHERE  event_type = 'order.created' AND external_event_id IS NOT NULL`
 	return list, nil
 }
 
+// repeats returns the events that were found to be repeats when they were stored from the spool, by
+// the id that the provider was told, and those that they repeat.
+func (r *run) repeats(ctx context.Context) (map[string]string, error) {
+	list := map[string]string{}
+	if !r.aliases {
+		return list, nil
+	}
+	said, err := r.sql(ctx, "SELECT entity_id, CAST(details AS json)->>'eventId' FROM audit_entries WHERE action = 'event.repeated'")
+	if err != nil {
+		return nil, fmt.Errorf("read the repeats: %w", err)
+	}
+	for line := range strings.SplitSeq(said, "\n") {
+		if alias, first, ok := strings.Cut(line, "|"); ok {
+			list[alias] = first
+		}
+	}
+	return list, nil
+}
+
 // resendAfterRewind records the accepted events that the database has lost, and makes the
 // provider send every webhook again. Lost events must be accepted and delivered again; the
 // others are duplicates.
@@ -93,7 +112,7 @@ func (l *ledger) absent(stored map[string]string) (list, falseDuplicates []strin
 	defer l.mu.Unlock()
 	for external, e := range l.events {
 		switch {
-		case e.accepted.IsZero() || stored[external] == e.eventID:
+		case e.accepted.IsZero() || stored[external] == e.eventID || l.repeats[e.eventID] != "" && l.repeats[e.eventID] == stored[external]:
 		case e.eventID == e.lostID:
 			falseDuplicates = append(falseDuplicates, external)
 		default:

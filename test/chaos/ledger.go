@@ -14,7 +14,9 @@ type ledger struct {
 	mu             sync.Mutex
 	events         map[string]*entry // by the provider's event id
 	answers        []answer
-	contradictions []string // deliveries that contradict earlier records
+	contradictions []string          // deliveries that contradict earlier records
+	repeats        map[string]string // events that are repeats of others, by their ids
+	aliases        bool              // an event may be accepted again under another id
 }
 
 // entry is one event.
@@ -105,7 +107,7 @@ func (l *ledger) recordDelivery(external string, d delivery, ok, forGood bool) {
 }
 
 func (l *ledger) compare(external string, e *entry) {
-	if e.eventID != "" && e.webhookID != "" && e.eventID != e.webhookID {
+	if !l.aliases && e.eventID != "" && e.webhookID != "" && e.eventID != e.webhookID {
 		l.contradictions = append(l.contradictions, external+" was accepted as "+e.eventID+" and delivered as "+e.webhookID)
 	}
 }

@@ -95,6 +95,7 @@ func (r *run) sendThroughFault(ctx context.Context) error {
 		targets[i] = p.url
 	}
 	r.sender = newSender(r.ledger, r.name, targets, r.source)
+	r.sender.once, r.ledger.aliases = r.once, r.aliases
 	sending, stop := context.WithCancel(ctx)
 	sent := make(chan struct{})
 	go func() { defer close(sent); r.sender.send(sending) }()

@@ -49,6 +49,9 @@ type scenario struct {
 	silence        time.Duration // the bar of the silence, if not flowsAgain
 	memory         int64         // the bar of a serve process's peak memory, in bytes; 0 for none
 	rewinds        bool          // the database loses commits, and `gateway verify` reports only that
+	spools         bool          // webhooks that cannot be stored go to the broker
+	aliases        bool          // a webhook that is sent again may be accepted under an id that becomes an alias of the first
+	once           bool          // the sender never repeats a webhook that was answered
 	late           bool          // destroyed data is restored later: silence counts only while webhooks are sent
 }
 
@@ -119,7 +122,7 @@ func (s scenario) waitBar() time.Duration {
 }
 
 func catalog() []scenario {
-	return slices.Concat(processScenarios(), replayScenarios(), takeoverScenarios(), clockScenarios(), rabbitmqScenarios(), postgresScenarios(),
+	return slices.Concat(processScenarios(), replayScenarios(), takeoverScenarios(), clockScenarios(), rabbitmqScenarios(), postgresScenarios(), spoolScenarios(),
 		failoverScenarios(), historyScenarios(), redisScenarios(), refusalScenarios(), networkScenarios(),
 		isolationScenarios(), limitScenarios(), callbackScenarios(false), embeddedScenarios(), callbackScenarios(true))
 }

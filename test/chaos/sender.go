@@ -36,6 +36,7 @@ type sender struct {
 	name       string // makes the events' ids unique
 	targets    []string
 	source     func(n int64) string
+	once       bool // an answer of any kind is the end
 	client     *http.Client
 	nextTarget atomic.Uint64
 	sent       atomic.Int64
@@ -145,7 +146,7 @@ func (s *sender) sendUntilAccepted(ctx context.Context, external string, n int64
 			return
 		}
 		s.ledger.recordAnswer(external, eventID, a)
-		if eventID != "" || sustain(ctx, resend.Wait(attempt)) != nil {
+		if eventID != "" || s.once && a.status != 0 || sustain(ctx, resend.Wait(attempt)) != nil {
 			return
 		}
 	}
