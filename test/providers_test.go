@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/http"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
@@ -28,7 +29,7 @@ func TestEveryProviderOnTheServers(t *testing.T) {
 	var unsigned []string
 	for _, s := range provider.Builtin().Specs() {
 		switch {
-		case s.Name == "generic":
+		case s.Name == "generic", definedAlike(s.Name):
 		case len(s.Samples) == 0:
 			unsigned = append(unsigned, s.Name)
 		default:
@@ -38,6 +39,13 @@ func TestEveryProviderOnTheServers(t *testing.T) {
 	require.Equal(t, []string{"aws-sns", "paypal"}, unsigned)
 	require.Len(t, life.sources, 19)
 	life.execute()
+}
+
+// definedAlike reports whether a provider is a definition like another one in this test: the
+// tests of platform/provider hold each to its recordings.
+func definedAlike(name string) bool {
+	_, defined := provider.ShippedDefinition(name)
+	return defined && !slices.Contains([]string{"github", "intercom", "linear", "paddle", "shopify", "square", "stripe", "typeform", "zendesk"}, name)
 }
 
 // providerSource is a provider's source during the test.

@@ -40,6 +40,16 @@ func (m *Module) getWebhook(c echo.Context) error {
 	return sendReply(c, reply)
 }
 
+// greet answers a POST that checks the address and that its provider does not sign; nil for
+// other requests.
+func (m *Module) greet(ctx context.Context, src *source, req provider.Request, ip string) (*provider.Reply, error) {
+	reply := src.Spec.GreetingReply(req, src.SecretsAt(req.ReceivedAt))
+	if reply == nil {
+		return nil, nil
+	}
+	return reply, m.limitVerified(ctx, src, ip)
+}
+
 // headWebhook answers the HEAD with which some providers check an address. It proves nothing
 // and reveals only that the source exists.
 func (m *Module) headWebhook(c echo.Context) error {
@@ -121,7 +131,12 @@ type handshakeDetails struct {
 	CorrelationID string `json:"correlationId,omitempty"`
 }
 
+// auditHandshake records a handshake, unless anybody may have sent it: strangers must not be
+// able to fill the audit trail.
 func (m *Module) auditHandshake(ctx context.Context, src *source, reply *provider.Reply, ip string) error {
+	if reply.Unproved {
+		return nil
+	}
 	d := handshakeDetails{
 		Source: src.Name, Provider: src.Spec.Name, IntegrationID: src.IntegrationID, Handshake: reply.What,
 		Completed: reply.Open == "" || reply.Visit, SourceIP: ip, CorrelationID: erasureSafe(correlation(ctx)),
@@ -158,6 +173,9 @@ func acknowledge(c echo.Context, r receipt, reply *provider.Reply) error {
 }
 
 func sendReply(c echo.Context, reply *provider.Reply) error {
+	for name, value := range reply.Header {
+		c.Response().Header().Set(name, value)
+	}
 	if len(reply.Body) == 0 {
 		return c.NoContent(reply.Status)
 	}

@@ -25,7 +25,7 @@ func TestEveryProvidersRequestCanBeReleased(t *testing.T) {
 				key := sampleKey(s.Name)
 				held, err := s.SecretFor(key)
 				require.NoError(t, err)
-				other, err := s.SecretFor(secret.New("whsec_b3RoZXItc2VjcmV0LW9mLXRoZS10ZXN0cw=="))
+				other, err := s.SecretFor(otherKey(s.Name))
 				require.NoError(t, err)
 				releaseOnceFixed(t, g, s, `{"source":"q-`+s.Name+`","provider":"`+s.Name+`"`, key, held, other)
 			})

@@ -77,6 +77,7 @@ func (m *Module) receiveAgain(ctx context.Context, q quarantined, w *way) (recei
 		return receipt{}, err
 	}
 	m.d.Sources.Matched(match.SecretID, req.ReceivedAt)
+	req.Keys = src.SecretsAt(m.d.Now())
 	if src.Spec.HandshakeReply(req) != nil {
 		return receipt{}, fault.Conflict.New("handshake", "It is a handshake and makes no event. Have the provider repeat it.")
 	}

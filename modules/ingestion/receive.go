@@ -138,6 +138,9 @@ func (m *Module) receive(c echo.Context, src *source, w *way) (receipt, *provide
 		return receipt{}, nil, err
 	}
 	w.bytes = len(req.Body)
+	if reply, err := m.greet(ctx, src, req, ip); reply != nil || err != nil {
+		return receipt{}, reply, err
+	}
 	w.note(&w.verifies)
 	match, err := src.Spec.Authenticate(req, src.SecretsAt(req.ReceivedAt))
 	if err != nil {
@@ -153,6 +156,7 @@ func (m *Module) receive(c echo.Context, src *source, w *way) (receipt, *provide
 	if err := m.limitVerified(ctx, src, ip); err != nil {
 		return receipt{}, nil, err
 	}
+	req.Keys = src.SecretsAt(req.ReceivedAt)
 	if reply := src.Spec.HandshakeReply(req); reply != nil {
 		return receipt{}, reply, m.completeHandshake(ctx, src, reply, ip)
 	}

@@ -52,7 +52,7 @@ func TestAnEventIsNormalizedByTheMappingOfNow(t *testing.T) {
 		require.NoError(t, same[0].Problem)
 		require.Equal(t, string(same[0].Stored), string(same[0].Payload), "nothing has changed")
 
-		g.sources.change("shop", func(s *settings) { s.Options.Generic.Event.Subject = "$.new" })
+		g.sources.change("shop", func(s *settings) { s.Options.Generic.Event.Subject = provider.At("$.new") })
 		changed := g.renormalize(eventID)
 		require.NoError(t, changed[0].Problem)
 		require.Contains(t, string(changed[0].Stored), `"subject":"Ada"`)
@@ -66,9 +66,9 @@ func TestAnEventIsNormalizedByTheMappingOfNow(t *testing.T) {
 		require.NotContains(t, string(redacted[0].Payload), "Ada", "what is redacted now is left out")
 		require.Equal(t, string(before), string(g.get("/events/"+eventID).Data), "what is stored stays as it was")
 
-		g.sources.change("shop", func(s *settings) { s.Options.Generic.Event.Type = "$.kind" })
+		g.sources.change("shop", func(s *settings) { s.Options.Generic.Event.Type = provider.At("$.kind") })
 		refused := g.renormalize(eventID)
-		require.ErrorContains(t, refused[0].Problem, "the mapping of now refuses the webhook: There is no type at $[\"kind\"]")
+		require.ErrorContains(t, refused[0].Problem, "the mapping of now refuses the webhook: There is no type at $.kind")
 		require.Nil(t, refused[0].Payload)
 
 		g.sources.change("shop", func(s *settings) { s.IsActive = false })
@@ -96,15 +96,15 @@ func TestTheItemsOfAWebhookAreToldApart(t *testing.T) {
 			}
 			return found
 		}
-		g.sources.change("shop", func(s *settings) { s.Options.Generic.Event.Subject = "$.new" })
+		g.sources.change("shop", func(s *settings) { s.Options.Generic.Event.Subject = provider.At("$.new") })
 		require.Equal(t, []string{"II", "III"}, subjects(ids[1], ids[2]), "by their keys")
 
-		g.sources.change("shop", func(s *settings) { s.Options.Generic.Event.ID = "header:X-Batch" })
+		g.sources.change("shop", func(s *settings) { s.Options.Generic.Event.ID = provider.At("header:X-Batch") })
 		require.Equal(t, []string{"", ""}, subjects(ids[1], ids[2]), "the webhook has three items and two events")
 		require.Equal(t, []string{"I"}, subjects(first), "the only item is the only event")
 
 		all := g.shop(`[{"id":"e4","type":"a","old":"4","new":"IV"},{"id":"e5","type":"a","old":"5","new":"V"}]`).receipt(t).EventIDs
-		g.sources.change("shop", func(s *settings) { s.Options.Generic.Event.ID = "$.new" })
+		g.sources.change("shop", func(s *settings) { s.Options.Generic.Event.ID = provider.At("$.new") })
 		require.Equal(t, []string{"IV", "V"}, subjects(all...), "by their places")
 	})
 }

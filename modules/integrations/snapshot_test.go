@@ -330,7 +330,7 @@ func TestSourcesUseTheirProvidersCurrentDefinition(t *testing.T) {
 	at := newFakeClock()
 	defined := func(header string) provider.Registry {
 		spec, err := provider.Named{Name: "initech", Definition: provider.Definition{
-			Scheme: "token", Signature: provider.SignatureDefinition{Header: header}, Event: provider.EventDefinition{Type: "text:made"},
+			Proof: provider.Proof{Scheme: "token", Signature: provider.SignatureDefinition{Header: header}}, Event: provider.EventDefinition{Type: provider.At("text:made")},
 		}}.Spec()
 		require.NoError(t, err)
 		registry, err := provider.Builtin().With(spec)

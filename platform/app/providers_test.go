@@ -65,8 +65,8 @@ func TestMistakesInConfiguredProvidersAreReportedAtStart(t *testing.T) {
 		{"providers: 7\n", "providers: it is not a section"},
 		{"providers: {initech: hmac}\n", "providers.initech: it is not a section"},
 		{"providers: {initech: {scheme: hmac, event: {type: $.type}}}\n", "providers.initech.signature.header: It is required"},
-		{"providers: {initech: {scheme: basic, event: {type: $.type, idd: x}}}\n", "providers.initech: unknown field idd"},
-		{"providers: {initech: {scheme: basic, event: {type: 7}}}\n", "providers.initech.event.type: it must not be a number"},
+		{"providers: {initech: {scheme: basic, event: {type: $.type, idd: x}}}\n", "providers.initech.event.idd: is not a field; did you mean id?"},
+		{"providers: {initech: {scheme: basic, event: {type: 7}}}\n", "providers.initech.event.type: must be text, a list of places or an object"},
 		{"providers: {initech: {scheme: basic, event: {type: $.type}, samples: [{type: a}]}}\n", "providers.initech.samples[0]: A sample needs a type and a body"},
 		{"providers: {github: {scheme: basic, event: {type: $.type}}}\n", `providers.github: two providers are named "github"`},
 		{"providers: {in!tech: {scheme: basic, event: {type: $.type}}}\n", "providers.in!tech: A provider's name consists of"},
@@ -99,11 +99,18 @@ func TestTheExampleProvidersAreValid(t *testing.T) {
 	require.True(t, ok)
 	require.Len(t, spec.Samples, 1)
 
-	document, err := os.ReadFile(filepath.Join("..", "..", "docs", "providers.md"))
+	document, err := os.ReadFile(filepath.Join("..", "..", "docs", "provider-definitions.md"))
 	require.NoError(t, err)
-	_, text, found := strings.Cut(string(document), "```json\n")
-	require.True(t, found)
-	text, _, _ = strings.Cut(text, "```")
+	block := func(kind string) string {
+		_, text, found := strings.Cut(string(document), "```"+kind+"\n")
+		require.True(t, found)
+		text, _, _ = strings.Cut(text, "```")
+		return text
+	}
+	described, err := provider.FromFile([]byte(block("yaml")))
+	require.NoError(t, err)
+	require.Equal(t, "initech", described.Name)
+	text := block("json")
 	var options provider.Options
 	decoder := json.NewDecoder(strings.NewReader(text))
 	decoder.DisallowUnknownFields()

@@ -105,8 +105,8 @@ func TestEventsAreReplayedAsTheMappingOfNowMakesThem(t *testing.T) {
 		}))
 		t.Cleanup(receiver.Close)
 		mapping := func(subject string) provider.Options {
-			return provider.Options{Generic: &provider.Definition{Scheme: "token", Signature: provider.SignatureDefinition{Header: "X-Token"},
-				Event: provider.EventDefinition{ID: "$.id", Type: "$.type", Subject: subject}}}
+			return provider.Options{Generic: &provider.Definition{Proof: provider.Proof{Scheme: "token", Signature: provider.SignatureDefinition{Header: "X-Token"}},
+				Event: provider.EventDefinition{ID: provider.At("$.id"), Type: provider.At("$.type"), Subject: provider.At(subject)}}}
 		}
 		var integrationID string
 		require.NoError(t, db.InTx(t.Context(), func(tx *database.Tx) (err error) {

@@ -177,7 +177,11 @@ func (s *sender) sendOne(ctx context.Context, at time.Time) (bool, error) {
 	if err != nil {
 		return false, err
 	}
-	return s.checkAnswer(req, second, statusRepeated) && ok && first.eventID == second.eventID, nil
+	status, known := statusRepeated, s.spec.Deduplication.By != provider.ByNone
+	if !known {
+		status = statusNew // each request is an event
+	}
+	return s.checkAnswer(req, second, status) && ok && known == (first.eventID == second.eventID), nil
 }
 
 // The statuses in a receipt.

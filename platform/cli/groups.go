@@ -8,7 +8,12 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
+	"integration-gateway/platform/app"
+	"integration-gateway/platform/cli/providers"
 	"integration-gateway/platform/cli/queues"
+	"integration-gateway/platform/clock"
+	"integration-gateway/platform/config"
+	"integration-gateway/platform/provider"
 	"integration-gateway/platform/strictjson"
 )
 
@@ -23,7 +28,7 @@ func (c *command) addGroups(root *cobra.Command) {
 			c.destinations(), c.integrations(), c.alerts(), c.keys(), c.audit(), c.context(), c.login(), c.logout()}},
 		{"records", "Look after the records (on the database):", []*cobra.Command{c.migrate(), c.backup(), c.restore(), c.seed(), c.verify(), c.erase(), c.partitions(), c.secrets(),
 			group("queues", "Look after RabbitMQ's queues", "", queues.Migrate(c.loadTool, c.stdout))}},
-		{"check", "Check the installation (on this machine and its servers):", []*cobra.Command{c.config(), c.doctor()}},
+		{"check", "Check the installation (on this machine and its servers):", []*cobra.Command{c.config(), c.doctor(), c.providers()}},
 		{"other", "Other:", []*cobra.Command{c.send(), c.version()}},
 	} {
 		root.AddGroup(&cobra.Group{ID: g.id, Title: g.title})
@@ -34,6 +39,19 @@ func (c *command) addGroups(root *cobra.Command) {
 	}
 	root.SetHelpCommandGroupID("other")
 	root.SetCompletionCommandGroupID("other")
+}
+
+// providers lists, shows and tries providers' definitions. It needs no gateway.
+func (c *command) providers() *cobra.Command {
+	known := func() (provider.Registry, error) {
+		cfg, _, err := c.load(config.Options{Role: config.Send})
+		if err != nil {
+			return provider.Registry{}, err
+		}
+		return app.Providers(cfg)
+	}
+	return group("providers", "List, show and try definitions of providers", "Definitions describe providers as data: docs/provider-definitions.md.",
+		providers.Commands(providers.Deps{Out: c.stdout, Known: known, Now: clock.System})...)
 }
 
 // group makes a command that only has subcommands.

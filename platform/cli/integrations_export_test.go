@@ -55,6 +55,36 @@ integrations:
         timestamp: {item: "t="}
         event: {type: $.type}
     destinations: [{url: "https://a.example/raw", mode: raw}]
+  - source: ways
+    provider: generic
+    secrets: [env:ACME_SECRET]
+    options:
+      generic:
+        unsigned: "The token authenticates no body."
+        anyOf:
+          - {scheme: hmac, signature: {at: ["header:X-Own-Old", "header:X-Own-New"]}}
+          - {scheme: token, signature: {header: X-Own-Token}}
+        bodies: [multipart, xml]
+        probes: true
+        answer: {status: 200, contentType: application/json, body: '["no"]'}
+        handshakes:
+          - {name: own.check, method: POST, when: [{place: $.type, is: check}], answer: {body: "{$.text}"}}
+          - {name: own.hello, unsigned: true, when: [{place: $.hello}], answer: {body: "yes", headers: {X-Own-Hello: "0"}}}
+        event:
+          id: {firstOf: [$.id, "header:X-Own-Id"], match: "^[a-z]+"}
+          type: {join: [$.kind, $.action], with: "."}
+          subject: {at: $.message.data, decode: base64, json: $.order, if: $.message}
+    destinations: [{url: "https://b.example/in"}]
+  - source: both
+    provider: generic
+    secrets: [env:ACME_SECRET]
+    options:
+      generic:
+        allOf:
+          - {scheme: hmac, signature: {header: X-Own-Signature}}
+          - {scheme: token, signature: {header: X-Own-Token}}
+        event: {type: $.type}
+    destinations: [{url: "https://b.example/in"}]
   - source: topics
     provider: aws-sns
     secrets: ["env:TOPIC"]
@@ -88,7 +118,7 @@ func TestAnExportHasEverySetting(t *testing.T) {
 		return runOK(t, "integrations apply -f i.yaml "+flags)
 	}
 	const nothing = "nothing to do: everything matches the file\n"
-	require.Contains(t, apply(everySetting, "--yes"), "applied 5 changes")
+	require.Contains(t, apply(everySetting, "--yes"), "applied 7 changes")
 	require.Equal(t, nothing, apply(everySetting, "--yes"))
 	exported := runOK(t, "integrations export")
 	require.Equal(t, nothing, apply(exported, "--yes"), "an export is read back without a difference:\n%s", exported)

@@ -75,11 +75,32 @@ func (s *schemas) structure(t reflect.Type, input bool) schema {
 	if t.Name() == "" {
 		return s.object(t, input)
 	}
+	if v, is := reflect.Zero(t).Interface().(shaped); is && input {
+		return s.shapes(t, v.JSONTypes())
+	}
 	ref := s.component(t, input)
 	if input && reflect.PointerTo(t).Implements(reflect.TypeFor[json.Unmarshaler]()) {
 		return schema{"anyOf": []any{schema{"type": "string"}, ref}} // it reads its main value alone, too
 	}
 	return ref
+}
+
+// shaped is a type that reads itself from values of these JSON types.
+type shaped interface{ JSONTypes() []string }
+
+func (s *schemas) shapes(t reflect.Type, types []string) schema {
+	choices := []any{}
+	for _, name := range types {
+		switch name {
+		case "object":
+			choices = append(choices, s.component(t, true))
+		case "array":
+			choices = append(choices, schema{"type": name, "items": schema{}})
+		default:
+			choices = append(choices, schema{"type": name})
+		}
+	}
+	return schema{"anyOf": choices}
 }
 
 // component returns a reference to the named schema of t, which it makes once.

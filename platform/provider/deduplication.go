@@ -59,7 +59,7 @@ func (s Spec) deduplicate(d Deduplication, at string) (Spec, error) {
 			if strings.HasPrefix(place, "text:") {
 				r.wrong(fmt.Sprintf("places[%d]", i), "A constant identifies nothing.")
 			}
-			several = append(several, r.finder(fmt.Sprintf("places[%d]", i), place, true))
+			several = append(several, r.finder(fmt.Sprintf("places[%d]", i), At(place), true))
 		}
 		if r.err == nil {
 			s.Events.Identity = together(several...)
@@ -81,7 +81,7 @@ func (s Spec) deduplicate(d Deduplication, at string) (Spec, error) {
 // together finds the texts of several places, told apart; nothing if all are empty. What it
 // finds is for comparing only.
 func together(several ...finder) finder {
-	return finder{where: places(" with ", several), headers: headersOf(several), find: func(in input) token {
+	return finder{where: places(" with ", several), headers: headersOf(several), unsigned: unsignedOf(several), find: func(in input) token {
 		var raw []byte
 		found := false
 		for _, f := range several {
@@ -98,7 +98,7 @@ func together(several ...finder) finder {
 
 // when is f for bodies in which condition finds anything.
 func when(condition, f finder) finder {
-	return finder{where: f.where, headers: f.headers, find: func(in input) token {
+	return finder{where: f.where, headers: f.headers, unsigned: f.unsigned, find: func(in input) token {
 		if condition.in(in).text == "" {
 			return token{}
 		}

@@ -1,65 +1,76 @@
 package provider
 
 import (
-	"crypto/sha1" //nolint:gosec // some providers sign with HMAC-SHA1, which is not broken
-	"crypto/sha256"
-	"crypto/sha512"
-	"encoding/base64"
-	"encoding/hex"
-	"errors"
-	"fmt"
-	"hash"
 	"strings"
 	"time"
 
 	"golang.org/x/net/http/httpguts"
 
 	"integration-gateway/platform/fault"
-	"integration-gateway/platform/secret"
 )
 
-// Definition is a user-defined provider: how its requests are authenticated, and where to
-// find its events' id, type, subject and time.
+// Definition is a provider as data: how its requests are authenticated, what is answered, and
+// where to find its events' id, type, subject and time.
 type Definition struct {
-	Scheme    string              `json:"scheme"` // hmac, token, basic or standard-webhooks
-	Signature SignatureDefinition `json:"signature,omitzero"`
-	Timestamp TimestampDefinition `json:"timestamp,omitzero"`
-	Event     EventDefinition     `json:"event"`
-	Challenge ChallengeDefinition `json:"challenge,omitzero"`
+	Proof
+	// AnyOf and AllOf list several proofs, in place of one: any of them is enough, or all are
+	// needed.
+	AnyOf []Proof `json:"anyOf,omitempty"`
+	AllOf []Proof `json:"allOf,omitempty"`
+	// Unsigned says what the signature leaves out, where that is part of the body.
+	Unsigned string `json:"unsigned,omitempty"`
+
+	Event EventDefinition `json:"event"`
+	// Challenge is short for a handshake: a GET with a token and a text to send back.
+	Challenge  ChallengeDefinition   `json:"challenge,omitzero"`
+	Handshakes []HandshakeDefinition `json:"handshakes,omitempty"`
+	Answer     AnswerDefinition      `json:"answer,omitzero"` // to a stored webhook, in place of the gateway's
+	Probes     bool                  `json:"probes,omitempty"`
 	// Deduplication is the policy of integrations that do not choose one.
-	Deduplication Deduplication `json:"deduplication,omitzero"`
-	Forms         bool          `json:"forms,omitempty"` // the body may be a form
+	Deduplication Deduplication `json:"deduplication,omitempty"`
+	Forms         bool          `json:"forms,omitempty"`  // short for form among bodies
+	Bodies        []string      `json:"bodies,omitempty"` // besides JSON: form, multipart, xml, text
+	MaxBodyBytes  int64         `json:"maxBodyBytes,omitempty"`
 }
 
-// SignatureDefinition configures the schemes hmac and token.
+// Proof is one way to prove a request.
+type Proof struct {
+	// Scheme is hmac, token, basic, standard-webhooks, ed25519, ecdsa or rsa.
+	Scheme    string              `json:"scheme,omitempty"`
+	Signature SignatureDefinition `json:"signature,omitzero"`
+	Timestamp TimestampDefinition `json:"timestamp,omitzero"`
+}
+
+// SignatureDefinition configures the schemes with a signature or a token.
 type SignatureDefinition struct {
-	Header    string `json:"header,omitempty"`
-	Prefix    string `json:"prefix,omitempty"`    // before each signature, or before the token: "sha256=", "Bearer "
-	Separator string `json:"separator,omitempty"` // between several signatures in the header
-	Hash      string `json:"hash,omitempty"`      // sha256 (the default), sha1, sha384 or sha512
-	Encoding  string `json:"encoding,omitempty"`  // hex (the default) or base64
-	Key       string `json:"key,omitempty"`       // how the secret's text becomes the key: text (the default), hex or base64
-	Over      string `json:"over,omitempty"`      // what is signed: "{body}" (the default), "{timestamp}.{body}" …
-	ID        string `json:"idHeader,omitempty"`  // the header that {id} stands for
+	Header    string   `json:"header,omitempty"`
+	At        []string `json:"at,omitempty"`        // places, in place of the header; the value of one must match
+	Prefix    string   `json:"prefix,omitempty"`    // before each signature, or before the token: "sha256=", "Bearer "
+	Separator string   `json:"separator,omitempty"` // between several signatures in the header
+	Hash      string   `json:"hash,omitempty"`      // sha256 (the default), sha1, sha384 or sha512
+	Encoding  string   `json:"encoding,omitempty"`  // hex (the default), base64 or base64url
+	Key       string   `json:"key,omitempty"`       // how the secret's text becomes the key: text (the default), hex or base64
+	Over      string   `json:"over,omitempty"`      // what is signed: "{body}" (the default), "{timestamp}.{body}" …
+	ID        string   `json:"idHeader,omitempty"`  // the header that {id} stands for
 }
 
 // TimestampDefinition says where the signed time is.
 type TimestampDefinition struct {
 	Header    string `json:"header,omitempty"` // a header of its own, or
-	Item      string `json:"item,omitempty"`   // the prefix of an item in the signature's header: "t="
+	Item      string `json:"item,omitempty"`   // the prefix of an item in the signature's header: "t=", or
+	At        string `json:"at,omitempty"`     // a place, which may be in the signed body
 	Unit      string `json:"unit,omitempty"`   // seconds (the default), milliseconds or rfc3339
 	Tolerance *int   `json:"toleranceSeconds,omitempty"`
 }
 
-// EventDefinition says where an event's fields are: "header:X-Event-Id", a JSON path
-// (RFC 9535) such as "$.data.id", or "text:…" for a constant.
+// EventDefinition says where an event's fields are.
 type EventDefinition struct {
-	ID      string `json:"id,omitempty" api:"plain"` // without one the body's hash identifies the event
-	Type    string `json:"type"`
-	Subject string `json:"subject,omitempty"`
-	Time    string `json:"time,omitempty"`
+	ID      Place  `json:"id,omitzero" api:"plain"` // without one the body's hash identifies the event
+	Type    Place  `json:"type"`
+	Subject Place  `json:"subject,omitzero"`
+	Time    Place  `json:"time,omitzero"`
 	Unit    string `json:"timeUnit,omitempty"` // rfc3339 (the default), seconds, milliseconds or any
-	Items   bool   `json:"items,omitempty"`    // the body is an array, with an event in each item
+	Items   Items  `json:"items,omitzero"`     // true, or a path, if a body holds several events
 }
 
 // ChallengeDefinition configures the answer to the GET with which a provider checks the URL:
@@ -80,7 +91,7 @@ type reading struct {
 
 func (r *reading) wrong(field, format string, args ...any) {
 	if r.err == nil {
-		r.err = fault.Invalid.New("wrong_definition", format, args...).At(r.at + "." + field)
+		r.err = fault.Invalid.New("wrong_definition", format, args...).At(strings.TrimPrefix(r.at+"."+field, "."))
 	}
 }
 
@@ -106,130 +117,81 @@ type choice[T any] struct {
 // at.
 func (d Definition) spec(name, at string) (Spec, error) {
 	r := &reading{at: at}
-	s := Spec{Name: name}
-	switch d.Scheme {
-	case "hmac":
-		s.Verify = d.hmac(r)
-	case "token":
-		s.Verify = SharedToken{Header: r.header("signature.header", d.Signature.Header, true), Prefix: d.Signature.Prefix}
-		s.Sensitive = []string{d.Signature.Header}
-	case "basic":
-		s.Verify, s.CheckSecret = BasicAuth{}, checkBasic
-		s.Sensitive = []string{"Authorization"}
-	case "standard-webhooks":
-		scheme := Standard{Prefixes: []string{"webhook-", "svix-"}}
-		s.Verify, s.CheckSecret = scheme, scheme.CheckSecret
-	default:
-		r.wrong("scheme", "%q is unknown; write one of hmac, token, basic, standard-webhooks.", d.Scheme)
-	}
-	if d.Scheme == "token" || d.Scheme == "basic" {
-		s.Unsigned = "The token authenticates the sender and not the body."
-	}
-	if h, ok := s.Verify.(HMAC); ok {
-		s.SignsURL = h.Over.names(partURL)
-		s.CheckSecret = h.checkSecret(d.Signature.Key)
-	}
-	s.Tolerance = d.tolerance(r, s)
-	if d.Forms {
-		s.ContentTypes = []string{formType}
+	s := Spec{Name: name, Unsigned: d.Unsigned, Probes: d.Probes, MaxBodyBytes: d.MaxBodyBytes}
+	d.prove(r, &s)
+	s.ContentTypes = d.contentTypes(r)
+	if s.MaxBodyBytes < 0 || s.MaxBodyBytes > maxDefinedBody {
+		r.wrong("maxBodyBytes", "It must be from 0, which is for the configured limit, to %d.", maxDefinedBody)
 	}
 	s.Events = d.Event.mapping(r, s.Verify)
 	s.Challenge = d.Challenge.challenge(r)
+	d.answers(r, &s)
 	if r.err != nil {
 		return Spec{}, r.err
 	}
 	s = s.complete()
-	s, err := s.deduplicate(d.Deduplication, at+".deduplication")
+	s, err := s.deduplicate(d.Deduplication, strings.TrimPrefix(at+".deduplication", "."))
 	if err != nil {
 		return Spec{}, err
 	}
 	return s, s.check()
 }
 
-func (d Definition) hmac(r *reading) HMAC {
-	sig := d.Signature
-	h := HMAC{
-		Hash: choose(r, "signature.hash", sig.Hash, choice[func() hash.Hash]{"sha256", sha256.New}, choice[func() hash.Hash]{"sha1", sha1.New},
-			choice[func() hash.Hash]{"sha384", sha512.New384}, choice[func() hash.Hash]{"sha512", sha512.New}),
-		Signed: Signed{
-			Header: r.header("signature.header", sig.Header, true), Prefix: sig.Prefix, Separator: sig.Separator,
-			Encoding: choose(r, "signature.encoding", sig.Encoding, choice[Encoding]{"hex", Hex}, choice[Encoding]{"base64", Base64}),
-			ID:       r.header("signature.idHeader", sig.ID, false),
-			Time: Timestamp{
-				Header: r.header("timestamp.header", d.Timestamp.Header, false), Item: d.Timestamp.Item,
-				Unit: choose(r, "timestamp.unit", d.Timestamp.Unit, choice[Unit]{"seconds", Seconds}, choice[Unit]{"milliseconds", Milliseconds}, choice[Unit]{"rfc3339", RFC3339}),
-			},
-		},
-		Key: choose(r, "signature.key", sig.Key, choice[func(secret.Value) ([]byte, error)]{"text", nil},
-			choice[func(secret.Value) ([]byte, error)]{"hex", hexKey}, choice[func(secret.Value) ([]byte, error)]{"base64", base64Key}),
+// maxDefinedBody is the most that any source may accept.
+const maxDefinedBody = 32 << 20
+
+func (d Definition) contentTypes(r *reading) []string {
+	var types []string
+	if d.Forms {
+		types = append(types, formType)
 	}
-	if sig.Over != "" {
-		var err error
-		if h.Over, err = parseTemplate(sig.Over); err != nil {
-			r.wrong("signature.over", "%s.", err)
+	for _, body := range d.Bodies {
+		types = append(types, choose(r, "bodies", body, choice[[]string]{"form", []string{formType}}, choice[[]string]{"multipart", []string{multipartType}},
+			choice[[]string]{"xml", []string{"text/xml", "application/xml"}}, choice[[]string]{"text", []string{textType}}, choice[[]string]{"json", nil})...)
+	}
+	return types
+}
+
+// prove compiles how requests are proved.
+func (d Definition) prove(r *reading, s *Spec) {
+	ways := []struct {
+		name   string
+		proofs []Proof
+	}{{"", nil}, {"anyOf", d.AnyOf}, {"allOf", d.AllOf}}
+	if d.Scheme != "" || d.AnyOf == nil && d.AllOf == nil {
+		ways[0].proofs = []Proof{d.Proof}
+	}
+	var verifiers []Verifier
+	given := 0
+	for _, way := range ways {
+		if way.proofs == nil {
+			continue
+		}
+		given++
+		if len(way.proofs) > maxProofs || len(way.proofs) == 0 {
+			r.wrong(way.name, "It must list 1 to %d ways to prove a request.", maxProofs)
+		}
+		for i, p := range way.proofs {
+			verifiers = append(verifiers, p.compile(r, proofPrefix(way.name, i), d.Unsigned != "", s))
 		}
 	}
-	timed := h.Time.Header != "" || h.Time.Item != ""
 	switch {
-	case h.Time.Header != "" && h.Time.Item != "":
-		r.wrong("timestamp.item", "The time is in one place: set either timestamp.header or timestamp.item.")
-	case h.Time.Item != "" && sig.Separator == "":
-		r.wrong("signature.separator", "It is required, because the signature's header also holds the time.")
-	case sig.Over != "" && !h.Over.names(partBody):
-		r.wrong("signature.over", "It must include {body}, or anybody could send another body with a captured signature.")
-	case h.Over.runsTogether():
-		r.wrong("signature.over", "Put a text such as a full stop between {id}, {timestamp} and {url}, or part of one could be moved into the other.")
-	case h.Over.names(partID) && sig.ID == "":
-		r.wrong("signature.idHeader", "signature.over includes {id}: name its header.")
-	case h.Over.names(partTimestamp) && !timed:
-		r.wrong("timestamp.header", "signature.over includes {timestamp}: name its header.")
-	case timed && !h.Over.names(partTimestamp):
-		r.wrong("signature.over", "It must include {timestamp}, or the time could be changed.")
-	case !timed:
-		h.Time = Timestamp{}
+	case given != 1:
+		r.wrong("scheme", "Set one of scheme, anyOf and allOf.")
+		return
+	case d.AnyOf != nil:
+		s.Verify = AnyOf(verifiers)
+	case d.AllOf != nil:
+		s.Verify = AllOf(verifiers)
+	default:
+		s.Verify = verifiers[0]
 	}
-	return h
-}
-
-// checkSecret rejects a secret that is not a key of the definition's kind.
-func (h HMAC) checkSecret(kind string) func(secret.Value) error {
-	if h.Key == nil {
-		return nil
-	}
-	return func(v secret.Value) error {
-		key, err := h.Key(v)
-		if err != nil {
-			return fmt.Errorf("it must be %s", kind)
-		}
-		return weakKey(key, minKeyBytes)
+	if len(verifiers) > 1 {
+		s.CheckSecret = nil // a secret may be for any of them
 	}
 }
 
-func checkBasic(v secret.Value) error {
-	if !strings.Contains(v.Reveal(), ":") {
-		return errors.New("it must be user:password")
-	}
-	return nil
-}
-
-func hexKey(v secret.Value) ([]byte, error)    { return hex.DecodeString(v.Reveal()) }
-func base64Key(v secret.Value) ([]byte, error) { return base64.StdEncoding.DecodeString(v.Reveal()) }
-
-func (d Definition) tolerance(r *reading, s Spec) time.Duration {
-	t := d.Timestamp.Tolerance
-	timed := s.timed()
-	switch {
-	case t == nil && timed:
-		return defaultTolerance
-	case t == nil:
-		return 0
-	case !timed:
-		r.wrong("timestamp.toleranceSeconds", "The requests have no signed time.")
-	case *t < 0 || time.Duration(*t) > maxTolerance/time.Second:
-		r.wrong("timestamp.toleranceSeconds", "It must be from 0, which is for any, to %d.", maxTolerance/time.Second)
-	}
-	return time.Duration(*t) * time.Second
-}
+const maxProofs = 4
 
 // header checks a header's name.
 func (r *reading) header(field, name string, needed bool) string {

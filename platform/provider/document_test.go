@@ -42,6 +42,13 @@ func chapter() string {
 	for _, s := range specs {
 		fmt.Fprintf(&b, "| [%s](#%s) | %s | %s | %s |\n", s.Name, s.Name, proof(s), tolerance(s), place(s.Events.ID))
 	}
+	b.WriteString("\nWhat each is made of, the recorded requests that the tests hold it to, and what its scheme was checked against:\n\n" +
+		"| provider | made of | recorded requests | checked against |\n| --- | --- | --- | --- |\n")
+	for _, s := range specs {
+		if s.Name != genericName {
+			fmt.Fprintf(&b, "| [%s](#%s) | %s | %s | %s |\n", s.Name, s.Name, madeOf(s), recordedCases(s), checkedAgainst(s))
+		}
+	}
 	for _, s := range specs {
 		b.WriteString("\n### " + s.Name + "\n\n**" + s.Title + ".** " + plain(s.Help) + "\n\n")
 		for i, step := range s.Guide.Steps {
@@ -68,6 +75,30 @@ func chapter() string {
 		}
 	}
 	return b.String()
+}
+
+// madeOf links to the provider's definition.
+func madeOf(s Spec) string {
+	if _, ok := ShippedDefinition(s.Name); ok {
+		return fmt.Sprintf("[definition](../platform/provider/definitions/%s.yaml)", s.Name)
+	}
+	return "code"
+}
+
+// recordedCases lists the provider's recordings.
+func recordedCases(s Spec) string {
+	paths, _ := filepath.Glob(filepath.Join("testdata", s.Name, "*.json"))
+	for i, path := range paths {
+		paths[i] = strings.TrimSuffix(filepath.Base(path), ".json")
+	}
+	return strings.Join(paths, ", ")
+}
+
+func checkedAgainst(s Spec) string {
+	if s.Checked == "" {
+		return "the page named below"
+	}
+	return s.Checked
 }
 
 // plain escapes text for Markdown: angle brackets are not HTML.

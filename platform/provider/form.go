@@ -8,11 +8,15 @@ import (
 	"strings"
 
 	"integration-gateway/platform/fault"
+	"integration-gateway/platform/provider/bodies"
 )
 
 const (
 	jsonType = "application/json"
 	formType = "application/x-www-form-urlencoded"
+
+	multipartType = "multipart/form-data"
+	textType      = "text/plain"
 )
 
 // isForm reports whether the body is a form.
@@ -21,12 +25,32 @@ func isForm(h http.Header) bool {
 	return kind == formType
 }
 
+// isXML reports whether a media type is XML's.
+func isXML(kind string) bool {
+	return kind == "text/xml" || kind == "application/xml" || strings.HasSuffix(kind, "+xml")
+}
+
+func converted(text []byte, err error) ([]byte, error) {
+	if err != nil {
+		return nil, fault.Invalid.New("malformed_body", "The body cannot be read: %s.", err).At("body")
+	}
+	return text, nil
+}
+
 // jsonBody returns the request's body as JSON. A form becomes an object of its fields. If a
 // field named payload holds an object, it becomes that object: GitHub and Slack send JSON in
 // forms this way.
 func jsonBody(req Request) ([]byte, error) {
-	if !isForm(req.Header) {
-		return bytes.TrimLeft(WithoutBOM(req.Body), " \t\r\n"), nil
+	kind, parameters, _ := mime.ParseMediaType(req.Header.Get("Content-Type"))
+	switch text := bytes.TrimLeft(WithoutBOM(req.Body), " \t\r\n"); {
+	case kind == multipartType:
+		return converted(bodies.Multipart(req.Body, parameters["boundary"]))
+	case isXML(kind):
+		return converted(bodies.XML(text))
+	case kind == textType && !bytes.HasPrefix(text, []byte("{")) && !bytes.HasPrefix(text, []byte("[")):
+		return bodies.Text(req.Body), nil
+	case kind != formType:
+		return text, nil
 	}
 	fields, err := parseForm(req.Body)
 	if err != nil {

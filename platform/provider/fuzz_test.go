@@ -50,7 +50,7 @@ func FuzzProviders(f *testing.F) {
 			require.Contains(t, []fault.Kind{fault.Invalid, fault.Unauthorized}, fault.KindOf(err), "%v", err)
 			return
 		}
-		require.NotEmpty(t, events)
+		require.True(t, len(events) > 0 || s.Events.Items || s.Events.Parts != nil, "only a batch may be empty")
 		for _, e := range events {
 			require.True(t, json.Valid(e.Payload) || !utf8.Valid(body), "%s", e.Payload)
 		}

@@ -1,17 +1,11 @@
 package provider
 
 import (
-	"fmt"
 	"net/http"
 	"net/url"
-	"regexp"
 	"slices"
 	"strings"
 
-	"github.com/theory/jsonpath"
-	"golang.org/x/net/http/httpguts"
-
-	"integration-gateway/platform/fault"
 	"integration-gateway/platform/secret"
 )
 
@@ -25,7 +19,7 @@ func generic() Spec {
 	return Spec{
 		Name:  genericName,
 		Title: "A provider of your own",
-		Help: "The option generic says how requests are authenticated (hmac, token, basic or standard-webhooks) and where to find the event's id, type, subject and time: " +
+		Help: "The option generic says how requests are authenticated (hmac, token, basic, standard-webhooks, ed25519, ecdsa or rsa) and where to find the event's id, type, subject and time: " +
 			"in a header or at a JSON path.",
 		Guide: Guide{
 			Docs: "https://www.rfc-editor.org/rfc/rfc9535",
@@ -75,11 +69,11 @@ func (BasicAuth) SignRequest(req *Request, key secret.Value) error {
 // mapping reads where an event's fields are.
 func (d EventDefinition) mapping(r *reading, v Verifier) Mapping {
 	m := Mapping{
-		ID: covered(r.finder("event.id", d.ID, false), d.ID, v), Type: r.finder("event.type", d.Type, true),
-		Subject: r.finder("event.subject", d.Subject, false), Items: d.Items,
+		ID: covered(r.finder("event.id", d.ID, false), d.ID.At, v), Type: r.finder("event.type", d.Type, true),
+		Subject: r.finder("event.subject", d.Subject, false), Items: d.Items.Each, Parts: d.Items.steps(r, "event.items"),
 	}
 	unit := choose(r, "event.timeUnit", d.Unit, choice[Unit]{"rfc3339", RFC3339}, choice[Unit]{"seconds", Seconds}, choice[Unit]{"milliseconds", Milliseconds}, choice[Unit]{"any", AnyTime})
-	if d.Time != "" {
+	if !d.Time.IsZero() {
 		m.Time = at(unit, r.finder("event.time", d.Time, false))
 	}
 	return m
@@ -99,40 +93,16 @@ func covered(id finder, place string, v Verifier) finder {
 		if v.Over.names(partID) {
 			signed = append(signed, v.ID)
 		}
+		for _, s := range v.Over.spots() {
+			if isHeader && s.kind == inHeader && strings.EqualFold(s.name, name) {
+				id.headers = nil // it is signed
+			}
+		}
 	}
 	if isHeader && slices.ContainsFunc(signed, func(header string) bool { return strings.EqualFold(header, name) }) {
 		return signedID("the signed header " + name)
 	}
 	return id
-}
-
-// finder reads a place: header:…, text:… or a JSON path.
-func (r *reading) finder(field, place string, needed bool) finder {
-	name, isHeader := strings.CutPrefix(place, "header:")
-	text, isText := strings.CutPrefix(place, "text:")
-	switch {
-	case place == "" && needed:
-		r.wrong(field, "It is required: header:<name>, text:<constant>, or a JSON path such as $.type.")
-	case place == "":
-	case isHeader && httpguts.ValidHeaderFieldName(name):
-		return header(name)
-	case isHeader:
-		r.wrong(field, "%q is not a valid header name.", name)
-	case isText && text != "":
-		return constant(text)
-	default:
-		path, err := jsonpath.Parse(place)
-		if err != nil {
-			r.wrong(field, "It is neither header:<name> nor text:<text> nor a JSON path: %s.", strings.TrimPrefix(err.Error(), "jsonpath: "))
-			break
-		}
-		if costly(path) {
-			r.wrong(field, "The JSON path may be too expensive: it may have %d steps with one selector each, and either one .. or %d filters without .. and $. match() and search() need a literal expression.", maxSegments, maxFilters)
-			break
-		}
-		return located(path)
-	}
-	return finder{}
 }
 
 // challenge answers a GET with the value of one parameter if another holds a secret.
@@ -166,39 +136,6 @@ const maxChallenge = 1024
 
 func printable(text string) bool {
 	return !strings.ContainsFunc(text, func(c rune) bool { return c < ' ' || c > '~' })
-}
-
-var definedName = regexp.MustCompile(`^[a-z0-9][a-z0-9_-]{0,63}$`)
-
-// Named is a provider that the configuration defines.
-type Named struct {
-	Name  string `json:"-"`
-	Title string `json:"title"`
-	Help  string `json:"help"`
-	Definition
-	Samples []Sample `json:"samples"`
-}
-
-// Spec checks the definition. Its errors name the provider and the field.
-func (n Named) Spec() (Spec, error) {
-	if !definedName.MatchString(n.Name) {
-		return Spec{}, fault.Invalid.New("wrong_definition", "A provider's name consists of at most 64 lower-case letters, digits, - and _.").At("providers." + n.Name)
-	}
-	s, err := n.spec(n.Name, "providers."+n.Name)
-	if err != nil {
-		return Spec{}, err
-	}
-	s.Title, s.Help, s.Samples = n.Title, n.Help, n.Samples
-	if s.Title == "" {
-		s.Title = n.Name
-	}
-	for i, sample := range s.Samples {
-		if sample.Type == "" || sample.Body == "" {
-			return Spec{}, fault.Invalid.New("wrong_definition", "A sample needs a type and a body.").At(fmt.Sprintf("providers.%s.samples[%d]", n.Name, i))
-		}
-	}
-	s.Guide = Guide{Steps: []string{fmt.Sprintf("At %s, enter <URL> as the webhook's URL.", s.Title)}, Paste: "what the definition's scheme needs"}
-	return s, s.check()
 }
 
 func (BasicAuth) headers() []string { return []string{"Authorization"} }

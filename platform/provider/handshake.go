@@ -5,9 +5,11 @@ type Reply struct {
 	Status      int
 	ContentType string
 	Body        []byte
-	What        string // names the handshake in the audit trail: "url_verification"
-	Open        string // a page that must be opened to complete the handshake; "" for none
-	Visit       bool   // the gateway opens it
+	Header      map[string]string // besides the content type
+	What        string            // names the handshake in the audit trail: "url_verification"
+	Open        string            // a page that must be opened to complete the handshake; "" for none
+	Visit       bool              // the gateway opens it
+	Unproved    bool              // anybody may have sent the request: it is not audited
 }
 
 // HandshakeReply answers a request that is not an event; nil for events.
@@ -16,6 +18,15 @@ func (s Spec) HandshakeReply(req Request) *Reply {
 		return nil
 	}
 	return s.Handshake(req)
+}
+
+// GreetingReply answers a request that checks the address and that the provider does not sign;
+// nil for others.
+func (s Spec) GreetingReply(req Request, secrets []Secret) *Reply {
+	if s.Greet == nil {
+		return nil
+	}
+	return s.Greet(req, secrets)
 }
 
 // AcknowledgeReply returns the provider's own answer to a stored webhook; nil for the

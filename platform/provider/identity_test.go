@@ -78,7 +78,7 @@ func TestSignedPartsAreSeparated(t *testing.T) {
 		"{id}.{timestamp}.{body}": true, "{timestamp}{body}": true, "{method}{url}{body}": true, "{body}{timestamp}": true,
 	} {
 		definition := Definition{
-			Scheme: "hmac", Signature: SignatureDefinition{Header: "X-Sig", Over: over}, Event: EventDefinition{Type: "text:x"},
+			Proof: Proof{Scheme: "hmac", Signature: SignatureDefinition{Header: "X-Sig", Over: over}}, Event: EventDefinition{Type: At("text:x")},
 		}
 		if strings.Contains(over, "{id}") {
 			definition.Signature.ID = "X-Id"
@@ -91,7 +91,7 @@ func TestSignedPartsAreSeparated(t *testing.T) {
 			require.NoError(t, err, over)
 			continue
 		}
-		require.ErrorContains(t, err, "between {id}, {timestamp} and {url}", over)
+		require.ErrorContains(t, err, "between {id}, {timestamp}, {url} and places", over)
 	}
 }
 
@@ -99,7 +99,7 @@ func TestSignedPartsAreSeparated(t *testing.T) {
 func TestASignedIDTakesPrecedence(t *testing.T) {
 	at := time.Date(2026, 1, 5, 9, 0, 0, 0, time.UTC)
 	generic, err := Builtin().Configure(genericName, Options{Generic: &Definition{
-		Scheme: "standard-webhooks", Event: EventDefinition{ID: "header:Webhook-Id", Type: "text:x"}}})
+		Proof: Proof{Scheme: "standard-webhooks"}, Event: EventDefinition{ID: At("header:Webhook-Id"), Type: At("text:x")}}})
 	require.NoError(t, err)
 	standard, _ := Builtin().Spec("standard-webhooks")
 	key := secret.New("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw")

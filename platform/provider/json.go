@@ -159,7 +159,7 @@ func parseTime(text string) (time.Time, bool) {
 }
 
 // otherTimes are GitLab's format, and RFC 2822's with and without the day of the week.
-var otherTimes = []string{"2006-01-02 15:04:05 UTC", "2006-01-02 15:04:05 -0700", "2006-01-02 15:04:05", "2006-01-02T15:04:05-0700",
+var otherTimes = []string{"2006-01-02 15:04:05 UTC", "2006-01-02 15:04:05 -0700", "2006-01-02 15:04:05", "2006-01-02T15:04:05", "2006-01-02T15:04:05-0700",
 	"Mon, 2 Jan 2006 15:04:05 -0700", "Mon, 2 Jan 2006 15:04:05 GMT", "2 Jan 2006 15:04:05 -0700", "2 Jan 2006 15:04:05 GMT"}
 
 // lastSecond is the last moment of the year 9999, in seconds. A greater number counts

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -21,6 +22,9 @@ type Mapping struct {
 	Identity finder
 	Time     instant // if it finds nothing, the time of receipt is used
 	Items    bool    // the body may be an array, with an event in each item
+	// Parts are the steps to the parts of the body that are events, in place of Items; where
+	// there are none, the body is one.
+	Parts []step
 }
 
 // maxItems is the greatest number of events in one body.
@@ -33,6 +37,21 @@ type input struct {
 	raw  json.RawMessage
 	doc  *document
 	work *work // of all events of the request
+	all  *whole
+}
+
+// whole is the whole body that an input is a part of.
+type whole struct {
+	text []byte
+	doc  document
+}
+
+// around is the input of the whole body.
+func (in input) around() input {
+	if in.all == nil {
+		return in
+	}
+	return input{req: in.req, raw: in.all.text, doc: &in.all.doc, work: in.work}
 }
 
 // document indexes the object's values for paths; it is built once.
@@ -52,6 +71,8 @@ type finder struct {
 	// headers lists the headers that it reads. They are unsigned: signatures cover bodies, and
 	// signedID finds the id in a signed header.
 	headers []string
+	// unsigned says that it reads another part of the request that signatures rarely cover.
+	unsigned bool
 }
 
 // in applies f; the zero finder finds nothing.
@@ -90,7 +111,11 @@ func (m Mapping) inputs(req Request) ([]input, error) {
 	}
 	if !m.Items || len(text) == 0 || text[0] != '[' {
 		body, err := parseObject(text)
-		return []input{{req, body, bytes.Trim(WithoutBOM(text), " \t\r\n"), &document{}, newWork()}}, err
+		trimmed := bytes.Trim(WithoutBOM(text), " \t\r\n")
+		if m.Parts != nil && err == nil {
+			return m.parts(req, body, trimmed)
+		}
+		return []input{{req: req, body: body, raw: trimmed, doc: &document{}, work: newWork()}}, err
 	}
 	if jsontext.DeeperThan(text, MaxDepth) {
 		return nil, tooDeep()
@@ -108,7 +133,7 @@ func (m Mapping) inputs(req Request) ([]input, error) {
 		if err != nil {
 			return nil, fault.Invalid.New("wrong_field", "Item %d of the body must be an object.", i).At("body")
 		}
-		inputs[i] = input{req, body, item, &document{}, shared}
+		inputs[i] = input{req: req, body: body, raw: item, doc: &document{}, work: shared}
 	}
 	return inputs, nil
 }
@@ -167,7 +192,7 @@ func constant(text string) finder {
 
 // firstOf returns the first text that one of several finders finds.
 func firstOf(several ...finder) finder {
-	return finder{where: places(", else ", several), headers: headersOf(several), find: func(in input) token {
+	return finder{where: places(", else ", several), headers: headersOf(several), unsigned: unsignedOf(several), find: func(in input) token {
 		for _, f := range several {
 			if t := f.find(in); t.text != "" {
 				return t
@@ -179,7 +204,7 @@ func firstOf(several ...finder) finder {
 
 // joined concatenates what several finders find; nothing if the first finds nothing.
 func joined(separator string, several ...finder) finder {
-	return finder{where: places(" with ", several), headers: headersOf(several), find: func(in input) token {
+	return finder{where: places(" with ", several), headers: headersOf(several), unsigned: unsignedOf(several), find: func(in input) token {
 		first := several[0].find(in)
 		if first.text == "" {
 			return token{}
@@ -203,6 +228,10 @@ func signedID(where string) finder {
 		}
 		return quoted(in.req.SignedID)
 	}}
+}
+
+func unsignedOf(several []finder) bool {
+	return slices.ContainsFunc(several, func(f finder) bool { return f.unsigned })
 }
 
 func headersOf(several []finder) (names []string) {

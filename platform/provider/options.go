@@ -2,6 +2,7 @@ package provider
 
 import (
 	"fmt"
+	"net/url"
 	"time"
 
 	"integration-gateway/platform/fault"
@@ -52,6 +53,9 @@ func (r Registry) Configure(name string, o Options) (Spec, error) {
 	}
 	return s.with(o)
 }
+
+// WithPublicURL is the spec with the option publicUrl; "" for none.
+func (s Spec) WithPublicURL(address string) (Spec, error) { return s.with(Options{PublicURL: address}) }
 
 // KnowsURL reports whether the integration sets the URL that the provider signs.
 func (s Spec) KnowsURL() bool { return s.options.PublicURL != "" }
@@ -155,9 +159,11 @@ func (s Spec) OptionsHelp() []OptionHelp {
 
 // timed reports whether the provider's requests have a signed time.
 func (s Spec) timed() bool {
-	if s.Tolerance > 0 {
-		return true
-	}
-	v, ok := s.Verify.(interface{ timed() bool })
-	return ok && v.timed()
+	return s.Tolerance > 0 || timedVerifier(s.Verify)
+}
+
+// validURL reports whether text is an absolute web address.
+func validURL(text string) bool {
+	u, err := url.Parse(text)
+	return err == nil && (u.Scheme == "https" || u.Scheme == "http") && u.Host != "" && u.User == nil && u.Fragment == ""
 }

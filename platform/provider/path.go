@@ -199,3 +199,45 @@ func (s search) token(i int32) (token, bool) {
 	found := object{"": s.Bytes(i)}.identifier("")
 	return found, found.text != ""
 }
+
+// expression is an RE2 expression with a bound on its work.
+type expression struct {
+	*regexp.Regexp
+	weight int
+}
+
+func (r *reading) expression(field, text string) *expression {
+	if len(text) > maxPattern {
+		r.wrong(field, "It may have %d characters.", maxPattern)
+		return nil
+	}
+	compiled, err := regexp.Compile(text)
+	if err != nil {
+		reason := err.Error()
+		r.wrong(field, "It is not an RE2 expression: %s.", strings.TrimPrefix(reason, "error parsing regexp: "))
+		return nil
+	}
+	e := &expression{compiled, len(text)}
+	if strings.Contains(text, "{") { // a{1000} expands to its full length
+		e.weight = max(e.weight, 1000)
+	}
+	return e
+}
+
+// first returns the first group of a match, or all of it.
+func (e *expression) first(w *work, text string) (string, bool) {
+	if len(text) > maxMatched {
+		return "", false
+	}
+	if w.expressions -= (len(text) + 64) * e.weight; w.expressions < 0 {
+		return "", false
+	}
+	groups := e.FindStringSubmatch(text)
+	switch {
+	case groups == nil:
+		return "", false
+	case len(groups) > 1:
+		return groups[1], true
+	}
+	return groups[0], true
+}

@@ -10,7 +10,6 @@ import (
 	"crypto/x509"
 	"fmt"
 	"net/http"
-	"net/url"
 	"slices"
 	"strings"
 	"time"
@@ -28,6 +27,9 @@ type Request struct {
 	ReceivedAt time.Time
 	// SignedID is the Match's, set after verification; Normalize uses it as the id.
 	SignedID string
+	// Keys are the integration's active secrets, set after verification: a handshake may have
+	// to be answered with a signature.
+	Keys []Secret
 	// Certificate returns the certificate at a URL that a Verifier has recognised as the
 	// provider's. Its errors are fault.Unavailable and NoCertificate. It is nil if nothing can
 	// be downloaded.
@@ -77,6 +79,9 @@ type Spec struct {
 	// Handshake answers a verified request that is not an event, such as a URL check. It
 	// returns nil for events, and may be nil itself.
 	Handshake func(Request) *Reply
+	// Greet answers a POST that checks the URL and that the provider does not sign, before
+	// verification. It returns nil for other requests, and may be nil itself.
+	Greet func(Request, []Secret) *Reply
 	// Confirms says that a handshake names a page that must be opened.
 	Confirms bool
 	// Challenge answers the GET with which the provider checks the URL. Its errors are
@@ -94,6 +99,8 @@ type Spec struct {
 	Sensitive []string
 	// CheckSecret rejects a secret that can never match. It is nil if any text may be one.
 	CheckSecret func(secret.Value) error
+	// Checked says what a definition was checked against; "" for code.
+	Checked string
 	// Samples holds sample webhooks, one of each named type.
 	Samples []Sample
 
@@ -175,7 +182,9 @@ func (s Spec) withPublicURL(req Request) Request {
 }
 
 // IDUnsigned reports whether an event's id may come from an unsigned part of the request.
-func (s Spec) IDUnsigned() bool { return len(s.Events.ID.headers)+len(s.Events.Identity.headers) > 0 }
+func (s Spec) IDUnsigned() bool {
+	return len(s.Events.ID.headers)+len(s.Events.Identity.headers) > 0 || s.Events.ID.unsigned || s.Events.Identity.unsigned
+}
 
 // Caveats tells operators what the signature does not cover; "" if it covers everything that
 // matters.
@@ -188,6 +197,9 @@ func (s Spec) Caveats() string {
 	}
 	if s.IDUnsigned() && len(s.Headers()) > 0 {
 		all = append(all, "The headers that describe the event, such as its id or type, are not signed. The same signed message under another id counts as a possible replay.")
+	}
+	if s.Deduplication.By == ByNone && s.Uses(Signing) {
+		all = append(all, "A captured request that is sent again is a new event: nothing in it tells it from the next one.")
 	}
 	return strings.Join(all, " ")
 }
@@ -251,7 +263,9 @@ func (s Spec) sensitive(header string) bool {
 func tokenHeaders(v Verifier) []string {
 	switch v := v.(type) {
 	case SharedToken:
-		return []string{v.Header}
+		return v.headers()
+	case AllOf:
+		return tokenHeaders(AnyOf(v))
 	case AnyOf:
 		var headers []string
 		for _, one := range v {
@@ -260,12 +274,6 @@ func tokenHeaders(v Verifier) []string {
 		return headers
 	}
 	return nil
-}
-
-// validURL reports whether text is an absolute web address.
-func validURL(text string) bool {
-	u, err := url.Parse(text)
-	return err == nil && (u.Scheme == "https" || u.Scheme == "http") && u.Host != "" && u.User == nil && u.Fragment == ""
 }
 
 // SafeHeaders returns the headers that verification and mapping read, without those that
@@ -277,7 +285,8 @@ func (s Spec) SafeHeaders() []string {
 // ReadHeaders returns the headers that verification and mapping read. Requests that differ in
 // one of them are different requests.
 func (s Spec) ReadHeaders() []string {
-	return append(slices.Clone(s.Headers()), headersOf([]finder{s.Events.ID, s.Events.Type, s.Events.Subject, s.Events.Identity})...)
+	all := append(slices.Clone(s.Headers()), headersOf([]finder{s.Events.ID, s.Events.Type, s.Events.Subject, s.Events.Identity})...)
+	return slices.DeleteFunc(all, func(name string) bool { return name == "" })
 }
 
 // Headers returns the headers that authenticate a request, in their usual spelling.

@@ -5,10 +5,12 @@ import (
 	"crypto/ecdsa"
 	"crypto/ed25519"
 	"crypto/elliptic"
+	"crypto/rsa"
 	"crypto/sha256"
 	"crypto/x509"
 	"encoding/base64"
 	"encoding/hex"
+	"encoding/pem"
 	"errors"
 	"fmt"
 
@@ -157,5 +159,54 @@ func (ECDSA) pair(seed string) (string, func([]byte) ([]byte, error), error) {
 	return base64.StdEncoding.EncodeToString(der), func(message []byte) ([]byte, error) {
 		sum := sha256.Sum256(message)
 		return private.Sign(nil, sum[:], crypto.SHA256) // RFC 6979: the same each time
+	}, nil
+}
+
+// RSA is RSA with PKCS #1 v1.5 and SHA-256, with public keys in PEM or in base64 of their DER
+// form. A request is signed with a private key in PEM.
+type RSA struct{}
+
+func (RSA) size() int { return 0 }
+
+var errNoRSA = errors.New("it must be an RSA public key of at least 2048 bits, in PEM or base64, as the provider shows it")
+
+func (RSA) key(text string) (crypto.PublicKey, error) {
+	der, err := base64.StdEncoding.DecodeString(text)
+	if block, _ := pem.Decode([]byte(text)); block != nil {
+		der, err = block.Bytes, nil
+	}
+	if err != nil {
+		return nil, errNoRSA
+	}
+	parsed, err := x509.ParsePKIXPublicKey(der)
+	key, ok := parsed.(*rsa.PublicKey)
+	if err != nil || !ok || key.N.BitLen() < 2048 || key.N.BitLen() > 8192 {
+		return nil, errNoRSA
+	}
+	return key, nil
+}
+
+func (RSA) matches(key crypto.PublicKey, message, signature []byte) bool {
+	sum := sha256.Sum256(message)
+	return rsa.VerifyPKCS1v15(key.(*rsa.PublicKey), crypto.SHA256, sum[:], signature) == nil
+}
+
+func (RSA) pair(seed string) (string, func([]byte) ([]byte, error), error) {
+	block, _ := pem.Decode([]byte(seed))
+	if block == nil {
+		return "", nil, errors.New("a private key in PEM signs for this provider")
+	}
+	parsed, err := x509.ParsePKCS8PrivateKey(block.Bytes)
+	private, ok := parsed.(*rsa.PrivateKey)
+	if err != nil || !ok {
+		return "", nil, errors.New("the private key must be RSA, in PEM of PKCS #8")
+	}
+	der, err := x509.MarshalPKIXPublicKey(&private.PublicKey)
+	if err != nil {
+		return "", nil, fmt.Errorf("write the public key: %w", err)
+	}
+	return base64.StdEncoding.EncodeToString(der), func(message []byte) ([]byte, error) {
+		sum := sha256.Sum256(message)
+		return rsa.SignPKCS1v15(nil, private, crypto.SHA256, sum[:])
 	}, nil
 }

@@ -95,7 +95,7 @@ func TestBodiesThatCannotBeRedacted(t *testing.T) {
 }
 
 func TestARedactionMustNotReachAnEventsIdentity(t *testing.T) {
-	generic := EventDefinition{ID: "$.meta.id", Type: "$.meta.kind", Subject: "$.who", Time: "$.at"}
+	generic := EventDefinition{ID: At("$.meta.id"), Type: At("$.meta.kind"), Subject: At("$.who"), Time: At("$.at")}
 	for _, c := range []struct {
 		provider, path, want string // "" for a path that may be
 	}{
@@ -124,7 +124,7 @@ func TestARedactionMustNotReachAnEventsIdentity(t *testing.T) {
 		t.Run(c.provider+" "+c.path, func(t *testing.T) {
 			options := Options{}
 			if c.provider == "generic" {
-				options.Generic = &Definition{Scheme: "hmac", Signature: SignatureDefinition{Header: "X-S"}, Event: generic}
+				options.Generic = &Definition{Proof: Proof{Scheme: "hmac", Signature: SignatureDefinition{Header: "X-S"}}, Event: generic}
 			}
 			s, err := Builtin().Configure(c.provider, options)
 			require.NoError(t, err)

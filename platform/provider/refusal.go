@@ -40,6 +40,14 @@ func Replayed() error {
 	return refuse(PossibleReplay, "the same signed message was received before under another event id, which the provider does not sign")
 }
 
+// reasonOf returns the reason of an error of refuse; "" for another or none.
+func reasonOf(err error) Reason {
+	if f := fault.As(err); f != nil {
+		return Reason(f.Reason)
+	}
+	return ""
+}
+
 // credential reads a header that authenticates the sender. It refuses a header that is given
 // twice: a proxy may have checked the other value.
 func credential(h http.Header, name string) (string, error) {
@@ -74,6 +82,9 @@ type AnyOf []Verifier
 // Verify returns the first match. If there is none, it returns the error of the first
 // verifier whose header is present.
 func (a AnyOf) Verify(req Request, secrets []Secret) (Match, error) {
+	if len(a) == 0 {
+		return Match{}, refuse(NoMatch, "nothing proves a request")
+	}
 	var failure error
 	for _, v := range a {
 		match, err := v.Verify(req, proving(v, secrets))

@@ -56,6 +56,7 @@ func Builtin() Registry {
 	for _, spec := range builtin {
 		specs = append(specs, spec())
 	}
+	specs = append(specs, shipped()...)
 	r, err := NewRegistry(specs...)
 	if err != nil {
 		panic(err) // a bug in one of the files; the tests find it first

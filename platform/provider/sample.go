@@ -92,7 +92,7 @@ func (sample Sample) request(at time.Time, address, id string) Request {
 
 // ForgedRequest is a SampleRequest with an invalid signature.
 func (s Spec) ForgedRequest(sample Sample, at time.Time, address, id string) (req Request, err error) {
-	for _, wrong := range []string{"whsec_Zm9yZ2Vk", "forged"} {
+	for _, wrong := range []string{"whsec_Zm9yZ2Vk", "forged", "Zm9yZ2Vk"} {
 		if req, err = s.SampleRequest(sample, secret.New(wrong), at, address, id); err == nil {
 			break
 		}

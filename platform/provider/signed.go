@@ -1,40 +1,16 @@
 package provider
 
 import (
-	"encoding/base64"
-	"encoding/hex"
 	"net/http"
-	"strconv"
+	"slices"
 	"strings"
 	"time"
 )
 
-// Encoding is how a signature is written in its header.
-type Encoding int
-
-// The encodings of signatures. Hex is read in either case, as RFC 4648 section 8 allows.
-const (
-	Hex Encoding = iota
-	Base64
-)
-
-func (e Encoding) decode(text string) ([]byte, error) {
-	if e == Base64 {
-		return base64.StdEncoding.Strict().DecodeString(text)
-	}
-	return hex.DecodeString(text)
-}
-
-func (e Encoding) encode(sum []byte) string {
-	if e == Base64 {
-		return base64.StdEncoding.EncodeToString(sum)
-	}
-	return hex.EncodeToString(sum)
-}
-
 // Signed describes where a request carries its signatures and what they cover.
 type Signed struct {
 	Header    string
+	At        []spot // where the signatures are, in place of Header; one of them must match
 	Prefix    string // before each signature, such as "sha256="
 	Bare      bool   // the prefix is optional
 	Encoding  Encoding
@@ -50,53 +26,8 @@ type Signed struct {
 type Timestamp struct {
 	Header string // a header of its own
 	Item   string // the prefix of an item in the signature's header, such as "t="
-	Field  string // a member of the body
+	At     *spot  // another place; one in a signed body is read after it is verified
 	Unit   Unit
-}
-
-// Unit is the format of a time.
-type Unit int
-
-// The units: seconds or milliseconds since 1970, RFC 3339, and whichever of these and of
-// otherTimes a text is.
-const (
-	Seconds Unit = iota
-	Milliseconds
-	RFC3339
-	AnyTime
-)
-
-func (u Unit) parse(text string) (time.Time, bool) {
-	switch u {
-	case RFC3339:
-		return parseTime(text)
-	case AnyTime:
-		return parseAny(text)
-	}
-	if len(text) > maxDigits || text != strings.Trim(text, "+-") {
-		return time.Time{}, false
-	}
-	n, err := strconv.ParseInt(text, 10, 64)
-	if err != nil {
-		return time.Time{}, false
-	}
-	if u == Milliseconds {
-		return time.UnixMilli(n).UTC(), true
-	}
-	return time.Unix(n, 0).UTC(), true
-}
-
-// maxDigits keeps times within the range of a Duration and the calendar.
-const maxDigits = 14
-
-func (u Unit) format(at time.Time) string {
-	switch u {
-	case Milliseconds:
-		return strconv.FormatInt(at.UnixMilli(), 10)
-	case RFC3339:
-		return at.UTC().Format(time.RFC3339)
-	}
-	return strconv.FormatInt(at.Unix(), 10)
 }
 
 // maxSignatures bounds the work that one header can cause.
@@ -108,19 +39,17 @@ type envelope struct {
 	id         string
 	timestamp  string
 	at         time.Time
+	values     []string // of the places that Over names
+	form       []byte   // as Over names it
 }
 
 // open reads the envelope. It skips signatures that do not have size bytes; 0 accepts any
 // size.
 func (s Signed) open(req Request, size int) (envelope, error) {
 	var e envelope
-	value, err := credential(req.Header, s.Header)
+	items, err := s.items(req)
 	if err != nil {
 		return e, err
-	}
-	items := []string{value}
-	if s.Separator != "" {
-		items = strings.SplitN(value, s.Separator, maxSignatures+1)
 	}
 	if len(items) > maxSignatures {
 		return e, refuse(MalformedSignature, "%s holds more than %d items", s.Header, maxSignatures)
@@ -134,6 +63,29 @@ func (s Signed) open(req Request, size int) (envelope, error) {
 		return e, refuse(MalformedSignature, "%s holds no well-formed signature", s.Header)
 	}
 	return e, s.openRest(req, items, &e)
+}
+
+// items returns what may be a signature.
+func (s Signed) items(req Request) ([]string, error) {
+	if s.At == nil {
+		value, err := credential(req.Header, s.Header)
+		if err != nil {
+			return nil, err
+		}
+		if s.Separator == "" {
+			return []string{value}, nil
+		}
+		return strings.SplitN(value, s.Separator, maxSignatures+1), nil
+	}
+	values, err := readFirst(req, s.At)
+	if err != nil || s.Separator == "" {
+		return values, err
+	}
+	var items []string
+	for _, value := range values {
+		items = append(items, strings.SplitN(value, s.Separator, maxSignatures+1)...)
+	}
+	return items, nil
 }
 
 // signature returns the item's signature, or nil.
@@ -156,8 +108,20 @@ func (s Signed) openRest(req Request, items []string, e *envelope) (err error) {
 			return err
 		}
 	}
+	if e.values, err = s.Over.values(req); err != nil {
+		return err
+	}
+	if s.Over.names(partForm) {
+		if e.form, err = sortedForm(req); err != nil {
+			return err
+		}
+	}
 	t := s.Time
 	switch {
+	case t.At != nil && !s.late():
+		if e.timestamp, err = t.At.read(req); err != nil {
+			return err
+		}
 	case t.Header != "":
 		if e.timestamp, err = credential(req.Header, t.Header); err != nil {
 			return err
@@ -188,10 +152,16 @@ func (s Signed) match(req Request, e envelope, found Match) (_ Match, err error)
 	if s.Over.names(partID) {
 		found.SignedID = e.id
 	}
-	if s.Time.Field != "" {
-		found.SignedAt, err = s.Time.read(bodyTime(req.Body, s.Time.Field), s.Header)
+	if s.late() {
+		text, _ := peek(req.Body, s.Time.At.path)
+		found.SignedAt, err = s.Time.read(text, s.Header)
 	}
 	return found, err
+}
+
+// late reports whether the time is in the signed body.
+func (s Signed) late() bool {
+	return s.Time.At != nil && s.Time.At.kind == inBody && !s.Over.names(partTimestamp)
 }
 
 func (t Timestamp) place(header string) string {
@@ -201,7 +171,7 @@ func (t Timestamp) place(header string) string {
 	case t.Item != "":
 		return t.Item + " in " + header
 	}
-	return t.Field + " in the body"
+	return t.At.String()
 }
 
 // oneItem returns the only item with this prefix, without the prefix.
@@ -218,15 +188,6 @@ func oneItem(items []string, prefix, header string) (string, error) {
 	return found, nil
 }
 
-// bodyTime returns a member of the body, a number or a string.
-func bodyTime(body []byte, member string) string {
-	o, err := parseObject(body)
-	if err != nil {
-		return ""
-	}
-	return o.identifier(member).text
-}
-
 // seal signs with sum and writes the envelope, as the provider would.
 func (s Signed) seal(req *Request, sum func(message []byte) []byte) {
 	e := envelope{timestamp: s.Time.Unit.format(req.ReceivedAt)}
@@ -239,9 +200,21 @@ func (s Signed) seal(req *Request, sum func(message []byte) []byte) {
 			req.Header.Set(s.ID, e.id)
 		}
 	}
+	if s.Time.At != nil && s.Time.At.kind != inBody && s.Time.At.kind != inForm {
+		s.Time.At.write(req, e.timestamp)
+	}
+	e.values, _ = s.Over.values(*req)
+	if len(e.values) < len(s.Over.spots()) { // a sample without them is the tests' mistake
+		e.values = make([]string, len(s.Over.spots()))
+	}
+	e.form, _ = sortedForm(*req)
 	value := s.written(sum(s.message(*req, e)))
 	if s.Time.Item != "" {
 		value = s.Time.Item + e.timestamp + s.Separator + value
+	}
+	if s.At != nil {
+		s.At[0].write(req, value)
+		return
 	}
 	req.Header.Set(s.Header, value)
 }
@@ -274,6 +247,15 @@ func (s Signed) headers() []string {
 	for _, name := range []string{s.Header, s.ID, s.Time.Header} {
 		if name != "" {
 			names = append(names, http.CanonicalHeaderKey(name))
+		}
+	}
+	spots := append(slices.Clone(s.At), s.Over.spots()...)
+	if s.Time.At != nil {
+		spots = append(spots, *s.Time.At)
+	}
+	for _, name := range headerSpots(spots) {
+		if !slices.Contains(names, name) {
+			names = append(names, name)
 		}
 	}
 	return names

@@ -80,7 +80,7 @@ func of(purpose Purpose, secrets []Secret) []Secret {
 // the choice to them.
 func proving(v Verifier, secrets []Secret) []Secret {
 	switch v.(type) {
-	case AnyOf:
+	case AnyOf, AllOf:
 		return secrets
 	case SharedToken, BasicAuth:
 		return of(Token, secrets)
@@ -98,6 +98,10 @@ func (s Spec) PurposeOf(v secret.Value) Purpose {
 		if !strings.HasPrefix(v.Reveal(), sharedKey) && s.Uses(Token) {
 			return Token
 		}
+	case AllOf:
+		if !s.Uses(Signing) {
+			return Token
+		}
 	}
 	return Signing
 }
@@ -108,7 +112,10 @@ func (s Spec) Uses(purpose Purpose) bool {
 		return s.Challenge != nil
 	}
 	verifiers := []Verifier{s.Verify}
-	if several, ok := s.Verify.(AnyOf); ok {
+	switch several := s.Verify.(type) {
+	case AnyOf:
+		verifiers = several
+	case AllOf:
 		verifiers = several
 	}
 	return slices.ContainsFunc(verifiers, func(v Verifier) bool { return len(proving(v, []Secret{{Purpose: purpose}})) > 0 })

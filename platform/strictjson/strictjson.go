@@ -32,6 +32,13 @@ func (n *Nullable[T]) open() any {
 
 type opener interface{ open() any }
 
+// Several is a type that is read from values of several kinds.
+type Several interface {
+	// Variable returns a pointer to what this value is read into, which is a part of the
+	// receiver. Its error is a message such as "must be text".
+	Variable(text []byte) (any, error)
+}
+
 // Read fills the struct that dest points to from text, which must be well-formed JSON, and
 // returns the mistakes: unknown fields and values of the wrong type. Field names are
 // case-sensitive. A null keeps the value.
@@ -41,7 +48,17 @@ func Read(text []byte, dest any) []fault.Field {
 	return r.mistakes
 }
 
-type reader struct{ mistakes []fault.Field }
+// ReadAnyCase is Read for text whose field names may have lost their capitals.
+func ReadAnyCase(text []byte, dest any) []fault.Field {
+	r := reader{anyCase: true}
+	r.value(text, reflect.ValueOf(dest).Elem(), "")
+	return r.mistakes
+}
+
+type reader struct {
+	anyCase  bool
+	mistakes []fault.Field
+}
 
 func (r *reader) wrong(path, message string) {
 	if path == "" {
@@ -60,6 +77,15 @@ func (r *reader) value(text json.RawMessage, v reflect.Value, path string) {
 	target := v.Addr()
 	if n, ok := target.Interface().(opener); ok {
 		r.value(text, reflect.ValueOf(n.open()).Elem(), path)
+		return
+	}
+	if s, ok := target.Interface().(Several); ok && !isNull(text) {
+		variable, err := s.Variable(text)
+		if err != nil {
+			r.wrong(path, err.Error())
+			return
+		}
+		r.value(text, reflect.ValueOf(variable).Elem(), path)
 		return
 	}
 	switch {
@@ -128,6 +154,13 @@ func (r *reader) object(text json.RawMessage, v reflect.Value, path string) {
 	fieldsOf(v, fields)
 	for _, name := range slices.Sorted(maps.Keys(given)) {
 		field, known := fields[name]
+		if r.anyCase && !known {
+			for one, v := range fields {
+				if strings.EqualFold(one, name) {
+					field, known = v, true
+				}
+			}
+		}
 		if !known {
 			r.wrong(Join(path, shown(name)), DidYouMean(unknownField, name, slices.Sorted(maps.Keys(fields))))
 			continue

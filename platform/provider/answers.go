@@ -1,0 +1,197 @@
+package provider
+
+import (
+	"fmt"
+	"net/http"
+	"regexp"
+
+	"integration-gateway/platform/secret"
+)
+
+// HandshakeDefinition is a request that is answered and makes no event.
+type HandshakeDefinition struct {
+	Name string `json:"name"` // as the audit trail has it
+	// Method is POST (the default) or GET. Nothing signs a GET.
+	Method string `json:"method,omitempty"`
+	// Unsigned says that the provider does not sign this POST. Anybody can make the gateway
+	// answer it.
+	Unsigned bool `json:"unsigned,omitempty"`
+	// Token is where a GET shows a secret of the purpose challenge.
+	Token Place `json:"token,omitzero"`
+	// When lists conditions, which all must hold.
+	When []ConditionDefinition `json:"when"`
+	// Answer's texts may name places, such as {$.challenge}, and {hmac-hex:…} and
+	// {hmac-base64:…}, the HMAC-SHA256 of a place with the integration's newest secret.
+	Answer AnswerDefinition `json:"answer"`
+}
+
+// ConditionDefinition holds if a place has this value, or any if none is given.
+type ConditionDefinition struct {
+	Place Place  `json:"place"`
+	Is    string `json:"is,omitempty"`
+}
+
+// AnswerDefinition is an answer in the form that a provider requires.
+type AnswerDefinition struct {
+	Status      int               `json:"status,omitempty"`      // 200 by default
+	ContentType string            `json:"contentType,omitempty"` // text/plain by default
+	Body        string            `json:"body,omitempty"`
+	Headers     map[string]string `json:"headers,omitempty"`
+}
+
+func (a AnswerDefinition) given() bool {
+	return a.Status != 0 || a.ContentType != "" || a.Body != "" || a.Headers != nil
+}
+
+const maxHandshakes = 8
+
+// handshake is a compiled HandshakeDefinition.
+type handshake struct {
+	HandshakeDefinition
+	token  finder
+	when   []condition
+	body   answerText
+	header map[string]answerText
+}
+
+type condition struct {
+	place finder
+	is    string
+}
+
+// answers compiles what is answered besides the receipt.
+func (d Definition) answers(r *reading, s *Spec) {
+	if len(d.Handshakes) > maxHandshakes {
+		r.wrong("handshakes", "It may list at most %d.", maxHandshakes)
+		return
+	}
+	var gets, signed, unsigned []handshake
+	for i, one := range d.Handshakes {
+		h := one.compile(r, fmt.Sprintf("handshakes[%d]", i))
+		if h.body.signs() && (one.Method == http.MethodGet || one.Unsigned) && len(s.ContentTypes) > 0 {
+			r.wrong(fmt.Sprintf("handshakes[%d].answer.body", i), "Without a signature it may sign only for providers whose bodies are JSON: a form could be signed for anybody.")
+		}
+		switch {
+		case one.Method == http.MethodGet:
+			gets = append(gets, h)
+		case one.Unsigned:
+			unsigned = append(unsigned, h)
+		default:
+			signed = append(signed, h)
+		}
+	}
+	if gets != nil {
+		s.Challenge = challengeOf(s.Challenge, gets)
+	}
+	if signed != nil {
+		s.Handshake = func(req Request) *Reply { return answerFirst(signed, req, req.Keys) }
+	}
+	if unsigned != nil {
+		s.Greet = func(req Request, secrets []Secret) *Reply {
+			reply := answerFirst(unsigned, req, secrets)
+			if reply != nil {
+				reply.Unproved = true
+			}
+			return reply
+		}
+	}
+	if d.Answer.given() {
+		body, header := d.Answer.compile(r, "answer")
+		if body.signs() {
+			r.wrong("answer.body", "Only a handshake signs its answer.")
+		}
+		s.Acknowledge = func(req Request) *Reply {
+			reply, ok := d.Answer.fill(inputOf(req), body, header, nil)
+			if !ok {
+				return nil
+			}
+			return reply
+		}
+	}
+}
+
+func (d HandshakeDefinition) compile(r *reading, at string) handshake {
+	h := handshake{HandshakeDefinition: d}
+	switch {
+	case !plainName.MatchString(d.Name):
+		r.wrong(at+".name", "It is required: up to 64 letters, digits, ., - and _, as the audit trail shows it.")
+	case d.Method != "" && d.Method != http.MethodGet && d.Method != http.MethodPost:
+		r.wrong(at+".method", "%q is unknown; write POST or GET.", d.Method)
+	case !d.Token.IsZero() && d.Method != http.MethodGet:
+		r.wrong(at+".token", "Only a GET shows a token.")
+	case len(d.When) == 0 || len(d.When) > maxHandshakes:
+		r.wrong(at+".when", "It must list 1 to %d conditions, or every request would be answered.", maxHandshakes)
+	}
+	h.token = r.finder(at+".token", d.Token, false)
+	for i, c := range d.When {
+		h.when = append(h.when, condition{r.finder(fmt.Sprintf("%s.when[%d].place", at, i), c.Place, true), c.Is})
+	}
+	h.body, h.header = d.Answer.compile(r, at+".answer")
+	return h
+}
+
+var plainName = regexp.MustCompile(`^[A-Za-z0-9._-]{1,64}$`)
+
+// inputOf is a request as places are read from it; the body is empty if it is not JSON.
+func inputOf(req Request) input {
+	in := input{req: req, raw: []byte(`{}`), body: object{}, doc: &document{}, work: newWork()}
+	if text, err := jsonBody(req); err == nil {
+		if body, err := parseObject(text); err == nil {
+			in.raw, in.body = text, body
+		}
+	}
+	return in
+}
+
+// answerFirst answers the first handshake whose conditions hold; nil if there is none.
+func answerFirst(all []handshake, req Request, secrets []Secret) *Reply {
+	in := inputOf(req)
+	for _, h := range all {
+		if !h.holds(in) {
+			continue
+		}
+		if reply, ok := h.Answer.fill(in, h.body, h.header, of(Signing, secrets)); ok {
+			reply.What = h.Name
+			return reply
+		}
+	}
+	return nil
+}
+
+func (h handshake) holds(in input) bool {
+	for _, c := range h.when {
+		if found := c.place.in(in).text; found == "" || c.is != "" && found != c.is {
+			return false
+		}
+	}
+	return true
+}
+
+// challengeOf answers GETs. One that shows no token is not a proof of anything.
+func challengeOf(short func(Request, []Secret) (*Reply, error), all []handshake) func(Request, []Secret) (*Reply, error) {
+	return func(req Request, secrets []Secret) (reply *Reply, err error) {
+		err = refuse(MissingSignature, "the request is none of the provider's handshakes")
+		if short != nil {
+			if reply, err = short(req, secrets); err == nil {
+				return reply, nil
+			}
+		}
+		in := inputOf(req)
+		for _, h := range all {
+			if !h.holds(in) {
+				continue
+			}
+			if h.token.find != nil {
+				shown := h.token.in(in).text
+				if _, err := matchAny(of(Challenge, secrets), func(s secret.Value) bool { return s.Equal(shown) }); err != nil {
+					return nil, err
+				}
+			}
+			if reply, ok := h.Answer.fill(in, h.body, h.header, of(Signing, secrets)); ok {
+				reply.What, reply.Unproved = h.Name, h.token.find == nil
+				return reply, nil
+			}
+		}
+		return nil, err
+	}
+}

@@ -1,0 +1,141 @@
+package provider
+
+import (
+	"crypto/hmac"
+	"crypto/sha256"
+	"net/http"
+	"regexp"
+	"strings"
+
+	"golang.org/x/net/http/httpguts"
+
+	"integration-gateway/platform/secret"
+)
+
+// answerText is a text with places.
+type answerText []answerPiece
+
+type answerPiece struct {
+	literal string
+	place   finder
+	hmac    *Encoding // of the place's HMAC; nil for the place itself
+}
+
+func (t answerText) signs() bool {
+	for _, p := range t {
+		if p.hmac != nil {
+			return true
+		}
+	}
+	return false
+}
+
+var placeholder = regexp.MustCompile(`\{((?:hmac-hex:|hmac-base64:)?(?:\$|header:|query:|form:)[^{}"]*)\}`)
+
+func (a AnswerDefinition) compile(r *reading, at string) (answerText, map[string]answerText) {
+	if a.Status != 0 && (a.Status < 200 || a.Status > 299) {
+		r.wrong(at+".status", "It must be from 200 to 299.")
+	}
+	if strings.ContainsAny(a.ContentType, "\r\n") || strings.Contains(a.ContentType, "html") || strings.Contains(a.ContentType, "svg") {
+		r.wrong(at+".contentType", "It must be a media type that no browser runs, such as application/json.")
+	}
+	header := map[string]answerText{}
+	for name, value := range a.Headers {
+		if !httpguts.ValidHeaderFieldName(name) || strings.EqualFold(name, "Set-Cookie") || strings.EqualFold(name, "Content-Type") || strings.EqualFold(name, "Location") {
+			r.wrong(at+".headers", "%q is not a header that an answer may have.", name)
+		}
+		header[name] = r.answerText(at+".headers", value)
+	}
+	return r.answerText(at+".body", a.Body), header
+}
+
+func (r *reading) answerText(field, text string) answerText {
+	if len(text) > maxChallenge {
+		r.wrong(field, "It may have %d characters.", maxChallenge)
+		return nil
+	}
+	var t answerText
+	last := 0
+	for _, m := range placeholder.FindAllStringSubmatchIndex(text, maxHandshakes) {
+		t = append(t, answerPiece{literal: text[last:m[0]]})
+		place := text[m[2]:m[3]]
+		var p answerPiece
+		for prefix, encoding := range map[string]Encoding{"hmac-hex:": Hex, "hmac-base64:": Base64} {
+			if rest, ok := strings.CutPrefix(place, prefix); ok {
+				place, p.hmac = rest, &encoding
+			}
+		}
+		p.place = r.finder(field, At(place), true)
+		t, last = append(t, p), m[1]
+	}
+	return append(t, answerPiece{literal: text[last:]})
+}
+
+// signable matches what may be signed for a stranger: nothing that could be a JSON body, or a
+// message of a template with punctuation.
+var signable = regexp.MustCompile(`^[A-Za-z0-9+/=_-]+$`)
+
+// fill writes the answer; ok is false if a place is empty or holds what must not be repeated.
+func (a AnswerDefinition) fill(in input, body answerText, header map[string]answerText, secrets []Secret) (*Reply, bool) {
+	reply := &Reply{Status: http.StatusOK, ContentType: a.ContentType}
+	if a.Status != 0 {
+		reply.Status = a.Status
+	}
+	if reply.ContentType == "" {
+		reply.ContentType = "text/plain; charset=utf-8"
+	}
+	var ok bool
+	if reply.Body, ok = body.fill(in, secrets, strings.Contains(a.ContentType, "json")); !ok {
+		return nil, false
+	}
+	for name, text := range header {
+		value, ok := text.fill(in, secrets, false)
+		if !ok {
+			return nil, false
+		}
+		if reply.Header == nil {
+			reply.Header = map[string]string{}
+		}
+		reply.Header[name] = string(value)
+	}
+	return reply, true
+}
+
+func (t answerText) fill(in input, secrets []Secret, quote bool) ([]byte, bool) {
+	var b []byte
+	for _, p := range t {
+		b = append(b, p.literal...)
+		if p.place.find == nil {
+			continue
+		}
+		found := p.place.in(in)
+		switch {
+		case found.text == "" || len(found.text) > maxChallenge || !printable(found.text):
+			return nil, false
+		case p.hmac != nil:
+			key, ok := newest(secrets)
+			if !ok || !signable.MatchString(found.text) {
+				return nil, false
+			}
+			mac := hmac.New(sha256.New, []byte(key.Reveal()))
+			mac.Write([]byte(found.text))
+			b = append(b, p.hmac.encode(mac.Sum(nil))...)
+		case quote:
+			b = append(b, found.asSent()...)
+		default:
+			b = append(b, found.text...)
+		}
+	}
+	return b, true
+}
+
+// newest returns the secret that was added last.
+func newest(secrets []Secret) (key secret.Value, ok bool) {
+	id := ""
+	for _, s := range secrets {
+		if !s.Value.Empty() && s.ID >= id {
+			key, id, ok = s.Value, s.ID, true
+		}
+	}
+	return key, ok
+}

@@ -1,0 +1,174 @@
+package provider
+
+import (
+	"bytes"
+	"fmt"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+
+	"golang.org/x/net/http/httpguts"
+)
+
+// spot is a place that verification reads. Nothing is proved yet, so reading it costs no more
+// than a look at each byte.
+type spot struct {
+	kind string   // header, query, form or body
+	name string   // of a header, parameter or field
+	path []string // of a member of the body
+}
+
+const (
+	inHeader = "header"
+	inQuery  = "query"
+	inForm   = "form"
+	inBody   = "body"
+)
+
+// parseSpot reads header:<name>, query:<name>, form:<name> or a path of names such as
+// $.signature.token.
+func parseSpot(text string) (spot, error) {
+	kind, name, _ := strings.Cut(text, ":")
+	switch {
+	case kind == inHeader && httpguts.ValidHeaderFieldName(name), kind == inQuery && name != "", kind == inForm && name != "":
+		return spot{kind: kind, name: name}, nil
+	case kind == inHeader:
+		return spot{}, fmt.Errorf("%q is not a valid header name", name)
+	case plainPath.MatchString(text):
+		return spot{kind: inBody, path: strings.Split(text[len("$."):], ".")}, nil
+	}
+	return spot{}, fmt.Errorf("%q is none of header:<name>, query:<name>, form:<name> and a path of names such as $.signature.value", text)
+}
+
+func (s spot) String() string {
+	if s.kind == inBody {
+		return "$." + strings.Join(s.path, ".")
+	}
+	return s.kind + ":" + s.name
+}
+
+// read returns the value; an error of fault.Unauthorized if it is absent or given twice.
+func (s spot) read(req Request) (string, error) {
+	if s.kind == inHeader {
+		return credential(req.Header, s.name)
+	}
+	var text string
+	var ok bool
+	switch s.kind {
+	case inQuery:
+		text, ok = queryOf(req, s.name)
+	case inForm:
+		text, ok = formValue(req, s.name)
+	default:
+		text, ok = peek(req.Body, s.path)
+	}
+	if !ok || text == "" {
+		return "", refuse(MissingSignature, "there is nothing at %s, or it is given twice", s)
+	}
+	return text, nil
+}
+
+// peek returns a text or number of the body without building the rest of it.
+func peek(body []byte, path []string) (string, bool) {
+	for _, name := range path[:len(path)-1] {
+		found, err := members(body, name)
+		if err != nil {
+			return "", false
+		}
+		body = found[name]
+		if len(body) == 0 || body[0] != '{' {
+			return "", false
+		}
+	}
+	last := path[len(path)-1]
+	found, err := members(body, last)
+	if err != nil {
+		return "", false
+	}
+	text := found.identifier(last).text
+	return text, text != ""
+}
+
+// formValue returns a field of a form that is given once. It decodes nothing else.
+func formValue(req Request, name string) (value string, ok bool) {
+	if !isForm(req.Header) {
+		return "", false
+	}
+	n := 0
+	for part := range bytes.SplitSeq(req.Body, []byte("&")) {
+		key, text, _ := bytes.Cut(part, []byte("="))
+		if len(key) > 3*len(name) {
+			continue
+		}
+		if k, err := url.QueryUnescape(string(key)); err != nil || k != name {
+			continue
+		}
+		decoded, err := url.QueryUnescape(string(text))
+		if err != nil {
+			return "", false
+		}
+		value, n = decoded, n+1
+	}
+	return value, n == 1
+}
+
+// write puts a value there, as the provider does. A sample's body and URL have the text
+// $PROOF where it belongs.
+func (s spot) write(req *Request, value string) {
+	switch s.kind {
+	case inHeader:
+		req.Header.Set(s.name, value)
+	case inQuery:
+		separator := "?"
+		if strings.Contains(req.URL, "?") {
+			separator = "&"
+		}
+		req.URL += separator + url.QueryEscape(s.name) + "=" + url.QueryEscape(value)
+	case inForm:
+		req.Body = bytes.ReplaceAll(req.Body, []byte("$PROOF"), []byte(url.QueryEscape(value)))
+	default:
+		req.Body = bytes.ReplaceAll(req.Body, []byte("$PROOF"), quoted(value).asSent())
+	}
+}
+
+// headerSpots returns the headers among spots.
+func headerSpots(spots []spot) (names []string) {
+	for _, s := range spots {
+		if s.kind == inHeader {
+			names = append(names, http.CanonicalHeaderKey(s.name))
+		}
+	}
+	return names
+}
+
+// readFirst reads the spots that are there. Its error is the first spot's if there are none.
+func readFirst(req Request, spots []spot) (values []string, err error) {
+	for _, s := range spots {
+		value, missing := s.read(req)
+		switch {
+		case missing == nil:
+			values = append(values, value)
+		case err == nil || reasonOf(missing) == DuplicateHeader:
+			err = missing
+		}
+	}
+	if len(values) > 0 && reasonOf(err) != DuplicateHeader {
+		err = nil
+	}
+	return values, err
+}
+
+// sortedForm returns the form's names and values, sorted by name, without separators.
+func sortedForm(req Request) ([]byte, error) {
+	fields, err := parseForm(req.Body)
+	if err != nil || !isForm(req.Header) {
+		return nil, refuse(MissingSignature, "the body is not a form")
+	}
+	slices.SortStableFunc(fields, func(a, b formField) int { return strings.Compare(a.name, b.name) })
+	b := make([]byte, 0, len(req.Body))
+	for _, f := range fields {
+		b = append(append(b, f.name...), f.value...)
+	}
+	return b, nil
+}
