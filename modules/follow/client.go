@@ -18,11 +18,12 @@ type client struct {
 	told       bool
 }
 
-// offer puts the messages that the client wants into its buffer, in order. When it is full
+// offer puts the messages that the client gets into its buffer, in order. When it is full
 // the client gets no more: its stream ends, and it may resume.
 func (c *client) offer(list []*message) {
 	for _, m := range list {
-		if c.behind || !c.takes(m) {
+		m = c.share(m)
+		if c.behind || m == nil {
 			continue
 		}
 		select {
@@ -34,28 +35,23 @@ func (c *client) offer(list []*message) {
 	}
 }
 
-// takes reports whether a message is for the client. Of what exceeds its sample it gets one message
-// a poll, which says that there was more.
-func (c *client) takes(m *message) bool {
+// share returns what the client gets for a message: the message, nothing, or, once a poll and in place
+// of what exceeds its sample, that there was more.
+func (c *client) share(m *message) *message {
+	more := m.kind == kindMore
 	switch {
 	case m.kind == "":
-		return true
-	case m.kind == kindMore:
-		if c.most == 0 || c.told {
-			return false
-		}
-		c.told = true
-		return true
-	case !c.want.matches(m):
-		return false
-	case c.most > 0 && c.left == 0:
-		if !c.told {
-			c.offer([]*message{moreMessage})
-		}
-		return false
+		return m
+	case more && c.most == 0 || !more && !c.want.matches(m):
+		return nil
+	case !more && (c.most == 0 || c.left > 0):
+		c.left--
+		return m
+	case c.told:
+		return nil
 	}
-	c.left--
-	return true
+	c.told = true
+	return moreMessage
 }
 
 // replayed goes through what happened since a position, for a client that resumes.

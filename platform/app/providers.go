@@ -8,9 +8,9 @@ import (
 	"integration-gateway/platform/provider"
 )
 
-// providers returns the built-in providers and those in the configuration. Its error is
+// Providers returns the built-in providers and those in the configuration. Its error is
 // config.Mistakes, by provider and field.
-func providers(cfg config.Config) (provider.Registry, error) {
+func Providers(cfg config.Config) (provider.Registry, error) {
 	registry := provider.Builtin()
 	var mistakes config.Mistakes
 	for _, p := range cfg.Providers {
@@ -30,13 +30,9 @@ func providers(cfg config.Config) (provider.Registry, error) {
 	return registry, nil
 }
 
-// Providers returns the built-in providers and those in the configuration. Its error is
-// config.Mistakes, by provider and field.
-func Providers(cfg config.Config) (provider.Registry, error) { return providers(cfg) }
-
 // CheckProviders finds mistakes in the configured providers, before anything is opened.
 func CheckProviders(cfg config.Config) error {
-	_, err := providers(cfg)
+	_, err := Providers(cfg)
 	return err
 }
 

@@ -37,7 +37,7 @@ providers:
 func TestProvidersOfTheConfiguration(t *testing.T) {
 	cfg, err := configured(t, initech)
 	require.NoError(t, err)
-	registry, err := providers(cfg)
+	registry, err := Providers(cfg)
 	require.NoError(t, err)
 	spec, ok := registry.Spec("initech")
 	require.True(t, ok)
@@ -73,7 +73,7 @@ func TestMistakesInConfiguredProvidersAreReportedAtStart(t *testing.T) {
 	} {
 		cfg, err := configured(t, c.text)
 		if err == nil {
-			_, err = providers(cfg)
+			_, err = Providers(cfg)
 		}
 		var mistakes config.Mistakes
 		require.ErrorAs(t, err, &mistakes, c.text)
@@ -81,7 +81,7 @@ func TestMistakesInConfiguredProvidersAreReportedAtStart(t *testing.T) {
 	}
 	cfg, err := configured(t, "providers: {b: {scheme: x}, a: {scheme: y}}\n")
 	require.NoError(t, err)
-	_, err = providers(cfg)
+	_, err = Providers(cfg)
 	require.ErrorContains(t, err, "providers.a.scheme")
 	require.ErrorContains(t, err, "providers.b.scheme")
 }
@@ -93,7 +93,7 @@ func TestTheExampleProvidersAreValid(t *testing.T) {
 	require.True(t, found)
 	cfg, err := configured(t, "providers:\n"+strings.ReplaceAll(strings.TrimPrefix(example, "# "), "\n# ", "\n"))
 	require.NoError(t, err)
-	registry, err := providers(cfg)
+	registry, err := Providers(cfg)
 	require.NoError(t, err)
 	spec, ok := registry.Spec("initech")
 	require.True(t, ok)

@@ -39,7 +39,7 @@ func (g *system) reload(ctx context.Context) error {
 		cfg, err := r.Load()
 		var known provider.Registry
 		if err == nil {
-			known, err = providers(cfg)
+			known, err = Providers(cfg)
 		}
 		if err != nil {
 			g.log.ErrorContext(ctx, "SIGHUP: the new settings are invalid; still using the previous ones", "error", err)

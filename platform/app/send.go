@@ -89,7 +89,7 @@ type sender struct {
 }
 
 func newSender(cfg config.Config, o SendOptions) (*sender, error) {
-	registry, err := providers(cfg)
+	registry, err := Providers(cfg)
 	if err != nil {
 		return nil, err
 	}

@@ -108,7 +108,7 @@ func wire(cfg config.Config, s *stores, log *slog.Logger) (*system, error) {
 	if err != nil {
 		return nil, err
 	}
-	known, err := providers(cfg)
+	known, err := Providers(cfg)
 	if err != nil {
 		return nil, err
 	}

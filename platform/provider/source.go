@@ -89,19 +89,13 @@ func proving(v Verifier, secrets []Secret) []Secret {
 }
 
 // PurposeOf returns what a secret of the provider is for if nothing else is said: what its
-// webhooks are proved with.
+// webhooks are proved with. Where that may be a signature or a token, it is a signature, unless
+// secrets of signatures say what they are, as those of Standard Webhooks do.
 func (s Spec) PurposeOf(v secret.Value) Purpose {
-	switch s.Verify.(type) {
-	case SharedToken, BasicAuth:
+	several, _ := s.Verify.(AnyOf)
+	says := slices.ContainsFunc(several, func(v Verifier) bool { _, standard := v.(Standard); return standard })
+	if !s.Uses(Signing) || says && s.Uses(Token) && !strings.HasPrefix(v.Reveal(), sharedKey) {
 		return Token
-	case AnyOf: // GitLab's: a signing token says that it is one
-		if !strings.HasPrefix(v.Reveal(), sharedKey) && s.Uses(Token) {
-			return Token
-		}
-	case AllOf:
-		if !s.Uses(Signing) {
-			return Token
-		}
 	}
 	return Signing
 }

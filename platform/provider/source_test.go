@@ -37,6 +37,10 @@ func TestASecretServesItsPurposeOnly(t *testing.T) {
 	}
 	basic, err := Builtin().Configure(genericName, define(t, `{"scheme":"basic","event":{"type":"text:x"}}`))
 	require.NoError(t, err)
+	either, err := Builtin().Configure(genericName, define(t, `{"anyOf":[{"scheme":"hmac","signature":{"header":"X-Sig"}},{"scheme":"token","signature":{"header":"X-Token"}}],"event":{"type":"text:x"}}`))
+	require.NoError(t, err)
+	tokens, err := Builtin().Configure(genericName, define(t, `{"anyOf":[{"scheme":"basic"},{"scheme":"token","signature":{"header":"X-Token"}}],"event":{"type":"text:x"}}`))
+	require.NoError(t, err)
 	at := time.Date(2026, 1, 5, 9, 0, 0, 0, time.UTC)
 	const signing = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 	for _, c := range []struct {
@@ -45,7 +49,8 @@ func TestASecretServesItsPurposeOnly(t *testing.T) {
 		purpose Purpose
 	}{
 		{named("acme"), "a-signing-secret", Signing}, {named("stripe"), signing, Signing}, {named("globex"), "a-shared-token", Token},
-		{basic, "user:password", Token}, {named("gitlab"), signing, Signing}, {named("gitlab"), "glsecret1234", Token},
+		{basic, "user:password", Token}, {either, "a-signing-secret", Signing}, {either, signing, Signing}, {tokens, "a-shared-token", Token},
+		{named("gitlab"), signing, Signing}, {named("gitlab"), "glsecret1234", Token},
 	} {
 		value := secret.New(c.value)
 		require.Equal(t, c.purpose, c.spec.PurposeOf(value), c.value)
