@@ -24,7 +24,7 @@ func generic() Spec {
 		Guide: Guide{
 			Docs: "https://www.rfc-editor.org/rfc/rfc9535",
 			Steps: []string{
-				"Write the definition as the integration's option generic; docs/providers.md has an example.",
+				"Write the definition as the integration's option generic; docs/provider-definitions.md has an example.",
 				"At the sender, enter <URL> as the webhook's URL.",
 			},
 			Paste: "what the scheme needs: the key of an HMAC, the token, user:password for basic, or whsec_… for standard-webhooks",
