@@ -273,6 +273,21 @@ func TestAClientThatResumesMissesNothing(t *testing.T) {
 	require.Equal(t, live, c.entry(), "what was sent while resuming is not sent again")
 }
 
+// A stream may end before it has shown anything.
+func TestAClientCanResumeFromTheBeginning(t *testing.T) {
+	f := setup(t, Config{Every: time.Hour})
+	for range 2 { // the second one finds a poller that will not look again
+		c := f.follow(managementKey, "", "")
+		name, _ := c.next()
+		require.Equal(t, ":following", name)
+		require.True(t, id.Valid(c.lastID))
+		require.Equal(t, f.commit(0, "event.failed", "acme"), f.follow(managementKey, c.lastID, "").entry())
+		f.mu.Lock()
+		f.entries = nil
+		f.mu.Unlock()
+	}
+}
+
 func TestAnOutageOfTheDatabaseLosesNoMessage(t *testing.T) {
 	f := setup(t, Config{})
 	c := f.follow(managementKey, "", "")

@@ -55,7 +55,7 @@ type following struct {
 	m        *Module
 	client   *client
 	replayed *replayed // nil for a client that does not resume
-	position string    // where it resumes after what was sent; "" until that is known
+	position string    // where it resumes after what was sent
 }
 
 func (m *Module) stream(c echo.Context) error {
@@ -79,6 +79,7 @@ func (m *Module) stream(c echo.Context) error {
 		if err := m.subscribe(ctx, f.client); err != nil {
 			return err
 		}
+		f.position = positionAt(m.d.Now(), m.cfg.Settle) // what commits from now on has a greater id
 	}
 	if f.Open() != nil {
 		return nil
