@@ -94,23 +94,34 @@ func TestNginxAcceptsTheEdgesConfiguration(t *testing.T) {
 
 func TestTheEdgeForwardsRequestsUnchanged(t *testing.T) {
 	e := newEdge(t)
+	requireForwards(t, func(addr, api string) *exec.Cmd {
+		return e.command([]string{"api:3000 resolve ", api + " ", "listen 8080;", "listen " + addr + ";"}, "-g", "daemon off;")
+	})
+}
+
+// requireForwards starts a proxy between an address and the API, and requires that it forwards
+// webhooks and health checks unchanged, with the client's address, and nothing else.
+func requireForwards(t *testing.T, command func(addr, api string) *exec.Cmd) {
+	t.Helper()
 	type request struct{ uri, forwarded, host string }
 	seen := make(chan request, 100)
 	api := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
-		seen <- request{r.RequestURI, strings.Join(r.Header.Values("X-Forwarded-For"), "|"), r.Host}
+		if r.URL.Path != "/readyz" { // a probe of the proxy's own
+			seen <- request{r.RequestURI, strings.Join(r.Header.Values("X-Forwarded-For"), "|"), r.Host}
+		}
 	}))
 	defer api.Close()
 	free, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
 	addr := free.Addr().String()
 	require.NoError(t, free.Close())
-	nginx := e.command([]string{"api:3000 resolve ", api.Listener.Addr().String() + " ", "listen 8080;", "listen " + addr + ";"}, "-g", "daemon off;")
+	proxy := command(addr, api.Listener.Addr().String())
 	var said strings.Builder
-	nginx.Stderr = &said
-	require.NoError(t, nginx.Start())
+	proxy.Stderr = &said
+	require.NoError(t, proxy.Start())
 	defer func() {
-		_ = nginx.Process.Signal(syscall.SIGTERM)
-		_ = nginx.Wait()
+		_ = proxy.Process.Signal(syscall.SIGTERM)
+		_ = proxy.Wait()
 		if t.Failed() {
 			t.Log(said.String())
 		}

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/http"
 	"strconv"
+	"strings"
 	"testing"
 	"time"
 
@@ -217,4 +218,32 @@ func TestTheQueueIsDeleted(t *testing.T) {
 		g.waitForStatus(id, "processed")
 		require.Equal(t, 1, g.receiver.count(id))
 	}
+}
+
+func TestQueuesOfAnotherTypeAreMigrated(t *testing.T) {
+	t.Parallel()
+	g := onServers(t)
+	p := g.serve()
+	eventually(t, func() bool { _, _, checks := g.health(); return checks["rabbitmq"] == "ok" }, "the queues are there")
+	p.terminate()
+	require.Zero(t, p.exitCode(waitTimeout))
+
+	g.set("RABBITMQ_QUEUE_TYPE", "quorum")
+	p = startProcess(t, g.env, "serve") // it does not become ready
+	g.processes = append(g.processes, p)
+	eventually(t, func() bool {
+		_, e, err := g.ask(http.MethodGet, "/readyz", nil, nil)
+		return err == nil && strings.Contains(string(e.Data), "misconfigured")
+	}, "it is not ready, since nothing would be delivered")
+	require.Equal(t, http.StatusServiceUnavailable, probe(g.base+"/readyz"))
+	r := g.send(http.StatusAccepted, "acme", order("evt_stored", "stored"), "")
+	p.terminate()
+	require.Zero(t, p.exitCode(waitTimeout))
+	require.Contains(t, p.output.String(), "run gateway queues migrate", "the log says what to do")
+
+	g.run("queues", "migrate")
+	g.serve()
+	g.work()
+	g.waitForStatus(r.EventID, "processed")
+	require.Equal(t, http.StatusOK, probe(g.base+"/readyz"))
 }

@@ -45,6 +45,22 @@ func TestServeIsTerminated(t *testing.T) {
 	require.Equal(t, 1, g.total(g.open(), "normalized_events WHERE external_event_id = 'evt_slow'"), "and it is stored")
 }
 
+// Load balancers notice within the delay that readiness is gone; until then they send requests.
+func TestServeAcceptsWhileItIsDraining(t *testing.T) {
+	t.Parallel()
+	const delay = 4 * time.Second
+	g := onServers(t, "DRAIN_DELAY_SECONDS", fmt.Sprint(delay.Seconds()), "SHUTDOWN_GRACE_SECONDS", fmt.Sprint(graceSeconds))
+	p := g.serve()
+	began := time.Now()
+	p.terminate()
+	eventually(t, func() bool { return probe(g.base+"/readyz") == http.StatusServiceUnavailable }, "it says that it is not ready")
+	require.Equal(t, http.StatusOK, probe(g.base+"/livez"))
+	g.send(http.StatusAccepted, "acme", order("evt_late", "late"), "")
+	require.Zero(t, p.exitCode(delay+graceSeconds*time.Second+5*time.Second))
+	require.GreaterOrEqual(t, time.Since(began), delay)
+	require.Equal(t, 1, g.total(g.open(), "normalized_events WHERE external_event_id = 'evt_late'"))
+}
+
 func TestWorkIsTerminated(t *testing.T) {
 	t.Parallel()
 	g := onServers(t, "SHUTDOWN_GRACE_SECONDS", fmt.Sprint(graceSeconds))

@@ -114,6 +114,14 @@ func (m *Module) Process() string {
 	return m.self.ID
 }
 
+// ClockAhead returns how far this machine's clock was ahead of the database's at the last
+// heartbeat.
+func (m *Module) ClockAhead() time.Duration {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return time.Duration(m.self.ClockAheadMS) * time.Millisecond
+}
+
 // Share returns this process's rank, from 0, among the live processes that deliver, and
 // their number, which is at least one (itself).
 func (m *Module) Share() (rank, workers int) {

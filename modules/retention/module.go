@@ -38,6 +38,7 @@ type Config struct {
 
 	Every      time.Duration // default an hour
 	RetryAfter time.Duration // after a failure; default a minute
+	Look       time.Duration // while another process removes records: if it dies, this one continues; default 5 s
 	Batch      int           // rows removed in one transaction; default 200
 }
 
@@ -66,6 +67,9 @@ func New(cfg Config, d Deps) *Module {
 	if cfg.RetryAfter == 0 {
 		cfg.RetryAfter = time.Minute
 	}
+	if cfg.Look == 0 {
+		cfg.Look = 5 * time.Second
+	}
 	if cfg.Batch == 0 {
 		cfg.Batch = 200
 	}
@@ -77,13 +81,17 @@ func New(cfg Config, d Deps) *Module {
 }
 
 // Run maintains the records immediately and then periodically, until ctx ends. Of several
-// processes, one does the work.
+// processes, one does the work; the others look until it has finished, and continue if it died.
 func (m *Module) Run(ctx context.Context) error {
 	for {
 		pause := m.cfg.Every
-		if err := m.RunOnce(ctx); err != nil && ctx.Err() == nil {
+		removed, err := m.runOnce(ctx)
+		switch {
+		case err != nil && ctx.Err() == nil:
 			m.d.Log.ErrorContext(ctx, "maintaining the records failed", "error", err, "retry_in", m.cfg.RetryAfter.String())
 			pause = m.cfg.RetryAfter
+		case !removed:
+			pause = m.cfg.Look
 		}
 		if !clock.Sleep(ctx, pause) {
 			return nil
@@ -94,6 +102,12 @@ func (m *Module) Run(ctx context.Context) error {
 // RunOnce creates missing partitions and removes old records, once. If another process is
 // removing records, it leaves that to it.
 func (m *Module) RunOnce(ctx context.Context) error {
+	_, err := m.runOnce(ctx)
+	return err
+}
+
+// runOnce is RunOnce. removed is false if another process is removing records.
+func (m *Module) runOnce(ctx context.Context) (removed bool, err error) {
 	made, err := m.d.DB.CreatePartitions(ctx)
 	if len(made) > 0 {
 		m.d.Log.InfoContext(ctx, "created partitions", "partitions", made)
@@ -108,5 +122,5 @@ func (m *Module) RunOnce(ctx context.Context) error {
 	if ran && err == nil && removing == nil {
 		m.d.Succeeded(m.d.Now())
 	}
-	return errors.Join(err, removing)
+	return ran, errors.Join(err, removing)
 }

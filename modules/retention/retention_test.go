@@ -290,6 +290,28 @@ func TestAPartitionWithAnUnfinishedEventIsKept(t *testing.T) {
 }
 
 // A process may die at any step; the next round continues from there.
+// A process that dies takes its lock with it, and no other waits for its own next round.
+func TestAnotherProcessContinuesWhenTheOneThatRemovesRecordsDies(t *testing.T) {
+	db := testkit.Open(t, testkit.Postgres(t))
+	rounds := make(chan time.Time, 1)
+	f := setup(t, db, Config{Look: 10 * time.Millisecond})
+	f.m.d.Succeeded = func(at time.Time) { rounds <- at }
+	ctx, stop := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	ran, err := db.Maintain(t.Context(), func(*database.Maintenance) error {
+		removed, err := f.m.runOnce(t.Context())
+		require.NoError(t, err)
+		require.False(t, removed, "another process removes records")
+		go func() { done <- f.m.Run(ctx) }()
+		return nil
+	})
+	require.NoError(t, err)
+	require.True(t, ran)
+	<-rounds
+	stop()
+	require.NoError(t, <-done)
+}
+
 func TestAnInterruptedRoundIsContinued(t *testing.T) {
 	for _, c := range []struct {
 		name, job string

@@ -83,7 +83,7 @@ func (x *examination) rules() string {
 const aliveFor = 15 * time.Second
 
 const selectRunningSQL = `
-SELECT role, version
+SELECT role, version, host, clock_ahead_ms, id
 FROM   processes
 WHERE  stopped_at IS NULL AND seen_at > $1
 ORDER  BY id

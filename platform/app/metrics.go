@@ -36,6 +36,7 @@ func (g *system) observe() {
 		Certificates: g.usedCertificates,
 		Spool:        g.spool.Depth,
 		Away:         g.spool.Away,
+		ClockAhead:   g.processes.ClockAhead,
 	})
 }
 

@@ -5,8 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"time"
 
 	"integration-gateway/modules/processes"
+	"integration-gateway/platform/clock"
 	"integration-gateway/platform/config"
 	"integration-gateway/platform/contract"
 	"integration-gateway/platform/httpapi"
@@ -88,7 +90,7 @@ func (p process) run(ctx context.Context, cfg config.Config, log *slog.Logger) e
 	}
 	log.InfoContext(ctx, "running", "role", p.role, "queues", p.queues, "database", g.db.Dialect.Name)
 	tuneGC(cfg)
-	return run(ctx, log, cfg.ShutdownGrace, p.stages(g, cfg, listeners)...)
+	return run(ctx, log, p.drainDelay(cfg)+cfg.ShutdownGrace, p.stages(g, cfg, listeners)...)
 }
 
 // listen opens all addresses or none.
@@ -116,23 +118,38 @@ func (p process) recover(ctx context.Context, g *system, cfg config.Config) erro
 	return g.delivery.Recover(ctx)
 }
 
-// stages are the parts of the process, in the order in which they stop: workers first,
-// since a destination may be this very process, as in development.
+// stages are the parts of the process, in the order in which they stop: readiness first, then
+// workers, since a destination may be this very process, as in development.
 func (p process) stages(g *system, cfg config.Config, listeners []listener) []stage {
-	var stages []stage
+	stages := []stage{{{"readiness", draining(listeners, p.drainDelay(cfg))}}}
 	if len(p.queues) > 0 {
-		drain := func() { // load balancers stop sending requests
-			for _, l := range listeners {
-				l.Drain()
-			}
-		}
-		stages = append(stages, stage{{"not ready", onStop(drain)}, g.workers(p.queues), g.deadLetters(), g.replays(), g.erasures()}, stage{g.egress()})
+		stages = append(stages, stage{g.workers(p.queues), g.deadLetters(), g.replays(), g.erasures()}, stage{g.egress()})
 	}
 	front := stage{{"reload", g.reload}}
 	for _, l := range listeners {
 		front = append(front, part{l.name, serving(l.Server, drainTime(cfg))})
 	}
 	return append(append(stages, g.reloadCertificates(front)), g.background()...)
+}
+
+// drainDelay is how long the process goes on after it is no longer ready. Nobody sends requests
+// to one that only works.
+func (p process) drainDelay(cfg config.Config) time.Duration {
+	if p.role == processes.RoleWork {
+		return 0
+	}
+	return cfg.DrainDelay
+}
+
+// draining runs nothing until its stage stops. Then it makes the listeners answer that they are
+// not ready, and waits until load balancers have noticed.
+func draining(listeners []listener, delay time.Duration) func(context.Context) error {
+	return onStop(func() {
+		for _, l := range listeners {
+			l.Drain()
+		}
+		clock.Sleep(context.Background(), delay)
+	})
 }
 
 func (g *system) workers(queues []contract.Queue) part {

@@ -5,6 +5,7 @@ package app
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"net/http"
 	"net/url"
@@ -169,9 +170,9 @@ func wire(cfg config.Config, s *stores, log *slog.Logger) (*system, error) {
 
 // routes registers the routes of each module and of the system itself.
 func (g *system) routes(cfg config.Config) {
-	g.server.Health(g.checks(), g.ready)
+	g.server.Health(g.checks(), g.withQueues(g.ready))
 	if g.manager != g.server {
-		g.manager.Health(g.checks(), g.recordsReady)
+		g.manager.Health(g.checks(), g.withQueues(g.recordsReady))
 	}
 	routes := g.manager.Routes()
 	routes.Public = g.server.Routes().Public
@@ -217,6 +218,19 @@ func (g *system) checks() map[string]httpapi.Check {
 // on.
 func (g *system) recordsReady(ctx context.Context) error {
 	return errors.Join(g.processes.Ready(ctx), g.db.SchemaReady(ctx))
+}
+
+// withQueues adds to a check of readiness that the broker's queues, where it has been reached,
+// are those that this program declares: with others nothing would be delivered until somebody
+// noticed.
+func (g *system) withQueues(ready httpapi.Check) httpapi.Check {
+	return func(ctx context.Context) error {
+		err := ready(ctx)
+		if mismatch := g.broker.Status().Mismatch; mismatch != nil {
+			err = errors.Join(err, fmt.Errorf("%w: %w", httpapi.ErrMisconfigured, mismatch))
+		}
+		return err
+	}
 }
 
 // egressProxy returns nil if there is none.

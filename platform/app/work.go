@@ -19,7 +19,7 @@ func Work(ctx context.Context, cfg config.Config, log *slog.Logger, queues []con
 			return nil
 		}
 		server := httpapi.New(httpapi.Config{Addr: cfg.WorkAddr}, httpapi.Deps{Log: log, Now: clock.System})
-		server.Health(g.checks(), g.recordsReady)
+		server.Health(g.checks(), g.withQueues(g.recordsReady))
 		return []listener{{Server: server, name: "probes", setting: "WORK_HTTP_ADDR",
 			hint: "; give each worker on a machine its own, or set it to the empty string"}}
 	}

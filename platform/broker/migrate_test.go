@@ -29,6 +29,8 @@ func TestClassicQueuesBecomeQuorumQueuesWithTheirMessages(t *testing.T) {
 	quorum := openRabbit(t, cfg)
 	err = quorum.Ping(within20s(t))
 	require.ErrorContains(t, err, "gateway queues migrate", "the error names the command")
+	require.ErrorContains(t, quorum.Status().Mismatch, "gateway queues migrate", "it is known without asking")
+	require.NoError(t, classic.Status().Mismatch)
 
 	in := consume(t, classic, Replay, 1)
 	require.Equal(t, "replay", string(in.next().Body)) // not acknowledged

@@ -41,6 +41,9 @@ func complete(c *Config, o Options, given map[string]bool) {
 	if !given["RABBITMQ_SPOOL_QUEUE"] { // installations with queues of their own do not share this one
 		c.RabbitMQ.Spool.Queue = strings.TrimSuffix(c.RabbitMQ.Process, ".process") + ".spool"
 	}
+	if !given["DRAIN_DELAY_SECONDS"] && o.Role == Serve && c.Env == Production {
+		c.DrainDelay = defaultDrainDelay
+	}
 	if !given["APP_HOST"] {
 		c.HTTP.Host = host
 	}

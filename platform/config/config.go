@@ -70,6 +70,7 @@ type Config struct {
 	MetricsAddr    string // host:port of the listener for metrics; "" turns it off
 	// MetricsInAPI says that the management API answers /metrics: `gateway dev` has one listener.
 	MetricsInAPI  bool
+	DrainDelay    time.Duration // how long a stopping process still accepts requests while it is not ready
 	ShutdownGrace time.Duration
 	EgressAllow   egress.Allow // what destinations may be besides public addresses
 	EgressDeny    egress.Deny  // what they may not be, whatever is allowed

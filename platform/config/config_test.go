@@ -181,6 +181,7 @@ func TestEachVariableIsChecked(t *testing.T) {
 		{"METRICS_ADDR", "10.0.0.5:3000", "its port is that of APP_PORT"},
 		{"MANAGEMENT_FAILURE_LIMIT_PER_MINUTE", "-1", "not a whole number"},
 		{"SHUTDOWN_GRACE_SECONDS", "0", "from 1 to 600"},
+		{"DRAIN_DELAY_SECONDS", "301", "from 0 to 300"},
 		{"LOG_LEVEL", "loud", `"loud" is unknown; write one of debug, info, warn, error, silent`},
 		{"LOG_FORMAT", "xml", "write one of auto, json, text"},
 		{"MANAGEMENT_API_KEY", "123456789012345", "it has 15 characters; use at least 16"},
@@ -331,6 +332,27 @@ func TestProduction(t *testing.T) {
 			}
 			require.NoError(t, err)
 			require.Zero(t, cfg.EgressAllow, "in production not even loopback is allowed")
+			require.Equal(t, 5*time.Second, cfg.DrainDelay, "load balancers have time to notice")
+		})
+	}
+}
+
+func TestTheDrainDelay(t *testing.T) {
+	for _, c := range []struct {
+		sentence, env, given string
+		role                 Role
+		want                 time.Duration
+	}{
+		{"a developer does not wait", "development", "", Serve, 0},
+		{"nor does a worker, to which nobody sends requests", "production", "", Work, 0},
+		{"one that is given holds anywhere", "development", "7", Serve, 7 * time.Second},
+		{"so does none", "production", "0", Serve, 0},
+	} {
+		t.Run(c.sentence, func(t *testing.T) {
+			setup(t, enough, map[string]string{"APP_ENV": c.env, "DRAIN_DELAY_SECONDS": c.given, "SECRETS_KEY": goodSecrets})
+			cfg, err := Load(Options{Role: c.role})
+			require.NoError(t, err)
+			require.Equal(t, c.want, cfg.DrainDelay)
 		})
 	}
 }

@@ -57,6 +57,9 @@ const (
 	// while the disk that events take has an end.
 	defaultEvents = 90 * day
 
+	// Longer than two probes a second apart, and than a cluster takes to withdraw an address.
+	defaultDrainDelay = 5 * time.Second
+
 	secretsKeyLength = 32 // characters at least
 )
 

@@ -40,6 +40,9 @@ func serverSettings(c *Config) section {
 			help: "The address on which `gateway work` answers `/livez` and `/readyz`. An empty value turns it off."},
 		{name: "METRICS_ADDR", fallback: defaultMetricsAddr, blank: true, read: address(&c.MetricsAddr), by: "`serve`, `work`",
 			help: "The address on which Prometheus reads `/metrics`, without a credential: only your Prometheus should reach it. `work` takes `" + workMetricsAddr + "` if it is not set, so that it can run beside `serve`. An empty value turns it off. `dev` answers `/metrics` on its port, with the management key. See [Metrics](operations.md#metrics)."},
+		{name: "DRAIN_DELAY_SECONDS", read: duration(&c.DrainDelay, time.Second, 0, 300), by: listeners,
+			unset: "`5` for `serve` if `APP_ENV` is `production`; otherwise `0`",
+			help:  "How long requests are accepted after SIGTERM while `/readyz` already answers 503, so that load balancers stop sending them before the listener closes. Set it longer than a load balancer takes to notice. `SHUTDOWN_GRACE_SECONDS` begins afterwards."},
 		{name: "SHUTDOWN_GRACE_SECONDS", fallback: "25", read: duration(&c.ShutdownGrace, time.Second, 1, 600), by: running,
 			help: "How long work under way may take to finish after SIGTERM. What has not finished is given back to the queue."},
 	}}

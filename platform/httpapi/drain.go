@@ -17,6 +17,18 @@ const (
 
 const refusedKey = "httpapi.refused"
 
+// endConnection makes responses end their connections while the server is draining.
+func (s *Server) endConnection(next echo.HandlerFunc) echo.HandlerFunc {
+	return func(c echo.Context) error {
+		c.Response().Before(func() { // it may begin while a request is answered
+			if s.draining.Load() {
+				c.Response().Header().Set(echo.HeaderConnection, "close")
+			}
+		})
+		return next(c)
+	}
+}
+
 // answerEarly allows an error response while the body is still arriving. It is called
 // before the response is written, whose length must be known; drain does the rest.
 func answerEarly(c echo.Context) {

@@ -77,3 +77,31 @@ func TestEndlessBodiesAreAborted(t *testing.T) {
 	var timeout net.Error
 	require.False(t, errors.As(err, &timeout) && timeout.Timeout(), "the gateway closed the connection: %v", err)
 }
+
+func TestResponsesEndTheirConnectionsWhileDraining(t *testing.T) {
+	began, release := make(chan struct{}), make(chan struct{})
+	h := setup(t, httpapi.Config{}, map[string]echo.HandlerFunc{
+		"/body": echoBody(1000),
+		"/slow": func(c echo.Context) error {
+			close(began)
+			<-release
+			return c.NoContent(http.StatusNoContent)
+		},
+	})
+	addr := h.start(t)
+	ask := func(path string) (ended bool) {
+		res, err := http.Post("http://"+addr+"/api/v1"+path, "application/json", strings.NewReader("{}")) //nolint:noctx // of this test
+		require.NoError(t, err)
+		require.NoError(t, res.Body.Close())
+		require.Equal(t, 2, res.StatusCode/100)
+		return res.Close
+	}
+	require.False(t, ask("/body"))
+	slow := make(chan bool)
+	go func() { slow <- ask("/slow") }()
+	<-began
+	h.Drain()
+	require.True(t, ask("/body"), "requests are still answered")
+	close(release)
+	require.True(t, <-slow, "and one that began before ends its connection, too")
+}

@@ -24,6 +24,10 @@ const (
 	pathMetrics = "/metrics"
 )
 
+// ErrMisconfigured is in the chain of a check's error if it stays until somebody changes a
+// setting, or what it is about.
+var ErrMisconfigured = errors.New("misconfigured")
+
 // Check returns nil if a dependency can be used. Its error is only logged.
 type Check func(ctx context.Context) error
 
@@ -66,7 +70,7 @@ var (
 	liveSpec  = Spec{Raw: true, Summary: "Whether the process answers.", Answers: []Answer{Returns(http.StatusOK, "Probe", probeReport{})}}
 	readySpec = Spec{Raw: true, Summary: "Whether the process can accept webhooks.", Answers: []Answer{
 		Returns(http.StatusOK, "Probe", probeReport{}).If("it can"),
-		Returns(http.StatusServiceUnavailable, "Probe", probeReport{}).If("neither the database nor the spool can take webhooks (error), or the process is stopping (draining)"),
+		Returns(http.StatusServiceUnavailable, "Probe", probeReport{}).If("neither the database nor the spool can take webhooks (error), the broker's queues are not those that the settings name (misconfigured), or the process is stopping and will soon accept no more (draining)"),
 	}}
 )
 
@@ -130,6 +134,9 @@ func (p *prober) readiness(c echo.Context) error {
 		report.Status = "draining"
 	} else if err := p.ask(ctx, "", p.ready); err != nil {
 		report.Status = "error"
+		if errors.Is(err, ErrMisconfigured) {
+			report.Status = "misconfigured"
+		}
 		p.server.log.WarnContext(ctx, "not ready", "error", err)
 	}
 	return probed(c, report.Status == "ok", report)

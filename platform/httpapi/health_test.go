@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"net/http"
 	"sync"
 	"sync/atomic"
@@ -113,6 +114,11 @@ func TestProbes(t *testing.T) {
 	require.NotContains(t, h.log.String(), `"level":"INFO"`, "probes are too frequent to be logged")
 	ready = failing
 	expect(200, 503, "error")
+	ready = func(context.Context) error {
+		return errors.Join(errors.New("10.1.2.3 is away"), fmt.Errorf("%w: queue x", httpapi.ErrMisconfigured))
+	}
+	expect(200, 503, "misconfigured")
+	require.Contains(t, h.log.String(), "queue x", "the log says what is wrong")
 	ready = healthy
 	expect(200, 200, "ok")
 	h.Drain()

@@ -138,7 +138,7 @@ func New(cfg Config, d Deps) *Server {
 	s.echo.HTTPErrorHandler = errorHandler(d.Log)
 	s.echo.IPExtractor = s.clientIP
 	// Before routing, so that they also apply to requests without a route.
-	s.echo.Pre(s.correlate, s.drain, s.logRequest, s.recoverPanic, securityHeaders, s.withLease, s.decodedPath)
+	s.echo.Pre(s.endConnection, s.correlate, s.drain, s.logRequest, s.recoverPanic, securityHeaders, s.withLease, s.decodedPath)
 	// Without HTTP/2 also over TLS: one of its connections may hold a megabyte that no limit counts.
 	protocols := new(http.Protocols)
 	protocols.SetHTTP1(true)
@@ -218,7 +218,9 @@ func (s *Server) serve() error {
 }
 
 // Drain makes /readyz answer 503 from now on, so that load balancers stop sending requests
-// before Shutdown closes the listener. It ends streams.
+// before Shutdown closes the listener. It ends streams, and each further response ends its
+// connection: a proxy that keeps connections open would otherwise send a request on one just as
+// Shutdown closes it.
 func (s *Server) Drain() {
 	s.draining.Store(true)
 	s.endStreams()

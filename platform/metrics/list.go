@@ -47,6 +47,7 @@ func Definitions() []Definition {
 		{"gateway_config_info", "gauge", []string{"fingerprint"}, "Always 1; the fingerprint is equal in processes with equal settings. Secrets are not part of it.", false},
 		{"gateway_dependency_up", "gauge", []string{"dependency"}, "1 if the dependency answered the last check: postgres, redis or rabbitmq, whatever their drivers.", false},
 		{"gateway_cache_up", "gauge", nil, "1 if the cache answered the last check.", false},
+		{"gateway_clock_ahead_seconds", "gauge", nil, "How far the clock of the process's machine is ahead of the database's, by which everything is due; negative if it is behind.", false},
 		{"gateway_tls_certificate_expiry_timestamp_seconds", "gauge", []string{"use"}, "When the listener's certificate expires; use destination is the client certificate of a destination that expires first.", false},
 
 		{"gateway_http_request_duration_seconds", "histogram", []string{"route", "method", "code"}, "Time from a request's header to the end of its answer.", false},

@@ -46,6 +46,7 @@ func observed(now clock.Now) *metrics.Metrics {
 		DBErrors:     func() map[string]int64 { return map[string]int64{"other": 3} },
 		Connections:  func() map[string]bool { return map[string]bool{"publishing": true} },
 		Blocked:      func() bool { return false },
+		ClockAhead:   func() time.Duration { return -90 * time.Second },
 		Certificates: func() map[string]time.Time { return map[string]time.Time{"public": time.Unix(2_000_000_000, 0)} },
 		Spool:        func() contract.SpoolGauges { return contract.SpoolGauges{Waiting: 2} },
 		Away:         func() bool { return true },

@@ -19,6 +19,7 @@ type Sources struct {
 	Certificates func() map[string]time.Time   // when the listeners' certificates expire
 	Spool        func() contract.SpoolGauges   // what waits at the broker
 	Away         func() bool                   // whether the database is away
+	ClockAhead   func() time.Duration          // of the database's clock, at the last heartbeat
 }
 
 // Observe registers the sources.
@@ -30,7 +31,7 @@ type processCollector struct{ Sources }
 var processNames = []string{"gateway_inflight_body_bytes", "gateway_db_pool_max_connections", "gateway_db_pool_open_connections",
 	"gateway_db_pool_in_use_connections", "gateway_db_pool_waits_total", "gateway_db_pool_wait_seconds_total", "gateway_db_errors_total",
 	"gateway_broker_connected", "gateway_broker_blocked", "gateway_tls_certificate_expiry_timestamp_seconds",
-	"gateway_spool_webhooks", "gateway_spool_oldest_age_seconds", "gateway_database_away"}
+	"gateway_spool_webhooks", "gateway_spool_oldest_age_seconds", "gateway_database_away", "gateway_clock_ahead_seconds"}
 
 // Describe describes its metrics.
 func (c processCollector) Describe(to chan<- *prometheus.Desc) {
@@ -68,6 +69,7 @@ func (c processCollector) Collect(to chan<- prometheus.Metric) {
 	show("gateway_spool_webhooks", float64(waiting.Parked), "parked")
 	show("gateway_spool_oldest_age_seconds", waiting.Oldest)
 	show("gateway_database_away", number(c.Away()))
+	show("gateway_clock_ahead_seconds", c.ClockAhead().Seconds())
 	for use, at := range c.Certificates() {
 		show("gateway_tls_certificate_expiry_timestamp_seconds", seconds(at), use)
 	}

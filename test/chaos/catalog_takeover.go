@@ -1,8 +1,16 @@
 package main
 
 import (
+	"bufio"
 	"context"
 	"fmt"
+	"math"
+	"net/http"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strconv"
+	"strings"
 	"syscall"
 	"time"
 
@@ -37,14 +45,13 @@ func clockScenarios() []scenario {
 	const bar = time.Second
 	const because = "nothing is down"
 	return []scenario{
-		{name: "clocks-apart", about: "one of three serve processes is two minutes ahead, and one two minutes behind", serves: 3,
-			target: ofClock, maxWait: bar, reason: because, inject: watch,
-			each: func(kind string, i int) []string {
-				off := map[int]string{1: "2m", 2: "-2m"}[i]
-				if kind != "serve" || off == "" {
-					return nil
+		{name: "clocks-apart", about: "one of three serve and of three work processes is ten minutes ahead, and one ten minutes behind; doctor and the metric say so",
+			serves: 3, works: 3, target: ofClock, maxWait: bar, reason: because, inject: clocksNamed,
+			each: func(_ string, i int) []string {
+				if off := clockOffsets[i]; off != 0 {
+					return []string{"GATEWAY_CLOCK_OFFSET=" + off.String()}
 				}
-				return []string{"GATEWAY_CLOCK_OFFSET=" + off}
+				return nil
 			}},
 		{name: "clock-steps-back", about: "the clocks of two work processes jump back by a minute", serves: 3, works: 2,
 			target: ofClock, maxWait: bar, reason: because, inject: stepped,
@@ -66,4 +73,60 @@ func stepped(ctx context.Context, r *run) error {
 	}
 	r.faultEnded()
 	return sustain(ctx, 5*time.Second)
+}
+
+// clockOffsets are how far the processes of each kind are ahead, by their number.
+var clockOffsets = map[int]time.Duration{1: 10 * time.Minute, 2: -10 * time.Minute}
+
+// metricsAddress finds where a process answers Prometheus, in its log.
+var metricsAddress = regexp.MustCompile(`listening for=metrics address=(\S+)`)
+
+// clocksNamed requires that doctor names each process whose clock is wrong, and no other, and
+// that each says so itself.
+func clocksNamed(ctx context.Context, r *run) error {
+	r.faultBegan()
+	r.faultEnded()
+	said, _ := r.command(ctx, nil, "doctor") // it fails for what is no matter here
+	for _, way := range []string{"10m0s ahead of", "10m0s behind"} {
+		for _, kind := range []string{"serve", "work"} {
+			if n := len(regexp.MustCompile(`the clock of `+kind+` on .* is `+way).FindAllString(said, -1)); n != 1 {
+				r.fault("doctor names %d processes (%s) whose clock is %s the database's, not 1: %s", n, kind, way, firstLines(said, 12))
+			}
+		}
+	}
+	for i, p := range r.serving {
+		text, err := os.ReadFile(filepath.Join(r.dir, p.name+".log"))
+		address := metricsAddress.FindSubmatch(text)
+		if err != nil || address == nil {
+			return fmt.Errorf("find the address of the metrics of %s: %w", p.name, err)
+		}
+		ahead, err := metric(ctx, "http://"+string(address[1])+"/metrics", "gateway_clock_ahead_seconds")
+		if err != nil {
+			return err
+		}
+		if off := clockOffsets[i].Seconds(); math.Abs(ahead-off) > 1 {
+			r.fault("%s is %.0f s ahead, and its metric says %.3f", p.name, off, ahead)
+		}
+	}
+	return sustain(ctx, 3*time.Second)
+}
+
+// metric reads one value without labels.
+func metric(ctx context.Context, url, name string) (float64, error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+	if err != nil {
+		return 0, fmt.Errorf("read the metrics: %w", err)
+	}
+	res, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return 0, fmt.Errorf("read the metrics: %w", err)
+	}
+	defer func() { _ = res.Body.Close() }()
+	lines := bufio.NewScanner(res.Body)
+	for lines.Scan() {
+		if value, is := strings.CutPrefix(lines.Text(), name+" "); is {
+			return strconv.ParseFloat(value, 64)
+		}
+	}
+	return 0, fmt.Errorf("there is no metric %s", name)
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -16,6 +17,7 @@ import (
 type clusterConfig struct {
 	standby     bool // with a standby of the primary
 	synchronous bool // commits wait for it
+	connections int  // max_connections; 0 for more than enough
 	proxied     bool // the gateway connects through a proxy to the primary; otherwise its URL names every node
 }
 
@@ -50,7 +52,7 @@ func startCluster(ctx context.Context, dir string, shape clusterConfig, p *ports
 }
 
 func (c *cluster) node(name string, port int) *node {
-	n := &node{postgres: c.postgres, port: port, data: filepath.Join(c.dir, name), log: filepath.Join(c.dir, name+".log")}
+	n := &node{postgres: c.postgres, port: port, connections: cmp.Or(c.connections, 300), data: filepath.Join(c.dir, name), log: filepath.Join(c.dir, name+".log")}
 	c.nodes = append(c.nodes, n)
 	return n
 }

@@ -35,7 +35,7 @@ were accepted%s.
 | unexpected exits | processes that exited without having been asked to | 0 |
 
 A 500 response misses the bar in every scenario, and so does a 2xx response for an event that
-the database does not have.
+the database does not have. While processes are upgraded any 5xx does.
 
 Timeouts and leases are the defaults. Some other settings are shortened to speed up the suite:
 retries begin after 200 ms and wait for at most 3 s; in scenarios with hanging destinations, an
@@ -47,7 +47,7 @@ const documentTail = `
 ## Running it
 
 ` + "```" + `
-./scripts/chaos                    everything, in about an hour; rewrites this page
+./scripts/chaos                    everything, in an hour and a half; rewrites this page
 ./scripts/chaos --list             the scenarios, with their descriptions
 ./scripts/chaos postgres-hung      one of them; patterns such as 'rabbitmq-*' work too
 ./scripts/chaos --embedded         those that need no servers
@@ -55,9 +55,13 @@ const documentTail = `
 ` + "```" + `
 
 It starts its own PostgreSQL, RabbitMQ and Redis on free loopback ports (` + "`scripts/services`" + `),
-and a PostgreSQL primary with its standby for each scenario that needs one, builds the gateway with
+and a PostgreSQL primary with its standby, a RabbitMQ cluster of three nodes, nginx or haproxy for each
+scenario that needs one, builds the gateway with
 the tag failpoint, and leaves nothing behind except the logs of scenarios that missed a bar. The
 exit code is 1 if a bar was missed.
+
+Upgrades begin with the last program that knew the first schema alone. It is built from its commit, so
+the clone needs its history (` + "`git fetch --unshallow`" + `), or give such a program with ` + "`--old-gateway`" + `.
 `
 
 // document writes docs/reliability.md.

@@ -27,6 +27,9 @@ func (r *run) gatewayEnv() []string {
 	if !r.embedded {
 		urls := map[string]string{redis: r.servers.urls[redis], rabbitmq: r.servers.urls[rabbitmq]}
 		urls[postgres] = r.databaseURL()
+		if r.rabbitNodes != nil {
+			urls[rabbitmq] = r.rabbitNodes.url()
+		}
 		if r.proxied {
 			for server, direct := range urls {
 				urls[server] = r.proxies.via(server, direct)
@@ -46,7 +49,7 @@ func (r *run) gatewayEnv() []string {
 func (r *run) command(ctx context.Context, extra []string, args ...string) (string, error) {
 	ctx, cancel := context.WithTimeout(ctx, commandTimeout)
 	defer cancel()
-	cmd := exec.CommandContext(ctx, r.gateway, args...) //nolint:gosec // our own
+	cmd := exec.CommandContext(ctx, r.program, args...) //nolint:gosec // our own
 	cmd.Dir, cmd.Env = r.dir, append(r.gatewayEnv(), extra...)
 	out, err := cmd.CombinedOutput()
 	_ = os.WriteFile(filepath.Join(r.dir, args[0]+".log"), out, 0o600)
@@ -73,10 +76,15 @@ func (r *run) sql(ctx context.Context, statement string) (string, error) {
 	return r.servers.sql(ctx, r.database, statement)
 }
 
-// createDatabase creates the scenario's database, in its own cluster if it has one.
+// createDatabase creates the scenario's database, and the clusters that it has of its own.
 func (r *run) createDatabase(ctx context.Context) (err error) {
 	r.database = "chaos_" + strings.ReplaceAll(r.name, "-", "_")
 	create := "CREATE DATABASE " + r.database
+	if r.rabbits {
+		if r.rabbitNodes, err = startRabbits(ctx, filepath.Join(r.dir, "rabbitmq"), &r.ports); err != nil {
+			return err
+		}
+	}
 	if r.cluster == nil {
 		_, err = r.servers.sql(ctx, "postgres", create)
 		return err
@@ -89,9 +97,15 @@ func (r *run) createDatabase(ctx context.Context) (err error) {
 	return err
 }
 
-// shutdown ends the scenario's processes and then its cluster.
+// shutdown ends the scenario's processes, and then its proxy and its cluster.
 func (r *run) shutdown(ctx context.Context) error {
 	err := r.supervisor.stop(ctx)
+	if r.edge != nil {
+		err = errors.Join(err, r.edge.stop(ctx))
+	}
+	if r.rabbitNodes != nil {
+		err = errors.Join(err, r.rabbitNodes.remove(ctx, r.keep))
+	}
 	if r.nodes == nil {
 		return err
 	}

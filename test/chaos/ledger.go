@@ -176,16 +176,20 @@ func (e *entry) duplicateAllowed(from, to time.Time) bool {
 	return true
 }
 
-// count500 counts the responses with status 500.
-func (l *ledger) count500() (n int) {
+// failures returns the responses with a status from 500.
+func (l *ledger) failures() []answer {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	for _, a := range l.answers {
-		if a.status == http.StatusInternalServerError {
-			n++
-		}
+	return slices.DeleteFunc(slices.Clone(l.answers), func(a answer) bool { return a.status < http.StatusInternalServerError })
+}
+
+// count5xx counts the responses by status from 500.
+func (l *ledger) count5xx() map[int]int {
+	counts := map[int]int{}
+	for _, a := range l.failures() {
+		counts[a.status]++
 	}
-	return n
+	return counts
 }
 
 // answersBetween returns the responses to requests that were sent and answered between two

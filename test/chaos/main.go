@@ -29,6 +29,7 @@ usage: ./scripts/chaos [flags] [scenario …]
 type options struct {
 	list, short, embedded, keep bool
 	gateway                     string // a prebuilt binary
+	oldGateway                  string // a prebuilt binary of the first schema
 	replay, replayRate          int    // events of the bulk replay, 0 for those of a few seconds, and its rate in events a second
 	names                       []string
 }
@@ -63,6 +64,7 @@ func parse(args []string, out io.Writer) (options, error) {
 	flags.BoolVar(&o.embedded, "embedded", false, "only the scenarios of the embedded default, which need no servers")
 	flags.BoolVar(&o.keep, "keep", false, "also keep the logs and data of passed scenarios")
 	flags.StringVar(&o.gateway, "gateway", "", "a prebuilt gateway, built with -tags failpoint")
+	flags.StringVar(&o.oldGateway, "old-gateway", "", "a prebuilt gateway of the first schema, which upgrades begin with; it is built from its commit otherwise")
 	flags.IntVar(&o.replay, "replay", 0, "only the scenario bulk-replay-killed, with a replay of so many events")
 	flags.IntVar(&o.replayRate, "replay-rate", usualReplayRate, "events a second of that replay")
 	flags.Usage = func() {

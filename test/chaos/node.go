@@ -80,6 +80,8 @@ type node struct {
 	port      int
 	cmd       *exec.Cmd
 	exited    chan struct{}
+
+	connections int // max_connections
 }
 
 func (n *node) address() string { return fmt.Sprintf("127.0.0.1:%d", n.port) }
@@ -93,7 +95,7 @@ func (n *node) start(ctx context.Context) error {
 	defer func() { _ = log.Close() }()
 	//nolint:gosec,noctx // PostgreSQL's own; it ends by signals
 	cmd := exec.Command(filepath.Join(n.postgres.programs, "postgres"), "-D", n.data, "-p", strconv.Itoa(n.port),
-		"-c", "listen_addresses=127.0.0.1", "-c", "unix_socket_directories=", "-c", "max_connections=300",
+		"-c", "listen_addresses=127.0.0.1", "-c", "unix_socket_directories=", "-c", fmt.Sprintf("max_connections=%d", n.connections),
 		"-c", "fsync=off", "-c", "full_page_writes=off", "-c", "wal_keep_size=512MB")
 	cmd.Dir, cmd.Stdout, cmd.Stderr = filepath.Dir(n.data), log, log
 	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: n.postgres.as, Setpgid: true}

@@ -89,8 +89,12 @@ func (r *run) result(err error) result {
 		got.faults = append(got.faults, r.behaviour.violations(r.receiver.redirectCount())...)
 	}
 	got.slowest = r.checkAnswers(away, back, miss)
-	if n := r.ledger.count500(); n > 0 {
+	failed := r.ledger.count5xx()
+	if n := failed[http.StatusInternalServerError]; n > 0 {
 		miss("%d webhooks were answered 500", n)
+	}
+	if r.no5xx && len(failed) > 0 {
+		miss("webhooks were answered 5xx (status: how many): %v", failed)
 	}
 	return got
 }

@@ -19,9 +19,14 @@ const managementKey = "chaos-management-key-5f0c2b7e"
 type run struct {
 	*suite
 	scenario
+	program          string // that processes start and commands run; the suite's gateway, but for upgrades
 	dir              string
 	database         string
 	nodes            *cluster // the scenario's own PostgreSQL; nil if it uses the suite's
+	rabbitNodes      *rabbits // the scenario's own RabbitMQ; nil if it uses the suite's
+	edge             *edge    // the proxy between senders and serve; nil for none
+	reserved         []int    // the ports of serve processes behind it
+	kills            []time.Time
 	sender           *sender
 	ledger           *ledger
 	behaviour        *behaviour // nil if every delivery is ordinary
@@ -90,11 +95,7 @@ func (r *run) execute(ctx context.Context) (err error) {
 
 // sendThroughFault sends webhooks and injects the fault in the middle.
 func (r *run) sendThroughFault(ctx context.Context) error {
-	targets := make([]string, len(r.serving))
-	for i, p := range r.serving {
-		targets[i] = p.url
-	}
-	r.sender = newSender(r.ledger, r.name, targets, r.source)
+	r.sender = newSender(r.ledger, r.name, r.targets(), r.source)
 	r.sender.once, r.ledger.aliases = r.once, r.aliases
 	sending, stop := context.WithCancel(ctx)
 	sent := make(chan struct{})
@@ -180,17 +181,26 @@ func (r *run) start(ctx context.Context) error {
 			return err
 		}
 	}
+	if err := r.startProxy(ctx); err != nil {
+		return err
+	}
 	for i := range max(r.serves, 1) {
-		if err := r.launch("serve", i, []string{"serve"}, "APP_PORT"); err != nil {
+		if err := r.launchServe(i); err != nil {
 			return err
 		}
 	}
 	for i := range max(r.works, 1) {
-		if err := r.launch("work", i, []string{"work", "--queues=process,replay"}, "WORK_HTTP_ADDR"); err != nil {
+		if err := r.launchWork(i); err != nil {
 			return err
 		}
 	}
 	return r.started(ctx)
+}
+
+func (r *run) launchServe(i int) error { return r.launch("serve", i, []string{"serve"}, "APP_PORT") }
+
+func (r *run) launchWork(i int) error {
+	return r.launch("work", i, []string{"work", "--queues=process,replay"}, "WORK_HTTP_ADDR")
 }
 
 func (r *run) startEmbedded(ctx context.Context) error {
@@ -203,12 +213,12 @@ func (r *run) startEmbedded(ctx context.Context) error {
 }
 
 func (r *run) launch(kind string, i int, args []string, listens string) error {
-	port := r.ports.next()
+	port := r.portOf(kind, i)
 	address := fmt.Sprint(port)
 	if listens == "WORK_HTTP_ADDR" {
 		address = "127.0.0.1:" + address
 	}
-	p := &process{name: fmt.Sprintf("%s-%d", kind, i+1), binary: r.gateway, args: args, dir: r.dir,
+	p := &process{name: fmt.Sprintf("%s-%d", kind, i+1), binary: r.program, args: args, dir: r.dir,
 		env: append(r.gatewayEnv(), listens+"="+address), url: fmt.Sprintf("http://127.0.0.1:%d", port)}
 	if i == 0 && (r.failpoint.kind == kind || kind == "dev") {
 		p.failpoint, p.onHold = r.failpoint.point, r.failpoint.stays
@@ -228,6 +238,10 @@ func (r *run) started(ctx context.Context) error {
 	var errs []error
 	for _, p := range append(r.serving[:len(r.serving):len(r.serving)], r.working...) {
 		errs = append(errs, p.ready(ctx, "/readyz"))
+	}
+	if r.edge != nil {
+		through := process{name: r.behind, url: r.edge.url() + "/api/v1"}
+		errs = append(errs, through.ready(ctx, "/readyz"))
 	}
 	if err := errors.Join(errs...); err != nil {
 		return err

@@ -14,10 +14,14 @@ type scenario struct {
 
 	embedded      bool           // `gateway dev` instead of processes on servers
 	serves, works int            // processes of each kind; 0 for 1
+	rabbits       bool           // its own RabbitMQ cluster of three nodes
+	behind        string         // the proxy in front of serve: nginx or haproxy; "" for none
+	room          int            // serve processes that the proxy has room for; 0 for serves
 	proxied       bool           // the gateway connects to the servers through the proxies
 	cluster       *clusterConfig // its own PostgreSQL
 	env           []string
 	failpoint     failpointConfig // a failpoint for the first process of a kind
+	upgrades      bool            // it starts as the oldest program, on its schema
 	// each returns additional environment variables for one process; i counts from 0.
 	each func(kind string, i int) []string
 
@@ -45,6 +49,7 @@ type scenario struct {
 	recordedWithin time.Duration // responses so long before the fault are recorded; 0 for inFlight
 	duplicates     bool          // events in flight at the fault may be delivered twice
 	accepts        bool          // webhooks are accepted during the fault
+	no5xx          bool          // no webhook is answered 5xx at any time
 	refuses        bool          // webhooks are answered 503 with Retry-After during the fault
 	silence        time.Duration // the bar of the silence, if not flowsAgain
 	memory         int64         // the bar of a serve process's peak memory, in bytes; 0 for none
@@ -122,7 +127,7 @@ func (s scenario) waitBar() time.Duration {
 }
 
 func catalog() []scenario {
-	return slices.Concat(processScenarios(), replayScenarios(), takeoverScenarios(), clockScenarios(), rabbitmqScenarios(), postgresScenarios(), spoolScenarios(),
+	return slices.Concat(processScenarios(), upgradeScenarios(), replicaScenarios(), singletonScenarios(), replayScenarios(), takeoverScenarios(), clockScenarios(), rabbitmqScenarios(), rabbitClusterScenarios(), postgresScenarios(), spoolScenarios(),
 		failoverScenarios(), historyScenarios(), redisScenarios(), refusalScenarios(), networkScenarios(),
 		isolationScenarios(), limitScenarios(), callbackScenarios(false), embeddedScenarios(), callbackScenarios(true))
 }

@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -21,6 +22,7 @@ type suite struct {
 	out           io.Writer
 
 	gateway  string // the binary
+	oldest   string // the binary of the first schema; "" until a scenario needs it
 	verifies bool   // it has the command verify
 	servers  *servers
 	proxies  *proxies
@@ -35,6 +37,11 @@ func (s *suite) say(format string, args ...any) {
 func (s *suite) run(ctx context.Context, list []scenario) (results []result, err error) {
 	if err := s.build(ctx); err != nil {
 		return nil, err
+	}
+	if slices.ContainsFunc(list, func(c scenario) bool { return c.upgrades }) {
+		if err := s.buildOldest(ctx); err != nil {
+			return nil, err
+		}
 	}
 	s.receiver, err = newReceiver()
 	if err != nil {
@@ -110,7 +117,10 @@ func (s *suite) runScenario(ctx context.Context, c scenario) result {
 	ctx, cancel := context.WithTimeoutCause(ctx, scenarioTimeout+2*time.Duration(s.replay)*time.Second/time.Duration(max(1, s.replayRate)), errors.New("the scenario took too long"))
 	defer cancel()
 	dir := filepath.Join(s.scratch, c.name)
-	r := &run{suite: s, scenario: c, dir: dir, ledger: newLedger(), supervisor: &supervisor{}}
+	r := &run{suite: s, scenario: c, program: s.gateway, dir: dir, ledger: newLedger(), supervisor: &supervisor{}}
+	if c.upgrades {
+		r.program = s.oldest
+	}
 	err := r.execute(ctx)
 	if !c.embedded {
 		err = errors.Join(err, s.restore(context.WithoutCancel(ctx)))

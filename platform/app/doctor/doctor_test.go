@@ -225,13 +225,19 @@ func TestEgress(t *testing.T) {
 }
 
 func TestProcesses(t *testing.T) {
-	p := func(role, version string) Process { return Process{role, version} }
+	p := func(role, version string) Process { return Process{Role: role, Version: version} }
 	requireVerdicts(t, "all is well", nil, Processes([]Process{p("serve", "v1"), p("work", "v1")}, "v1"))
 	requireVerdicts(t, "one is both", nil, Processes([]Process{p("both", "v1")}, "v1"))
 	requireVerdicts(t, "nothing runs", nil, Processes(nil, "v1"))
 	requireVerdicts(t, "nobody works", []verdict{{Warn, "none delivers"}}, Processes([]Process{p("serve", "v1")}, "v1"))
 	requireVerdicts(t, "nobody serves", []verdict{{Warn, "none takes webhooks"}}, Processes([]Process{p("work", "v1")}, "v1"))
 	requireVerdicts(t, "an upgrade is under way", []verdict{{Warn, "v1, v2"}}, Processes([]Process{p("serve", "v2"), p("work", "v1")}, "v2"))
+	wrong := Process{Role: "both", Version: "v1", Host: "b", ID: "7", AheadMS: -600_000}
+	requireVerdicts(t, "a clock is behind", []verdict{{Warn, "the clock of both on b (7) is 10m0s behind the database's"}}, Processes([]Process{p("both", "v1"), wrong}, "v1"))
+	wrong.AheadMS = 1099
+	requireVerdicts(t, "or ahead", []verdict{{Warn, "is 1.1s ahead of the database's"}}, Processes([]Process{wrong}, "v1"))
+	wrong.AheadMS = 1000
+	requireVerdicts(t, "by a second at most", nil, Processes([]Process{wrong}, "v1"))
 	requireVerdicts(t, "the command line is another", []verdict{{Warn, "have the version v1, and this program v2"}}, Processes([]Process{p("both", "v1")}, "v2"))
 }
 

@@ -122,6 +122,9 @@ func Egress(rules string, proxyErr error, all []Destination, more bool) []Findin
 type Process struct {
 	Role    string `db:"role"`
 	Version string `db:"version"`
+	Host    string `db:"host"`
+	AheadMS int64  `db:"clock_ahead_ms"` // of its clock, as it measured it
+	ID      string `db:"id"`
 }
 
 // Processes judges those that run now. own is this program's version.
@@ -150,11 +153,29 @@ func Processes(all []Process, own string) []Finding {
 	default:
 		found = append(found, ok("%d processes take webhooks, %d deliver", serves, works))
 	}
+	found = append(found, clocks(all)...)
 	slices.Sort(versions)
 	if len(versions) > 1 {
 		found = append(found, warn("finish the upgrade: restart the older ones", "they have different versions: %s", strings.Join(versions, ", ")))
 	} else if versions[0] != own {
 		found = append(found, warn("use the same version for the command line", "they have the version %s, and this program %s", versions[0], own))
+	}
+	return found
+}
+
+// clocks names the processes whose machines' clocks are wrong.
+func clocks(all []Process) (found []Finding) {
+	for _, p := range all {
+		ahead := time.Duration(p.AheadMS) * time.Millisecond
+		if ahead.Abs() <= skewWarn {
+			continue
+		}
+		direction := "ahead of"
+		if ahead < 0 {
+			direction = "behind"
+		}
+		found = append(found, warn("synchronize the clock of "+p.Host+" (NTP)", "the clock of %s on %s (%s) is %s %s the database's; due times and signatures are judged by the database's",
+			p.Role, p.Host, p.ID, ahead.Abs().Round(100*time.Millisecond), direction))
 	}
 	return found
 }

@@ -112,6 +112,7 @@ func process() Row {
 		chart("Programs", "Processes by version and settings; more than one line outside a rollout is a mistake.", "short",
 			Target{`count by (version, goversion) (gateway_build_info)`, "{{version}} {{goversion}}"},
 			Target{`count by (fingerprint) (gateway_config_info)`, "settings {{fingerprint}}"}),
+		chart("Clocks", "Ahead of the database's.", "s", Target{`gateway_clock_ahead_seconds{` + ofProcess + `}`, "{{instance}}"}),
 		chart("Certificates expire in", "", "s", Target{`min by (instance, use) (gateway_tls_certificate_expiry_timestamp_seconds{` + ofProcess + `}) - time()`, "{{instance}} {{use}}"}),
 	}}
 }
