@@ -1,12 +1,14 @@
 package console
 
 import (
+	"context"
 	"net/http"
 	"net/url"
 	"slices"
 	"strings"
 	"time"
 
+	"integration-gateway/platform/client"
 	"integration-gateway/platform/clock"
 	"integration-gateway/platform/fault"
 )
@@ -65,16 +67,17 @@ func (v *visit) listAlerts(wrong error) error {
 	if cursor := v.param("cursor"); cursor != "" {
 		query.Set("cursor", cursor)
 	}
-	meta, err := v.get("/alerts", query, &p.Alerts)
+	var meta client.Meta
+	err := v.together(v.into("/alerts/mutes", nil, &p.Mutes), func(ctx context.Context) (err error) {
+		meta, err = v.api.Get(ctx, "/alerts", query, &p.Alerts)
+		return err
+	})
 	if err != nil {
 		return err
 	}
 	p.Count = countOf(meta, "alert", "alerts")
 	if meta.NextCursor != nil {
 		p.Next = withQuery(Root+"/alerts", url.Values{"state": {p.State}, "cursor": {*meta.NextCursor}})
-	}
-	if _, err := v.get("/alerts/mutes", nil, &p.Mutes); err != nil {
-		return err
 	}
 	return v.showWith(http.StatusOK, "alerts", "Alerts", p, wrong)
 }

@@ -1,11 +1,13 @@
 package console
 
 import (
+	"context"
 	"net/http"
 	"net/url"
 	"slices"
 	"time"
 
+	"integration-gateway/platform/client"
 	"integration-gateway/platform/httpapi"
 )
 
@@ -28,7 +30,7 @@ func (p *auditPage) fields() []filterField {
 var actors = []string{"gateway", "gateway-cli", "management-key"}
 
 func (m *Module) auditTrail(v *visit) error {
-	p := auditPage{Sinces: sinces, Actors: actors}
+	p := auditPage{Sinces: sinces, Actors: slices.Clone(actors)}
 	own, asked := url.Values{}, url.Values{"pageSize": {pageSize}}
 	for _, f := range p.fields() {
 		if *f.value = v.param(f.word); *f.value != "" {
@@ -41,23 +43,30 @@ func (m *Module) auditTrail(v *visit) error {
 	if length, ok := parseSince(p.Since); ok {
 		asked.Set("createdFrom", m.d.Now().Add(-length).UTC().Format(time.RFC3339))
 	}
-	d, err := v.directory()
-	if err != nil {
-		return err
-	}
-	p.Sources = d.Sources()
-	if v.may(httpapi.Admin) {
-		if err := p.nameKeys(v); err != nil {
-			return err
-		}
-	}
 	if cursor := v.param("cursor"); cursor != "" {
 		asked.Set("cursor", cursor)
 		p.First = withQuery(Root+"/audit", own)
 	}
-	meta, err := v.get("/audit-entries", asked, &p.Entries)
-	if err != nil {
-		return v.showWith(http.StatusOK, "audit", "Audit", p, err)
+	var d directory
+	var meta client.Meta
+	var wrong error
+	parts := []reading{v.directoryInto(&d), func(ctx context.Context) error { // whose error is shown on the page
+		meta, wrong = v.api.Get(ctx, "/audit-entries", asked, &p.Entries)
+		return nil
+	}}
+	var keys []apiKey
+	if v.may(httpapi.Admin) && v.everywhere() {
+		parts = append(parts, v.into("/api-keys", nil, &keys))
+	}
+	if err := v.together(parts...); err != nil {
+		return err
+	}
+	p.Sources = d.Sources()
+	for _, k := range keys {
+		p.Actors = append(p.Actors, "api-key:"+k.Name)
+	}
+	if wrong != nil {
+		return v.showWith(http.StatusOK, "audit", "Audit", p, wrong)
 	}
 	p.Count = countOf(meta, "entry", "entries")
 	if meta.NextCursor != nil {
@@ -65,20 +74,6 @@ func (m *Module) auditTrail(v *visit) error {
 		p.Next = withQuery(Root+"/audit", own)
 	}
 	return v.show("audit", "Audit", p)
-}
-
-// nameKeys adds the holders of keys to the actors that one may choose.
-func (p *auditPage) nameKeys(v *visit) error {
-	var keys []struct {
-		Name string `json:"name"`
-	}
-	if _, err := v.get("/api-keys", nil, &keys); err != nil {
-		return err
-	}
-	for _, k := range keys {
-		p.Actors = append(p.Actors, "api-key:"+k.Name)
-	}
-	return nil
 }
 
 // Any reports whether anything is left out.

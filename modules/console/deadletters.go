@@ -7,14 +7,9 @@ import (
 	"slices"
 	"strings"
 
-	"integration-gateway/platform/client"
 	"integration-gateway/platform/clock"
 	"integration-gateway/platform/fault"
 )
-
-// groupedMost is how many rows of a list are read to group them; a page says so where there are
-// more.
-const groupedMost = 500
 
 type deadLetter struct {
 	ID          string     `json:"id"`
@@ -38,10 +33,9 @@ type deadLettersPage struct {
 	Statuses       []string
 	Sources        []string
 	Groups         []deadGroup
-	Read           int
-	More           bool   // there are more than were read
-	Count          string // of all
-	Confirm        *requeue
+	Grouped        int
+	More           bool // there may be more than were grouped
+	Confirm        *bulk
 }
 
 // deadGroup are the dead letters of one destination.
@@ -54,146 +48,129 @@ type deadGroup struct {
 
 // deadError are those of one destination and one error.
 type deadError struct {
-	Kind, Reason string
-	Count        int
-	First, Last  clock.Time
-	Letters      []deadLetter // the newest, a few
+	Destination *string      `json:"destinationId"`
+	Kind        string       `json:"kind"`
+	Reason      string       `json:"reason"`
+	Count       int          `json:"count"`
+	First       clock.Time   `json:"first"`
+	Last        clock.Time   `json:"last"`
+	Letters     []deadLetter `json:"newest"` // a few
 }
 
-// requeue is a group that is to be tried again, before it is confirmed.
-type requeue struct {
+// bulk is a group that is to be tried again or closed, before that is confirmed.
+type bulk struct {
+	Action string // requeue or resolve
 	Place  place
+	Kind   string // with the error; "" for all of the destination
+	Error  string
 	Count  int
 	Reason string
 }
 
-const shownLetters = 5
+// unreadable stands for the destination of messages that could not be read.
+var unreadable = place{Name: "Unreadable messages"}
 
 var deadStatuses = []string{"open", "requeued", "resolved"}
 
 func (m *Module) deadLetters(v *visit) error { return v.listDeadLetters(nil, nil) }
 
-func (v *visit) listDeadLetters(confirm *requeue, wrong error) error {
+func (v *visit) listDeadLetters(confirm *bulk, wrong error) error {
 	p := deadLettersPage{Status: cmp.Or(v.param("status"), "open"), Source: v.param("source"), Statuses: deadStatuses, Confirm: confirm}
-	d, err := v.directory()
-	if err != nil {
-		return err
-	}
-	p.Sources = d.Sources()
 	query := url.Values{"status": {p.Status}}
 	if p.Source != "" {
 		query.Set("source", p.Source)
 	}
-	letters, meta, err := readList[deadLetter](v, "/dead-letters", query, groupedMost)
+	var d directory
+	var found struct {
+		Groups  []deadError `json:"groups"`
+		Grouped int         `json:"grouped"`
+		More    bool        `json:"more"`
+	}
+	err := v.together(v.directoryInto(&d), v.into("/dead-letters/groups", query, &found))
 	if err != nil {
 		return err
 	}
-	p.Read, p.More, p.Count = len(letters), len(letters) < meta.Total, countOf(meta, "dead letter", "dead letters")
-	p.Groups = groupLetters(letters, d)
+	p.Sources, p.Groups, p.Grouped, p.More = d.Sources(), groupErrors(found.Groups, d), found.Grouped, found.More
 	return v.showWith(http.StatusOK, "dead-letters", "Dead letters", p, wrong)
 }
 
-// readList reads up to so many items of a list.
-func readList[T any](v *visit, path string, query url.Values, most int) ([]T, client.Meta, error) {
-	var all []T
-	var first client.Meta
-	query.Set("pageSize", "100")
-	for len(all) < most {
-		var items []T
-		meta, err := v.get(path, query, &items)
-		if err != nil {
-			return nil, first, err
-		}
-		if len(all) == 0 {
-			first = meta
-		}
-		all = append(all, items...)
-		if meta.NextCursor == nil || len(items) == 0 {
-			break
-		}
-		query.Set("cursor", *meta.NextCursor)
-	}
-	return all, first, nil
-}
-
-// groupLetters groups by destination and then by error, the largest first.
-func groupLetters(letters []deadLetter, d directory) []deadGroup {
+// groupErrors puts the errors of one destination together, the largest first.
+func groupErrors(found []deadError, d directory) []deadGroup {
 	var groups []deadGroup
-	for _, l := range letters {
+	for _, e := range found {
 		destination := ""
-		if l.Destination != nil {
-			destination = *l.Destination
+		if e.Destination != nil {
+			destination = *e.Destination
 		}
 		i := slices.IndexFunc(groups, func(g deadGroup) bool { return g.Place.ID == destination })
 		if i < 0 {
 			i = len(groups)
 			g := deadGroup{Place: d.Place(destination), Unknown: destination == ""}
 			if g.Unknown {
-				g.Place = place{Name: "Unreadable messages"}
+				g.Place = unreadable
 			}
 			groups = append(groups, g)
 		}
-		groups[i].add(l)
-	}
-	for i := range groups {
-		slices.SortStableFunc(groups[i].Errors, func(a, b deadError) int { return cmp.Compare(b.Count, a.Count) })
+		groups[i].Count += e.Count
+		groups[i].Errors = append(groups[i].Errors, e)
 	}
 	slices.SortStableFunc(groups, func(a, b deadGroup) int { return cmp.Compare(b.Count, a.Count) })
 	return groups
 }
 
-func (g *deadGroup) add(l deadLetter) {
-	g.Count++
-	i := slices.IndexFunc(g.Errors, func(e deadError) bool { return e.Kind == l.Kind && e.Reason == l.Reason })
-	if i < 0 {
-		i = len(g.Errors)
-		g.Errors = append(g.Errors, deadError{Kind: l.Kind, Reason: l.Reason, First: l.CreatedAt, Last: l.CreatedAt})
-	}
-	e := &g.Errors[i]
-	e.Count++
-	if l.CreatedAt.Before(e.First.Time) {
-		e.First = l.CreatedAt
-	}
-	if l.CreatedAt.After(e.Last.Time) {
-		e.Last = l.CreatedAt
-	}
-	if len(e.Letters) < shownLetters {
-		e.Letters = append(e.Letters, l)
-	}
-}
+func (m *Module) requeueGroup(v *visit) error { return v.actOnGroup("requeue") }
 
-// requeueGroup counts what a destination's group would try again, and tries it once that was
-// confirmed with a reason.
-func (m *Module) requeueGroup(v *visit) error {
+func (m *Module) resolveGroup(v *visit) error { return v.actOnGroup("resolve") }
+
+// actOnGroup counts what a group would try again or close, and does so once that was confirmed
+// with a reason.
+func (v *visit) actOnGroup(action string) error {
+	c := &bulk{Action: action, Kind: v.form.Get("kind"), Error: v.form.Get("error"), Reason: strings.TrimSpace(v.form.Get("reason"))}
+	order := map[string]any{"dryRun": true}
 	destination := v.form.Get("destination")
-	if !valid(destination) {
+	switch {
+	case valid(destination):
+		order["destinationId"] = destination
+	case destination != "" || c.Error == "":
 		return fault.Invalid.New("bad_destination", "The destination's id is not valid; open the page again.")
+	}
+	if c.Error != "" {
+		order["error"], order["kind"] = c.Error, c.Kind
 	}
 	d, err := v.directory()
 	if err != nil {
 		return err
 	}
+	if c.Place = d.Place(destination); destination == "" {
+		c.Place = unreadable
+	}
 	var result struct {
 		Matched  int `json:"matched"`
 		Requeued int `json:"requeued"`
+		Resolved int `json:"resolved"`
 		Failed   int `json:"failed"`
 	}
-	order := map[string]any{"destinationId": destination, "dryRun": true}
-	if err := v.api.Post(v.ctx, "/dead-letters/requeue", order, &result); err != nil {
+	if err := v.api.Post(v.ctx, "/dead-letters/"+action, order, &result); err != nil {
 		return v.listDeadLetters(nil, err)
 	}
-	c := &requeue{Place: d.Place(destination), Count: result.Matched, Reason: strings.TrimSpace(v.form.Get("reason"))}
+	c.Count = result.Matched
 	if !v.form.Has("reason") {
 		return v.listDeadLetters(c, nil)
 	}
 	delete(order, "dryRun")
 	order["reason"] = c.Reason
-	if err := v.api.Post(v.ctx, "/dead-letters/requeue", order, &result); err != nil {
+	if err := v.api.Post(v.ctx, "/dead-letters/"+action, order, &result); err != nil {
 		return v.listDeadLetters(c, err)
 	}
 	notice := plural(result.Requeued, "delivery is", "deliveries are") + " tried again at " + c.Place.Name + "."
+	if action == "resolve" {
+		notice = plural(result.Resolved, "dead letter is", "dead letters are") + " closed, with your reason."
+	}
 	if result.Failed > 0 {
 		notice += " " + plural(result.Failed, "could not be and stays here.", "could not be and stay here.")
+	}
+	if left := result.Matched - result.Requeued - result.Resolved - result.Failed; left > 0 {
+		notice += " " + plural(left, "more is", "more are") + " left: at most 1,000 go at once."
 	}
 	return v.done(Root+"/dead-letters", notice)
 }

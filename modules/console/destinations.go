@@ -6,6 +6,7 @@ import (
 	"net/url"
 	"slices"
 
+	"integration-gateway/platform/clock"
 	"integration-gateway/platform/fault"
 )
 
@@ -28,27 +29,32 @@ type destinationPage struct {
 	Spans     []span
 	Delivered spark
 	Failures  spark
-	Errors    []errorGroup
+	Errors    recentErrors
 	Attempts  []attempt
 	Choices   []storedEvent // stored events for a test call
 	Tested    *testCall
 }
 
-// errorGroup are the recent failed attempts with the same error.
-type errorGroup struct {
-	Text  string
-	Count int
-	Last  attempt
+// recentErrors are the failed ones among the last attempts, by error.
+type recentErrors struct {
+	Errors   []errorGroup `json:"errors"`
+	Attempts int          `json:"attempts"`
+	Failed   int          `json:"failed"`
 }
 
-// rows joins the destinations with their figures.
-func (v *visit) destinationRows() ([]destinationRow, directory, error) {
-	d, err := v.directory()
-	if err != nil {
-		return nil, d, err
-	}
+// errorGroup are the failed attempts with the same error.
+type errorGroup struct {
+	Message *string    `json:"errorMessage"`
+	Count   int        `json:"count"`
+	Event   string     `json:"lastEventId"`
+	Last    clock.Time `json:"lastAt"`
+}
+
+// destinationRows joins the destinations with their figures, and reads more beside that.
+func (v *visit) destinationRows(more ...reading) ([]destinationRow, directory, error) {
+	var d directory
 	var stats figures
-	if _, err := v.get("/stats", nil, &stats); err != nil {
+	if err := v.together(append(more, v.directoryInto(&d), v.into("/stats", nil, &stats))...); err != nil {
 		return nil, d, err
 	}
 	by := map[string]destinationStats{}
@@ -95,50 +101,31 @@ func (m *Module) destination(v *visit) error { return v.showDestination(nil, nil
 // showDestination shows a destination, what a test call was answered, and what went wrong.
 func (v *visit) showDestination(tested *testCall, wrong error) error {
 	destID := v.c.Param("id")
-	rows, d, err := v.destinationRows()
+	if !valid(destID) {
+		return v.noDestination(directory{})
+	}
+	p := destinationPage{Span: spanOf(v.param("span")), Spans: spans, Tested: tested}
+	of := url.Values{"destinationId": {destID}}
+	rows, d, err := v.destinationRows(v.seriesInto(&p.Series, p.Span, url.Values{"destination": {destID}}),
+		v.into("/deliveries/errors", of, &p.Errors), v.into("/deliveries", with(of, "pageSize", "20"), &p.Attempts))
 	if err != nil {
 		return err
 	}
 	i := slices.IndexFunc(rows, func(r destinationRow) bool { return r.ID == destID })
 	if i < 0 {
-		text := "There is no such destination, or your key does not see its source."
-		if d.Place(destID).Known {
-			text = "This destination was removed with its source."
-		}
-		return v.showWith(http.StatusNotFound, "error", "Not found", nil, fault.NotFound.New("no_destination", "%s", text))
+		return v.noDestination(d)
 	}
-	p := destinationPage{destinationRow: rows[i], Span: spanOf(v.param("span")), Spans: spans, Tested: tested}
-	if p.Series, err = v.series(p.Span, url.Values{"destination": {destID}}); err != nil {
-		return err
-	}
+	p.destinationRow = rows[i]
 	p.Delivered = sparkOf("good", p.Series.Points, func(x point) int64 { return x.Delivered })
 	p.Failures = sparkOf("bad", p.Series.Points, func(x point) int64 { return x.Failures })
-	var failed []attempt
-	if _, err := v.get("/deliveries", url.Values{"destinationId": {destID}, "status": {"failed"}, "pageSize": {"100"}}, &failed); err != nil {
-		return err
-	}
-	p.Errors = groupErrors(failed)
-	if _, err := v.get("/deliveries", url.Values{"destinationId": {destID}, "pageSize": {"20"}}, &p.Attempts); err != nil {
-		return err
-	}
 	p.Choices = storedEvents(p.Attempts)
 	return v.showWith(http.StatusOK, "destination", p.Place.Name, p, wrong)
 }
 
-func groupErrors(failed []attempt) []errorGroup {
-	var groups []errorGroup
-	for _, a := range failed {
-		text := "unknown"
-		if a.Error != nil {
-			text = *a.Error
-		}
-		i := slices.IndexFunc(groups, func(g errorGroup) bool { return g.Text == text })
-		if i < 0 {
-			i = len(groups)
-			groups = append(groups, errorGroup{Text: text, Last: a})
-		}
-		groups[i].Count++
+func (v *visit) noDestination(d directory) error {
+	text := "There is no such destination, or your key does not see its source."
+	if d.Place(v.c.Param("id")).Known {
+		text = "This destination was removed with its source."
 	}
-	slices.SortStableFunc(groups, func(a, b errorGroup) int { return cmp.Compare(b.Count, a.Count) })
-	return groups
+	return v.showWith(http.StatusNotFound, "error", "Not found", nil, fault.NotFound.New("no_destination", "%s", text))
 }

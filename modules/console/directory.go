@@ -1,6 +1,8 @@
 package console
 
 import (
+	"context"
+	"encoding/json"
 	"fmt"
 	"net/url"
 	"strings"
@@ -16,6 +18,7 @@ type integration struct {
 	Name         string            `json:"name"`
 	Active       bool              `json:"isActive"`
 	Destinations []destinationInfo `json:"destinations"`
+	Options      json.RawMessage   `json:"options"`
 	ArchivedAt   *clock.Time       `json:"archivedAt"`
 	CreatedAt    clock.Time        `json:"createdAt"`
 }
@@ -68,10 +71,22 @@ type directory struct {
 
 // directory reads the integrations, removed ones too.
 func (v *visit) directory() (directory, error) {
-	d := directory{places: map[string]place{}}
-	if _, err := v.get("/integrations", url.Values{"archived": {"true"}}, &d.Integrations); err != nil {
-		return d, err
+	var d directory
+	err := v.directoryInto(&d)(v.ctx)
+	return d, err
+}
+
+func (v *visit) directoryInto(d *directory) reading {
+	return func(ctx context.Context) error {
+		err := v.into("/integrations", url.Values{"archived": {"true"}}, &d.Integrations)(ctx)
+		d.name()
+		return err
 	}
+}
+
+// name names the destinations after their sources.
+func (d *directory) name() {
+	d.places = map[string]place{}
 	for _, in := range d.Integrations {
 		for i, dest := range in.Destinations {
 			p := place{ID: dest.ID, Name: fmt.Sprintf("%s/%d", in.Source, i+1), URL: dest.URL, Host: dest.URL, Source: in.Source, Integration: in.ID, Known: true}
@@ -81,7 +96,6 @@ func (v *visit) directory() (directory, error) {
 			d.places[dest.ID] = p
 		}
 	}
-	return d, nil
 }
 
 // Place returns a destination by its id; one that is not known has its id for a name.

@@ -116,19 +116,17 @@ func (m *Module) event(v *visit) error { return v.showEvent(nil) }
 func (v *visit) showEvent(wrong error) error {
 	p := eventPage{Tab: v.param("tab")}
 	eventID := v.c.Param("id")
-	if _, err := v.get("/events/"+url.PathEscape(eventID), nil, &p.details); err != nil {
-		return err
+	if !valid(eventID) {
+		return fault.NotFound.New("no_event", "There is no event %s.", eventID)
 	}
-	var err error
-	if p.Directory, err = v.directory(); err != nil {
-		return err
-	}
-	if _, err := v.get("/replay-requests", url.Values{"eventId": {eventID}, "pageSize": {"50"}}, &p.Replays); err != nil {
+	err := v.together(v.into("/events/"+eventID, nil, &p.details), v.directoryInto(&p.Directory),
+		v.into("/replay-requests", url.Values{"eventId": {eventID}, "pageSize": {"50"}}, &p.Replays))
+	if err != nil {
 		return err
 	}
 	p.outcomes()
 	p.Timeline = timelineOf(p.details, p.Replays, p.Directory)
-	p.tabs(v.everywhere())
+	p.tabs()
 	if err := p.load(v); err != nil {
 		return err
 	}
@@ -165,13 +163,10 @@ func (p *eventPage) outcomes() {
 	}
 }
 
-// tabs lists what there is to see. The audit trail is for keys that see all sources.
-func (p *eventPage) tabs(everywhere bool) {
+// tabs lists what there is to see.
+func (p *eventPage) tabs() {
 	p.Tabs = []tab{{"received", "Received", ""}, {"canonical", "Canonical", ""}, {"answers", "Sent and answers", strconv.Itoa(len(p.Attempts))},
-		{"diff", "Diff", ""}, {"jobs", "Jobs", strconv.Itoa(len(p.Jobs))}, {"related", "Related", ""}}
-	if everywhere {
-		p.Tabs = append(p.Tabs, tab{"audit", "Audit", ""})
-	}
+		{"diff", "Diff", ""}, {"jobs", "Jobs", strconv.Itoa(len(p.Jobs))}, {"related", "Related", ""}, {"audit", "Audit", ""}}
 	for _, t := range p.Tabs {
 		if t.Name == p.Tab {
 			return

@@ -1,6 +1,7 @@
 package console
 
 import (
+	"context"
 	"encoding/json"
 	"net/http"
 	"net/url"
@@ -69,12 +70,17 @@ func (v *visit) listEvents(f eventFilter, found string, wrong error) error {
 	if _, ok := parseSince(f.Since); f.Since != "" && !ok && wrong == nil {
 		wrong = fault.Invalid.New("bad_since", "since=%s is no length; write 30m, 2h or 7d.", f.Since)
 	}
-	d, err := v.directory()
-	if err != nil {
+	var d directory
+	var meta client.Meta
+	var err error
+	list := func(ctx context.Context) error { // whose error is shown on the page
+		meta, err = v.api.Get(ctx, "/events", query, &p.Events)
+		return nil
+	}
+	if err := v.together(v.directoryInto(&d), list); err != nil {
 		return err
 	}
 	p.Sources = d.Sources()
-	meta, err := v.get("/events", query, &p.Events)
 	if err != nil {
 		if wrong == nil {
 			wrong = err

@@ -105,7 +105,7 @@ type span struct {
 
 var spans = []span{
 	{"1h", "60 minutes", "1m", "a minute", time.Hour, time.Minute},
-	{"24h", "24 hours", "15m", "15 minutes", 24 * time.Hour, 15 * time.Minute},
+	{"24h", "24 hours", "1h", "an hour", 24 * time.Hour, time.Hour}, // shorter steps are read minute by minute, many times as much
 	{"7d", "7 days", "6h", "6 hours", 7 * 24 * time.Hour, 6 * time.Hour},
 }
 
@@ -119,16 +119,14 @@ func spanOf(name string) span {
 	return spans[0]
 }
 
-// series reads the points of a span up to now.
-func (v *visit) series(s span, filter url.Values) (series, error) {
+// seriesInto reads the points of a span up to now.
+func (v *visit) seriesInto(out *series, s span, filter url.Values) reading {
 	now := v.m.d.Now().UTC()
 	query := url.Values{"from": {now.Add(-s.Length).Format(time.RFC3339)}, "to": {now.Format(time.RFC3339)}, "step": {s.Step}}
 	for name, values := range filter {
 		query[name] = values
 	}
-	var out series
-	_, err := v.get("/stats/series", query, &out)
-	return out, err
+	return v.into("/stats/series", query, out)
 }
 
 // spark is a line of values, drawn by the server, with the table that readers get instead.

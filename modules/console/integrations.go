@@ -23,12 +23,9 @@ type integrationsPage struct {
 }
 
 func (m *Module) integrations(v *visit) error {
-	d, err := v.directory()
-	if err != nil {
-		return err
-	}
+	var d directory
 	var stats figures
-	if _, err := v.get("/stats", nil, &stats); err != nil {
+	if err := v.together(v.directoryInto(&d), v.into("/stats", nil, &stats)); err != nil {
 		return err
 	}
 	var p integrationsPage
@@ -86,28 +83,16 @@ func (v *visit) showIntegration(wrong error) error {
 		return err
 	}
 	var secrets []secretInfo
-	if _, err := v.get(path+"/secrets", nil, &secrets); err != nil {
-		return err
-	}
-	var err error
-	if p.Provider, err = v.provider(p.integration.Provider); err != nil {
-		return err
-	}
-	if p.Directory, err = v.directory(); err != nil {
-		return err
-	}
 	var stats figures
-	if _, err := v.get("/stats", nil, &stats); err != nil {
+	var last []event
+	if err := v.together(v.into(path+"/secrets", nil, &secrets), v.providerInto(&p.Provider, p.integration.Provider), v.directoryInto(&p.Directory),
+		v.into("/stats", nil, &stats), v.into("/events", url.Values{"source": {p.Source}, "pageSize": {"1"}}, &last)); err != nil {
 		return err
 	}
 	for _, s := range stats.Sources {
 		if s.Source == p.Source {
 			p.Stats = s
 		}
-	}
-	var last []event
-	if _, err := v.get("/events", url.Values{"source": {p.Source}, "pageSize": {"1"}}, &last); err != nil {
-		return err
 	}
 	if len(last) > 0 {
 		p.LastSeen = &last[0]

@@ -44,11 +44,8 @@ func (m *Module) keys(v *visit) error { return v.listKeys(keyForm{Role: "viewer"
 
 func (v *visit) listKeys(form keyForm, made string, wrong error) error {
 	var all []apiKey
-	if _, err := v.get("/api-keys", nil, &all); err != nil {
-		return err
-	}
-	d, err := v.directory()
-	if err != nil {
+	var d directory
+	if err := v.together(v.into("/api-keys", nil, &all), v.directoryInto(&d)); err != nil {
 		return err
 	}
 	p := keysPage{Form: form, Made: made, Sources: d.Sources()}

@@ -66,15 +66,21 @@ func (e auditEntry) Who() string { return strings.TrimPrefix(e.Actor, "api-key:"
 
 // overview shows the state of the gateway, or of what the visitor may see of it.
 func (m *Module) overview(v *visit) error {
+	p := overviewPage{Span: spanOf(v.param("span")), Spans: spans, WebhookAt: m.publicURL(v) + "/api/v1/webhooks/"}
 	var stats figures
-	if _, err := v.get("/stats", nil, &stats); err != nil {
+	var alerts []alert
+	made := make([][]auditEntry, len(changed))
+	parts := []reading{v.into("/stats", nil, &stats), v.seriesInto(&p.Series, p.Span, nil)}
+	if v.everywhere() {
+		parts = append(parts, v.into("/alerts", url.Values{"state": {"open"}, "pageSize": {"50"}}, &alerts))
+		for i, kind := range changed { // what webhooks leave would fill any page
+			parts = append(parts, v.into("/audit-entries", url.Values{"entityType": {kind}, "pageSize": {"10"}}, &made[i]))
+		}
+	}
+	if err := v.together(parts...); err != nil {
 		return err
 	}
-	p := overviewPage{Span: spanOf(v.param("span")), Spans: spans, Sources: stats.Sources, WebhookAt: m.publicURL(v) + "/api/v1/webhooks/"}
-	var err error
-	if p.Series, err = v.series(p.Span, nil); err != nil {
-		return err
-	}
+	p.Sources, p.Changes = stats.Sources, changesOf(slices.Concat(made...), 8)
 	p.Accepted = sparkOf("accent", p.Series.Points, func(x point) int64 { return x.Accepted })
 	p.Delivered = sparkOf("good", p.Series.Points, func(x point) int64 { return x.Delivered })
 	p.Refused = sparkOf("warn", p.Series.Points, func(x point) int64 { return x.Refused })
@@ -83,15 +89,6 @@ func (m *Module) overview(v *visit) error {
 	p.OldestDue, p.Waiting, p.Running = total.OldestDue, total.Waiting, total.Running
 	if stats.Gateway != nil {
 		p.EndToEnd = stats.Gateway.Over.Hour.EndToEnd
-	}
-	var alerts []alert
-	if v.everywhere() {
-		if _, err := v.get("/alerts", url.Values{"state": {"open"}, "pageSize": {"50"}}, &alerts); err != nil {
-			return err
-		}
-		if p.Changes, err = v.changes(8); err != nil {
-			return err
-		}
 	}
 	p.Needs = stats.needs(alerts)
 	p.Sentence, p.Well = sentence(p.Needs)
@@ -198,17 +195,9 @@ type change struct {
 // changed are the kinds of things that people change.
 var changed = []string{"integration", contract.EntityDestination, "api_key", contract.EntityAlert, contract.EntityReplay, contract.EntityRecords}
 
-// changes are the last entries of the audit trail that somebody made.
-func (v *visit) changes(most int) ([]change, error) {
-	var all []auditEntry
+// changesOf are the last of these entries of the audit trail that somebody made.
+func changesOf(all []auditEntry, most int) []change {
 	var made []change
-	for _, kind := range changed { // what webhooks leave would fill any page
-		var some []auditEntry
-		if _, err := v.get("/audit-entries", url.Values{"entityType": {kind}, "pageSize": {"10"}}, &some); err != nil {
-			return nil, err
-		}
-		all = append(all, some...)
-	}
 	slices.SortStableFunc(all, func(a, b auditEntry) int { return b.CreatedAt.Compare(a.CreatedAt.Time) })
 	for _, e := range all {
 		last := len(made) - 1
@@ -220,7 +209,7 @@ func (v *visit) changes(most int) ([]change, error) {
 			made = append(made, change{e, 1})
 		}
 	}
-	return made, nil
+	return made
 }
 
 // publicURL is the gateway's address as senders see it, or as the visitor does.

@@ -1,11 +1,9 @@
 package console
 
 import (
-	"cmp"
 	"encoding/json"
 	"net/http"
 	"net/url"
-	"slices"
 
 	"integration-gateway/platform/clock"
 	"integration-gateway/platform/fault"
@@ -42,31 +40,37 @@ type quarantinePage struct {
 	Sources []string
 	Groups  []refusedGroup
 	Dropped []dropped
-	Read    int
-	More    bool
-	Count   string
+	Grouped int
+	More    bool // there may be more than were grouped
 	Results *released
 }
 
 // refusedGroup are the refused webhooks of one source and reason.
 type refusedGroup struct {
-	Source, Provider, Reason string
-	Detail                   string // of the newest
-	Remedy                   remedy
-	Count                    int
-	Repeats                  int64
-	First, Last              clock.Time
-	Items                    []quarantinedItem // the newest, a few
-	Releasable               bool
+	Source     string            `json:"source"`
+	Reason     string            `json:"reason"`
+	Count      int               `json:"count"`
+	Repeats    int64             `json:"repeats"`
+	Releasable int               `json:"releasable"`
+	First      clock.Time        `json:"first"`
+	Last       clock.Time        `json:"last"`
+	Items      []quarantinedItem `json:"newest"` // a few, and at least one
 }
+
+// Provider is the source's.
+func (g refusedGroup) Provider() string { return g.Items[0].Provider }
+
+// Detail is that of the newest.
+func (g refusedGroup) Detail() string { return g.Items[0].Detail }
+
+// Remedy says what the reason means, and what would mend it.
+func (g refusedGroup) Remedy() remedy { return remedyOf(g.Reason) }
 
 // dropped is what was refused and not kept.
 type dropped struct {
-	Source  string `json:"source"`
-	Dropped struct {
-		Requests int64            `json:"requests"`
-		Causes   map[string]int64 `json:"causes"`
-	} `json:"dropped"`
+	Source   string           `json:"source"`
+	Requests int64            `json:"requests"`
+	Causes   map[string]int64 `json:"causes"`
 }
 
 // released is the result of releasing a group.
@@ -82,59 +86,22 @@ func (m *Module) quarantine(v *visit) error { return v.listQuarantine(nil, nil) 
 
 func (v *visit) listQuarantine(results *released, wrong error) error {
 	p := quarantinePage{Source: v.param("source"), Results: results}
-	d, err := v.directory()
-	if err != nil {
-		return err
-	}
-	p.Sources = d.Sources()
 	query := url.Values{}
 	if p.Source != "" {
 		query.Set("source", p.Source)
 	}
-	items, meta, err := readList[quarantinedItem](v, "/quarantine", query, groupedMost)
-	if err != nil {
+	var d directory
+	var found struct {
+		Groups  []refusedGroup `json:"groups"`
+		Grouped int            `json:"grouped"`
+		More    bool           `json:"more"`
+		Dropped []dropped      `json:"dropped"`
+	}
+	if err := v.together(v.directoryInto(&d), v.into("/quarantine/groups", query, &found)); err != nil {
 		return err
 	}
-	p.Read, p.More, p.Count = len(items), len(items) < meta.Total, countOf(meta, "refused webhook", "refused webhooks")
-	p.Groups = groupRefused(items)
-	var summary []dropped
-	if _, err := v.get("/quarantine/summary", url.Values{"source": {p.Source}}, &summary); err != nil {
-		return err
-	}
-	for _, s := range summary {
-		if s.Dropped.Requests > 0 {
-			p.Dropped = append(p.Dropped, s)
-		}
-	}
+	p.Sources, p.Groups, p.Grouped, p.More, p.Dropped = d.Sources(), found.Groups, found.Grouped, found.More, found.Dropped
 	return v.showWith(http.StatusOK, "quarantine", "Quarantine", p, wrong)
-}
-
-// groupRefused groups by source and reason, the largest first.
-func groupRefused(items []quarantinedItem) []refusedGroup {
-	var groups []refusedGroup
-	for _, item := range items {
-		i := slices.IndexFunc(groups, func(g refusedGroup) bool { return g.Source == item.Source && g.Reason == item.Reason })
-		if i < 0 {
-			i = len(groups)
-			groups = append(groups, refusedGroup{Source: item.Source, Provider: item.Provider, Reason: item.Reason, Detail: item.Detail,
-				Remedy: remedyOf(item.Reason), First: item.ReceivedAt, Last: item.ReceivedAt})
-		}
-		g := &groups[i]
-		g.Count++
-		g.Repeats += item.Repeats
-		g.Releasable = g.Releasable || !item.Redacted
-		if item.ReceivedAt.Before(g.First.Time) {
-			g.First = item.ReceivedAt
-		}
-		if item.ReceivedAt.After(g.Last.Time) {
-			g.Last = item.ReceivedAt
-		}
-		if len(g.Items) < shownLetters {
-			g.Items = append(g.Items, item)
-		}
-	}
-	slices.SortStableFunc(groups, func(a, b refusedGroup) int { return cmp.Compare(b.Count, a.Count) })
-	return groups
 }
 
 // releaseAll verifies a source's refused webhooks of one reason again, as they would be now.

@@ -15,20 +15,17 @@ type related struct {
 
 // load finds the events with the same correlation id, and those about the same subject.
 func (r *related) load(v *visit, e event) error {
-	own := func(other event) bool { return other.ID == e.ID }
+	var parts []reading
 	if e.Correlation != "" {
-		if _, err := v.get("/events", url.Values{"correlationId": {e.Correlation}, "pageSize": {"20"}}, &r.Correlation); err != nil {
-			return err
-		}
-		r.Correlation = slices.DeleteFunc(r.Correlation, own)
+		parts = append(parts, v.into("/events", url.Values{"correlationId": {e.Correlation}, "pageSize": {"20"}}, &r.Correlation))
 	}
 	if e.Subject != nil && *e.Subject != "" {
-		if _, err := v.get("/events", url.Values{"subject": {*e.Subject}, "source": {e.Source}, "pageSize": {"20"}}, &r.Subject); err != nil {
-			return err
-		}
-		r.Subject = slices.DeleteFunc(r.Subject, own)
+		parts = append(parts, v.into("/events", url.Values{"subject": {*e.Subject}, "source": {e.Source}, "pageSize": {"20"}}, &r.Subject))
 	}
-	return nil
+	err := v.together(parts...)
+	own := func(other event) bool { return other.ID == e.ID }
+	r.Correlation, r.Subject = slices.DeleteFunc(r.Correlation, own), slices.DeleteFunc(r.Subject, own)
+	return err
 }
 
 // headersOf sorts headers by name.

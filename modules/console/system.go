@@ -1,6 +1,7 @@
 package console
 
 import (
+	"context"
 	"encoding/json"
 	"net/http"
 	"slices"
@@ -88,17 +89,14 @@ type partition struct {
 
 func (m *Module) system(v *visit) error {
 	p := systemPage{Version: m.cfg.Version}
-	if _, err := v.get("/processes", nil, &p.Processes); err != nil {
-		return err
+	health := func(ctx context.Context) error {
+		text, err := v.api.Health(ctx)
+		if err != nil {
+			return err
+		}
+		return json.Unmarshal(text, &p.Health)
 	}
-	if _, err := v.get("/stats", nil, &p.Stats); err != nil {
-		return err
-	}
-	text, err := v.api.Health(v.ctx)
-	if err != nil {
-		return err
-	}
-	if err := json.Unmarshal(text, &p.Health); err != nil {
+	if err := v.together(v.into("/processes", nil, &p.Processes), v.into("/stats", nil, &p.Stats), health); err != nil {
 		return err
 	}
 	for name := range p.Health.Checks {

@@ -2,6 +2,7 @@ package console
 
 import (
 	"cmp"
+	"context"
 	"net/http"
 	"net/url"
 	"slices"
@@ -40,17 +41,19 @@ func (v *visit) providers() ([]provider, error) {
 	return all, nil
 }
 
-func (v *visit) provider(name string) (provider, error) {
-	all, err := v.providers()
-	if err != nil {
-		return provider{}, err
-	}
-	for _, p := range all {
-		if p.Name == name {
-			return p, nil
+// providerInto reads one provider; one that is no longer known has its name alone.
+func (v *visit) providerInto(out *provider, name string) reading {
+	return func(ctx context.Context) error {
+		var all []provider
+		err := v.into("/providers", nil, &all)(ctx)
+		*out = provider{Name: name, Title: name}
+		for _, p := range all {
+			if p.Name == name {
+				*out = p
+			}
 		}
+		return err
 	}
-	return provider{Name: name, Title: name}, nil
 }
 
 // wizardPage asks for what a new source needs.
@@ -157,8 +160,10 @@ func (v *visit) showFirst(inID, signing string) error {
 	if _, err := v.get("/integrations/"+url.PathEscape(inID), nil, &p.integration); err != nil {
 		return err
 	}
-	var err error
-	if p.Provider, err = v.provider(p.integration.Provider); err != nil {
+	var events []event
+	err := v.together(v.providerInto(&p.Provider, p.integration.Provider), v.into("/events", url.Values{"source": {p.Source}, "pageSize": {"1"}}, &events),
+		v.into("/quarantine", url.Values{"source": {p.Source}, "pageSize": {"5"}}, &p.Refused))
+	if err != nil {
 		return err
 	}
 	base := v.m.publicURL(v)
@@ -166,15 +171,8 @@ func (v *visit) showFirst(inID, signing string) error {
 	for _, step := range p.Provider.Steps {
 		p.Steps = append(p.Steps, strings.NewReplacer("https://<gateway>", base, "<gateway>", base, "<source>", p.Source).Replace(step))
 	}
-	var events []event
-	if _, err := v.get("/events", url.Values{"source": {p.Source}, "pageSize": {"1"}}, &events); err != nil {
-		return err
-	}
 	if len(events) > 0 {
 		p.Event = &events[0]
-	}
-	if _, err := v.get("/quarantine", url.Values{"source": {p.Source}, "pageSize": {"5"}}, &p.Refused); err != nil {
-		return err
 	}
 	return v.showWith(http.StatusOK, "integration-first", "Waiting for "+p.Source, p, nil)
 }

@@ -4,6 +4,9 @@ import (
 	"context"
 	"fmt"
 
+	"integration-gateway/modules/delivery/destination"
+	"integration-gateway/platform/broker"
+	"integration-gateway/platform/clock"
 	"integration-gateway/platform/contract"
 	"integration-gateway/platform/database"
 	"integration-gateway/platform/httpapi"
@@ -82,4 +85,101 @@ func (m *Module) queueOf(destinationID *string, t contract.Trigger) string {
 		return m.cfg.Queues.Retry
 	}
 	return m.cfg.Queues.Process
+}
+
+const (
+	// maxDeadBody bounds the stored body of an unreadable message; valid ones are far smaller. A
+	// message of this length or more cannot be requeued.
+	maxDeadBody       = 256 << 10
+	deadLettersAtOnce = 32
+)
+
+// EmptyDeadQueue moves the dead queue's messages into the table of dead letters until
+// ctx ends: a queue cannot be paged, searched or addressed by id. A message is acknowledged
+// after the commit; while the database is unavailable it stays in the broker.
+//
+// A readable message is not a dead letter: the broker dead-lettered it after too many
+// redeliveries, and its jobs are published again from the database.
+func (m *Module) EmptyDeadQueue(ctx context.Context) error {
+	in := make(chan broker.Delivery, deadLettersAtOnce)
+	consumed := make(chan error, 1)
+	go func() {
+		consumed <- m.broker.Consume(ctx, broker.Dead, deadLettersAtOnce, func(d broker.Delivery) { in <- d }) // bounded by the prefetch
+	}()
+	for {
+		select {
+		case first := <-in:
+			m.storeDeadLetters(ctx, gathered(first, in))
+		case err := <-consumed:
+			for len(in) > 0 {
+				(<-in).Requeue()
+			}
+			return err
+		}
+	}
+}
+
+func gathered(first broker.Delivery, in <-chan broker.Delivery) []broker.Delivery {
+	list := []broker.Delivery{first}
+	for len(list) < deadLettersAtOnce {
+		select {
+		case next := <-in:
+			list = append(list, next)
+		default:
+			return list
+		}
+	}
+	return list
+}
+
+// storeDeadLetters stores list and acknowledges it, and retries while the database is
+// unavailable. If ctx ends first, the messages are requeued.
+func (m *Module) storeDeadLetters(ctx context.Context, list []broker.Delivery) {
+	for attempt := 0; ; attempt++ {
+		err := m.storeDeadLettersOnce(ctx, list)
+		if err == nil {
+			for _, d := range list {
+				d.Ack()
+			}
+			return
+		}
+		wait := storeRetry.Wait(attempt)
+		m.log.WarnContext(ctx, "storing dead letters failed; retrying", "messages", len(list), "retry_in", wait.String(), "error", err)
+		if !clock.Sleep(ctx, wait) {
+			for _, d := range list {
+				d.Requeue()
+			}
+			return
+		}
+	}
+}
+
+func (m *Module) storeDeadLettersOnce(ctx context.Context, list []broker.Delivery) error {
+	bounded, cancel := context.WithTimeout(context.WithoutCancel(ctx), claimTimeout)
+	defer cancel()
+	var readable []ref
+	err := m.db.InTx(bounded, func(tx *database.Tx) error {
+		readable = nil
+		rows := database.NewRows("id uuid", "kind text", "queue text", "reason text", "body bytea", "attempts bigint", "status text", "created_at timestamptz")
+		for _, d := range list {
+			refs, problem := parse(d.Body)
+			if problem == nil {
+				readable = append(readable, refs...)
+				continue
+			}
+			reason := fmt.Sprintf("%s (%d bytes)", problem, len(d.Body))
+			rows.Add(id.New(), deadUnreadable, m.cfg.Queues.Dead, destination.Brief(reason), d.Body[:min(len(d.Body), maxDeadBody)], 0, deadOpen, tx.Now)
+		}
+		return tx.Insert(bounded, "dead_letters", rows)
+	})
+	if err != nil || len(readable) == 0 {
+		return err
+	}
+	m.log.WarnContext(ctx, "publishing jobs again whose messages the broker dead-lettered", "jobs", len(readable))
+	for _, part := range chunks(readable, relayAtOnce) {
+		if err := m.unpublished(bounded, part); err != nil {
+			return fmt.Errorf("mark jobs as unpublished: %w", err)
+		}
+	}
+	return nil
 }

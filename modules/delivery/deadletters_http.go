@@ -18,17 +18,20 @@ const (
 	maxRequeueLimit     = 1000
 )
 
+// deadLetterQuery are the conditions of a list of dead letters.
+var deadLetterQuery = append([]httpapi.Param{
+	httpapi.EnumParam("kind", "why it was given up", deadExhausted, deadRefused, deadUnreadable),
+	httpapi.EnumParam("status", "what became of it", deadOpen, deadRequeued, deadResolved),
+	shortText("source"), shortText("provider"), shortText("eventType"),
+	httpapi.UUIDParam("destinationId", "to this destination"),
+	httpapi.UUIDParam("eventId", "of this event"),
+	httpapi.TimeParam("from", "the same as `createdFrom`"), httpapi.TimeParam("to", "the same as `createdTo`"),
+}, httpapi.Between("created")...)
+
 var (
 	deadLettersSpec = httpapi.Spec{
 		Summary: "Deliveries and messages that were given up, newest first.",
-		Query: httpapi.PagedQuery(append([]httpapi.Param{
-			httpapi.EnumParam("kind", "why it was given up", deadExhausted, deadRefused, deadUnreadable),
-			httpapi.EnumParam("status", "what became of it", deadOpen, deadRequeued, deadResolved),
-			shortText("source"), shortText("provider"), shortText("eventType"),
-			httpapi.UUIDParam("destinationId", "to this destination"),
-			httpapi.UUIDParam("eventId", "of this event"),
-			httpapi.TimeParam("from", "the same as `createdFrom`"), httpapi.TimeParam("to", "the same as `createdTo`"),
-		}, httpapi.Between("created")...)...),
+		Query:   httpapi.PagedQuery(slices.Clone(deadLetterQuery)...),
 		Answers: []httpapi.Answer{httpapi.ReturnsPage("", DeadLetter{})},
 	}
 	deadLetterSpec = httpapi.Spec{
@@ -54,6 +57,11 @@ var (
 			httpapi.Returns(http.StatusAccepted, "", Requeued{}),
 			httpapi.Returns(http.StatusOK, "", Requeued{}).If("`dryRun`: nothing was changed"),
 		},
+	}
+	resolveAllSpec = httpapi.Spec{
+		Summary: "Closes all open dead letters that match without another delivery, for a reason, oldest first.",
+		Body:    bulkResolveBody{}, BodyName: "BulkResolve", Example: `{"destinationId":"0190a1b2-0000-7000-8000-000000000001","error":"HTTP 410","reason":"the orders were corrected by hand"}`,
+		Answers: []httpapi.Answer{httpapi.Returns(http.StatusOK, "", Resolved{})},
 	}
 )
 
@@ -166,6 +174,7 @@ type bulkBody struct {
 	EventType     *string `json:"eventType"`
 	DestinationID *string `json:"destinationId"`
 	EventID       *string `json:"eventId"`
+	Error         *string `json:"error"` // the reason that the dead letters have, exactly
 	From          *string `json:"from" api:"format=date-time"`
 	To            *string `json:"to" api:"format=date-time"`
 	CreatedFrom   *string `json:"createdFrom" api:"format=date-time"`
@@ -177,7 +186,7 @@ type bulkBody struct {
 
 // filters are the names of the conditions, in the order of the fields. The status is none: it
 // is open.
-var filters = []string{"kind", "source", "provider", "eventType", "destinationId", "eventId", "from", "to", "createdFrom", "createdTo"}
+var filters = []string{"kind", "source", "provider", "eventType", "destinationId", "eventId", "error", "from", "to", "createdFrom", "createdTo"}
 
 // Mistakes returns every invalid field. A forgotten filter must not requeue everything.
 func (b bulkBody) Mistakes() []fault.Field {
@@ -186,8 +195,11 @@ func (b bulkBody) Mistakes() []fault.Field {
 	if b.Limit != nil && (*b.Limit < 1 || *b.Limit > maxRequeueLimit) {
 		wrong = append(wrong, fault.Field{Field: "limit", Message: fmt.Sprintf("must be a whole number from 1 to %d", maxRequeueLimit)})
 	}
+	if !plainText(b.text("error")) {
+		wrong = append(wrong, fault.Field{Field: "error", Message: fmt.Sprintf("must be text of at most %d bytes in UTF-8", maxFilterText)})
+	}
 	if status := b.text("status"); status == deadRequeued || status == deadResolved {
-		wrong = append(wrong, fault.Field{Field: "status", Message: "Only open dead letters can be requeued."})
+		wrong = append(wrong, fault.Field{Field: "status", Message: "Only open dead letters can be requeued or closed."})
 	}
 	for _, name := range filters {
 		if value := b.field(name); value != nil && *value == "" {
@@ -197,7 +209,7 @@ func (b bulkBody) Mistakes() []fault.Field {
 	filtered := slices.ContainsFunc(filters, func(name string) bool { return b.text(name) != "" })
 	switch {
 	case !filtered && !b.All:
-		wrong = append(wrong, fault.Field{Field: "all", Message: "must be true to requeue all; otherwise give a filter: " + strings.Join(filters, ", ")})
+		wrong = append(wrong, fault.Field{Field: "all", Message: "must be true for all; otherwise give a filter: " + strings.Join(filters, ", ")})
 	case filtered && b.All:
 		wrong = append(wrong, fault.Field{Field: "all", Message: "cannot be combined with a filter"})
 	}
@@ -207,7 +219,7 @@ func (b bulkBody) Mistakes() []fault.Field {
 // field returns a condition, nil if it is not given.
 func (b bulkBody) field(name string) *string {
 	return map[string]*string{"kind": b.Kind, "status": b.Status, "source": b.Source, "provider": b.Provider, "eventType": b.EventType,
-		"destinationId": b.DestinationID, "eventId": b.EventID, "from": b.From, "to": b.To,
+		"destinationId": b.DestinationID, "eventId": b.EventID, "error": b.Error, "from": b.From, "to": b.To,
 		"createdFrom": b.CreatedFrom, "createdTo": b.CreatedTo}[name]
 }
 
@@ -218,14 +230,21 @@ func (b bulkBody) text(name string) string {
 	return ""
 }
 
-func (m *Module) requeueDeadLetters(c echo.Context) error {
-	b := httpapi.BodyOf[bulkBody](c)
-	f, wrong := ParseDeadLetterFilter(b.text) // without mistakes: the body was checked
-	by := b.requester("requeue of dead letters in bulk", &wrong)
-	limit := defaultRequeueLimit
+// filter is the body's filter, and how many are to be acted on. The body was checked.
+func (b bulkBody) filter() (f DeadLetterFilter, limit int) {
+	f, _ = ParseDeadLetterFilter(b.text)
+	f.Error, limit = b.text("error"), defaultRequeueLimit
 	if b.Limit != nil {
 		limit = *b.Limit
 	}
+	return f, limit
+}
+
+func (m *Module) requeueDeadLetters(c echo.Context) error {
+	b := httpapi.BodyOf[bulkBody](c)
+	var wrong []fault.Field // none: the body was checked
+	by := b.requester("requeue of dead letters in bulk", &wrong)
+	f, limit := b.filter()
 	ctx := c.Request().Context()
 	by.Actor = httpapi.Actor(ctx)
 	done, err := m.RequeueDeadLetters(ctx, f, limit, b.DryRun, by)
@@ -237,4 +256,32 @@ func (m *Module) requeueDeadLetters(c echo.Context) error {
 		status = http.StatusOK
 	}
 	return httpapi.Data(c, status, done)
+}
+
+// bulkResolveBody is a closing by filter, for a reason.
+type bulkResolveBody struct{ bulkBody }
+
+// Mistakes returns every invalid field.
+func (b bulkResolveBody) Mistakes() []fault.Field {
+	wrong := b.bulkBody.Mistakes()
+	if b.Reason == nil && !b.DryRun {
+		wrong = append(wrong, fault.Field{Field: "reason", Message: "is required"})
+	}
+	return wrong
+}
+
+func (m *Module) resolveDeadLetters(c echo.Context) error {
+	b := httpapi.BodyOf[bulkResolveBody](c)
+	var wrong []fault.Field // none: the body was checked
+	by := b.requester("", &wrong)
+	f, limit := b.filter()
+	ctx := c.Request().Context()
+	if by.Actor = httpapi.Actor(ctx); b.RequestedBy == nil {
+		by.Name = by.Actor
+	}
+	done, err := m.ResolveDeadLetters(ctx, f, limit, b.DryRun, by)
+	if err != nil {
+		return err
+	}
+	return httpapi.Data(c, http.StatusOK, done)
 }

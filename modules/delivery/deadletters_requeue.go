@@ -170,39 +170,80 @@ var oldestDead = database.Listing[DeadLetter]{
 // after it began, such as those of requeues that fail again. If the database or the broker is
 // unavailable, it stops with that error; earlier requeues stay.
 func (m *Module) RequeueDeadLetters(ctx context.Context, f DeadLetterFilter, limit int, dryRun bool, by Requester) (Requeued, error) {
+	var done Requeued
+	var err error
+	done.Matched, err = m.eachOpen(ctx, f, limit, dryRun, func(d DeadLetter) (bool, error) {
+		before := done
+		err := m.requeueOneOf(ctx, d, by, &done)
+		return done != before, err
+	})
+	return done, err
+}
+
+// eachOpen acts on the open dead letters that match f, oldest first and at most limit of them (0
+// for all), as far as the action counts them. It returns how many match; with dryRun, that is all.
+func (m *Module) eachOpen(ctx context.Context, f DeadLetterFilter, limit int, dryRun bool, act func(DeadLetter) (counts bool, err error)) (matched int, err error) {
 	if f.Status != "" && f.Status != deadOpen {
-		return Requeued{}, fault.Invalid.New("not_open", "Only open dead letters can be requeued.").At("status")
+		return 0, fault.Invalid.New("not_open", "Only open dead letters can be requeued or closed.").At("status")
 	}
 	f.Status = deadOpen
 	if began := m.now(); f.To == nil || f.To.After(began) {
 		f.To = &began
 	}
-	var done Requeued
 	page := database.Page{Number: 1, Size: 100}
-	for {
+	for counted := 0; ; {
 		list, err := database.ReadList(ctx, m.db, oldestDead, f.conditions(ctx), page)
 		if err != nil {
-			return done, fmt.Errorf("list dead letters: %w", err)
+			return matched, fmt.Errorf("list dead letters: %w", err)
 		}
 		if page.After == nil {
-			done.Matched = list.Total
+			matched = list.Total
 		}
 		if dryRun {
-			return done, nil
+			return matched, nil
 		}
 		for _, d := range list.Items {
-			if limit > 0 && done.Requeued+done.Failed >= limit {
-				return done, nil
+			if limit > 0 && counted >= limit {
+				return matched, nil
 			}
-			if err := m.requeueOneOf(ctx, d, by, &done); err != nil {
-				return done, err
+			counts, err := act(d)
+			if err != nil {
+				return matched, err
+			}
+			if counts {
+				counted++
 			}
 		}
 		if list.Next == nil {
-			return done, nil
+			return matched, nil
 		}
 		page.After = list.Next
 	}
+}
+
+// Resolved is the result of closing dead letters in bulk.
+type Resolved struct {
+	Matched  int `json:"matched"`  // open ones that match the filter
+	Resolved int `json:"resolved"` // of these, now
+}
+
+// ResolveDeadLetters closes the open dead letters that match f, each as ResolveDeadLetter does,
+// oldest first and at most limit of them (0 for all). With dryRun it only counts them.
+func (m *Module) ResolveDeadLetters(ctx context.Context, f DeadLetterFilter, limit int, dryRun bool, by Requester) (Resolved, error) {
+	var done Resolved
+	var err error
+	done.Matched, err = m.eachOpen(ctx, f, limit, dryRun, func(d DeadLetter) (bool, error) {
+		_, err := m.ResolveDeadLetter(ctx, d.ID, by)
+		switch {
+		case err == nil:
+			done.Resolved++
+			return true, nil
+		case fault.Is(err, fault.Conflict): // it was requeued or closed meanwhile
+			return false, nil
+		}
+		return false, err
+	})
+	return done, err
 }
 
 // requeueOneOf requeues d and counts it; its error means that the others would fail too.

@@ -56,6 +56,7 @@ const maxFilterText = 500
 type DeadLetterFilter struct {
 	Kind, Status, Source, Provider, EventType string
 	DestinationID, EventID                    string
+	Error                                     string     // the reason, exactly
 	From, To                                  *time.Time // of createdAt, both included
 }
 
@@ -94,7 +95,7 @@ func ParseDeadLetterFilter(text func(name string) string) (DeadLetterFilter, []f
 	}
 	plain := func(name string) string {
 		value := text(name)
-		if len(value) > maxFilterText || destination.Storable([]byte(value), maxFilterText) != value {
+		if !plainText(value) {
 			fail(name, fmt.Sprintf("must be text of at most %d bytes in UTF-8", maxFilterText))
 		}
 		return value
@@ -106,6 +107,11 @@ func ParseDeadLetterFilter(text func(name string) string) (DeadLetterFilter, []f
 	return f, wrong
 }
 
+// plainText reports whether a filter's text can be compared with a column.
+func plainText(text string) bool {
+	return len(text) <= maxFilterText && destination.Storable([]byte(text), maxFilterText) == text
+}
+
 // conditions returns f's conditions within the caller's scope. A scope excludes unreadable
 // messages: they have no source.
 func (f DeadLetterFilter) conditions(ctx context.Context) *database.Filter {
@@ -115,7 +121,7 @@ func (f DeadLetterFilter) conditions(ctx context.Context) *database.Filter {
 	}
 	for _, exact := range []struct{ column, value string }{
 		{"kind", f.Kind}, {"status", f.Status}, {"source", f.Source}, {"provider", f.Provider}, {"event_type", f.EventType},
-		{"destination_id", f.DestinationID}, {"event_id", f.EventID},
+		{"destination_id", f.DestinationID}, {"event_id", f.EventID}, {"reason", f.Error},
 	} {
 		if exact.value != "" {
 			c.Add(exact.column+" = ?", exact.value)

@@ -1,10 +1,15 @@
 package delivery
 
 import (
+	"cmp"
+	"context"
 	"fmt"
+	"net/http"
+	"slices"
 
 	"github.com/labstack/echo/v4"
 
+	"integration-gateway/platform/clock"
 	"integration-gateway/platform/contract"
 	"integration-gateway/platform/database"
 	"integration-gateway/platform/egress"
@@ -31,15 +36,8 @@ func (m *Module) listAttempts(c echo.Context) error {
 	q := httpapi.QueryOf(c)
 	paging := q.Paging()
 	f := attemptFilter(q)
-	if scope := httpapi.ScopeOf(c.Request().Context()); scope != nil {
-		var own []string // destinations, by which attempts have an index
-		if len(scope.Integrations) == 0 {
-			f.Among("destination_id", nil)
-		} else if err := m.db.SelectRows(c.Request().Context(), &own, database.IDs(scope.Integrations), selectDestinationsOfSQL); err != nil {
-			return fmt.Errorf("find the destinations of the scope: %w", err)
-		} else {
-			f.Among("destination_id", own)
-		}
+	if err := m.withinScope(c.Request().Context(), f); err != nil {
+		return err
 	}
 	list, err := database.ReadList(c.Request().Context(), m.db, newestAttempts, f, paging.Page)
 	if err != nil {
@@ -76,4 +74,96 @@ func attemptFilter(q *httpapi.Query) *database.Filter {
 		}
 	}
 	return f
+}
+
+// The failed ones among so many attempts are grouped: a destination that hardly ever fails must
+// not have all its attempts read.
+const lookedAtForErrors = 1000
+
+// AttemptErrors are the failed ones among the newest attempts, by error.
+type AttemptErrors struct {
+	Errors   []AttemptError `json:"errors"`   // the most frequent first
+	Attempts int            `json:"attempts"` // looked at: the newest that match, 1,000 at most
+	Failed   int            `json:"failed"`   // of these
+}
+
+// AttemptError are the failed attempts with one error.
+type AttemptError struct {
+	ErrorMessage *string    `json:"errorMessage"`
+	ErrorKind    *string    `json:"errorKind"`
+	Count        int        `json:"count"`
+	LastEventID  string     `json:"lastEventId"` // whose attempt failed last
+	LastAt       clock.Time `json:"lastAt"`
+}
+
+var errorsSpec = httpapi.Spec{
+	Summary: "The errors of the newest attempts, with how often each occurred.",
+	Query: append([]httpapi.Param{httpapi.SourceParam(), httpapi.UUIDParam("destinationId", "to this destination")},
+		httpapi.Between("created")...),
+	Answers: []httpapi.Answer{httpapi.Returns(http.StatusOK, "", AttemptErrors{})},
+}
+
+// selectErrorsSQL reads the newest attempts; %s is the filter.
+const selectErrorsSQL = `
+SELECT normalized_event_id, status, error_message,
+	CASE WHEN error_kind LIKE 'egress_refused:%%' THEN 'egress_refused' ELSE error_kind END AS error_kind, created_at
+FROM   delivery_attempts%s
+ORDER  BY id DESC
+LIMIT  %d`
+
+func (m *Module) groupErrors(c echo.Context) error {
+	ctx, q := c.Request().Context(), httpapi.QueryOf(c)
+	f := &database.Filter{}
+	if to := q.UUID("destinationId"); to != "" {
+		f.Add("destination_id = ?", to)
+	}
+	f.CreatedBetween("id", "created_at", q.Time("createdFrom"), q.Time("createdTo"))
+	if err := m.withinScope(ctx, f); err != nil {
+		return err
+	}
+	clause, args := f.Where()
+	var rows []attemptRow
+	if err := m.db.Select(ctx, &rows, fmt.Sprintf(selectErrorsSQL, clause, lookedAtForErrors), args...); err != nil {
+		return fmt.Errorf("read the errors of attempts: %w", err)
+	}
+	all := AttemptErrors{Errors: []AttemptError{}, Attempts: len(rows)}
+	places := map[string]int{}
+	text := func(of *string) string {
+		if of == nil {
+			return ""
+		}
+		return *of
+	}
+	for _, r := range rows {
+		if r.Status != "failed" {
+			continue
+		}
+		all.Failed++
+		key := fmt.Sprint(text(r.ErrorKind), " ", text(r.ErrorMessage))
+		i, known := places[key]
+		if !known {
+			i = len(all.Errors)
+			places[key] = i
+			all.Errors = append(all.Errors, AttemptError{ErrorMessage: r.ErrorMessage, ErrorKind: r.ErrorKind, LastEventID: r.NormalizedEventID, LastAt: r.CreatedAt})
+		}
+		all.Errors[i].Count++
+	}
+	slices.SortStableFunc(all.Errors, func(a, b AttemptError) int { return cmp.Compare(b.Count, a.Count) })
+	return httpapi.Data(c, http.StatusOK, all)
+}
+
+// withinScope adds what the caller may see.
+func (m *Module) withinScope(ctx context.Context, f *database.Filter) error {
+	scope := httpapi.ScopeOf(ctx)
+	if scope == nil {
+		return nil
+	}
+	var own []string // destinations, by which attempts have an index
+	if len(scope.Integrations) > 0 {
+		if err := m.db.SelectRows(ctx, &own, database.IDs(scope.Integrations), selectDestinationsOfSQL); err != nil {
+			return fmt.Errorf("find the destinations of the scope: %w", err)
+		}
+	}
+	f.Among("destination_id", own)
+	return nil
 }

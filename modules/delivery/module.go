@@ -197,11 +197,14 @@ func New(cfg Config, d Deps) *Module {
 // Routes registers the module's part of the API.
 func (m *Module) Routes(r httpapi.Routes) {
 	r.Viewer.Scoped().GET("/deliveries", m.listAttempts, deliveriesSpec)
+	r.Viewer.Scoped().GET("/deliveries/errors", m.groupErrors, errorsSpec)
 	r.Viewer.Scoped().GET("/dead-letters", m.listDeadLetters, deadLettersSpec)
+	r.Viewer.Scoped().GET("/dead-letters/groups", m.groupDeadLetters, groupsSpec)
 	r.Viewer.Scoped().GET("/dead-letters/:id", m.getDeadLetter, deadLetterSpec)
 	r.Operator.Scoped().POST("/dead-letters/:id/resolve", m.resolveDeadLetter, resolveSpec)
 	r.Operator.Scoped().POST("/dead-letters/:id/requeue", m.requeueDeadLetter, requeueSpec)
 	r.Operator.Scoped().POST("/dead-letters/requeue", m.requeueDeadLetters, requeueAllSpec)
+	r.Operator.Scoped().POST("/dead-letters/resolve", m.resolveDeadLetters, resolveAllSpec)
 	r.Operator.Scoped().POST("/events/:id/cancel", m.cancelEvent, cancelSpec)
 	r.Operator.Scoped().POST("/events/:id/retry", m.retryEvent, retrySpec)
 }

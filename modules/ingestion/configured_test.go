@@ -163,3 +163,13 @@ func (c *configured) SourcesOfProvider(_ context.Context, name string) (sources 
 	}
 	return sources, nil
 }
+
+func (c *configured) SourceWith(ctx context.Context, name string, o provider.Options) (*provider.Source, error) {
+	src, err := c.Source(ctx, name)
+	if err != nil {
+		return nil, err
+	}
+	with := *src
+	with.Spec, err = c.providers.Configure(src.Spec.Name, o)
+	return &with, err
+}

@@ -16,11 +16,12 @@ import (
 
 func (m *Module) getEvents(c echo.Context) error {
 	ctx := c.Request().Context()
-	l, f, paging, err := m.eventQuery(ctx, httpapi.QueryOf(c))
+	q := httpapi.QueryOf(c)
+	l, f, paging, err := m.eventQuery(ctx, q)
 	if err != nil {
 		return err
 	}
-	list, err := database.ReadList(ctx, m.d.DB, l, f, paging.Page)
+	list, err := m.readEvents(ctx, q, l, f, paging.Page)
 	if err != nil {
 		return err
 	}

@@ -198,6 +198,12 @@ func TestFiltersOfTheList(t *testing.T) {
 			{"subject=r_1", []int{1}},
 			{"subject=%5C", []int{3}},
 			{"subject=%27", nil},
+			{"subject=order&sortOrder=asc", []int{4, 2, 1, 0}},
+			{"subject=order&pageSize=3&page=2", []int{4}},
+			{"subject=order&pageSize=3&page=3", nil},
+			{"subject=order&source=globex", []int{4}},
+			{"subject=order&status=failed", []int{2}},
+			{"subject=order&sortBy=createdAt", []int{4, 2, 1, 0}},
 			{"from=2026-01-31T04:00:00Z", []int{4, 5}},
 			{"to=2026-01-31T01:00:00Z", []int{0, 1}},
 			{"from=2026-01-31T04:00:00%2B01:00&to=2026-01-31T03:00:00.000Z", []int{3}},
@@ -225,6 +231,12 @@ func TestFiltersOfTheList(t *testing.T) {
 		_, meta := g.get("/events?pageSize=4").list(t)
 		require.InDeltaMapValues(t, map[string]any{"page": 1.0, "pageSize": 4.0, "total": 6.0, "totalPages": 2.0},
 			map[string]any{"page": meta["page"], "pageSize": meta["pageSize"], "total": meta["total"], "totalPages": meta["totalPages"]}, 0)
+		for _, query := range []string{"subject=order&pageSize=2", "subject=order&pageSize=3&page=2", "subject=order&pageSize=3&page=3", "subject=order&sortBy=occurredAt"} {
+			_, meta = g.get("/events?" + query).list(t)
+			require.InDelta(t, 4, meta["total"], 0, query)
+		}
+		_, meta = g.get("/events?subject=%27").list(t)
+		require.InDelta(t, 0, meta["total"], 0)
 		_, meta = g.get("/events").list(t)
 		require.InDelta(t, 20, meta["pageSize"], 0)
 		require.Nil(t, meta["nextCursor"])
@@ -235,7 +247,7 @@ func TestCursorsWalkTheWholeList(t *testing.T) {
 	eachStore(t, func(t *testing.T, db *database.DB) {
 		g, ids := listed(t, db)
 		g.exec(`UPDATE normalized_events SET received_at = $1`, time.Date(2026, 2, 1, 0, 0, 0, 1000, time.UTC)) // all at once
-		for _, order := range []string{"", "sortBy=occurredAt&sortOrder=asc", "sortBy=createdAt"} {
+		for _, order := range []string{"", "sortBy=occurredAt&sortOrder=asc", "sortBy=createdAt", "subject=order", "subject=order&sortOrder=asc"} {
 			var walked []string
 			cursor := ""
 			for range ids {
@@ -249,7 +261,7 @@ func TestCursorsWalkTheWholeList(t *testing.T) {
 			}
 			whole, _ := g.get("/events?" + order).list(t)
 			require.Equal(t, whole, walked, order)
-			require.Len(t, walked, len(ids))
+			require.Len(t, walked, map[bool]int{true: 4, false: len(ids)}[strings.HasPrefix(order, "subject")])
 		}
 	})
 }

@@ -53,6 +53,9 @@ type Sources interface {
 	// SourceNow reads the source from the database. A fault.Conflict says why it accepts no
 	// webhooks.
 	SourceNow(ctx context.Context, name string) (*provider.Source, error)
+	// SourceWith returns a source as it would be with other options; fault.Invalid says what is
+	// wrong with them, and fault.NotFound that it is unknown or inactive.
+	SourceWith(ctx context.Context, name string, o provider.Options) (*provider.Source, error)
 	// Matched counts a webhook that a secret verified. It does not block.
 	Matched(secretID string, at time.Time)
 	// ActiveIntegrations returns the active ones among ids.
@@ -208,6 +211,7 @@ func (m *Module) Routes(r httpapi.Routes) {
 	r.Viewer.Scoped().GET("/events/:id", m.getEvent, eventSpec)
 	r.Viewer.Scoped().GET("/events/:id/status", m.getStatus, statusSpec)
 	r.Viewer.Scoped().GET("/processing-status/:id", m.getStatus, statusSpec)
+	r.Admin.Scoped().POST("/events/:id/mapping", m.previewMapping, mappingSpec)
 }
 
 // Run flushes the quarantine buffer, purges expired requests, and stores header sets and spooled webhooks until

@@ -1,11 +1,13 @@
 package ingestion
 
 import (
+	"fmt"
 	"net/url"
 	"testing"
 
 	"github.com/stretchr/testify/require"
 
+	"integration-gateway/platform/database"
 	"integration-gateway/platform/httpapi"
 	"integration-gateway/platform/testkit"
 )
@@ -57,4 +59,28 @@ func TestListsOfEventsReadLittle(t *testing.T) {
 		read, plan := testkit.RowsRead(t, db, statement, args...)
 		require.LessOrEqual(t, read, (paging.Number+1)*100, "%s\n%s\n%s", query, statement, plan)
 	}
+}
+
+// TestASubjectIsLookedUpOnce holds that a page of one subject, and its total, come from one look
+// into the index, and that a subject of very many events is listed as without one.
+func TestASubjectIsLookedUpOnce(t *testing.T) {
+	db := testkit.Open(t, testkit.Postgres(t))
+	g := setup(t, db)
+	g.exec(manyEventsSQL, g.acme, g.globex)
+	for _, table := range []string{"normalized_events", "event_states"} {
+		g.exec("ANALYZE " + table)
+	}
+	ids, meta := g.get("/events?subject=ada&pageSize=15").list(t)
+	require.Len(t, ids, 15)
+	require.InDelta(t, 40, meta["total"], 0)
+	require.Equal(t, false, meta["totalIsEstimate"])
+	matched := fmt.Sprintf(selectMatchedSQL, ` WHERE e.subject ILIKE $1 ESCAPE '\'`, database.CountedAtMost+1, "", "DESC", 16, 0)
+	read, plan := testkit.RowsRead(t, db, matched, "%Ada%")
+	require.LessOrEqual(t, read, 200, plan)
+
+	ids, meta = g.get("/events?subject=parcel&pageSize=15").list(t)
+	require.Len(t, ids, 15)
+	require.Equal(t, "01950000-9c3f-7000-8000-000000000000", ids[0], "the newest of 40,000, of which 10,001 are looked at")
+	require.Greater(t, meta["total"], float64(database.CountedAtMost))
+	require.Equal(t, true, meta["totalIsEstimate"])
 }

@@ -13,6 +13,7 @@ import (
 
 func (m *Module) quarantineRoutes(r httpapi.Routes) {
 	r.Viewer.Scoped().GET("/quarantine", m.getQuarantine, quarantineSpec)
+	r.Viewer.Scoped().GET("/quarantine/groups", m.getQuarantineGroups, quarantineGroupsSpec)
 	r.Viewer.Scoped().GET("/quarantine/summary", m.getQuarantineSummary, quarantineSummarySpec)
 	r.Viewer.Scoped().GET("/quarantine/:id", m.getQuarantined, quarantinedSpec)
 	r.Operator.Scoped().DELETE("/quarantine/:id", m.deleteQuarantined, deleteQuarantinedSpec)
@@ -20,10 +21,14 @@ func (m *Module) quarantineRoutes(r httpapi.Routes) {
 	r.Operator.Scoped().POST("/quarantine/release", m.postReleaseAll, releaseAllSpec)
 }
 
+func quarantineFilterOf(q *httpapi.Query) QuarantineFilter {
+	return QuarantineFilter{Source: q.Text("source"), Reason: q.Text("reason"), SourceIP: q.Text("sourceIp"), ExternalEventID: provider.Clean(q.Text("externalEventId")),
+		ReceivedFrom: q.Time("receivedFrom"), ReceivedTo: q.Time("receivedTo")}
+}
+
 func (m *Module) getQuarantine(c echo.Context) error {
 	q := httpapi.QueryOf(c)
-	f := QuarantineFilter{Source: q.Text("source"), Reason: q.Text("reason"), SourceIP: q.Text("sourceIp"), ExternalEventID: provider.Clean(q.Text("externalEventId")),
-		ReceivedFrom: q.Time("receivedFrom"), ReceivedTo: q.Time("receivedTo")}
+	f := quarantineFilterOf(q)
 	paging := q.Paging()
 	list, err := m.Quarantined(c.Request().Context(), f, paging.Page)
 	if err != nil {

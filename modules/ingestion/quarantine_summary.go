@@ -4,11 +4,13 @@ import (
 	"context"
 	"fmt"
 	"maps"
+	"net/http"
 	"slices"
 
 	"github.com/labstack/echo/v4"
 
 	"integration-gateway/platform/clock"
+	"integration-gateway/platform/database"
 	"integration-gateway/platform/httpapi"
 )
 
@@ -44,6 +46,31 @@ FROM   quarantine_drops
 WHERE  $1 = '' OR source = $1
 ORDER  BY source, hour`
 
+// drops sums up what was dropped, by source: of one, or of all.
+func (m *Module) drops(ctx context.Context, source string) (map[string]QuarantineDrops, error) {
+	var rows []struct {
+		Source   string     `db:"source"`
+		Hour     clock.Time `db:"hour"`
+		Cause    string     `db:"cause"`
+		Requests int64      `db:"requests"`
+		Bytes    int64      `db:"bytes"`
+	}
+	if err := m.d.DB.Select(ctx, &rows, selectDropsSQL, source); err != nil {
+		return nil, fmt.Errorf("sum up dropped requests: %w", err)
+	}
+	all := map[string]QuarantineDrops{}
+	for _, r := range rows {
+		dropped := all[r.Source]
+		if dropped.Causes == nil {
+			dropped.Causes = map[string]int64{}
+		}
+		dropped.Requests, dropped.Bytes, dropped.LastHour = dropped.Requests+r.Requests, dropped.Bytes+r.Bytes, &r.Hour
+		dropped.Causes[r.Cause] += r.Requests
+		all[r.Source] = dropped
+	}
+	return all, nil
+}
+
 // SummarizeQuarantine sums up the quarantine by source, for one source or for all that the
 // caller may see.
 func (m *Module) SummarizeQuarantine(ctx context.Context, source string) ([]QuarantineSummary, error) {
@@ -56,15 +83,9 @@ func (m *Module) SummarizeQuarantine(ctx context.Context, source string) ([]Quar
 	if err := m.d.DB.Select(ctx, &sums, selectQuarantineSumsSQL, source); err != nil {
 		return nil, fmt.Errorf("sum up the quarantine: %w", err)
 	}
-	var drops []struct {
-		Source   string     `db:"source"`
-		Hour     clock.Time `db:"hour"`
-		Cause    string     `db:"cause"`
-		Requests int64      `db:"requests"`
-		Bytes    int64      `db:"bytes"`
-	}
-	if err := m.d.DB.Select(ctx, &drops, selectDropsSQL, source); err != nil {
-		return nil, fmt.Errorf("sum up dropped requests: %w", err)
+	drops, err := m.drops(ctx, source)
+	if err != nil {
+		return nil, err
 	}
 	all := map[string]*QuarantineSummary{}
 	of := func(source string) *QuarantineSummary {
@@ -77,11 +98,8 @@ func (m *Module) SummarizeQuarantine(ctx context.Context, source string) ([]Quar
 		one := of(s.Source)
 		one.Requests, one.Repeats, one.Bytes = s.Requests, s.Repeats, s.Bytes
 	}
-	for _, d := range drops {
-		dropped := &of(d.Source).Dropped
-		dropped.Requests, dropped.Bytes = dropped.Requests+d.Requests, dropped.Bytes+d.Bytes
-		dropped.Causes[d.Cause] += d.Requests
-		dropped.LastHour = &d.Hour
+	for name, dropped := range drops {
+		of(name).Dropped = dropped
 	}
 	seen := []QuarantineSummary{}
 	for _, name := range slices.Sorted(maps.Keys(all)) {
@@ -98,4 +116,130 @@ func (m *Module) getQuarantineSummary(c echo.Context) error {
 		return err
 	}
 	return httpapi.All(c, all)
+}
+
+// The bounds of an answer with groups: an answer must take no longer the more there are.
+const (
+	groupedAtMost = 10_000 // the newest that are grouped
+	groupsAtMost  = 100
+	newestOfGroup = 5
+	shownAmong    = 1_000 // the newest, among which the newest of a group are looked for, save the first
+)
+
+// QuarantineGroups are the newest requests in quarantine by source and reason.
+type QuarantineGroups struct {
+	Groups  []QuarantineGroup  `json:"groups"`  // the largest first, 100 at most
+	Grouped int                `json:"grouped"` // requests in all groups: the newest that match, 10,000 at most
+	More    bool               `json:"more"`    // 10,000 were grouped, so that there may be older ones
+	Dropped []QuarantineDropOf `json:"dropped"` // what was refused and not kept
+}
+
+// QuarantineGroup are those of one source and reason.
+type QuarantineGroup struct {
+	Source     string        `json:"source"`
+	Reason     string        `json:"reason"`
+	Count      int           `json:"count"`
+	Repeats    int64         `json:"repeats"`    // of these requests
+	Releasable int           `json:"releasable"` // of these, those whose body was kept
+	First      clock.Time    `json:"first"`      // the oldest's receivedAt
+	Last       clock.Time    `json:"last"`
+	Newest     []Quarantined `json:"newest"` // at least one, and 5 at most
+}
+
+// QuarantineDropOf is what was dropped of a source's requests.
+type QuarantineDropOf struct {
+	Source string `json:"source"`
+	QuarantineDrops
+}
+
+// groupQuarantineSQL counts the groups; %s is the filter.
+var groupQuarantineSQL = fmt.Sprintf(`
+SELECT source, reason, count(*) AS in_group, CAST(sum(count(*)) OVER () AS bigint) AS grouped, CAST(sum(repeats) AS bigint) AS repeats,
+       count(*) FILTER (WHERE NOT redacted) AS releasable, min(CAST(id AS text)) AS oldest, max(CAST(id AS text)) AS newest
+FROM   (SELECT id, source, reason, repeats, redacted FROM quarantine%%s ORDER BY id DESC LIMIT %d) AS considered
+GROUP  BY source, reason
+ORDER  BY in_group DESC, newest DESC
+LIMIT  %d`, groupedAtMost, groupsAtMost)
+
+// selectNewestQuarantineSQL finds what is shown of the groups, besides the newest of each; %s is
+// the filter.
+var selectNewestQuarantineSQL = fmt.Sprintf(`
+SELECT id AS newest, source, reason FROM quarantine%%s ORDER BY id DESC LIMIT %d`, shownAmong)
+
+const selectQuarantineSQL = `
+SELECT ` + quarantineColumns + `
+FROM   quarantine
+WHERE  id IN (SELECT id FROM v)
+ORDER  BY id DESC`
+
+// quarantineGroupRow is a group as it was counted.
+type quarantineGroupRow struct {
+	Source     string `db:"source"`
+	Reason     string `db:"reason"`
+	InGroup    int    `db:"in_group"`
+	Grouped    int    `db:"grouped"`
+	Repeats    int64  `db:"repeats"`
+	Releasable int    `db:"releasable"`
+	Oldest     string `db:"oldest"`
+	Newest     string `db:"newest"`
+}
+
+// GroupQuarantine groups the newest requests in quarantine that match f and that the caller may
+// see.
+func (m *Module) GroupQuarantine(ctx context.Context, f QuarantineFilter) (QuarantineGroups, error) {
+	all := QuarantineGroups{Groups: []QuarantineGroup{}, Dropped: []QuarantineDropOf{}}
+	clause, args := f.within(ctx).Where()
+	var rows, newest []quarantineGroupRow
+	if err := m.d.DB.Select(ctx, &rows, fmt.Sprintf(groupQuarantineSQL, clause), args...); err != nil {
+		return all, fmt.Errorf("group the quarantine: %w", err)
+	}
+	if err := m.d.DB.Select(ctx, &newest, fmt.Sprintf(selectNewestQuarantineSQL, clause), args...); err != nil {
+		return all, fmt.Errorf("find the newest in quarantine: %w", err)
+	}
+	places, ids := map[[2]string]int{}, map[string]bool{}
+	shown := make([]map[string]bool, len(rows))
+	for i, r := range rows {
+		all.Grouped, all.More = r.Grouped, r.Grouped == groupedAtMost
+		all.Groups = append(all.Groups, QuarantineGroup{Source: r.Source, Reason: r.Reason, Count: r.InGroup, Repeats: r.Repeats, Releasable: r.Releasable, Newest: []Quarantined{}})
+		places[[2]string{r.Source, r.Reason}], shown[i] = i, map[string]bool{r.Newest: true}
+		ids[r.Oldest], ids[r.Newest] = true, true
+	}
+	for _, r := range newest {
+		if i, is := places[[2]string{r.Source, r.Reason}]; is && len(shown[i]) < newestOfGroup {
+			shown[i][r.Newest], ids[r.Newest] = true, true
+		}
+	}
+	var found []Quarantined
+	if err := m.d.DB.SelectRows(ctx, &found, database.IDs(slices.Collect(maps.Keys(ids))), selectQuarantineSQL); err != nil {
+		return all, fmt.Errorf("read from quarantine: %w", err)
+	}
+	for _, q := range found {
+		i, is := places[[2]string{q.Source, q.Reason}]
+		if !is { // it was refused for another reason since
+			continue
+		}
+		g := &all.Groups[i]
+		if g.First = q.ReceivedAt; g.Last.IsZero() {
+			g.Last = q.ReceivedAt
+		}
+		if shown[i][q.ID] {
+			g.Newest = append(g.Newest, q)
+		}
+	}
+	all.Groups = slices.DeleteFunc(all.Groups, func(g QuarantineGroup) bool { return len(g.Newest) == 0 }) // removed since
+	drops, err := m.drops(ctx, f.Source)
+	for _, name := range slices.Sorted(maps.Keys(drops)) {
+		if httpapi.SeesSource(ctx, name) {
+			all.Dropped = append(all.Dropped, QuarantineDropOf{name, drops[name]})
+		}
+	}
+	return all, err
+}
+
+func (m *Module) getQuarantineGroups(c echo.Context) error {
+	groups, err := m.GroupQuarantine(c.Request().Context(), quarantineFilterOf(httpapi.QueryOf(c)))
+	if err != nil {
+		return err
+	}
+	return httpapi.Data(c, http.StatusOK, groups)
 }

@@ -253,6 +253,41 @@ func TestQuarantineIsListedShownAndDeleted(t *testing.T) {
 	})
 }
 
+func TestTheQuarantineIsGroupedBySourceAndReason(t *testing.T) {
+	eachStore(t, func(t *testing.T, db *database.DB) {
+		g := setup(t, db)
+		groups := func(query string) (all QuarantineGroups) {
+			require.NoError(t, json.Unmarshal(g.get("/quarantine/groups"+query).Data, &all))
+			return all
+		}
+		require.Equal(t, QuarantineGroups{Groups: []QuarantineGroup{}, Dropped: []QuarantineDropOf{}}, groups(""))
+		for i := range 7 {
+			g.sentTo("acme", "nobodys-secret", fmt.Sprint("e", i))
+		}
+		g.sentTo("acme", "nobodys-secret", "e3")
+		g.do(request("acme", acmeBody("e9")))
+		g.do(globexRequest(globexBody("1"), "wrong-token"))
+		g.do(globexRequest(globexBody("2"), "wrong-token"))
+		list := g.kept()
+		require.NoError(t, db.InTx(t.Context(), func(tx *database.Tx) error {
+			_, err := tx.Exec(t.Context(), `UPDATE quarantine SET redacted = true WHERE source = 'globex' AND id = (SELECT id FROM quarantine WHERE source = 'globex' ORDER BY id LIMIT 1)`)
+			return err
+		}))
+		all := groups("")
+		require.Equal(t, []any{10, false}, []any{all.Grouped, all.More})
+		require.Len(t, all.Groups, 3)
+		first := all.Groups[0]
+		require.Equal(t, []any{"acme", "no_match", 7, int64(1), 7}, []any{first.Source, first.Reason, first.Count, first.Repeats, first.Releasable})
+		require.Len(t, first.Newest, newestOfGroup)
+		require.Equal(t, list[3].ID, first.Newest[0].ID, "the newest comes first: two of globex and one without a signature are newer")
+		require.Equal(t, []any{list[9].ReceivedAt, list[3].ReceivedAt}, []any{first.First, first.Last})
+		require.Equal(t, []any{"globex", 2, 1}, []any{all.Groups[1].Source, all.Groups[1].Count, all.Groups[1].Releasable})
+		require.Equal(t, "missing_header", all.Groups[2].Reason)
+		require.Len(t, groups("?source=globex").Groups, 1)
+		require.Empty(t, groups("?reason=outside_tolerance").Groups)
+	})
+}
+
 func mustBody(t *testing.T, o map[string]any) (body []byte) {
 	t.Helper()
 	require.NoError(t, json.Unmarshal([]byte(`"`+o["rawBody"].(string)+`"`), &body))

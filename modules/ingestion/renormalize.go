@@ -64,6 +64,13 @@ type renormalizedWebhook struct {
 // An event of several in one webhook is found again by its idempotency key; where the mapping
 // of the key has changed, by its place among the webhook's events.
 func (m *Module) Renormalize(ctx context.Context, eventIDs []string) ([]contract.Renormalized, error) {
+	return m.renormalize(ctx, eventIDs, m.d.Sources.Source)
+}
+
+// sourceFinder finds a source by its name.
+type sourceFinder func(ctx context.Context, name string) (*provider.Source, error)
+
+func (m *Module) renormalize(ctx context.Context, eventIDs []string, find sourceFinder) ([]contract.Renormalized, error) {
 	if len(eventIDs) == 0 {
 		return nil, nil
 	}
@@ -88,7 +95,7 @@ func (m *Module) Renormalize(ctx context.Context, eventIDs []string) ([]contract
 		}
 		w, done := webhooks[e.WebhookID]
 		if !done {
-			w = m.normalizeAgain(ctx, e, list[i].Stored)
+			w = m.normalizeAgain(ctx, e, list[i].Stored, find)
 			webhooks[e.WebhookID] = w
 		}
 		if list[i].Problem = w.err; w.err != nil {
@@ -125,7 +132,7 @@ func take(r *contract.Renormalized, e provider.Event) {
 
 // normalizeAgain makes the events of e's webhook anew. The webhook was verified when it was
 // received, so that its id that was signed is the one that is stored.
-func (m *Module) normalizeAgain(ctx context.Context, e storedEvent, payload []byte) (w renormalizedWebhook) {
+func (m *Module) normalizeAgain(ctx context.Context, e storedEvent, payload []byte, find sourceFinder) (w renormalizedWebhook) {
 	if e.State == bodyErased {
 		return renormalizedWebhook{err: errNoWebhook}
 	}
@@ -137,7 +144,7 @@ func (m *Module) normalizeAgain(ctx context.Context, e storedEvent, payload []by
 	case err != nil:
 		return renormalizedWebhook{err: err}
 	}
-	src, err := m.d.Sources.Source(ctx, e.Source)
+	src, err := find(ctx, e.Source)
 	if err != nil {
 		return renormalizedWebhook{err: fmt.Errorf("find the mapping of source %s: %w", e.Source, err)}
 	}

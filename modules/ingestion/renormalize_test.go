@@ -158,3 +158,39 @@ func TestEveryProviderIsNormalizedAgainAlike(t *testing.T) {
 		}
 	})
 }
+
+func TestAMappingIsTriedOnAStoredEvent(t *testing.T) {
+	eachStore(t, func(t *testing.T, db *database.DB) {
+		g := setup(t, db)
+		g.mapped(`{"id":"$.id","type":"$.type","subject":"$.old"}`)
+		eventID := g.shop(`{"id":"e1","type":"a","old":"Ada","new":"Grace","number":1.10}`).receipt(t).EventID
+		before := g.get("/events/" + eventID).Data
+		try := func(event string) (p MappingPreview) {
+			a := g.manage(http.MethodPost, "/events/"+eventID+"/mapping", `{"options":`+mapping(event)+`}`)
+			require.Equal(t, http.StatusOK, a.Status, "%+v", a.Error)
+			require.NoError(t, json.Unmarshal(a.Data, &p))
+			return p
+		}
+		same := try(`{"id":"$.id","type":"$.type","subject":"$.old"}`)
+		require.False(t, same.Changed)
+		require.Equal(t, "Ada", *same.Stored.Subject)
+		require.Equal(t, same.Stored, *same.Mapped)
+
+		other := try(`{"id":"header:X-Batch","type":"text:order","subject":"$.new"}`)
+		require.True(t, other.Changed)
+		require.Equal(t, []string{"one-id", "order", "Grace"}, []string{*other.Mapped.ExternalEventID, other.Mapped.EventType, *other.Mapped.Subject})
+		require.Contains(t, string(other.Mapped.Payload), `"number":1.10`, "numbers as they came")
+		require.Equal(t, "Ada", *other.Stored.Subject)
+
+		refused := try(`{"type":"$.kind"}`)
+		require.Nil(t, refused.Mapped)
+		require.Contains(t, *refused.Problem, "There is no type at $.kind")
+
+		wrong := g.manage(http.MethodPost, "/events/"+eventID+"/mapping", `{"options":`+mapping(`{"type":"$.["}`)+`}`)
+		require.Equal(t, http.StatusBadRequest, wrong.Status)
+		require.Equal(t, "options.generic.event.type", wrong.Error.Details[0].Field)
+		requireFields(t, []string{"options: is required"}, g.manage(http.MethodPost, "/events/"+eventID+"/mapping", `{}`).Error.Details)
+		require.Equal(t, http.StatusNotFound, g.manage(http.MethodPost, "/events/"+id.New()+"/mapping", `{"options":`+mapping(`{"type":"$.type"}`)+`}`).Status)
+		require.Equal(t, string(before), string(g.get("/events/"+eventID).Data), "nothing is stored")
+	})
+}

@@ -2,6 +2,7 @@ package ingestion
 
 import (
 	"net/http"
+	"slices"
 
 	"integration-gateway/platform/contract"
 	"integration-gateway/platform/fault"
@@ -76,16 +77,24 @@ var (
 	}
 )
 
+// quarantineQuery are the conditions of a list of refused requests.
+var quarantineQuery = append([]httpapi.Param{
+	httpapi.TextParam("source", "exactly"),
+	httpapi.TextParam("reason", "why they were refused, such as `no_match`"),
+	httpapi.TextParam("externalEventId", "the event's id, as the unverified body says it"),
+	httpapi.TextParam("sourceIp", "the client's address, exactly"),
+}, httpapi.Between("received")...)
+
 var (
 	quarantineSpec = httpapi.Spec{
 		Summary: "Requests to a known source that were refused, newest first.",
-		Query: httpapi.PagedQuery(append([]httpapi.Param{
-			httpapi.TextParam("source", "exactly"),
-			httpapi.TextParam("reason", "why they were refused, such as `no_match`"),
-			httpapi.TextParam("externalEventId", "the event's id, as the unverified body says it"),
-			httpapi.TextParam("sourceIp", "the client's address, exactly"),
-		}, httpapi.Between("received")...)...),
+		Query:   httpapi.PagedQuery(slices.Clone(quarantineQuery)...),
 		Answers: []httpapi.Answer{httpapi.ReturnsPage("Quarantined", Quarantined{})},
+	}
+	quarantineGroupsSpec = httpapi.Spec{
+		Summary: "The newest requests in quarantine by source and reason, with how many there are, and what was refused but not kept.",
+		Query:   quarantineQuery,
+		Answers: []httpapi.Answer{httpapi.Returns(http.StatusOK, "", QuarantineGroups{})},
 	}
 	quarantineSummarySpec = httpapi.Spec{
 		Summary: "What is in quarantine by source, and what was refused but not kept.",

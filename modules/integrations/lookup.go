@@ -3,6 +3,7 @@ package integrations
 import (
 	"context"
 	"database/sql"
+	"encoding/json"
 	"errors"
 	"fmt"
 
@@ -33,6 +34,26 @@ func (m *Module) SourceNow(ctx context.Context, name string) (*provider.Source, 
 		return nil, fault.Conflict.Wrap(one.broken, "source_broken", "The source %s cannot be used until its settings are fixed.", name)
 	}
 	return one.Source, nil
+}
+
+// SourceWith returns a source as it would be with other options, from the database; fault.NotFound
+// if there is none, and fault.Invalid with what is wrong with the options. Its secrets are left out.
+func (m *Module) SourceWith(ctx context.Context, name string, o provider.Options) (*provider.Source, error) {
+	var rows []sourceRow
+	if err := m.d.DB.Select(ctx, &rows, selectSourceSQL, name); err != nil {
+		return nil, fmt.Errorf("load the source %s: %w", name, err)
+	}
+	if len(rows) == 0 {
+		return nil, fault.NotFound.New("source_not_found", "There is no active source %s.", name)
+	}
+	options, err := json.Marshal(o)
+	if err != nil {
+		return nil, fmt.Errorf("write the options: %w", err)
+	}
+	row := rows[0]
+	row.Options = string(options)
+	src := &provider.Source{IntegrationID: row.ID, Name: row.Source}
+	return src, m.configure(src, row)
 }
 
 const selectActiveSQL = `

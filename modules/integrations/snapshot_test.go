@@ -63,6 +63,29 @@ func TestAnUnusableSourceAffectsNoOther(t *testing.T) {
 	})
 }
 
+func TestASourceIsReadAsItWouldBeWithOtherOptions(t *testing.T) {
+	testkit.EachStore(t, func(t *testing.T, db *database.DB) {
+		g := setup(t, db)
+		g.create("acme-eu", "first-secret")
+		now, err := g.module.SourceNow(t.Context(), "acme-eu")
+		require.NoError(t, err)
+		with, err := g.module.SourceWith(t.Context(), "acme-eu", provider.Options{Deduplication: &provider.Deduplication{By: "none"}})
+		require.NoError(t, err)
+		require.NotEqual(t, now.Spec.Deduplication, with.Spec.Deduplication)
+		require.Empty(t, with.Secrets)
+		again, err := g.module.SourceNow(t.Context(), "acme-eu")
+		require.NoError(t, err)
+		require.Equal(t, now.Spec.Deduplication, again.Spec.Deduplication, "nothing is stored")
+		_, err = g.module.SourceWith(t.Context(), "acme-eu", provider.Options{Generic: &provider.Definition{}})
+		require.True(t, fault.Is(err, fault.Invalid), "%v", err)
+		g.exec(`UPDATE integrations SET options = '{"x' WHERE source = 'acme-eu'`)
+		_, err = g.module.SourceWith(t.Context(), "acme-eu", provider.Options{})
+		require.NoError(t, err, "options that cannot be read can be replaced")
+		_, err = g.module.SourceWith(t.Context(), "nobody", provider.Options{})
+		require.True(t, fault.Is(err, fault.NotFound), "%v", err)
+	})
+}
+
 // Two processes on one database: what one changes, the other goes by within two seconds.
 func TestAChangeIsSeenByEveryProcessWithinTwoSeconds(t *testing.T) {
 	testkit.EachStore(t, func(t *testing.T, db *database.DB) {

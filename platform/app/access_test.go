@@ -35,16 +35,16 @@ POST:/api/v1/webhooks/:source=  GET:/api/v1/webhooks/:source=  HEAD:/api/v1/webh
 POST:/api/v1/internal/delivery-sink/:provider=  GET:/api/v1/openapi.json=  GET:/api/v1/docs=
 GET:/api/v1/providers=viewer*
 GET:/api/v1/events=viewer*  GET:/api/v1/events/stream=viewer*  GET:/api/v1/events/:id=viewer*  GET:/api/v1/events/:id/status=viewer*  GET:/api/v1/processing-status/:id=viewer*
-GET:/api/v1/deliveries=viewer*  GET:/api/v1/dead-letters=viewer*  GET:/api/v1/dead-letters/:id=viewer*
+GET:/api/v1/deliveries=viewer*  GET:/api/v1/deliveries/errors=viewer*  GET:/api/v1/dead-letters=viewer*  GET:/api/v1/dead-letters/groups=viewer*  GET:/api/v1/dead-letters/:id=viewer*
 GET:/api/v1/integrations=viewer*  GET:/api/v1/integrations/:id=viewer*  GET:/api/v1/integrations/:id/secrets=viewer*
-GET:/api/v1/quarantine=viewer*  GET:/api/v1/quarantine/summary=viewer*  GET:/api/v1/quarantine/:id=viewer*
+GET:/api/v1/quarantine=viewer*  GET:/api/v1/quarantine/groups=viewer*  GET:/api/v1/quarantine/summary=viewer*  GET:/api/v1/quarantine/:id=viewer*
 GET:/api/v1/replay-requests=viewer*  GET:/api/v1/replay-requests/:id=viewer*  GET:/api/v1/audit-entries=viewer*
 GET:/api/v1/replays=viewer*  GET:/api/v1/replays/:id=viewer*  GET:/api/v1/replays/:id/events=viewer*
 POST:/api/v1/replays=operator*  POST:/api/v1/replays/:id/pause=operator*  POST:/api/v1/replays/:id/resume=operator*
 POST:/api/v1/replays/:id/cancel=operator*
 GET:/api/v1/erasures=viewer*  GET:/api/v1/erasures/:id=viewer*  POST:/api/v1/erasures=admin*  POST:/api/v1/erasures/:id/cancel=admin*
-POST:/api/v1/events/:id/replay=operator*  POST:/api/v1/events/:id/cancel=operator*  POST:/api/v1/events/:id/retry=operator*
-POST:/api/v1/dead-letters/:id/requeue=operator*  POST:/api/v1/dead-letters/:id/resolve=operator*  POST:/api/v1/dead-letters/requeue=operator*
+POST:/api/v1/events/:id/mapping=admin*  POST:/api/v1/events/:id/replay=operator*  POST:/api/v1/events/:id/cancel=operator*  POST:/api/v1/events/:id/retry=operator*
+POST:/api/v1/dead-letters/:id/requeue=operator*  POST:/api/v1/dead-letters/:id/resolve=operator*  POST:/api/v1/dead-letters/requeue=operator*  POST:/api/v1/dead-letters/resolve=operator*
 POST:/api/v1/integrations/:id/destinations/:destinationId/pause=operator*  POST:/api/v1/integrations/:id/destinations/:destinationId/resume=operator*
 POST:/api/v1/integrations/:id/destinations/:destinationId/test=operator*  POST:/api/v1/integrations/:id/destinations/:destinationId/probe=operator*
 DELETE:/api/v1/quarantine/:id=operator*  POST:/api/v1/quarantine/:id/release=operator*  POST:/api/v1/quarantine/release=operator*
@@ -312,6 +312,12 @@ func TestAKeyOfOneSourceCannotReadAnother(t *testing.T) {
 		_, sums := g.call("GET", "/api/v1/quarantine/summary", "viewer of acme", "")
 		require.Contains(t, string(sums), "acme")
 		require.NotContains(t, string(sums), "globex")
+		for path, count := range map[string]string{"quarantine/groups": "grouped", "dead-letters/groups": "grouped", "deliveries/errors": "attempts"} {
+			_, of := g.call("GET", "/api/v1/"+path, "viewer of acme", "")
+			require.Contains(t, string(of), `"`+count+`":1`, path)
+			_, of = g.call("GET", "/api/v1/"+path, "admin", "")
+			require.Contains(t, string(of), `"`+count+`":2`, path)
+		}
 		for _, one := range []struct{ method, path, kind, body string }{
 			{"GET", "/events/<id>", "events", ""},
 			{"GET", "/events/<id>/status", "events", ""},
@@ -327,6 +333,7 @@ func TestAKeyOfOneSourceCannotReadAnother(t *testing.T) {
 			{"POST", "/integrations/<id>/destinations", "integrations", `{"url":"http://127.0.0.1:9/more"}`},
 			{"POST", "/events/<id>/replay", "events", `{"reason":"because"}`},
 			{"POST", "/events/<id>/retry", "events", `{}`},
+			{"POST", "/events/<id>/mapping", "events", `{"options":{}}`},
 			{"POST", "/events/<id>/cancel", "events", `{}`},
 			{"POST", "/dead-letters/<id>/resolve", "dead-letters", `{"reason":"by hand"}`},
 			{"POST", "/quarantine/<id>/release", "quarantine", ``},
@@ -351,8 +358,12 @@ func TestAKeyOfOneSourceCannotReadAnother(t *testing.T) {
 		require.Contains(t, string(body), `"matched":0`, "its own was deleted above")
 		_, body = g.call("POST", "/api/v1/quarantine/release", "operator", `{"all":true,"dryRun":true}`)
 		require.Contains(t, string(body), `"matched":1`, "that of globex")
-		_, body = g.call("POST", "/api/v1/dead-letters/requeue", "operator of acme", `{"dryRun":true,"source":"globex"}`)
-		require.Contains(t, string(body), `"matched":0`)
+		for _, action := range []string{"requeue", "resolve"} {
+			_, body = g.call("POST", "/api/v1/dead-letters/"+action, "operator of acme", `{"dryRun":true,"source":"globex"}`)
+			require.Contains(t, string(body), `"matched":0`)
+			_, body = g.call("POST", "/api/v1/dead-letters/"+action, "operator", `{"dryRun":true,"source":"globex"}`)
+			require.Contains(t, string(body), `"matched":1`)
+		}
 	})
 }
 

@@ -117,16 +117,17 @@ type List[T any] struct {
 // ReadList reads one page of a list.
 func ReadList[T any](ctx context.Context, db *DB, l Listing[T], f *Filter, p Page) (List[T], error) {
 	list := List[T]{Items: []T{}}
-	var err error
-	if list.Total, list.Estimated, err = l.Count(ctx, db, f); err != nil {
-		return list, fmt.Errorf("count: %w", err)
-	}
 	query, args, err := l.Statement(f, p)
 	if err != nil {
 		return list, err
 	}
 	if err := db.Select(ctx, &list.Items, query, args...); err != nil {
 		return list, fmt.Errorf("list: %w", err)
+	}
+	if read := len(list.Items); p.After == nil && read <= p.Size && (read > 0 || p.Number == 1) { // the last page says how many there are
+		list.Total = (p.Number-1)*p.Size + read
+	} else if list.Total, list.Estimated, err = l.Count(ctx, db, f); err != nil {
+		return list, fmt.Errorf("count: %w", err)
 	}
 	if len(list.Items) > p.Size {
 		list.Items = list.Items[:p.Size]

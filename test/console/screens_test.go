@@ -2,6 +2,7 @@ package console
 
 import (
 	"fmt"
+	"net/http"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -32,6 +33,21 @@ func (g *gateway) one(path string) string {
 	return rows[0].ID
 }
 
+// ownProvider makes a source with a mapping of its own and an event, and returns its id.
+func (g *gateway) ownProvider() string {
+	g.t.Helper()
+	var made struct {
+		ID string `json:"id"`
+	}
+	require.Equal(g.t, http.StatusCreated, g.call(http.MethodPost, "/integrations", map[string]any{"source": "kiosk", "provider": "generic", "name": "Kiosk", "secrets": []string{"a-token-of-the-kiosk"},
+		"options": map[string]any{"generic": map[string]any{"scheme": "token", "signature": map[string]any{"header": "X-Token"},
+			"event": map[string]any{"id": "$.id", "type": "$.kind", "subject": "$.customer.name"}}}}, &made))
+	status, _ := g.request(http.MethodPost, "/api/v1/webhooks/kiosk", []byte(`{"id":"k-1","kind":"sale.closed","customer":{"name":"Ada Lovelace","mail":"ada@example.com"},"total":"19.90","lines":[{"sku":"tea","n":2}]}`),
+		map[string]string{"X-Token": "a-token-of-the-kiosk", "Content-Type": "application/json"})
+	require.Equal(g.t, http.StatusAccepted, status)
+	return made.ID
+}
+
 // screens are all screens with their names, on what the demo left.
 func screens(g *gateway) []struct{ name, path string } {
 	var all []struct {
@@ -46,6 +62,7 @@ func screens(g *gateway) []struct{ name, path string } {
 			destinations[i.Source] = append(destinations[i.Source], d.ID)
 		}
 	}
+	shop := g.ownProvider()
 	failed, delivered := g.one("/events?source=storefront&status=failed"), g.one("/events?source=engineering&status=processed")
 	return []struct{ name, path string }{
 		{"sign-in", "/console/sign-in"},
@@ -73,6 +90,7 @@ func screens(g *gateway) []struct{ name, path string } {
 		{"integration-new", "/console/integrations/new"},
 		{"integration-form", "/console/integrations/new?provider=stripe"},
 		{"integration-first", "/console/integrations/" + in["quiet"] + "/first"},
+		{"integration-mapping", "/console/integrations/" + shop + "/mapping"},
 		{"alerts", "/console/alerts"},
 		{"alerts-history", "/console/alerts?state=resolved"},
 		{"alerts-conditions", "/console/alerts?state=conditions"},
@@ -95,6 +113,12 @@ func (b *browser) quick(name string) {
 	b.t.Logf("%-16s %2d requests, %5.1f kB, answered after %s ms, first paint after %s ms", name, requests, bytes/1000, answer, paint)
 	assert.Less(b.t, bytes, 60_000.0, name)
 }
+
+// sectionInView reports whether the section of the page is to be seen among all sections.
+const sectionInView = `(() => {
+	const here = document.querySelector('#sections [aria-current]');
+	return !here || here.getBoundingClientRect().left >= 0 && here.getBoundingClientRect().right <= innerWidth;
+})()`
 
 // TestScreens opens every screen in every size and theme: nothing is complained of, nothing is
 // wider than the window, and every screen is as it should be for everyone.
@@ -129,6 +153,7 @@ func TestScreens(t *testing.T) {
 				b.clean(where)
 				assert.Equal(t, strconv.FormatBool(s.name == "sign-in"), b.eval("document.body.classList.contains('bare')"), "%s is the page of an error", where)
 				assert.Equal(t, "true", b.eval(fmt.Sprintf("document.documentElement.scrollWidth <= %d", size.width)), "%s is wider than the window", where)
+				assert.Equal(t, "true", b.eval(sectionInView), "%s: the open section is out of sight", where)
 				b.accessible(where)
 				if folder != "" {
 					var whole, window []byte

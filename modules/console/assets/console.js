@@ -3,6 +3,11 @@
 const root = document.documentElement;
 const say = (text) => { document.getElementById("said").textContent = text; };
 
+// On a narrow screen the sections are a row that scrolls, to the one that is open.
+const sections = document.getElementById("sections"), here = sections?.querySelector("[aria-current]");
+if (here && sections.scrollWidth > sections.clientWidth)
+  sections.scrollLeft = here.getBoundingClientRect().left - sections.getBoundingClientRect().left - (sections.clientWidth - here.offsetWidth) / 2;
+
 // Times are relative to now, and exact in the chosen zone on hover and focus.
 const two = (n, width = 2) => String(n).padStart(width, "0");
 const utc = root.dataset.zone === "utc";
