@@ -14,11 +14,11 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// stack loads compose.yaml like docker compose with an empty environment. It fails if the
-// file does not conform to the Compose schema.
-func stack(t *testing.T) *types.Project {
+// stack loads compose.yaml, and files over it, like docker compose with an empty environment. It
+// fails if the files do not conform to the Compose schema.
+func stack(t *testing.T, over ...string) *types.Project {
 	t.Helper()
-	options, err := cli.NewProjectOptions([]string{"../compose.yaml"}, cli.WithInterpolation(true), cli.WithConsistency(true))
+	options, err := cli.NewProjectOptions(append([]string{"../compose.yaml"}, over...), cli.WithInterpolation(true), cli.WithConsistency(true))
 	require.NoError(t, err)
 	project, err := options.LoadProject(context.Background())
 	require.NoError(t, err)
@@ -35,7 +35,7 @@ func TestComposePublishesOnLoopback(t *testing.T) {
 		"postgres": {"127.0.0.1:5434:5432"},
 		"redis":    {"127.0.0.1:6381:6379"},
 		"rabbitmq": {"127.0.0.1:5672:5672", "127.0.0.1:15672:15672"},
-		"api":      {"127.0.0.1:3000:3000"},
+		"api":      {"127.0.0.1:3000-3001:3000"},
 		"proxy":    {"127.0.0.1:8082:8080"},
 	}
 	for name, service := range stack(t).Services {
@@ -73,7 +73,7 @@ func TestComposeRestrictsTheGatewaysContainers(t *testing.T) {
 		require.Equal(t, []string{"ALL"}, service.CapDrop, name)
 		require.Contains(t, service.SecurityOpt, "no-new-privileges:true", name)
 	}
-	for _, name := range []string{"postgres", "redis", "rabbitmq", "proxy"} {
+	for _, name := range []string{"postgres", "redis", "rabbitmq", "api", "worker", "proxy"} {
 		require.NotNil(t, stack(t).Services[name].HealthCheck, "%s has a health check", name)
 	}
 	for _, name := range []string{"postgres", "redis", "rabbitmq", "api", "worker", "proxy"} {

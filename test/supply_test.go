@@ -73,7 +73,7 @@ func TestDependenciesAreUpdatedAutomatically(t *testing.T) {
 		kept[u.Ecosystem+" in "+u.Directory] = u.Schedule.Interval
 	}
 	for file, ecosystem := range map[string]string{"go.mod": "gomod in /", ".github/workflows": "github-actions in /", "Dockerfile": "docker in /", "compose.yaml": "docker-compose in /",
-		"test/typescript/package-lock.json": "npm in /test/typescript"} {
+		"test/typescript/package-lock.json": "npm in /test/typescript", "test/helm/go.mod": "gomod in /test/helm"} {
 		_, err := os.Stat(filepath.Join("..", file))
 		require.NoError(t, err)
 		require.Equal(t, "weekly", kept[ecosystem], file)

@@ -61,9 +61,6 @@ type auditEntry struct {
 	CreatedAt  clock.Time      `json:"createdAt"`
 }
 
-// Who is the actor without the kind of its credential.
-func (e auditEntry) Who() string { return strings.TrimPrefix(e.Actor, "api-key:") }
-
 // overview shows the state of the gateway, or of what the visitor may see of it.
 func (m *Module) overview(v *visit) error {
 	p := overviewPage{Span: spanOf(v.param("span")), Spans: spans, WebhookAt: m.publicURL(v) + "/api/v1/webhooks/"}

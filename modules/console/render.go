@@ -4,7 +4,7 @@ import (
 	"bytes"
 	"compress/gzip"
 	"embed"
-	"html/template"
+	"github.com/DataDog/datadog-agent/pkg/template/html"
 	"io/fs"
 	"net/http"
 	"path"
@@ -37,35 +37,32 @@ type page struct {
 	Preferences preferences
 	Version     string
 	visit       *visit
+
+	Operator   bool     // the visitor may replay, cancel and release
+	Admin      bool     // the visitor may change integrations, destinations, secrets and keys
+	Everywhere bool     // the visitor sees all sources
+	Actor      string   // the visitor's name, as in audit entries
+	Role       string   // the visitor's
+	Sources    string   // those that the visitor's key is restricted to
+	Columns    []string // of the list of events, those that may be left out
+	Search     string   // what the search box holds
 }
 
-// Operator reports whether the visitor may replay, cancel and release.
-func (p page) Operator() bool { return p.visit != nil && p.visit.may(httpapi.Operator) }
-
-// Admin reports whether the visitor may change integrations, destinations, secrets and keys.
-func (p page) Admin() bool { return p.visit != nil && p.visit.may(httpapi.Admin) }
-
-// Everywhere reports whether the visitor sees all sources.
-func (p page) Everywhere() bool { return p.visit != nil && p.visit.everywhere() }
-
-// Actor is the visitor's name, as in audit entries.
-func (p page) Actor() string { return strings.TrimPrefix(p.visit.caller.Actor, "api-key:") }
-
-// Role is the visitor's role.
-func (p page) Role() string { return p.visit.caller.Role.String() }
-
-// Sources are those that the visitor's key is restricted to.
-func (p page) Sources() string { return strings.Join(p.visit.caller.Scope.Sources, ", ") }
-
-// Columns are those of the list of events that may be left out.
-func (p page) Columns() []string { return columns }
-
-// Search is what the search box holds.
-func (p page) Search() string {
+// know fills in what the layout shows of the visitor.
+func (p *page) know() {
+	p.Columns = columns
 	if list, is := p.Body.(eventsPage); is {
-		return list.Filter.words()
+		p.Search = list.Filter.words()
 	}
-	return ""
+	if p.visit == nil {
+		return
+	}
+	p.Operator, p.Admin, p.Everywhere = p.visit.may(httpapi.Operator), p.visit.may(httpapi.Admin), p.visit.everywhere()
+	p.Actor = strings.TrimPrefix(p.visit.caller.Actor, "api-key:")
+	p.Role = p.visit.caller.Role.String()
+	if !p.Everywhere {
+		p.Sources = strings.Join(p.visit.caller.Scope.Sources, ", ")
+	}
 }
 
 // parse reads all templates. Partials are the files that begin with an underscore.
@@ -92,6 +89,7 @@ func (m *Module) render(c echo.Context, status int, screen string, p page) error
 	if c.Request().Method != http.MethodGet {
 		p.Path = Root
 	}
+	p.know()
 	var text bytes.Buffer
 	if err := m.pages[screen].ExecuteTemplate(&text, "layout", p); err != nil {
 		return err

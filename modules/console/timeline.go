@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"integration-gateway/platform/clock"
@@ -110,7 +111,7 @@ func who(r replayRequest) string {
 	if r.RequestedBy != "" && r.RequestedBy != "api-user" {
 		return r.RequestedBy
 	}
-	return auditEntry{Actor: r.Actor}.Who()
+	return strings.TrimPrefix(r.Actor, "api-key:")
 }
 
 // draw makes the drawing: a lane of the receipt, and one for each destination.

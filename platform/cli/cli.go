@@ -84,7 +84,6 @@ Configuration: environment variables over configs/gateway.yaml over defaults.`,
 	}
 	root.PersistentFlags().StringVar(&c.configPath, "config", "", "YAML file with settings (default configs/gateway.yaml if it exists)")
 	root.SetFlagErrorFunc(flagError)
-	root.SetVersionTemplate("gateway {{.Version}}\n")
 	c.addGroups(root)
 	root.AddCommand(topics()...)
 	return root

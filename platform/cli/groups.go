@@ -11,6 +11,7 @@ import (
 	"integration-gateway/platform/app"
 	"integration-gateway/platform/cli/providers"
 	"integration-gateway/platform/cli/queues"
+	"integration-gateway/platform/cli/ready"
 	"integration-gateway/platform/clock"
 	"integration-gateway/platform/config"
 	"integration-gateway/platform/provider"
@@ -28,7 +29,7 @@ func (c *command) addGroups(root *cobra.Command) {
 			c.destinations(), c.integrations(), c.alerts(), c.keys(), c.audit(), c.context(), c.login(), c.logout()}},
 		{"records", "Look after the records (on the database):", []*cobra.Command{c.migrate(), c.backup(), c.restore(), c.seed(), c.verify(), c.erase(), c.partitions(), c.secrets(),
 			group("queues", "Look after RabbitMQ's queues", "", queues.Migrate(c.loadTool, c.stdout))}},
-		{"check", "Check the installation (on this machine and its servers):", []*cobra.Command{c.config(), c.doctor(), c.providers()}},
+		{"check", "Check the installation (on this machine and its servers):", []*cobra.Command{c.config(), c.doctor(), c.providers(), ready.Command()}},
 		{"other", "Other:", []*cobra.Command{c.send(), c.version()}},
 	} {
 		root.AddGroup(&cobra.Group{ID: g.id, Title: g.title})
