@@ -12,6 +12,7 @@ var remedies = map[string]remedy{
 	"outside_tolerance":   {"The signed time is too far from the time of receipt.", "If the clocks are right, the request was held up or is an old copy. The source's option toleranceSeconds widens the window; releasing compares with the time of receipt."},
 	"unknown_key":         {"It was signed with a key that is not the provider's.", "Check the certificate's address or key id in the headers. If the provider has new keys, they are fetched by themselves."},
 	"used_before":         {"A value that is good for one use came again, with another body.", "Nothing, as a rule: somebody repeats an old request with another body."},
+	"wrong_address":       {"It came from a network that the provider's definition does not list.", "If the provider has new networks, add them to addresses in the definition, then release what waits. If a proxy is in front, it must be among the trusted ones, or its own address counts."},
 	"possible_replay":     {"The same signed message was received before under another id.", "If the provider really sends equal messages, set the source's option possibleReplays to mark."},
 }
 
@@ -34,7 +35,7 @@ var checks = []struct {
 	{"The proof is there, once", []string{"missing_header", "duplicate_header", "missing_signature"}},
 	{"The proof can be read", []string{"malformed_signature", "unknown_key"}},
 	{"The signed time is near the time of receipt", []string{"outside_tolerance"}},
-	{"A secret of the source made the signature", []string{"no_match"}},
+	{"A secret of the source made the signature", []string{"no_match", "wrong_address"}},
 	{"It was not seen before", []string{"used_before", "possible_replay"}},
 	{"The body is an event of the provider", nil},
 }

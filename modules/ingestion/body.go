@@ -4,6 +4,7 @@ import (
 	"errors"
 	"mime"
 	"net/http"
+	"net/netip"
 	"strings"
 	"time"
 
@@ -47,7 +48,17 @@ func (m *Module) read(c echo.Context, src *source) (req provider.Request, charge
 	}
 	return provider.Request{
 		Method: r.Method, URL: m.urlOf(r), Header: header, Body: body, ReceivedAt: at, Certificate: m.certificates.forClient(r.Context(), httpapi.ClientIP(c)),
+		KeySet: m.keySetFor(r.Context(), src), Client: addressOf(httpapi.ClientIP(c)),
 	}, charged, nil
+}
+
+// addressOf is an address as a definition's networks are compared with it.
+func addressOf(ip string) netip.Addr {
+	address, err := netip.ParseAddr(ip)
+	if err != nil {
+		return netip.Addr{}
+	}
+	return address
 }
 
 // accepts reports whether the provider sends bodies of this content type. It ignores the

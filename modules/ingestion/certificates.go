@@ -11,6 +11,8 @@ import (
 	"sync"
 	"time"
 
+	"github.com/go-jose/go-jose/v4"
+
 	"integration-gateway/platform/clock"
 	"integration-gateway/platform/fault"
 	"integration-gateway/platform/httpapi"
@@ -78,6 +80,14 @@ func (c *certificates) forClient(ctx context.Context, ip string) func(url string
 		return nil
 	}
 	return func(url string) (*x509.Certificate, error) { return c.get(ctx, httpapi.ClientNetwork(ip), url) }
+}
+
+// keySetFor returns the lookup of issuers' keys for a request to that source; nil for most.
+func (m *Module) keySetFor(ctx context.Context, src *source) func(url, keyID string) ([]jose.JSONWebKey, error) {
+	if m.d.KeySets == nil || !src.Spec.FetchesKeys {
+		return nil
+	}
+	return func(url, keyID string) ([]jose.JSONWebKey, error) { return m.d.KeySets.Keys(ctx, url, keyID) }
 }
 
 func (c *certificates) get(ctx context.Context, network, url string) (*x509.Certificate, error) {

@@ -14,6 +14,8 @@ import (
 	"log/slog"
 	"time"
 
+	"github.com/go-jose/go-jose/v4"
+
 	"integration-gateway/modules/ingestion/spool"
 	"integration-gateway/platform/batch"
 	"integration-gateway/platform/cache"
@@ -128,6 +130,13 @@ func (noMetrics) SecretMatched(string, bool, time.Time)                     {}
 func (noMetrics) Committed(int, time.Duration, string)                      {}
 func (noMetrics) Dropped(string, int64)                                     {}
 
+// KeySets gives the keys that issuers publish.
+type KeySets interface {
+	// Keys returns the keys at an address, with the one of that id if there is one. Its errors
+	// are fault.Unavailable.
+	Keys(ctx context.Context, url, keyID string) ([]jose.JSONWebKey, error)
+}
+
 // Digester makes keyed hashes.
 type Digester interface {
 	Digest(text string) string
@@ -153,6 +162,9 @@ type Deps struct {
 	// client. If it is nil, requests that need it end in fault.Unavailable.
 	Fetch Fetch
 	Spool *spool.Spool // nil for none
+	// KeySets gives issuers' keys. If it is nil, requests that need them end in
+	// fault.Unavailable.
+	KeySets KeySets
 }
 
 // Module is ingestion.

@@ -66,7 +66,7 @@ func (m *Module) receiveAgain(ctx context.Context, q quarantined, w *way) (recei
 	if err != nil {
 		return receipt{}, err
 	}
-	req.Certificate = m.certificates.forClient(ctx, "release")
+	req.Certificate, req.KeySet = m.certificates.forClient(ctx, "release"), m.keySetFor(ctx, src)
 	w.note(&w.verifies)
 	match, err := src.Spec.Authenticate(req, src.SecretsAt(m.d.Now()))
 	if err != nil {
@@ -225,7 +225,7 @@ func (m *Module) recordRefusal(ctx context.Context, q quarantined, err error) er
 // request rebuilds the received request. A redacted credential is restored if it is one of
 // the source's current secrets.
 func (q quarantined) request(src *source, matches func(text, digest string) bool) (provider.Request, error) {
-	req := provider.Request{Method: q.Method, URL: q.URL, Header: http.Header{}, Body: q.Body, ReceivedAt: q.ReceivedAt.Time}
+	req := provider.Request{Method: q.Method, URL: q.URL, Header: http.Header{}, Body: q.Body, ReceivedAt: q.ReceivedAt.Time, Client: addressOf(q.SourceIP)}
 	var headers, digests map[string][]string
 	if err := json.Unmarshal([]byte(q.Headers), &headers); err != nil {
 		return req, fmt.Errorf("read the headers: %w", err)

@@ -153,7 +153,9 @@ func (m *Module) receive(c echo.Context, src *source, w *way) (receipt, *provide
 		return receipt{}, nil, err
 	}
 	m.d.Sources.Matched(match.SecretID, req.ReceivedAt)
-	m.d.Metrics.SecretMatched(src.Name, src.Newest(match.SecretID), req.ReceivedAt)
+	if match.SecretID != "" {
+		m.d.Metrics.SecretMatched(src.Name, src.Newest(match.SecretID), req.ReceivedAt)
+	}
 	if err := m.limitVerified(ctx, src, ip); err != nil {
 		return receipt{}, nil, err
 	}

@@ -9,6 +9,7 @@ import (
 
 	"integration-gateway/platform/cache"
 	"integration-gateway/platform/database"
+	"integration-gateway/platform/fault"
 	"integration-gateway/platform/provider"
 )
 
@@ -73,9 +74,13 @@ func (w verifiedWebhook) withoutWindow(key string) string {
 // singleUseTTL is how long a single-use proof is remembered if the scheme has no tolerance.
 const singleUseTTL = 24 * time.Hour
 
+// singleUseWait is when a provider may try again while the cache is unavailable.
+const singleUseWait = 10 * time.Second
+
 // checkSingleUse refuses a single-use proof that was seen with another body. The provider's
 // retry, with the same body, passes. So does everything while the cache is unavailable:
-// losing an event is worse.
+// losing an event is worse. Only where a definition says that the value is a nonce, the
+// provider is asked to try again later.
 func (m *Module) checkSingleUse(ctx context.Context, src *source, match provider.Match, body []byte) error {
 	if match.SingleUse == "" {
 		return nil
@@ -88,6 +93,9 @@ func (m *Module) checkSingleUse(ctx context.Context, src *source, match provider
 	defer cancel()
 	claim := cache.Claim{Key: "once:" + src.Name + ":" + hash([]byte(match.SingleUse)), Value: hash(body), TTL: ttl}
 	claimed, err := m.d.Cache.Claim(ctx, []cache.Claim{claim})
+	if match.Nonce && (err != nil || len(claimed) != 1) {
+		return fault.Unavailable.Wrap(err, "nonce_unknown", "Whether the request's nonce was used before cannot be found out at the moment.").After(singleUseWait)
+	}
 	if err != nil || len(claimed) != 1 || claimed[0].Won || claimed[0].Value == claim.Value {
 		return nil //nolint:nilerr // see above
 	}

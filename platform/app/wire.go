@@ -38,6 +38,7 @@ import (
 	"integration-gateway/platform/metrics"
 	"integration-gateway/platform/openapi"
 	"integration-gateway/platform/provider"
+	"integration-gateway/platform/provider/keysets"
 	"integration-gateway/platform/tlsfiles"
 )
 
@@ -137,7 +138,8 @@ func wire(cfg config.Config, s *stores, log *slog.Logger) (*system, error) {
 	})
 	front := ingestion.New(ingestionConfig(cfg), ingestion.Deps{
 		DB: s.db, Log: log, Cache: s.cache, Now: now, Digester: ring, Sources: sources,
-		Audit: trail, Scheduler: deliveries, Deliveries: deliveries, Fetch: fetching(out), Metrics: reports, Traces: s.traces, Spool: spooled,
+		Audit: trail, Scheduler: deliveries, Deliveries: deliveries, Fetch: fetching(out, maxPage), Metrics: reports, Traces: s.traces, Spool: spooled,
+		KeySets: keysets.New(fetching(out, keysets.MaxBytes), now),
 	})
 	requests := replay.New(replayConfig(cfg), replay.Deps{DB: s.db, Log: log, Now: now, Events: front, Scheduler: deliveries, Sources: sources, Sealer: ring, Audit: trail})
 	events.Events, replays.Replays, replays.Replayer, claims.Reclaimer, names.Sources, names.Events = eventsAndSources{front, sources}, requests, requests, deliveries, sources, front
@@ -245,14 +247,17 @@ func egressProxy(cfg config.Config) (*url.URL, error) {
 	return proxy, nil
 }
 
-// fetching fetches pages with the HTTP client that limits responses.
-func fetching(out *egress.Client) ingestion.Fetch {
+// fetching fetches pages of up to limit bytes with the HTTP client that limits responses.
+func fetching(out *egress.Client, limit int) func(ctx context.Context, url string) (int, []byte, error) {
 	return func(ctx context.Context, url string) (int, []byte, error) {
 		req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, http.NoBody)
 		if err != nil {
 			return 0, nil, errors.New("the address cannot be fetched") // without the address, which may contain a token
 		}
-		res, err := out.Do(req, nil)
+		res, err := out.Read(req, limit)
 		return res.Status, res.Body, err
 	}
 }
+
+// maxPage is the most that is read of a certificate or a handshake's page.
+const maxPage = 16 << 10

@@ -83,6 +83,19 @@ integrations:
         allOf:
           - {scheme: hmac, signature: {header: X-Own-Signature}}
           - {scheme: token, signature: {header: X-Own-Token}}
+          - {scheme: addresses, addresses: [192.0.2.0/24, "2001:db8::1"]}
+          - scheme: jwt
+            signature: {header: Authorization, prefix: "Bearer "}
+            timestamp: {toleranceSeconds: 60}
+            nonce: jti
+            jwt:
+              keysFrom: https://issuer.example/keys
+              algorithms: [ES256]
+              issuers: [https://issuer.example]
+              audiences: ["{url}"]
+              claims: [{claim: email_verified, is: "true"}]
+              bodyHash: sha256
+              secretIs: email
         event: {type: $.type}
     destinations: [{url: "https://b.example/in"}]
   - source: topics

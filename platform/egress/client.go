@@ -136,6 +136,13 @@ func (c *Client) Refused() map[Refusal]int64 {
 // credential. Nothing of the request outlives req's context, including a connection in
 // progress.
 func (c *Client) Do(req *http.Request, own *TLS) (Response, error) {
+	return c.do(req, own, c.cfg.BodyBytes)
+}
+
+// Read is Do for a page that is longer than most responses: it keeps limit bytes of it.
+func (c *Client) Read(req *http.Request, limit int) (Response, error) { return c.do(req, nil, limit) }
+
+func (c *Client) do(req *http.Request, own *TLS, limit int) (Response, error) {
 	ctx, cancel := context.WithTimeout(req.Context(), c.cfg.Timeout)
 	defer cancel()
 	at := &progress{}
@@ -160,7 +167,7 @@ func (c *Client) Do(req *http.Request, own *TLS) (Response, error) {
 	// A delivery only needs the status; a slow body gets no more time than this.
 	defer time.AfterFunc(c.cfg.BodyTimeout, cancel).Stop()
 	// What was read before an error is kept.
-	body, err := io.ReadAll(io.LimitReader(res.Body, int64(c.cfg.BodyBytes)))
+	body, err := io.ReadAll(io.LimitReader(res.Body, int64(limit)))
 	if err == nil {
 		_, _ = io.CopyN(io.Discard, res.Body, drainBytes)
 	}

@@ -48,6 +48,8 @@ func (s Spec) deduplicate(d Deduplication, at string) (Spec, error) {
 		r.wrong("windowSeconds", "It must be from 1 to %d, or 0, which is for ever.", int(maxWindow.Seconds()))
 	case d.By == ByBody && d.WindowSeconds == 0:
 		r.wrong("windowSeconds", "It is required: for how many seconds the same body is the same event.")
+	case d.By == ByNone && s.nonce:
+		r.wrong("by", "A nonce is used once, so a request that comes again is the same event; choose id, places or body.")
 	case d.By == ByNone && d.WindowSeconds > 0:
 		r.wrong("windowSeconds", `Nothing is compared with "by": "none".`)
 	case d.By == ByPlaces && s.Events.Type.find == nil:

@@ -1,6 +1,7 @@
 package provider
 
 import (
+	"slices"
 	"strings"
 	"time"
 
@@ -35,10 +36,14 @@ type Definition struct {
 
 // Proof is one way to prove a request.
 type Proof struct {
-	// Scheme is hmac, token, basic, standard-webhooks, ed25519, ecdsa or rsa.
+	// Scheme is one of Schemes.
 	Scheme    string              `json:"scheme,omitempty"`
 	Signature SignatureDefinition `json:"signature,omitzero"`
 	Timestamp TimestampDefinition `json:"timestamp,omitzero"`
+	Token     TokenDefinition     `json:"jwt,omitzero"`
+	Addresses []string            `json:"addresses,omitempty"` // for the scheme addresses
+	// Nonce is a place whose value is good for one request; for jwt it is a claim's name.
+	Nonce string `json:"nonce,omitempty"`
 }
 
 // SignatureDefinition configures the schemes with a signature or a token.
@@ -61,6 +66,30 @@ type TimestampDefinition struct {
 	At        string `json:"at,omitempty"`     // a place, which may be in the signed body
 	Unit      string `json:"unit,omitempty"`   // seconds (the default), milliseconds or rfc3339
 	Tolerance *int   `json:"toleranceSeconds,omitempty"`
+}
+
+// TokenDefinition configures the scheme jwt: a JSON Web Token, or another text that is signed
+// like one.
+type TokenDefinition struct {
+	// KeysFrom is the https address of the issuer's JSON Web Key Set. Without one the
+	// integration's secret is the key.
+	KeysFrom   string   `json:"keysFrom,omitempty"`
+	Algorithms []string `json:"algorithms,omitempty"` // RS256 with keysFrom, else HS256
+	Issuers    []string `json:"issuers,omitempty"`
+	Audiences  []string `json:"audiences,omitempty"` // {url} is the webhook's URL without its query
+	// Claims lists claims that must have a value.
+	Claims []ClaimDefinition `json:"claims,omitempty"`
+	// BodyHash is the claim that is the SHA-256 of the body, in hex.
+	BodyHash string `json:"bodyHash,omitempty"`
+	// SecretIs is, with keysFrom, the claim that must be the integration's secret; aud if it is
+	// left out.
+	SecretIs string `json:"secretIs,omitempty"`
+}
+
+// ClaimDefinition is a claim that must have this value.
+type ClaimDefinition struct {
+	Claim string `json:"claim"`
+	Is    string `json:"is"`
 }
 
 // EventDefinition says where an event's fields are.
@@ -185,6 +214,12 @@ func (d Definition) prove(r *reading, s *Spec) {
 		s.Verify = AllOf(verifiers)
 	default:
 		s.Verify = verifiers[0]
+	}
+	switch {
+	case d.AnyOf == nil && onlyAddresses(verifiers):
+		r.wrong("scheme", "An address proves neither the sender nor the body: list another proof beside it in allOf.")
+	case d.AnyOf != nil && slices.ContainsFunc(verifiers, func(v Verifier) bool { return onlyAddresses([]Verifier{v}) }) && s.Unsigned == "":
+		s.Unsigned = "An address on the list proves the network that a request came from, and not the body."
 	}
 	if len(verifiers) > 1 {
 		s.CheckSecret = nil // a secret may be for any of them

@@ -94,7 +94,7 @@ func TestIDsAtAJSONPathStayAsTheyWereSent(t *testing.T) {
 func TestErrorsInADefinitionNameTheirField(t *testing.T) {
 	const event = `"event":{"type":"$.type"}`
 	for _, c := range []struct{ definition, field, says string }{
-		{`{` + event + `}`, "scheme", `"" is unknown; write one of hmac, token, basic, standard-webhooks, ed25519, ecdsa, rsa.`},
+		{`{` + event + `}`, "scheme", `"" is unknown; write one of hmac, token, basic, standard-webhooks, ed25519, ecdsa, rsa, jwt, addresses.`},
 		{`{"scheme":"none",` + event + `}`, "scheme", `"none" is unknown`},
 		{`{"scheme":"hmac",` + event + `}`, "signature.header", "It is required"},
 		{`{"scheme":"token",` + event + `}`, "signature.header", "It is required"},

@@ -97,11 +97,17 @@ func explainProof(v Verifier, req Request, step string, add func(step, format st
 	case PublicKey:
 		add(step, "a signature with a private key, %s", v.explained(req))
 	case SharedToken:
-		places := v.At
-		if places == nil {
-			places = []spot{{kind: inHeader, name: v.Header}}
+		add(step, "a token at %s", presence(v.places(), req))
+	case Addresses:
+		add(step, "an address of %d networks; the client's is %s", len(v), req.Client)
+	case sharedJWT:
+		explainProof(v.JWT, req, step, add)
+	case JWT:
+		keys := "the integration's secret as the key"
+		if v.KeysFrom != "" {
+			keys = "keys from " + v.KeysFrom + " and the integration's secret as its " + v.SecretIs
 		}
-		add(step, "a token at %s", presence(places, req))
+		add(step, "a JSON Web Token at %s, with %s", presence(v.Place.places(), req), keys)
 	default:
 		add(step, "%s", strings.TrimPrefix(fmt.Sprintf("%T", v), "provider."))
 	}

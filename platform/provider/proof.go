@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"hash"
+	"reflect"
 	"slices"
 	"strings"
 	"time"
@@ -50,17 +51,60 @@ func (p Proof) compile(r *reading, prefix string, partly bool, s *Spec) Verifier
 	case "ed25519", "ecdsa", "rsa":
 		key := p.publicKey(c, partly)
 		v, s.CheckSecret, s.Public = key, key.CheckSecret, true
+	case "jwt":
+		v = p.jwt(c, s)
+	case "addresses":
+		v = p.addresses(c)
 	default:
-		c.wrong("scheme", "%q is unknown; write one of hmac, token, basic, standard-webhooks, ed25519, ecdsa, rsa.", p.Scheme)
+		c.wrong("scheme", "%q is unknown; write one of %s.", p.Scheme, strings.Join(Schemes, ", "))
 		return undefined{}
 	}
-	if (p.Scheme == "token" || p.Scheme == "basic") && s.Unsigned == "" {
+	if p.Scheme != "jwt" && !reflect.ValueOf(p.Token).IsZero() {
+		c.wrong("jwt", "Only the scheme jwt takes it.")
+	}
+	if p.Scheme != "addresses" && p.Addresses != nil {
+		c.wrong("addresses", "Only the scheme addresses takes it.")
+	}
+	p.once(c, s)
+	if (p.Scheme == "token" || p.Scheme == "basic" || p.Scheme == "jwt" && p.Token.BodyHash == "") && s.Unsigned == "" {
 		s.Unsigned = "The token authenticates the sender and not the body."
 	}
 	if tolerance := p.tolerance(c, v); tolerance > 0 {
 		s.Tolerance = tolerance
 	}
 	return v
+}
+
+// Schemes are the ways to prove a request.
+var Schemes = []string{"hmac", "token", "basic", "standard-webhooks", "ed25519", "ecdsa", "rsa", "jwt", "addresses"}
+
+// once notes that the proof has a nonce.
+func (p Proof) once(c compiling, s *Spec) {
+	switch {
+	case p.Nonce == "":
+		return
+	case !slices.Contains([]string{"hmac", "ed25519", "ecdsa", "rsa", "jwt"}, p.Scheme):
+		c.wrong("nonce", "The scheme %s signs nothing.", p.Scheme)
+	case s.nonce:
+		c.wrong("nonce", "One proof may have a nonce.")
+	}
+	s.nonce = true
+}
+
+// jwt compiles the scheme jwt, and tells s what follows from it.
+func (p Proof) jwt(c compiling, s *Spec) Verifier {
+	j := p.token(c)
+	s.CheckSecret = j.checkSecret()
+	s.FetchesKeys = s.FetchesKeys || j.KeysFrom != ""
+	s.Public = s.Public || !shared(j.Algorithms)
+	s.SignsURL = s.SignsURL || slices.Contains(j.Rules.Audiences, audienceURL)
+	if j.Rules.BodyHash == "" { // whoever has the token can send another body with it
+		s.Sensitive = append(s.Sensitive, j.headers()...)
+	}
+	if j.KeysFrom == "" && shared(j.Algorithms) {
+		return sharedJWT{j}
+	}
+	return j
 }
 
 // compiling names the fields of one of several proofs.
@@ -145,6 +189,7 @@ func (p Proof) signed(c compiling, partly bool) Signed {
 	if !p.checkSigned(c, s, partly) {
 		s.Time = Timestamp{}
 	}
+	s.Nonce = p.nonce(c, s)
 	return s
 }
 
@@ -222,59 +267,4 @@ func (p Proof) tolerance(c compiling, v Verifier) time.Duration {
 		c.wrong("timestamp.toleranceSeconds", "It must be from 0, which is for any, to %d.", maxTolerance/time.Second)
 	}
 	return time.Duration(*t) * time.Second
-}
-
-// AllOf accepts requests that every one of several verifiers accepts; none are not enough.
-type AllOf []Verifier
-
-// Verify returns the first verifier's match, with what the others add to it.
-func (a AllOf) Verify(req Request, secrets []Secret) (Match, error) {
-	if len(a) == 0 {
-		return Match{}, refuse(NoMatch, "nothing proves a request")
-	}
-	var all Match
-	for i, v := range a {
-		match, err := v.Verify(req, proving(v, secrets))
-		if err != nil {
-			return Match{}, err
-		}
-		if i == 0 {
-			all = match
-			continue
-		}
-		if all.SignedAt.IsZero() {
-			all.SignedAt = match.SignedAt
-		}
-		if all.SignedID == "" {
-			all.SignedID = match.SignedID
-		}
-		if all.Message == nil {
-			all.Message = match.Message
-		}
-	}
-	return all, nil
-}
-
-// SignRequest signs with every verifier.
-func (a AllOf) SignRequest(req *Request, key secret.Value) error {
-	for _, v := range a {
-		if signer, ok := v.(Signer); ok {
-			if err := signer.SignRequest(req, key); err != nil {
-				return err
-			}
-		}
-	}
-	return nil
-}
-
-func (a AllOf) headers() []string { return AnyOf(a).headers() }
-
-func (a AllOf) timed() bool { return slices.ContainsFunc(a, timedVerifier) }
-
-func (a AnyOf) timed() bool { return slices.ContainsFunc(a, timedVerifier) }
-
-// timedVerifier reports whether what a verifier accepts has a signed time.
-func timedVerifier(v Verifier) bool {
-	t, ok := v.(interface{ timed() bool })
-	return ok && t.timed()
 }

@@ -10,9 +10,12 @@ import (
 	"crypto/x509"
 	"fmt"
 	"net/http"
+	"net/netip"
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/go-jose/go-jose/v4"
 
 	"integration-gateway/platform/fault"
 	"integration-gateway/platform/secret"
@@ -25,6 +28,9 @@ type Request struct {
 	Header     http.Header
 	Body       []byte // the exact bytes, without a content-encoding; signatures are over these
 	ReceivedAt time.Time
+	// Client is the address that the request came from, as far as proxies are trusted; zero if
+	// it is not known.
+	Client netip.Addr
 	// SignedID is the Match's, set after verification; Normalize uses it as the id.
 	SignedID string
 	// Keys are the integration's active secrets, set after verification: a handshake may have
@@ -34,6 +40,10 @@ type Request struct {
 	// provider's. Its errors are fault.Unavailable and NoCertificate. It is nil if nothing can
 	// be downloaded.
 	Certificate func(url string) (*x509.Certificate, error)
+	// KeySet returns the keys of an issuer's set, with the one of that id if there is one. Its
+	// errors are fault.Unavailable. It is nil if nothing can be downloaded, or the Spec does
+	// not say that it FetchesKeys.
+	KeySet func(url, keyID string) ([]jose.JSONWebKey, error)
 
 	tolerance time.Duration // the Spec's, for a Verifier with expensive steps; 0 for any
 }
@@ -93,6 +103,8 @@ type Spec struct {
 	// its Reply, is nil, the gateway sends its receipt.
 	Acknowledge func(Request) *Reply
 
+	// FetchesKeys says that verification needs Request.KeySet.
+	FetchesKeys bool
 	// Public says that its secrets need not be kept secret: public keys, or names.
 	Public bool
 	// Sensitive lists the headers that carry a credential. They are never stored.
@@ -104,6 +116,7 @@ type Spec struct {
 	// Samples holds sample webhooks, one of each named type.
 	Samples []Sample
 
+	nonce   bool // a definition's
 	options Options
 }
 
@@ -130,6 +143,9 @@ type Match struct {
 	// SingleUse is a value that the provider uses in one request only, for schemes that do not
 	// sign the body. It must not be accepted with another body.
 	SingleUse string
+	// Nonce says that the provider promises that, so that a request is not accepted either
+	// while nobody remembers the values.
+	Nonce bool
 	// SignedID is the event's id if the signature covers one.
 	SignedID string
 	// Message is the signed message; nil for schemes that do not sign the request.
@@ -148,23 +164,6 @@ func (s Spec) Authenticate(req Request, secrets []Secret) (Match, error) {
 	}
 	return match, nil
 }
-
-// within refuses a signed time outside the tolerance; 0 accepts any.
-func within(tolerance time.Duration, received, signed time.Time) error {
-	off := received.Sub(signed)
-	late := off.Abs() - tolerance
-	if tolerance == 0 || late <= 0 {
-		return nil
-	}
-	tense := "ago"
-	if off < 0 {
-		tense = "in the future"
-	}
-	return refuse(OutsideTolerance, "signed %d s %s, %d s outside tolerance", seconds(off.Abs()), tense, seconds(late))
-}
-
-// seconds rounds up, so that no message says "0 s outside tolerance".
-func seconds(d time.Duration) int64 { return int64((d + time.Second - 1) / time.Second) }
 
 // withPublicURL replaces the request's URL by the one that the provider was given. It keeps
 // the query, to which the provider may add, for instance, a hash.

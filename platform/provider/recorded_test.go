@@ -12,9 +12,11 @@ import (
 	"testing"
 	"time"
 
+	"github.com/go-jose/go-jose/v4"
 	"github.com/stretchr/testify/require"
 
 	"integration-gateway/platform/fault"
+	"integration-gateway/platform/provider/webtoken"
 	"integration-gateway/platform/secret"
 )
 
@@ -79,6 +81,12 @@ func (r recorded) request(t testing.TB) Request {
 	}
 	req.Keys = []Secret{{ID: "1", Value: secret.New(r.Secret)}}
 	req.Certificate = certificateOf(t, string(r.body)+r.Headers["PAYPAL-CERT-URL"])
+	req.KeySet = func(url, _ string) ([]jose.JSONWebKey, error) {
+		require.Equal(t, "https://www.googleapis.com/oauth2/v3/certs", url, "the address of the definition")
+		text, err := os.ReadFile(filepath.Join("testdata", "keys.json"))
+		require.NoError(t, err)
+		return webtoken.ReadSet(text)
+	}
 	return req
 }
 

@@ -2,6 +2,8 @@ package provider
 
 import (
 	"net/http"
+	"slices"
+	"time"
 
 	"integration-gateway/platform/fault"
 	"integration-gateway/platform/secret"
@@ -22,6 +24,7 @@ const (
 	UnknownKey         Reason = "unknown_key" // signed with a key that is not the provider's
 	UsedBefore         Reason = "used_before" // a single-use value, with another body
 	PossibleReplay     Reason = "possible_replay"
+	WrongAddress       Reason = "wrong_address" // from a network that the definition does not list
 )
 
 // refuse returns the error of a failed verification: the same message for every sender, and
@@ -47,6 +50,23 @@ func reasonOf(err error) Reason {
 	}
 	return ""
 }
+
+// within refuses a signed time outside the tolerance; 0 accepts any.
+func within(tolerance time.Duration, received, signed time.Time) error {
+	off := received.Sub(signed)
+	late := off.Abs() - tolerance
+	if tolerance == 0 || late <= 0 {
+		return nil
+	}
+	tense := "ago"
+	if off < 0 {
+		tense = "in the future"
+	}
+	return refuse(OutsideTolerance, "signed %d s %s, %d s outside tolerance", seconds(off.Abs()), tense, seconds(late))
+}
+
+// seconds rounds up, so that no message says "0 s outside tolerance".
+func seconds(d time.Duration) int64 { return int64((d + time.Second - 1) / time.Second) }
 
 // credential reads a header that authenticates the sender. It refuses a header that is given
 // twice: a proxy may have checked the other value.
@@ -118,4 +138,65 @@ func (a AnyOf) headers() []string {
 		}
 	}
 	return all
+}
+
+// AllOf accepts requests that every one of several verifiers accepts; none are not enough.
+type AllOf []Verifier
+
+// Verify returns the first verifier's match, with what the others add to it.
+func (a AllOf) Verify(req Request, secrets []Secret) (Match, error) {
+	if len(a) == 0 {
+		return Match{}, refuse(NoMatch, "nothing proves a request")
+	}
+	var all Match
+	for i, v := range a {
+		match, err := v.Verify(req, proving(v, secrets))
+		if err != nil {
+			return Match{}, err
+		}
+		if i == 0 {
+			all = match
+			continue
+		}
+		if all.SecretID == "" {
+			all.SecretID = match.SecretID
+		}
+		if all.SingleUse == "" {
+			all.SingleUse, all.Nonce = match.SingleUse, match.Nonce
+		}
+		if all.SignedAt.IsZero() {
+			all.SignedAt = match.SignedAt
+		}
+		if all.SignedID == "" {
+			all.SignedID = match.SignedID
+		}
+		if all.Message == nil {
+			all.Message = match.Message
+		}
+	}
+	return all, nil
+}
+
+// SignRequest signs with every verifier.
+func (a AllOf) SignRequest(req *Request, key secret.Value) error {
+	for _, v := range a {
+		if signer, ok := v.(Signer); ok {
+			if err := signer.SignRequest(req, key); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+func (a AllOf) headers() []string { return AnyOf(a).headers() }
+
+func (a AllOf) timed() bool { return slices.ContainsFunc(a, timedVerifier) }
+
+func (a AnyOf) timed() bool { return slices.ContainsFunc(a, timedVerifier) }
+
+// timedVerifier reports whether what a verifier accepts has a signed time.
+func timedVerifier(v Verifier) bool {
+	t, ok := v.(interface{ timed() bool })
+	return ok && t.timed()
 }

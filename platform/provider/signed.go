@@ -16,10 +16,11 @@ type Signed struct {
 	Encoding  Encoding
 	Separator string // between several signatures in one header; "" if there is only one
 
-	Over Template            // the signed message; nil for the raw body
-	ID   string              // the header that {id} stands for
-	Time Timestamp           // where {timestamp} is; zero if there is none
-	URL  func(string) string // rewrites {url}; may be nil
+	Over  Template            // the signed message; nil for the raw body
+	ID    string              // the header that {id} stands for
+	Nonce *spot               // where a value is that is good for one request; nil for none
+	Time  Timestamp           // where {timestamp} is; zero if there is none
+	URL   func(string) string // rewrites {url}; may be nil
 }
 
 // Timestamp is where a request says when it was signed: in one of three places.
@@ -156,6 +157,10 @@ func (s Signed) match(req Request, e envelope, found Match) (_ Match, err error)
 		text, _ := peek(req.Body, s.Time.At.path)
 		found.SignedAt, err = s.Time.read(text, s.Header)
 	}
+	if s.Nonce != nil && err == nil {
+		found.Nonce = true
+		found.SingleUse, err = s.Nonce.read(req)
+	}
 	return found, err
 }
 
@@ -252,6 +257,9 @@ func (s Signed) headers() []string {
 	spots := append(slices.Clone(s.At), s.Over.spots()...)
 	if s.Time.At != nil {
 		spots = append(spots, *s.Time.At)
+	}
+	if s.Nonce != nil {
+		spots = append(spots, *s.Nonce)
 	}
 	for _, name := range headerSpots(spots) {
 		if !slices.Contains(names, name) {

@@ -84,6 +84,8 @@ func proving(v Verifier, secrets []Secret) []Secret {
 		return secrets
 	case SharedToken, BasicAuth:
 		return of(Token, secrets)
+	case Addresses:
+		return nil
 	}
 	return of(Signing, secrets)
 }

@@ -2,8 +2,10 @@
 package providers
 
 import (
+	"cmp"
 	"fmt"
 	"io"
+	"net/netip"
 	"os"
 	"strings"
 	"text/tabwriter"
@@ -84,7 +86,7 @@ func (d Deps) schema() *cobra.Command {
 }
 
 func (d Deps) test() *cobra.Command {
-	var file, key, public string
+	var t trial
 	cmd := &cobra.Command{
 		Use: "test FILE --request FILE", Short: "Try a definition on a recorded request",
 		Long: `Checks a definition, and shows what it makes of a request, step by step: what is read, what
@@ -103,35 +105,50 @@ Nothing is sent or stored. Exits with 0 if the request becomes events or is a ha
 		Example: `  gateway providers test initech.yaml
   gateway providers test initech.yaml --request order.http --secret "$SECRET"`,
 		Args: cobra.ExactArgs(1),
-		RunE: func(_ *cobra.Command, args []string) error {
-			spec, err := d.spec(args[0])
-			if err != nil {
-				return err
-			}
-			if spec, err = spec.WithPublicURL(public); err != nil {
-				return err
-			}
-			d.print("definition", spec.Name+": correct", false)
-			if file == "" {
-				return nil
-			}
-			sent, err := readRequest(file, d.Now())
-			if err != nil {
-				return err
-			}
-			if key == "" {
-				key = os.Getenv(SecretVariable)
-			}
-			if key != "" {
-				sent.secret = key
-			}
-			return d.explain(spec, sent)
-		},
+		RunE: func(_ *cobra.Command, args []string) error { return d.try(args[0], t) },
 	}
-	cmd.Flags().StringVar(&file, "request", "", "the recorded request; without one only the definition is checked")
-	cmd.Flags().StringVar(&key, "secret", "", "the integration's secret (default $"+SecretVariable+", or the recording's)")
-	cmd.Flags().StringVar(&public, "public-url", "", "the webhook's URL as configured at the provider, if the provider signs it (default the request's)")
+	cmd.Flags().StringVar(&t.file, "request", "", "the recorded request; without one only the definition is checked")
+	cmd.Flags().StringVar(&t.key, "secret", "", "the integration's secret (default $"+SecretVariable+", or the recording's)")
+	cmd.Flags().StringVar(&t.public, "public-url", "", "the webhook's URL as configured at the provider, if the provider signs it (default the request's)")
+	cmd.Flags().StringVar(&t.from, "from", "", "the client's address, for definitions with a list of addresses")
+	cmd.Flags().StringVar(&t.keys, "keys", "", "a file with the issuer's key set (JWKS), for definitions that download one")
 	return cmd
+}
+
+// trial is what the flags of the command test say.
+type trial struct{ file, key, public, from, keys string }
+
+// try checks a definition, and what it makes of a request if one is given.
+func (d Deps) try(name string, t trial) error {
+	spec, err := d.spec(name)
+	if err != nil {
+		return err
+	}
+	if spec, err = spec.WithPublicURL(t.public); err != nil {
+		return err
+	}
+	d.print("definition", spec.Name+": correct", false)
+	if t.file == "" {
+		return nil
+	}
+	sent, err := readRequest(t.file, d.Now())
+	if err != nil {
+		return err
+	}
+	if t.from != "" {
+		if sent.request.Client, err = netip.ParseAddr(t.from); err != nil {
+			return fmt.Errorf("--from is not an address: %s", t.from)
+		}
+	}
+	if t.keys != "" {
+		if sent.request.KeySet, err = keySet(t.keys); err != nil {
+			return err
+		}
+	}
+	if key := cmp.Or(t.key, os.Getenv(SecretVariable)); key != "" {
+		sent.secret = key
+	}
+	return d.explain(spec, sent)
 }
 
 // spec reads a definition, or finds a provider by its name.

@@ -84,6 +84,23 @@ func TestTryADefinition(t *testing.T) {
 	require.ErrorContains(t, err, "does not begin with a line such as POST")
 }
 
+func TestTryADefinitionWithAddressesOrKeys(t *testing.T) {
+	path := file(t, "initech.yaml", "name: initech\nallOf: [{scheme: addresses, addresses: [192.0.2.0/24]}, {scheme: token, signature: {header: X-Token}}]\nevent: {type: \"text:x\"}")
+	sent := file(t, "x.http", "POST /x HTTP/1.1\nHost: a\nContent-Type: application/json\nX-Token: the-token\n\n{}")
+	out, err := run("test", path, "--request", sent, "--secret", "the-token", "--from", "192.0.2.7")
+	require.NoError(t, err, out)
+	require.Contains(t, out, "an address of 1 networks; the client's is 192.0.2.7")
+	for _, from := range []string{"", "203.0.113.1"} {
+		out, err = run("test", path, "--request", sent, "--secret", "the-token", "--from", from)
+		require.Error(t, err)
+		require.Contains(t, out, "FAILED  verification: wrong_address")
+	}
+	_, err = run("test", path, "--request", sent, "--from", "here")
+	require.ErrorContains(t, err, "--from is not an address")
+	_, err = run("test", path, "--request", sent, "--keys", sent)
+	require.ErrorContains(t, err, "not a JSON Web Key Set")
+}
+
 func TestTryTheRecordingsOfTheTests(t *testing.T) {
 	recordings, err := filepath.Glob(filepath.Join("..", "..", "provider", "testdata", "*", "*.json"))
 	require.NoError(t, err)
@@ -94,7 +111,7 @@ func TestTryTheRecordingsOfTheTests(t *testing.T) {
 			continue
 		}
 		tried++
-		out, err := run("test", name, "--request", path)
+		out, err := run("test", name, "--request", path, "--keys", filepath.Join("..", "..", "provider", "testdata", "keys.json"))
 		require.NoError(t, err, "%s\n%s", path, out)
 	}
 	require.Greater(t, tried, 40)

@@ -12,7 +12,10 @@ import (
 	"strings"
 	"time"
 
+	"github.com/go-jose/go-jose/v4"
+
 	"integration-gateway/platform/provider"
+	"integration-gateway/platform/provider/webtoken"
 )
 
 // recording is a request, and the secret that it was signed with if it is known.
@@ -56,6 +59,19 @@ func readRecording(path string, text []byte) (recording, error) {
 		req.Header.Set(name, value)
 	}
 	return recording{req, r.Secret}, nil
+}
+
+// keySet reads an issuer's keys from a file: nothing is downloaded.
+func keySet(path string) (func(url, keyID string) ([]jose.JSONWebKey, error), error) {
+	text, err := os.ReadFile(path) //nolint:gosec // the file that the user names
+	if err != nil {
+		return nil, err
+	}
+	keys, err := webtoken.ReadSet(text)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	return func(string, string) ([]jose.JSONWebKey, error) { return keys, nil }, nil
 }
 
 // readHTTP reads a request as it is sent. The body is what follows the empty line; Content-Length

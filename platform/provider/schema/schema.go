@@ -5,16 +5,19 @@ package schema
 import (
 	"encoding/json"
 	"reflect"
+	"slices"
 	"strings"
 
 	"integration-gateway/platform/provider"
+	"integration-gateway/platform/provider/webtoken"
 )
 
 type object = map[string]any
 
 // choices are the values of fields that take one of a few, by type and field.
 var choices = map[string][]any{
-	"Proof.scheme":                 {"hmac", "token", "basic", "standard-webhooks", "ed25519", "ecdsa", "rsa"},
+	"Proof.scheme":                 anys(provider.Schemes),
+	"TokenDefinition.algorithms":   anys(append(slices.Clone(webtoken.Public), webtoken.Shared...)),
 	"SignatureDefinition.hash":     {"sha256", "sha1", "sha384", "sha512"},
 	"SignatureDefinition.encoding": {"hex", "base64", "base64url"},
 	"SignatureDefinition.key":      {"text", "hex", "base64"},
@@ -26,9 +29,16 @@ var choices = map[string][]any{
 	"Definition.bodies":            {"json", "form", "multipart", "xml", "text"},
 }
 
+func anys(names []string) (all []any) {
+	for _, name := range names {
+		all = append(all, name)
+	}
+	return all
+}
+
 // required are the fields that cannot be left out, by type.
 var required = map[string][]string{
-	"Named": {"name", "event"}, "EventDefinition": {"type"}, "HandshakeDefinition": {"name", "when", "answer"}, "ConditionDefinition": {"place"}, "Sample": {"type", "body"},
+	"Named": {"name", "event"}, "EventDefinition": {"type"}, "HandshakeDefinition": {"name", "when", "answer"}, "ConditionDefinition": {"place"}, "ClaimDefinition": {"claim", "is"}, "Sample": {"type", "body"},
 }
 
 // JSON returns the schema (draft 2020-12), indented.
