@@ -101,7 +101,7 @@ func TestSignatureHeadersAreStored(t *testing.T) {
 			req, err := s.SampleRequest(sample, sampleKey(s.Name), then, "http://example.com/api/v1/webhooks/x", "id-1")
 			require.NoError(t, err)
 			var stored map[string][]string
-			require.NoError(t, json.Unmarshal(storedHeaders(req.Header, src), &stored))
+			require.NoError(t, json.Unmarshal(storedHeaders(req.Header, src, false), &stored))
 			for name, values := range req.Header {
 				want := values
 				if slices.ContainsFunc(s.Sensitive, func(token string) bool { return strings.EqualFold(token, name) }) {
@@ -113,4 +113,29 @@ func TestSignatureHeadersAreStored(t *testing.T) {
 		}
 	}
 	require.Greater(t, tokens, 3, "several providers send one")
+}
+
+// A destination in raw mode verifies what the provider signed, so the signature must reach it.
+func TestAVerifiedSignatureInAuthorizationIsStored(t *testing.T) {
+	for _, c := range []struct {
+		name, definition string
+		refused, kept    string
+	}{
+		{"a signature", `{"scheme":"hmac","signature":{"header":"Authorization","prefix":"HMAC "},"event":{"type":"text:x"}}`, secret.Redacted, "HMAC 0a"},
+		{"a token", `{"scheme":"token","signature":{"header":"Authorization","prefix":"HMAC "},"event":{"type":"text:x"}}`, secret.Redacted, secret.Redacted},
+		{"either", `{"anyOf":[{"scheme":"basic"},{"scheme":"hmac","signature":{"header":"Authorization","prefix":"HMAC "}}],"event":{"type":"text:x"}}`, secret.Redacted, secret.Redacted},
+		{"a signature elsewhere", `{"scheme":"hmac","signature":{"header":"X-Sig"},"event":{"type":"text:x"}}`, secret.Redacted, secret.Redacted},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			var o provider.Options
+			require.NoError(t, json.Unmarshal([]byte(`{"generic":`+c.definition+`}`), &o))
+			s, err := provider.Builtin().Configure("generic", o)
+			require.NoError(t, err)
+			src := &source{Source: &provider.Source{Spec: s, SafeHeaders: s.SafeHeaders()}}
+			header := http.Header{"Authorization": {"HMAC 0a"}}
+			for verified, want := range map[bool]string{false: c.refused, true: c.kept} {
+				require.JSONEq(t, `{"authorization":["`+want+`"]}`, string(storedHeaders(header, src, verified)), "verified: %v", verified)
+			}
+		})
+	}
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"strings"
 
 	"integration-gateway/platform/keyring"
 )
@@ -49,7 +50,11 @@ func digestKeys(digests map[string][]string) []string {
 	var ids []string
 	for _, list := range digests {
 		for _, digest := range list {
-			if keyID := keyring.DigestKey(digest); !seen[keyID] {
+			keyID := keyring.DigestKey(digest)
+			if sealed, is := strings.CutPrefix(digest, sealedPrefix); is {
+				keyID = keyring.KeyOf(sealed)
+			}
+			if !seen[keyID] {
 				seen[keyID] = true
 				ids = append(ids, keyID)
 			}

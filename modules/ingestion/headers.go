@@ -2,6 +2,8 @@ package ingestion
 
 import (
 	"encoding/json"
+	"errors"
+	"fmt"
 	"net/http"
 	"slices"
 	"strconv"
@@ -18,24 +20,24 @@ const shortestSecret = 8
 
 // storedHeaders returns the headers as the JSON object that is stored: lower-case names, all
 // values, and secret.Redacted in place of values that are or hold a credential.
-func storedHeaders(h http.Header, src *source) []byte {
-	return headersWithout(h, src, func(string) bool { return false })
+func storedHeaders(h http.Header, src *source, verified bool) []byte {
+	return headersWithout(h, src, verified, func(string) bool { return false })
 }
 
 // redactedHeaders also redacts values that hold a text redacted in the body, or every value
 // if these texts are too many to search for.
-func redactedHeaders(h http.Header, src *source, clean provider.Redacted) []byte {
-	return headersWithout(h, src, func(value string) bool {
+func redactedHeaders(h http.Header, src *source, verified bool, clean provider.Redacted) []byte {
+	return headersWithout(h, src, verified, func(value string) bool {
 		return clean.Overflow || slices.ContainsFunc(clean.Hidden, func(text string) bool { return holds(value, text) })
 	})
 }
 
-func headersWithout(h http.Header, src *source, hidden func(value string) bool) []byte {
+func headersWithout(h http.Header, src *source, verified bool, hidden func(value string) bool) []byte {
 	kept := make(map[string][]string, len(h))
 	for name, values := range h {
 		name = strings.ToLower(name)
 		for _, v := range values {
-			if carriesCredential(name, v, src) || holdsSecret(v, src) || hidden(v) {
+			if carriesCredential(name, v, src, verified) || holdsSecret(v, src) || hidden(v) {
 				v = secret.Redacted
 			}
 			kept[name] = append(kept[name], v)
@@ -45,29 +47,56 @@ func headersWithout(h http.Header, src *source, hidden func(value string) bool) 
 	return text
 }
 
-// headerDigests returns, as a JSON object, the digests of the values that storedHeaders
-// redacts, by header and in order. They show later whether a value is a known secret.
-func headerDigests(h http.Header, src *source, digest func(string) string) []byte {
+// sealedPrefix begins what is kept of a value that can be read again.
+const sealedPrefix = "sealed "
+
+// digests returns, as a JSON object, what is kept of the values that storedHeaders and
+// storedURL leave out, by header and in order, or by ? and the parameter: a digest, which
+// shows later whether the value is a known secret; or, of a signature, the sealed text.
+func (q quarantined) digests(req provider.Request, src *source, d Digester) []byte {
 	kept := map[string][]string{}
-	for name, values := range h {
+	for name, values := range req.Header {
 		name = strings.ToLower(name)
 		for _, v := range values {
-			if carriesCredential(name, v, src) || holdsSecret(v, src) {
-				kept[name] = append(kept[name], digest(v))
+			if !carriesCredential(name, v, src, false) && !holdsSecret(v, src) {
+				continue
 			}
+			text := d.Digest(v)
+			if src.signs(name) && !holdsSecret(v, src) {
+				if sealed, err := d.Seal(q.sealedAt(), secret.New(v)); err == nil {
+					text = sealedPrefix + sealed
+				}
+			}
+			kept[name] = append(kept[name], text)
+		}
+	}
+	for _, name := range src.Spec.QueryTokens {
+		if token, ok := provider.QueryToken(req.URL, name); ok {
+			kept["?"+name] = []string{d.Digest(token)}
 		}
 	}
 	text, _ := json.Marshal(kept) // strings always marshal
 	return text
 }
 
+func (q quarantined) sealedAt() secret.Place {
+	return secret.Place{Table: "quarantine", Column: "header_digests", Row: q.ID}
+}
+
+// signs reports whether a header holds signatures and no token. name is in lower case.
+func (s *source) signs(name string) bool {
+	same := func(other string) bool { return strings.EqualFold(other, name) }
+	return slices.ContainsFunc(s.Spec.Headers(), same) && !slices.ContainsFunc(s.Spec.Sensitive, same)
+}
+
 // carriesCredential reports whether a header is named like a credential or has a value that
 // looks like one. name is in lower case. Headers that the provider is known to send, such as
-// signatures and ids, are no credentials.
-func carriesCredential(name, value string, src *source) bool {
+// signatures and ids, are no credentials; nor is a verified signature in a header for
+// credentials.
+func carriesCredential(name, value string, src *source, verified bool) bool {
 	same := func(s string) bool { return strings.EqualFold(s, name) }
 	switch {
-	case slices.ContainsFunc(src.Spec.Sensitive, same) || alwaysCredential[name]:
+	case slices.ContainsFunc(src.Spec.Sensitive, same) || alwaysCredential[name] && (!verified || !src.signs(name)):
 		return true
 	case slices.ContainsFunc(src.SafeHeaders, same):
 		return false
@@ -108,4 +137,83 @@ func hopsOf(header http.Header) (int, error) {
 			most, maxHops-1).At(contract.HopsHeader)
 	}
 	return most, nil
+}
+
+// request rebuilds the received request. A redacted credential is restored if it is one of
+// the source's current secrets, and a signature that was sealed if its key is still there.
+func (q quarantined) request(src *source, d Digester) (provider.Request, error) {
+	req := provider.Request{Method: q.Method, URL: q.URL, Header: http.Header{}, Body: q.Body, ReceivedAt: q.ReceivedAt.Time, Client: addressOf(q.SourceIP)}
+	var headers, digests map[string][]string
+	if err := json.Unmarshal([]byte(q.Headers), &headers); err != nil {
+		return req, fmt.Errorf("read the headers: %w", err)
+	}
+	if err := json.Unmarshal([]byte(q.Digests), &digests); err != nil {
+		return req, fmt.Errorf("read the headers' digests: %w", err)
+	}
+	for name, values := range headers {
+		left := digests[name]
+		for _, value := range values {
+			if value == secret.Redacted && len(left) > 0 {
+				value, left = q.restored(src, name, left[0], d), left[1:]
+			}
+			req.Header.Add(name, value)
+		}
+	}
+	for _, name := range src.Spec.QueryTokens {
+		if want := digests["?"+name]; len(want) == 1 {
+			if token := src.credential("", want[0], d.Matches); token != secret.Redacted {
+				req.URL = provider.WithQuery(req.URL, name, token)
+			}
+		}
+	}
+	return req, nil
+}
+
+// restored returns a value of a header by what was kept of it; secret.Redacted if it cannot be
+// known.
+func (q quarantined) restored(src *source, header, kept string, d Digester) string {
+	sealed, is := strings.CutPrefix(kept, sealedPrefix)
+	if !is {
+		return src.credential(header, kept, d.Matches)
+	}
+	value, err := d.Open(q.sealedAt(), sealed)
+	if err != nil {
+		return secret.Redacted
+	}
+	return value.Reveal()
+}
+
+// nothingKnown is for reading requests without their credentials.
+type nothingKnown struct{}
+
+func (nothingKnown) Digest(string) string { return "" }
+
+func (nothingKnown) Matches(string, string) bool { return false }
+
+func (nothingKnown) Seal(secret.Place, secret.Value) (string, error) { return "", errNothingKnown }
+
+func (nothingKnown) Open(secret.Place, string) (secret.Value, error) {
+	return secret.Value{}, errNothingKnown
+}
+
+var errNothingKnown = errors.New("no credentials are read here")
+
+// credential returns the header value whose digest is want, if one of the secrets produces
+// it; otherwise secret.Redacted.
+func (s *source) credential(header, want string, matches func(text, digest string) bool) string {
+	for _, one := range s.Secrets {
+		shown := []string{one.Value.Reveal()}
+		if signer, ok := s.Spec.Verify.(provider.Signer); ok {
+			blank := provider.Request{Method: http.MethodPost, Header: http.Header{}}
+			if signer.SignRequest(&blank, one.Value) == nil {
+				shown = append(shown, blank.Header.Get(header))
+			}
+		}
+		for _, value := range shown {
+			if matches(value, want) {
+				return value
+			}
+		}
+	}
+	return secret.Redacted
 }

@@ -127,7 +127,7 @@ func TestAVerifiedWebhookWithoutItsIDIsIdentifiedByItsBody(t *testing.T) {
 					}
 				}
 				id := regexp.MustCompile(`"(event_|update_|log_)?(id|eventId|sg_event_id|webhookEventId|uuid|id_str|resourceId)":("[^"]*"|[$\w]+)`)
-				sample.Body = id.ReplaceAllString(sample.Body, `"x":`+amount)
+				sample.Body = strings.ReplaceAll(id.ReplaceAllString(sample.Body, `"x":`+amount), "<Id>$ID</Id>", "<X>"+amount+"</X>")
 				req, err := s.SampleRequest(sample, key, then, "http://example.com/api/v1/webhooks/"+s.Name+"-source", "sample")
 				require.NoError(t, err)
 				got := g.plain(incoming(req))
@@ -148,7 +148,7 @@ func TestAVerifiedWebhookWithoutItsIDIsIdentifiedByItsBody(t *testing.T) {
 				withID, named = append(withID, s.Name), now
 			}
 		}
-		require.Equal(t, []string{"quickbooks", "twitch"}, withID, "one's is made of what every event has, the other signs it; none of the rest had one")
+		require.Equal(t, []string{"adyen", "bigcommerce", "quickbooks", "twitch"}, withID, "two are made of what every event has, the others are signed; none of the rest had one")
 		missing := acmeRequest(`{"eventType":"t","occurredAt":"2026-01-31T12:00:00Z","data":{}}`)
 		require.Equal(t, http.StatusBadRequest, g.do(missing).Status, "acme requires it")
 	})
@@ -181,4 +181,29 @@ func TestAProvidersBodiesHaveALimitOfTheirOwn(t *testing.T) {
 	own := int64(1 << 10)
 	g.sources.change("github-source", func(s *settings) { s.MaxBodyBytes = &own })
 	require.Equal(t, http.StatusRequestEntityTooLarge, send("github", 2<<10), "the integration's own takes precedence")
+}
+
+// Microsoft Graph checks an address by a POST without a body, and Event Grid by a list.
+func TestMicrosoftsChecksOfAnAddress(t *testing.T) {
+	eachStore(t, func(t *testing.T, db *database.DB) {
+		g := setup(t, db, atThen)
+		g.addProvider("microsoft-graph", secret.New("a-client-state"))
+		g.addProvider("azure-event-grid", secret.New("a-token-of-the-tests"))
+		post := func(source, query, kind, body string, header http.Header) (int, string) {
+			req := provider.Request{Method: http.MethodPost, URL: "http://example.com/api/v1/webhooks/" + source + "-source" + query, Header: header, Body: []byte(body)}
+			req.Header.Set("Content-Type", kind)
+			got := g.plain(incoming(req))
+			return got.Code, got.Body.String()
+		}
+		code, body := post("microsoft-graph", "?validationToken=abc%20def", "text/plain; charset=utf-8", "", http.Header{})
+		require.Equal(t, http.StatusOK, code, body)
+		require.Equal(t, "abc def", body)
+		const check = `[{"eventType":"Microsoft.EventGrid.SubscriptionValidationEvent","data":{"validationCode":"512d38b6"}}]`
+		code, body = post("azure-event-grid", "?token=a-token-of-the-tests", "application/json", check, http.Header{"Aeg-Event-Type": {"SubscriptionValidation"}})
+		require.Equal(t, http.StatusOK, code, body)
+		require.JSONEq(t, `{"validationResponse":"512d38b6"}`, body)
+		code, _ = post("azure-event-grid", "?token=another-token", "application/json", check, http.Header{"Aeg-Event-Type": {"SubscriptionValidation"}})
+		require.Equal(t, http.StatusUnauthorized, code)
+		require.Zero(t, g.count("normalized_events"))
+	})
 }

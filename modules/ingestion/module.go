@@ -137,12 +137,15 @@ type KeySets interface {
 	Keys(ctx context.Context, url, keyID string) ([]jose.JSONWebKey, error)
 }
 
-// Digester makes keyed hashes.
+// Digester makes keyed hashes, and encrypts.
 type Digester interface {
 	Digest(text string) string
 	// Matches reports, in constant time, whether digest is text's, under the current key or
 	// an earlier one.
 	Matches(text, digest string) bool
+	// Seal encrypts a text for a place, and Open decrypts it.
+	Seal(at secret.Place, value secret.Value) (string, error)
+	Open(at secret.Place, stored string) (secret.Value, error)
 }
 
 // Deps is everything ingestion needs from the outside.

@@ -80,10 +80,11 @@ func (m *Module) quarantineRequest(ctx context.Context, src *source, req provide
 			CorrelationID: correlation(ctx), Size: int64(len(req.Body)), ReceivedAt: clock.At(req.ReceivedAt),
 		},
 		Method: req.Method, URL: storedURL(src.Spec, req.URL), Body: req.Body,
-		Headers: string(storedHeaders(req.Header, src)), Digests: string(headerDigests(req.Header, src, m.d.Digester.Digest)),
+		Headers: string(storedHeaders(req.Header, src, false)), Digests: "{}",
 		fingerprint: m.fingerprint(src, req, reason),
 	}
 	if src.Redaction.None() {
+		q.Digests = string(q.digests(req, src, m.d.Digester))
 		q.ExternalEventID = claimedID(src, req)
 	} else {
 		q.withoutBody(src, req)
@@ -114,7 +115,7 @@ func (q *quarantined) withoutBody(src *source, req provider.Request) {
 	q.Redacted, q.Body, q.Digests = true, []byte{}, "{}"
 	q.URL, _, _ = strings.Cut(q.URL, "?")
 	clean, _ := provider.Redact(req, src.Redaction)
-	q.Headers = string(redactedHeaders(req.Header, src, clean))
+	q.Headers = string(redactedHeaders(req.Header, src, false, clean))
 }
 
 // refusalReason returns a refusal's reason and its text for operators.

@@ -84,7 +84,7 @@ func proof(src *source, req provider.Request) string {
 	for _, name := range src.Spec.ReadHeaders() {
 		b.WriteString(strings.Join(req.Header.Values(name), "\x00") + "\x01")
 	}
-	if src.Spec.SignsURL {
+	if src.Spec.SignsURL || src.Spec.Query != nil || src.Spec.QueryTokens != nil {
 		b.WriteString(req.URL)
 	}
 	return b.String()

@@ -76,7 +76,7 @@ func (m *Module) refusedAfter(ctx context.Context, want contract.ErasureScan, af
 }
 
 func (q quarantined) matches(text sought, holds Holds) (bool, error) {
-	req, err := q.request(&source{Source: &provider.Source{}}, func(string, string) bool { return false })
+	req, err := q.request(&source{Source: &provider.Source{}}, nothingKnown{})
 	if err != nil {
 		return false, err
 	}

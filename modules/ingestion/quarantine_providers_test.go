@@ -39,6 +39,10 @@ func TestTokensOfGenericProvidersCanBeReleased(t *testing.T) {
 		for i, c := range []struct{ name, definition string }{
 			{"a token behind a word", `{"scheme":"token","signature":{"header":"Authorization","prefix":"Bearer "},"event":{"type":"$.type","id":"$.id"}}`},
 			{"a user and a password", `{"scheme":"basic","event":{"type":"$.type","id":"$.id"}}`},
+			{"a token in the URL", `{"scheme":"token","signature":{"at":["query:token"]},"event":{"type":"$.type","id":"$.id"}}`},
+			{"a signature in a header for credentials", `{"scheme":"hmac","signature":{"header":"Authorization","prefix":"HMAC "},"event":{"type":"$.type","id":"$.id"}}`},
+			{"a signature in the URL", `{"scheme":"hmac","signature":{"at":["query:sig"]},"event":{"type":"$.type","id":"$.id"}}`},
+			{"with a time in the same header", `{"scheme":"hmac","signature":{"header":"Authorization","separator":",","prefix":"v1=","over":"{timestamp}.{body}"},"timestamp":{"item":"t="},"event":{"type":"$.type","id":"$.id"}}`},
 		} {
 			t.Run(c.name, func(t *testing.T) {
 				options := `{"generic":` + c.definition + `}`

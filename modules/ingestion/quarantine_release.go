@@ -2,17 +2,13 @@ package ingestion
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
-	"net/http"
 	"slices"
 
 	"integration-gateway/platform/database"
 	"integration-gateway/platform/fault"
 	"integration-gateway/platform/httpapi"
 	"integration-gateway/platform/id"
-	"integration-gateway/platform/provider"
-	"integration-gateway/platform/secret"
 )
 
 // Released is the result of releasing a request from quarantine.
@@ -62,7 +58,7 @@ func (m *Module) receiveAgain(ctx context.Context, q quarantined, w *way) (recei
 		return receipt{}, err
 	}
 	src := m.withOwnSecrets(now)
-	req, err := q.request(src, m.d.Digester.Matches)
+	req, err := q.request(src, m.d.Digester)
 	if err != nil {
 		return receipt{}, err
 	}
@@ -220,47 +216,4 @@ func (m *Module) recordRefusal(ctx context.Context, q quarantined, err error) er
 	still := fault.Conflict.New(reason, "Still refused: %s.", detail)
 	still.Fields = []fault.Field{{Field: "reason", Message: reason}}
 	return still
-}
-
-// request rebuilds the received request. A redacted credential is restored if it is one of
-// the source's current secrets.
-func (q quarantined) request(src *source, matches func(text, digest string) bool) (provider.Request, error) {
-	req := provider.Request{Method: q.Method, URL: q.URL, Header: http.Header{}, Body: q.Body, ReceivedAt: q.ReceivedAt.Time, Client: addressOf(q.SourceIP)}
-	var headers, digests map[string][]string
-	if err := json.Unmarshal([]byte(q.Headers), &headers); err != nil {
-		return req, fmt.Errorf("read the headers: %w", err)
-	}
-	if err := json.Unmarshal([]byte(q.Digests), &digests); err != nil {
-		return req, fmt.Errorf("read the headers' digests: %w", err)
-	}
-	for name, values := range headers {
-		left := digests[name]
-		for _, value := range values {
-			if value == secret.Redacted && len(left) > 0 {
-				value, left = src.credential(name, left[0], matches), left[1:]
-			}
-			req.Header.Add(name, value)
-		}
-	}
-	return req, nil
-}
-
-// credential returns the header value whose digest is want, if one of the secrets produces
-// it; otherwise secret.Redacted.
-func (s *source) credential(header, want string, matches func(text, digest string) bool) string {
-	for _, one := range s.Secrets {
-		shown := []string{one.Value.Reveal()}
-		if signer, ok := s.Spec.Verify.(provider.Signer); ok {
-			blank := provider.Request{Method: http.MethodPost, Header: http.Header{}}
-			if signer.SignRequest(&blank, one.Value) == nil {
-				shown = append(shown, blank.Header.Get(header))
-			}
-		}
-		for _, value := range shown {
-			if matches(value, want) {
-				return value
-			}
-		}
-	}
-	return secret.Redacted
 }

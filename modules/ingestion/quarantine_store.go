@@ -5,7 +5,6 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
-	"strings"
 	"time"
 
 	"integration-gateway/platform/database"
@@ -133,11 +132,7 @@ type quarantineDetails struct {
 	CorrelationID string `json:"correlationId"`
 }
 
-// storedURL returns the request's URL without its query, which may hold a token, unless the
-// provider signs it.
+// storedURL returns what is kept of the request's URL.
 func storedURL(spec provider.Spec, address string) string {
-	if !spec.SignsURL {
-		address, _, _ = strings.Cut(address, "?")
-	}
-	return provider.Clean(address)
+	return provider.Clean(spec.StoredURL(address))
 }

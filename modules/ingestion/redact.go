@@ -52,7 +52,7 @@ func (s *source) payload(req provider.Request, events []provider.Event) (storedP
 		return storedPayload{}, err
 	}
 	if s.Redaction.None() {
-		return storedPayload{headers: storedHeaders(req.Header, s), body: req.Body, hops: hops, events: drafts}, nil
+		return storedPayload{headers: storedHeaders(req.Header, s, true), body: req.Body, hops: hops, events: drafts}, nil
 	}
 	clean, read := provider.Redact(req, s.Redaction)
 	left, err := s.Spec.RedactedEvents(clean, events)
@@ -67,5 +67,5 @@ func (s *source) payload(req provider.Request, events []provider.Event) (storedP
 	for i := range drafts {
 		drafts[i].Event = left[i]
 	}
-	return storedPayload{headers: redactedHeaders(req.Header, s, clean), body: clean.Body, redacted: clean.Changed, hops: hops, events: drafts}, nil
+	return storedPayload{headers: redactedHeaders(req.Header, s, true, clean), body: clean.Body, redacted: clean.Changed, hops: hops, events: drafts}, nil
 }

@@ -51,7 +51,7 @@ func sendKey(name string) secret.Value {
 		return secret.New("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw")
 	}
 	spec, _ := provider.Builtin().Spec(name)
-	for _, text := range []string{"a-secret-of-the-tests", "YS1zZWNyZXQtb2YtdGhlLXRlc3Rz", "gateway:a-secret-of-the-tests"} {
+	for _, text := range []string{"a-secret-of-the-tests", "YS1zZWNyZXQtb2YtdGhlLXRlc3Rz", "gateway:a-secret-of-the-tests", "612d7365637265742d6f662d7468652d74657374732d"} {
 		if held, err := spec.SecretFor(secret.New(text)); err == nil && spec.ValidateSecret(held) == nil {
 			return secret.New(text)
 		}

@@ -1,6 +1,7 @@
 package provider
 
 import (
+	"bytes"
 	"fmt"
 	"net/http"
 	"regexp"
@@ -132,12 +133,15 @@ func (d HandshakeDefinition) compile(r *reading, at string) handshake {
 
 var plainName = regexp.MustCompile(`^[A-Za-z0-9._-]{1,64}$`)
 
-// inputOf is a request as places are read from it; the body is empty if it is not JSON.
+// inputOf is a request as places are read from it; the body is empty if it is neither a
+// JSON object nor a list.
 func inputOf(req Request) input {
 	in := input{req: req, raw: []byte(`{}`), body: object{}, doc: &document{}, work: newWork()}
 	if text, err := jsonBody(req); err == nil {
 		if body, err := parseObject(text); err == nil {
 			in.raw, in.body = text, body
+		} else if list := bytes.Trim(WithoutBOM(text), " \t\r\n"); reasonOf(err) == "not_an_object" && list[0] == '[' {
+			in.raw = list
 		}
 	}
 	return in

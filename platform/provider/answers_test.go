@@ -60,3 +60,15 @@ func TestAPOSTThatNobodySignsIsAnsweredBeforeVerification(t *testing.T) {
 	github, _ := Builtin().Spec("github")
 	require.Nil(t, github.GreetingReply(req, nil))
 }
+
+func TestAValidationOfMicrosoftGraphIsAnswered(t *testing.T) {
+	s, ok := Builtin().Spec("microsoft-graph")
+	require.True(t, ok)
+	req := Request{Method: http.MethodPost, URL: sampleURL + "?validationToken=Validation%3A+Testing+%3Cclient%3E", Header: http.Header{"Content-Type": {"text/plain; charset=utf-8"}}}
+	reply := s.GreetingReply(req, nil)
+	require.Equal(t, "Validation: Testing <client>", string(reply.Body))
+	require.Equal(t, "text/plain; charset=utf-8", reply.ContentType, "which no browser runs")
+	require.True(t, reply.Unproved)
+	req.URL = sampleURL
+	require.Nil(t, s.GreetingReply(req, nil))
+}

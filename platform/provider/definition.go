@@ -51,10 +51,11 @@ type SignatureDefinition struct {
 	Header    string   `json:"header,omitempty"`
 	At        []string `json:"at,omitempty"`        // places, in place of the header; the value of one must match
 	Prefix    string   `json:"prefix,omitempty"`    // before each signature, or before the token: "sha256=", "Bearer "
+	After     string   `json:"after,omitempty"`     // each signature is what follows the last of this: "|" in key|signature
 	Separator string   `json:"separator,omitempty"` // between several signatures in the header
 	Hash      string   `json:"hash,omitempty"`      // sha256 (the default), sha1, sha384 or sha512
 	Encoding  string   `json:"encoding,omitempty"`  // hex (the default), base64 or base64url
-	Key       string   `json:"key,omitempty"`       // how the secret's text becomes the key: text (the default), hex or base64
+	Key       string   `json:"key,omitempty"`       // how the secret's text becomes the key: text (the default), hex, base64 or sha1
 	Over      string   `json:"over,omitempty"`      // what is signed: "{body}" (the default), "{timestamp}.{body}" …
 	ID        string   `json:"idHeader,omitempty"`  // the header that {id} stands for
 }
@@ -114,8 +115,9 @@ const defaultTolerance = 5 * time.Minute
 
 // reading turns a Definition into a Spec and remembers the first error.
 type reading struct {
-	at  string // the path of the definition: "options.generic"
-	err error
+	at      string // the path of the definition: "options.generic"
+	err     error
+	queries []string // the parameters that are read
 }
 
 func (r *reading) wrong(field, format string, args ...any) {
@@ -153,6 +155,7 @@ func (d Definition) spec(name, at string) (Spec, error) {
 		r.wrong("maxBodyBytes", "It must be from 0, which is for the configured limit, to %d.", maxDefinedBody)
 	}
 	s.Events = d.Event.mapping(r, s.Verify)
+	s.Query = slices.DeleteFunc(slices.Clone(r.queries), func(name string) bool { return slices.Contains(s.QueryTokens, name) })
 	s.Challenge = d.Challenge.challenge(r)
 	d.answers(r, &s)
 	if r.err != nil {

@@ -101,7 +101,7 @@ func TestErrorsInADefinitionNameTheirField(t *testing.T) {
 		{`{"scheme":"hmac","signature":{"header":"X Sig"},` + event + `}`, "signature.header", `"X Sig" is not a valid header name.`},
 		{`{"scheme":"hmac","signature":{"header":"X","hash":"md5"},` + event + `}`, "signature.hash", `"md5" is unknown; write one of sha256, sha1, sha384, sha512.`},
 		{`{"scheme":"hmac","signature":{"header":"X","encoding":"base32"},` + event + `}`, "signature.encoding", "hex, base64"},
-		{`{"scheme":"hmac","signature":{"header":"X","key":"jwk"},` + event + `}`, "signature.key", "text, hex, base64"},
+		{`{"scheme":"hmac","signature":{"header":"X","key":"jwk"},` + event + `}`, "signature.key", "text, hex, base64, sha1"},
 		{`{"scheme":"hmac","signature":{"header":"X","over":"{body}{nonce}"},` + event + `}`, "signature.over", "{nonce is none of {body}"},
 		{`{"scheme":"hmac","signature":{"header":"X","over":"{body"},` + event + `}`, "signature.over", "is none of"},
 		{`{"scheme":"hmac","signature":{"header":"X","over":"{url}"},` + event + `}`, "signature.over", "It must include {body}"},

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -114,13 +115,35 @@ func proof(s Spec) string {
 	if s.Name == "standard-webhooks" {
 		return "`webhook-signature`, `webhook-id`, `webhook-timestamp`, or the same with `svix-`"
 	}
-	if headers := s.Headers(); len(headers) > 0 {
-		return "`" + strings.Join(headers, "`, `") + "`"
+	all := slices.Clone(s.Headers())
+	for _, at := range spotsOf(s.Verify) {
+		if at.kind != inHeader {
+			all = append(all, at.String())
+		}
+	}
+	slices.Sort(all)
+	if all = slices.Compact(all); len(all) > 0 {
+		return "`" + strings.Join(all, "`, `") + "`"
 	}
 	if s.Name == genericName {
 		return "its definition"
 	}
 	return "the body"
+}
+
+// spotsOf returns the places of a verifier's signatures and tokens.
+func spotsOf(v Verifier) (all []spot) {
+	switch v := v.(type) {
+	case HMAC:
+		return v.At
+	case SharedToken:
+		return v.At
+	case AnyOf:
+		for _, one := range v {
+			all = append(all, spotsOf(one)...)
+		}
+	}
+	return all
 }
 
 func tolerance(s Spec) string {

@@ -56,8 +56,12 @@ func (i Items) steps(r *reading, field string) []step {
 		r.wrong(field, "It must be true for a body that is an array, or a path of at most 4 names such as $.entry[*].changes[*].")
 		return nil
 	}
-	var all []step
-	for _, name := range strings.Split(i.Path, ".")[1:] {
+	return stepsOf(i.Path)
+}
+
+// stepsOf reads a path that was matched.
+func stepsOf(path string) (all []step) {
+	for _, name := range strings.Split(path, ".")[1:] {
 		plain, each := strings.CutSuffix(name, "[*]")
 		all = append(all, step{plain, each})
 	}

@@ -12,6 +12,7 @@ import (
 	"github.com/theory/jsonpath"
 	"golang.org/x/net/http/httpguts"
 
+	"integration-gateway/platform/provider/bodies"
 	"integration-gateway/platform/provider/jsontext"
 	"integration-gateway/platform/strictjson"
 )
@@ -28,7 +29,7 @@ type Place struct {
 	With    string  `json:"with,omitempty"`    // between what is joined
 	If      *Place  `json:"if,omitempty"`      // only where this finds anything
 	Decode  string  `json:"decode,omitempty"`  // base64 or base64url: decodes what is found
-	JSON    string  `json:"json,omitempty"`    // a JSON path within what is found, which is JSON
+	JSON    string  `json:"json,omitempty"`    // a JSON path within what is found, which is JSON or XML
 	// Match is an RE2 expression: what is found counts only if it matches, and is then the
 	// expression's first group, or all of it.
 	Match string `json:"match,omitempty"`
@@ -165,6 +166,7 @@ func (r *reading) simplePlace(at, place string) finder {
 	case named && kind == "text":
 		return constant(name)
 	case named && kind == "query":
+		r.queries = append(r.queries, name)
 		return finder{where: "the parameter " + name, unsigned: true, find: func(in input) token { return tokenOf(queryOf(in.req, name)) }}
 	case named && kind == "form":
 		return finder{where: "the form's " + name, find: func(in input) token { return tokenOf(formOf(in.req, name)) }}
@@ -214,10 +216,11 @@ func (r *reading) refined(field string, p Place, f finder) finder {
 		if path := r.path(field+".json", p.JSON); path != nil {
 			inner := located(path)
 			f = f.then(p.JSON+" in it", func(in input, text string) (string, bool) {
-				if jsontext.DeeperThan([]byte(text), MaxDepth) || !json.Valid([]byte(text)) {
+				raw, ok := jsonWithin(text)
+				if !ok {
 					return "", false
 				}
-				found := inner.find(input{req: in.req, raw: []byte(text), doc: &document{}, work: in.work}).text
+				found := inner.find(input{req: in.req, raw: raw, doc: &document{}, work: in.work}).text
 				return found, found != ""
 			})
 		}
@@ -228,6 +231,16 @@ func (r *reading) refined(field string, p Place, f finder) finder {
 		}
 	}
 	return f
+}
+
+// jsonWithin returns a text that is JSON, or the JSON of one that is XML.
+func jsonWithin(text string) (raw []byte, ok bool) {
+	raw = []byte(text)
+	if trimmed := bytes.TrimSpace(raw); bytes.HasPrefix(trimmed, []byte("<")) {
+		raw, err := bodies.XML(trimmed)
+		return raw, err == nil
+	}
+	return raw, !jsontext.DeeperThan(raw, MaxDepth) && json.Valid(raw)
 }
 
 // then changes what f finds; nothing if change says so.

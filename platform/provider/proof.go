@@ -41,6 +41,7 @@ func (p Proof) compile(r *reading, prefix string, partly bool, s *Spec) Verifier
 			s.Sensitive = append(s.Sensitive, t.Header)
 		}
 		s.Sensitive = append(s.Sensitive, headerSpots(t.At)...)
+		s.QueryTokens = append(s.QueryTokens, queriesOf(t.At)...)
 		v = t
 	case "basic":
 		v, s.CheckSecret = BasicAuth{}, checkBasic
@@ -50,6 +51,7 @@ func (p Proof) compile(r *reading, prefix string, partly bool, s *Spec) Verifier
 		v, s.CheckSecret = scheme, scheme.CheckSecret
 	case "ed25519", "ecdsa", "rsa":
 		key := p.publicKey(c, partly)
+		s.SignsURL = s.SignsURL || key.Over.names(partURL)
 		v, s.CheckSecret, s.Public = key, key.CheckSecret, true
 	case "jwt":
 		v = p.jwt(c, s)
@@ -135,6 +137,7 @@ func (c compiling) spots(field string, places []string) []spot {
 		}
 		all = append(all, one)
 	}
+	c.queries = append(c.queries, queriesOf(all)...)
 	return all
 }
 
@@ -158,7 +161,8 @@ func (p Proof) hmac(c compiling, partly bool) HMAC {
 			choice[func() hash.Hash]{"sha384", sha512.New384}, choice[func() hash.Hash]{"sha512", sha512.New}),
 		Signed: p.signed(c, partly),
 		Key: choose(c.reading, c.prefix+"signature.key", sig.Key, choice[func(secret.Value) ([]byte, error)]{"text", nil},
-			choice[func(secret.Value) ([]byte, error)]{"hex", hexKey}, choice[func(secret.Value) ([]byte, error)]{"base64", base64Key}),
+			choice[func(secret.Value) ([]byte, error)]{"hex", hexKey}, choice[func(secret.Value) ([]byte, error)]{"base64", base64Key},
+			choice[func(secret.Value) ([]byte, error)]{"sha1", sha1Key}),
 	}
 }
 
@@ -167,7 +171,7 @@ func (p Proof) hmac(c compiling, partly bool) HMAC {
 func (p Proof) signed(c compiling, partly bool) Signed {
 	sig := p.Signature
 	s := Signed{
-		At: c.spots("signature.at", sig.At), Prefix: sig.Prefix, Separator: sig.Separator, ID: c.header("signature.idHeader", sig.ID, false),
+		At: c.spots("signature.at", sig.At), Prefix: sig.Prefix, After: sig.After, Separator: sig.Separator, ID: c.header("signature.idHeader", sig.ID, false),
 		Encoding: choose(c.reading, c.prefix+"signature.encoding", sig.Encoding, choice[Encoding]{"hex", Hex}, choice[Encoding]{"base64", Base64}, choice[Encoding]{"base64url", Base64URL}),
 		Time: Timestamp{
 			Header: c.header("timestamp.header", p.Timestamp.Header, false), Item: p.Timestamp.Item,
@@ -185,6 +189,7 @@ func (p Proof) signed(c compiling, partly bool) Signed {
 		if s.Over, err = parseTemplate(sig.Over); err != nil {
 			c.wrong("signature.over", "%s.", err)
 		}
+		c.queries = append(c.queries, queriesOf(s.Over.spots())...)
 	}
 	if !p.checkSigned(c, s, partly) {
 		s.Time = Timestamp{}
@@ -232,7 +237,7 @@ func (p Proof) checkSigned(c compiling, s Signed, partly bool) (timed bool) {
 
 // checkSecret rejects a secret that is not a key of the definition's kind.
 func (h HMAC) checkSecret(kind string) func(secret.Value) error {
-	if h.Key == nil {
+	if h.Key == nil || kind == "sha1" { // which any text has
 		return nil
 	}
 	return func(v secret.Value) error {
@@ -253,6 +258,12 @@ func checkBasic(v secret.Value) error {
 
 func hexKey(v secret.Value) ([]byte, error)    { return hex.DecodeString(v.Reveal()) }
 func base64Key(v secret.Value) ([]byte, error) { return base64.StdEncoding.DecodeString(v.Reveal()) }
+
+// sha1Key returns the text's SHA-1, which some providers' keys are.
+func sha1Key(v secret.Value) ([]byte, error) {
+	sum := sha1.Sum([]byte(v.Reveal())) //nolint:gosec // the provider chose it
+	return sum[:], nil
+}
 
 func (p Proof) tolerance(c compiling, v Verifier) time.Duration {
 	t, timed := p.Timestamp.Tolerance, timedVerifier(v)

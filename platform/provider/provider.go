@@ -107,8 +107,9 @@ type Spec struct {
 	FetchesKeys bool
 	// Public says that its secrets need not be kept secret: public keys, or names.
 	Public bool
-	// Sensitive lists the headers that carry a credential. They are never stored.
-	Sensitive []string
+	// Sensitive lists the headers that carry a credential, QueryTokens the parameters of the
+	// URL that do. They are never stored. Query lists the other parameters that are read.
+	Sensitive, QueryTokens, Query []string
 	// CheckSecret rejects a secret that can never match. It is nil if any text may be one.
 	CheckSecret func(secret.Value) error
 	// Checked says what a definition was checked against; "" for code.

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"encoding/pem"
 	"net/http"
+	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
@@ -330,22 +331,33 @@ func signedOf(v Verifier) (Signed, bool) {
 	return Signed{}, false
 }
 
+// bodyText is how a value stands at a place in a body.
+func bodyText(at spot, value string) []byte {
+	if at.kind == inForm {
+		return []byte(url.QueryEscape(value))
+	}
+	return quoted(value).asSent()
+}
+
 func TestSpellingsOfSignatures(t *testing.T) {
 	eachRecording(t, func(t *testing.T, r recorded, s Spec, key []Secret) {
 		l, ok := signedOf(s.Verify)
 		if !ok {
 			return
 		}
-		if l.At != nil {
-			l.Header = l.At[0].name
+		if l.At == nil {
+			l.At = []spot{{kind: inHeader, name: l.Header}}
 		}
-		try := func(value string) error {
+		value, err := l.At[0].read(r.request(t))
+		require.NoError(t, err)
+		try := func(changed string) error {
 			req := r.request(t)
-			req.Header.Set(l.Header, value)
+			req.Header.Del(l.At[0].name)
+			req.Body = bytes.Replace(req.Body, bodyText(l.At[0], value), []byte("$PROOF"), 1)
+			l.At[0].write(&req, changed)
 			_, err := s.Authenticate(req, key)
 			return err
 		}
-		value := r.request(t).Header.Get(l.Header)
 		if l.Encoding == Hex {
 			items := strings.Split(value, or(l.Separator, "\n"))
 			for i, item := range items {

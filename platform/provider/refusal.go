@@ -99,8 +99,8 @@ func matchAny(secrets []Secret, matches func(secret.Value) bool) (Match, error) 
 // AnyOf accepts requests that one of several verifiers accepts.
 type AnyOf []Verifier
 
-// Verify returns the first match. If there is none, it returns the error of the first
-// verifier whose header is present.
+// Verify returns the first match. If there is none, it returns the error of the verifier that
+// came furthest: one that found a proof says more than one that found none.
 func (a AnyOf) Verify(req Request, secrets []Secret) (Match, error) {
 	if len(a) == 0 {
 		return Match{}, refuse(NoMatch, "nothing proves a request")
@@ -111,11 +111,22 @@ func (a AnyOf) Verify(req Request, secrets []Secret) (Match, error) {
 		if err == nil {
 			return match, nil
 		}
-		if failure == nil || fault.As(failure).Reason == string(MissingHeader) {
+		if failure == nil || telling(err) > telling(failure) {
 			failure = err
 		}
 	}
 	return Match{}, failure
+}
+
+// telling ranks refusals by how much of a proof was there.
+func telling(err error) int {
+	switch reasonOf(err) {
+	case MissingHeader, MissingSignature:
+		return 0
+	case MalformedSignature:
+		return 1
+	}
+	return 2
 }
 
 // SignRequest signs with the first verifier that accepts the key.

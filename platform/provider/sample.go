@@ -1,6 +1,7 @@
 package provider
 
 import (
+	"encoding/base64"
 	"fmt"
 	"net/http"
 	"net/url"
@@ -12,7 +13,8 @@ import (
 )
 
 // Sample is a sample webhook of a provider. In its texts $ID stands for a unique id, and
-// $NOW, $UNIX and $MILLIS for the time.
+// $NOW, $UNIX and $MILLIS for the time. What is between $BASE64( and )$ in a form is a field
+// in base64.
 type Sample struct {
 	Type        string            `json:"type"` // the event's type, which selects the sample
 	Body        string            `json:"body"`
@@ -79,7 +81,7 @@ func (s Spec) SampleRequest(sample Sample, key secret.Value, at time.Time, addre
 func (sample Sample) request(at time.Time, address, id string) Request {
 	texts := strings.NewReplacer("$ID", id, "$NOW", at.UTC().Format(time.RFC3339),
 		"$UNIX", strconv.FormatInt(at.Unix(), 10), "$MILLIS", strconv.FormatInt(at.UnixMilli(), 10))
-	req := Request{Method: http.MethodPost, URL: address, Header: http.Header{}, Body: []byte(texts.Replace(sample.Body)), ReceivedAt: at}
+	req := Request{Method: http.MethodPost, URL: address, Header: http.Header{}, Body: []byte(encoded(texts.Replace(sample.Body))), ReceivedAt: at}
 	req.Header.Set("Content-Type", jsonType)
 	if sample.ContentType != "" {
 		req.Header.Set("Content-Type", sample.ContentType)
@@ -90,9 +92,19 @@ func (sample Sample) request(at time.Time, address, id string) Request {
 	return req
 }
 
+// encoded writes the part of a form that is in base64.
+func encoded(body string) string {
+	before, rest, found := strings.Cut(body, "$BASE64(")
+	inner, after, closed := strings.Cut(rest, ")$")
+	if !found || !closed {
+		return body
+	}
+	return before + url.QueryEscape(base64.StdEncoding.EncodeToString([]byte(inner))) + after
+}
+
 // ForgedRequest is a SampleRequest with an invalid signature.
 func (s Spec) ForgedRequest(sample Sample, at time.Time, address, id string) (req Request, err error) {
-	for _, wrong := range []string{"whsec_Zm9yZ2Vk", "forged", "Zm9yZ2Vk"} {
+	for _, wrong := range []string{"whsec_Zm9yZ2Vk", "forged", "Zm9yZ2Vk", "666f72676564"} {
 		if req, err = s.SampleRequest(sample, secret.New(wrong), at, address, id); err == nil {
 			break
 		}

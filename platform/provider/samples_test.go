@@ -19,6 +19,8 @@ func sampleKey(name string) secret.Value {
 		return secret.New("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw")
 	case "airtable":
 		return secret.New("dGhpcnR5LXR3byBieXRlcyBvZiBhIG1hYyBzZWNyZXQ=")
+	case "adyen", "adyen-platforms":
+		return secret.New("44782def547aaa06c910c43932b1eb0c71fc68d9d0c057550c48ec2acf6ba056")
 	case "azure-devops", "postmark":
 		return secret.New("gateway:a password of the tests")
 	}

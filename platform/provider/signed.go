@@ -13,6 +13,7 @@ type Signed struct {
 	At        []spot // where the signatures are, in place of Header; one of them must match
 	Prefix    string // before each signature, such as "sha256="
 	Bare      bool   // the prefix is optional
+	After     string // a signature is what follows the last of this: "|" in key|signature
 	Encoding  Encoding
 	Separator string // between several signatures in one header; "" if there is only one
 
@@ -95,6 +96,13 @@ func (s Signed) signature(item string, size int) []byte {
 	if !prefixed && !s.Bare {
 		return nil
 	}
+	if s.After != "" {
+		at := strings.LastIndex(text, s.After)
+		if at < 0 {
+			return nil
+		}
+		text = text[at+len(s.After):]
+	}
 	sum, err := s.Encoding.decode(text)
 	if err != nil || len(sum) == 0 || size != 0 && len(sum) != size {
 		return nil
@@ -154,7 +162,7 @@ func (s Signed) match(req Request, e envelope, found Match) (_ Match, err error)
 		found.SignedID = e.id
 	}
 	if s.late() {
-		text, _ := peek(req.Body, s.Time.At.path)
+		text, _ := peek(req.Body, s.Time.At.path) // "" cannot be read
 		found.SignedAt, err = s.Time.read(text, s.Header)
 	}
 	if s.Nonce != nil && err == nil {
@@ -228,6 +236,9 @@ func (s Signed) seal(req *Request, sum func(message []byte) []byte) {
 func (s Signed) written(sum []byte) string {
 	if s.Bare {
 		return s.Encoding.encode(sum)
+	}
+	if s.After != "" {
+		return s.Prefix + "key" + s.After + s.Encoding.encode(sum)
 	}
 	return s.Prefix + s.Encoding.encode(sum)
 }

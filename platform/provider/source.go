@@ -1,6 +1,7 @@
 package provider
 
 import (
+	"net/url"
 	"slices"
 	"strings"
 	"time"
@@ -115,4 +116,32 @@ func (s Spec) Uses(purpose Purpose) bool {
 		verifiers = several
 	}
 	return slices.ContainsFunc(verifiers, func(v Verifier) bool { return len(proving(v, []Secret{{Purpose: purpose}})) > 0 })
+}
+
+// StoredURL returns a URL as it may be stored: of its query, which may hold a credential, the
+// parameters that are read, unless they are tokens. All of it stays if it is signed.
+func (s Spec) StoredURL(address string) string {
+	start, query, found := strings.Cut(address, "?")
+	if !found || s.SignsURL {
+		return address
+	}
+	kept := slices.DeleteFunc(strings.Split(query, "&"), func(part string) bool {
+		text, _, _ := strings.Cut(part, "=")
+		name, err := url.QueryUnescape(text)
+		return err != nil || !slices.Contains(s.Query, name)
+	})
+	if len(kept) == 0 {
+		return start
+	}
+	return start + "?" + strings.Join(kept, "&")
+}
+
+// QueryToken returns a token of the URL, if it is given once.
+func QueryToken(address, name string) (string, bool) { return queryOf(Request{URL: address}, name) }
+
+// WithQuery returns the URL with one more parameter.
+func WithQuery(address, name, value string) string {
+	req := Request{URL: address}
+	spot{kind: inQuery, name: name}.write(&req, value)
+	return req.URL
 }

@@ -5,18 +5,22 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"regexp"
 	"slices"
 	"strings"
 
 	"golang.org/x/net/http/httpguts"
+
+	"integration-gateway/platform/provider/jsontext"
 )
 
 // spot is a place that verification reads. Nothing is proved yet, so reading it costs no more
 // than a look at each byte.
 type spot struct {
-	kind string   // header, query, form or body
-	name string   // of a header, parameter or field
-	path []string // of a member of the body
+	kind     string // header, query, form or body
+	name     string // of a header, parameter or field
+	path     []step // to a member of the body
+	optional bool   // an absent one reads as an empty text
 }
 
 const (
@@ -26,8 +30,11 @@ const (
 	inBody   = "body"
 )
 
+// spotPath matches paths of names such as $.value[*].token.
+var spotPath = regexp.MustCompile(`^\$(\.[A-Za-z_][A-Za-z0-9_]*(\[\*\])?){1,16}$`)
+
 // parseSpot reads header:<name>, query:<name>, form:<name> or a path of names such as
-// $.signature.token.
+// $.signature.token. A name with [*] is a list, each item of which must hold the same.
 func parseSpot(text string) (spot, error) {
 	kind, name, _ := strings.Cut(text, ":")
 	switch {
@@ -35,15 +42,21 @@ func parseSpot(text string) (spot, error) {
 		return spot{kind: kind, name: name}, nil
 	case kind == inHeader:
 		return spot{}, fmt.Errorf("%q is not a valid header name", name)
-	case plainPath.MatchString(text):
-		return spot{kind: inBody, path: strings.Split(text[len("$."):], ".")}, nil
+	case spotPath.MatchString(text):
+		return spot{kind: inBody, path: stepsOf(text)}, nil
 	}
 	return spot{}, fmt.Errorf("%q is none of header:<name>, query:<name>, form:<name> and a path of names such as $.signature.value", text)
 }
 
 func (s spot) String() string {
 	if s.kind == inBody {
-		return "$." + strings.Join(s.path, ".")
+		text := "$"
+		for _, one := range s.path {
+			if text += "." + one.name; one.each {
+				text += "[*]"
+			}
+		}
+		return text
 	}
 	return s.kind + ":" + s.name
 }
@@ -63,31 +76,53 @@ func (s spot) read(req Request) (string, error) {
 	default:
 		text, ok = peek(req.Body, s.path)
 	}
+	if ok && text == "" && s.optional {
+		return "", nil
+	}
 	if !ok || text == "" {
 		return "", refuse(MissingSignature, "there is nothing at %s, or it is given twice", s)
 	}
 	return text, nil
 }
 
-// peek returns a text or number of the body without building the rest of it.
-func peek(body []byte, path []string) (string, bool) {
-	for _, name := range path[:len(path)-1] {
-		found, err := members(body, name)
-		if err != nil {
-			return "", false
-		}
-		body = found[name]
-		if len(body) == 0 || body[0] != '{' {
-			return "", false
-		}
-	}
-	last := path[len(path)-1]
-	found, err := members(body, last)
+// peek returns a text or number of the body without building the rest of it; "" if there is
+// none. ok is false if the items of a list hold different ones, so that none of them can be
+// slipped in beside what is proved.
+func peek(body []byte, path []step) (text string, ok bool) {
+	found, err := members(body, path[0].name)
 	if err != nil {
 		return "", false
 	}
-	text := found.identifier(last).text
-	return text, text != ""
+	value := found[path[0].name]
+	switch {
+	case len(path) == 1 && !path[0].each:
+		return found.identifier(path[0].name).text, true
+	case !path[0].each:
+		return inMember(value, path[1:])
+	case len(value) == 0 || value[0] != '[':
+		return "", true
+	}
+	first := true
+	for item := range jsontext.Items(value) {
+		var one string
+		if len(path) == 1 {
+			one, ok = object{"": item}.identifier("").text, true
+		} else {
+			one, ok = inMember(item, path[1:])
+		}
+		if !ok || !first && one != text {
+			return "", false
+		}
+		text, first = one, false
+	}
+	return text, true
+}
+
+func inMember(value []byte, path []step) (string, bool) {
+	if len(value) == 0 || value[0] != '{' {
+		return "", true
+	}
+	return peek(value, path)
 }
 
 // formValue returns a field of a form that is given once. It decodes nothing else.
@@ -137,6 +172,16 @@ func headerSpots(spots []spot) (names []string) {
 	for _, s := range spots {
 		if s.kind == inHeader {
 			names = append(names, http.CanonicalHeaderKey(s.name))
+		}
+	}
+	return names
+}
+
+// queriesOf returns the parameters among spots.
+func queriesOf(spots []spot) (names []string) {
+	for _, s := range spots {
+		if s.kind == inQuery {
+			names = append(names, s.name)
 		}
 	}
 	return names

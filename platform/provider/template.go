@@ -49,7 +49,7 @@ func parseTemplate(text string) (Template, error) {
 		switch part {
 		case partBody, partTimestamp, partID, partURL, partMethod, partForm:
 		default:
-			place, err := parseSpot(part)
+			place, err := optionalSpot(part)
 			closed = closed && err == nil
 			one = piece{spot: &place}
 		}
@@ -60,6 +60,17 @@ func parseTemplate(text string) (Template, error) {
 		text = after
 	}
 	return t, nil
+}
+
+// optionalSpot reads a place; one in the body may be absent if it ends in a question mark.
+func optionalSpot(text string) (spot, error) {
+	name, optional := strings.CutSuffix(text, "?")
+	if !optional || !strings.HasPrefix(text, "$") {
+		return parseSpot(text)
+	}
+	place, err := parseSpot(name)
+	place.optional = true
+	return place, err
 }
 
 // names reports whether the template has a part.

@@ -5,6 +5,7 @@ package jsontext
 import (
 	"bytes"
 	"encoding/json"
+	"iter"
 	"strings"
 )
 
@@ -48,6 +49,21 @@ func Skip(text []byte, i int) int {
 		}
 		if depth == 0 {
 			return i
+		}
+	}
+}
+
+// Items iterates over the items of an array of valid JSON.
+func Items(array []byte) iter.Seq[[]byte] {
+	return func(yield func(item []byte) bool) {
+		for i := Space(array, 1); array[i] != ']'; {
+			end := Skip(array, i)
+			if !yield(array[i:end]) {
+				return
+			}
+			if i = Space(array, end); array[i] == ',' {
+				i = Space(array, i+1)
+			}
 		}
 	}
 }

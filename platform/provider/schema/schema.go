@@ -20,7 +20,7 @@ var choices = map[string][]any{
 	"TokenDefinition.algorithms":   anys(append(slices.Clone(webtoken.Public), webtoken.Shared...)),
 	"SignatureDefinition.hash":     {"sha256", "sha1", "sha384", "sha512"},
 	"SignatureDefinition.encoding": {"hex", "base64", "base64url"},
-	"SignatureDefinition.key":      {"text", "hex", "base64"},
+	"SignatureDefinition.key":      {"text", "hex", "base64", "sha1"},
 	"TimestampDefinition.unit":     {"seconds", "milliseconds", "rfc3339"},
 	"EventDefinition.timeUnit":     {"rfc3339", "seconds", "milliseconds", "any"},
 	"Deduplication.by":             {"id", "places", "body", "none"},
