@@ -34,8 +34,8 @@ type mute struct {
 	CreatedAt clock.Time `json:"createdAt"`
 }
 
-// Href is the page on which the alert's cause is; "" if there is none.
-func (a alert) Href() string { return alertHref(a) }
+// href is the page on which the alert's cause is; "" if there is none.
+func (a alert) href() string { return alertHref(a) }
 
 // Acknowledger is who knows of it, without the kind of the credential.
 func (a alert) Acknowledger() string {

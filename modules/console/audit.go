@@ -61,7 +61,7 @@ func (m *Module) auditTrail(v *visit) error {
 	if err := v.together(parts...); err != nil {
 		return err
 	}
-	p.Sources = d.Sources()
+	p.Sources = d.sources()
 	for _, k := range keys {
 		p.Actors = append(p.Actors, "api-key:"+k.Name)
 	}
@@ -89,8 +89,8 @@ func (p auditPage) Any() bool {
 // Known reports whether the actor is one of those to choose.
 func (p auditPage) Known() bool { return p.Actor == "" || slices.Contains(p.Actors, p.Actor) }
 
-// Href is the page of what the entry is about; "" if there is none.
-func (e auditEntry) Href() string {
+// href is the page of what the entry is about; "" if there is none.
+func (e auditEntry) href() string {
 	if e.EntityID == nil {
 		return ""
 	}

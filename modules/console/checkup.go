@@ -55,7 +55,7 @@ func (p systemPage) checkup(now time.Time) []checkupLine {
 func (p systemPage) checkProcesses(say func(wrong bool, kind, bad, fix, good string)) {
 	versions, running := map[string]bool{}, 0
 	for _, process := range p.Processes {
-		switch process.State() {
+		switch process.state() {
 		case "running":
 			running++
 			versions[process.Version] = true

@@ -29,7 +29,7 @@ func (p *eventPage) compare(a, b string) *comparison {
 	c := &comparison{A: a, B: b, Choices: []choice{{"received", "received"}, {"canonical", "canonical"}}}
 	for _, at := range p.Attempts {
 		if at.Answer != nil {
-			c.Choices = append(c.Choices, choice{"answer." + at.ID, "answer to attempt " + strconv.FormatInt(at.No, 10) + ", " + p.Directory.Place(at.Destination).Name})
+			c.Choices = append(c.Choices, choice{"answer." + at.ID, "answer to attempt " + strconv.FormatInt(at.No, 10) + ", " + p.Directory.place(at.Destination).Name})
 		}
 	}
 	if c.A == "" {

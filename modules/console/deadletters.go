@@ -90,7 +90,7 @@ func (v *visit) listDeadLetters(confirm *bulk, wrong error) error {
 	if err != nil {
 		return err
 	}
-	p.Sources, p.Groups, p.Grouped, p.More = d.Sources(), groupErrors(found.Groups, d), found.Grouped, found.More
+	p.Sources, p.Groups, p.Grouped, p.More = d.sources(), groupErrors(found.Groups, d), found.Grouped, found.More
 	return v.showWith(http.StatusOK, "dead-letters", "Dead letters", p, wrong)
 }
 
@@ -105,7 +105,7 @@ func groupErrors(found []deadError, d directory) []deadGroup {
 		i := slices.IndexFunc(groups, func(g deadGroup) bool { return g.Place.ID == destination })
 		if i < 0 {
 			i = len(groups)
-			g := deadGroup{Place: d.Place(destination), Unknown: destination == ""}
+			g := deadGroup{Place: d.place(destination), Unknown: destination == ""}
 			if g.Unknown {
 				g.Place = unreadable
 			}
@@ -141,7 +141,7 @@ func (v *visit) actOnGroup(action string) error {
 	if err != nil {
 		return err
 	}
-	if c.Place = d.Place(destination); destination == "" {
+	if c.Place = d.place(destination); destination == "" {
 		c.Place = unreadable
 	}
 	var result struct {

@@ -35,8 +35,8 @@ func (t testCall) Answer() document {
 	return document{Text: text, JSON: isJSON, Binary: binary, Bytes: int64(len(t.Body))}
 }
 
-// Sorted are the headers of the answer by name.
-func (t testCall) Sorted() []header { return headersOf(t.Headers) }
+// sorted are the headers of the answer by name.
+func (t testCall) sorted() []header { return headersOf(t.Headers) }
 
 // storedEvent is a stored event that a test call may have the content of.
 type storedEvent struct{ ID, Label string }
@@ -75,7 +75,7 @@ func (m *Module) actOnDestination(v *visit) error {
 	if err != nil {
 		return err
 	}
-	p := d.Place(v.c.Param("id"))
+	p := d.place(v.c.Param("id"))
 	if !p.Known {
 		return fault.NotFound.New("no_destination", "There is no such destination.")
 	}
@@ -131,7 +131,7 @@ func (m *Module) wordsFor(v *visit) error {
 			words = append(words, word)
 		}
 	}
-	for _, source := range d.Sources() {
+	for _, source := range d.sources() {
 		add("source", source)
 	}
 	for _, status := range statuses {

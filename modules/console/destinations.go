@@ -67,7 +67,7 @@ func (v *visit) destinationRows(more ...reading) ([]destinationRow, directory, e
 			continue
 		}
 		for _, dest := range in.Destinations {
-			rows = append(rows, rowOf(dest, d.Place(dest.ID), by[dest.ID]))
+			rows = append(rows, rowOf(dest, d.place(dest.ID), by[dest.ID]))
 		}
 	}
 	rank := map[string]int{"open": 0, "half_open": 1, "inactive": 2, "active": 3}
@@ -124,7 +124,7 @@ func (v *visit) showDestination(tested *testCall, wrong error) error {
 
 func (v *visit) noDestination(d directory) error {
 	text := "There is no such destination, or your key does not see its source."
-	if d.Place(v.c.Param("id")).Known {
+	if d.place(v.c.Param("id")).Known {
 		text = "This destination was removed with its source."
 	}
 	return v.showWith(http.StatusNotFound, "error", "Not found", nil, fault.NotFound.New("no_destination", "%s", text))

@@ -98,16 +98,16 @@ func (d *directory) name() {
 	}
 }
 
-// Place returns a destination by its id; one that is not known has its id for a name.
-func (d directory) Place(id string) place {
+// place returns a destination by its id; one that is not known has its id for a name.
+func (d directory) place(id string) place {
 	if p, known := d.places[id]; known {
 		return p
 	}
 	return place{ID: id, Name: short(id)}
 }
 
-// Sources are the names of the sources that are there now.
-func (d directory) Sources() []string {
+// sources are the names of the sources that are there now.
+func (d directory) sources() []string {
 	var names []string
 	for _, in := range d.Integrations {
 		if in.ArchivedAt == nil {

@@ -143,9 +143,9 @@ func (p *eventPage) outcomes() {
 		last[a.Destination] = a
 	}
 	for _, dest := range order {
-		p.Sent = append(p.Sent, p.Directory.Place(dest))
+		p.Sent = append(p.Sent, p.Directory.place(dest))
 		if last[dest].Status == "failed" {
-			p.Failed = append(p.Failed, p.Directory.Place(dest))
+			p.Failed = append(p.Failed, p.Directory.place(dest))
 		}
 	}
 	for _, j := range p.Jobs {
@@ -156,7 +156,7 @@ func (p *eventPage) outcomes() {
 	for _, in := range p.Directory.Integrations {
 		if in.ID == p.Event.Integration {
 			for _, dest := range in.Destinations {
-				p.Targets = append(p.Targets, p.Directory.Place(dest.ID))
+				p.Targets = append(p.Targets, p.Directory.place(dest.ID))
 				p.Modes = append(p.Modes, dest.Mode)
 			}
 		}
@@ -189,7 +189,7 @@ func (p *eventPage) load(v *visit) error {
 		p.Canonical = canonicalOf(base+"canonical", p.Event)
 	case "answers":
 		for _, a := range p.Attempts {
-			shown := answer{attempt: a, Place: p.Directory.Place(a.Destination), Body: document{Missing: "There was no answer."}}
+			shown := answer{attempt: a, Place: p.Directory.place(a.Destination), Body: document{Missing: "There was no answer."}}
 			if a.Answer != nil && *a.Answer != "" {
 				shown.Body = documentOf(base+"answer."+a.ID, []byte(*a.Answer))
 			} else if a.HTTPStatus != nil {

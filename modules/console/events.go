@@ -80,7 +80,7 @@ func (v *visit) listEvents(f eventFilter, found string, wrong error) error {
 	if err := v.together(v.directoryInto(&d), list); err != nil {
 		return err
 	}
-	p.Sources = d.Sources()
+	p.Sources = d.sources()
 	if err != nil {
 		if wrong == nil {
 			wrong = err

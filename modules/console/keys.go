@@ -48,7 +48,7 @@ func (v *visit) listKeys(form keyForm, made string, wrong error) error {
 	if err := v.together(v.into("/api-keys", nil, &all), v.directoryInto(&d)); err != nil {
 		return err
 	}
-	p := keysPage{Form: form, Made: made, Sources: d.Sources()}
+	p := keysPage{Form: form, Made: made, Sources: d.sources()}
 	now := v.m.d.Now()
 	for i := range all {
 		k := keyRow{all[len(all)-1-i], "active"} // the newest first

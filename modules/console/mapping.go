@@ -70,11 +70,11 @@ type mappedEvent struct {
 // mappedRow is a field with what it is and would be.
 type mappedRow struct{ Name, Before, After string }
 
-// Changed reports whether it would be another one.
-func (r mappedRow) Changed() bool { return r.Before != r.After }
+// changed reports whether it would be another one.
+func (r mappedRow) changed() bool { return r.Before != r.After }
 
-// Rows are the fields before and after.
-func (p mappingPreview) Rows() []mappedRow {
+// rows are the fields before and after.
+func (p mappingPreview) rows() []mappedRow {
 	text := func(t *string) string {
 		if t == nil {
 			return ""
@@ -133,8 +133,8 @@ func (in integration) fieldsOf() (f mappedFields, own bool) {
 	return f, true
 }
 
-// Mapped reports whether the source has a mapping of its own.
-func (in integration) Mapped() bool {
+// mapped reports whether the source has a mapping of its own.
+func (in integration) mapped() bool {
 	_, own := in.fieldsOf()
 	return own
 }

@@ -57,15 +57,6 @@ type refusedGroup struct {
 	Items      []quarantinedItem `json:"newest"` // a few, and at least one
 }
 
-// Provider is the source's.
-func (g refusedGroup) Provider() string { return g.Items[0].Provider }
-
-// Detail is that of the newest.
-func (g refusedGroup) Detail() string { return g.Items[0].Detail }
-
-// Remedy says what the reason means, and what would mend it.
-func (g refusedGroup) Remedy() remedy { return remedyOf(g.Reason) }
-
 // dropped is what was refused and not kept.
 type dropped struct {
 	Source   string           `json:"source"`
@@ -100,7 +91,7 @@ func (v *visit) listQuarantine(results *released, wrong error) error {
 	if err := v.together(v.directoryInto(&d), v.into("/quarantine/groups", query, &found)); err != nil {
 		return err
 	}
-	p.Sources, p.Groups, p.Grouped, p.More, p.Dropped = d.Sources(), found.Groups, found.Grouped, found.More, found.Dropped
+	p.Sources, p.Groups, p.Grouped, p.More, p.Dropped = d.sources(), found.Groups, found.Grouped, found.More, found.Dropped
 	return v.showWith(http.StatusOK, "quarantine", "Quarantine", p, wrong)
 }
 

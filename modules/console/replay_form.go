@@ -81,11 +81,11 @@ func (v *visit) showReplayForm(q url.Values, check bool, wrong error) error {
 	if p.Directory, err = v.directory(); err != nil {
 		return err
 	}
-	p.Sources = p.Directory.Sources()
+	p.Sources = p.Directory.sources()
 	for _, in := range p.Directory.Integrations {
 		if in.ArchivedAt == nil {
 			for _, dest := range in.Destinations {
-				p.Places = append(p.Places, p.Directory.Place(dest.ID))
+				p.Places = append(p.Places, p.Directory.place(dest.ID))
 			}
 		}
 	}

@@ -36,8 +36,8 @@ type processRow struct {
 	StoppedAt  *clock.Time `json:"stoppedAt"`
 }
 
-// State is running, lost or stopped.
-func (p processRow) State() string {
+// state is running, lost or stopped.
+func (p processRow) state() string {
 	switch {
 	case p.StoppedAt != nil && p.LostAt == nil:
 		return "stopped"

@@ -68,7 +68,7 @@ func timelineOf(d details, replays []replayRequest, dir directory) timeline {
 		add(r.CreatedAt, "busy", "Replay asked for by "+who(r), "“"+r.Reason+"”")
 	}
 	for _, a := range d.Attempts {
-		text := "Attempt " + strconv.FormatInt(a.No, 10) + " at " + dir.Place(a.Destination).Name
+		text := "Attempt " + strconv.FormatInt(a.No, 10) + " at " + dir.place(a.Destination).Name
 		extra := "took " + millis(a.DurationMs)
 		if a.HTTPStatus != nil {
 			extra = "HTTP " + strconv.FormatInt(*a.HTTPStatus, 10) + ", " + extra
@@ -81,7 +81,7 @@ func timelineOf(d details, replays []replayRequest, dir directory) timeline {
 		if j.Status == "queued" {
 			name := "its destinations"
 			if j.Destination != nil {
-				name = dir.Place(*j.Destination).Name
+				name = dir.place(*j.Destination).Name
 			}
 			add(j.ScheduledAt, "wait", "Next try at "+name, "attempt "+strconv.FormatInt(j.AttemptNo, 10))
 			t.Steps[len(t.Steps)-1].Due = true
@@ -135,7 +135,7 @@ func (t *timeline) draw(d details, dir directory) {
 		if !known {
 			i = len(t.Lanes)
 			index[a.Destination] = i
-			t.Lanes = append(t.Lanes, lane{Label: dir.Place(a.Destination).Name, Y: i * laneHeight})
+			t.Lanes = append(t.Lanes, lane{Label: dir.place(a.Destination).Name, Y: i * laneHeight})
 		}
 		took := time.Duration(a.DurationMs) * time.Millisecond
 		x := at(a.CreatedAt.Add(-took)) // an attempt is stored when it ends

@@ -176,6 +176,3 @@ func (v *visit) showFirst(inID, signing string) error {
 	}
 	return v.showWith(http.StatusOK, "integration-first", "Waiting for "+p.Source, p, nil)
 }
-
-// Remedy says what would mend a refused try.
-func (q quarantinedItem) Remedy() remedy { return remedyOf(q.Reason) }
