@@ -62,6 +62,7 @@ type Module struct {
 
 	preparing sync.Mutex // held while older sums are read, for an answer or ahead of it
 	hours     map[[2]time.Time]hourSums
+	finished  finished
 
 	accepted lastAccepted
 }

@@ -1,6 +1,7 @@
 package figures
 
 import (
+	"context"
 	"fmt"
 	"net/http"
 	"slices"
@@ -114,15 +115,34 @@ func (m *Module) series(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	points := make([]*sum, p.to.Sub(p.from)/p.step)
-	for i := range points {
-		points[i] = newSum()
+	scope, destination, now := httpapi.ScopeOf(ctx), q.UUID("destination"), m.d.Now()
+	of := ofWhom(scope, destination)
+	answer := Series{From: clock.At(p.from), To: clock.At(p.to), Step: p.name, Points: m.finished.first(of, p, now)}
+	known := len(answer.Points)
+	rest := p
+	rest.from = p.from.Add(time.Duration(known) * p.step)
+	sums, merged, err := m.sumsOf(ctx, rest, scope, destination)
+	if err != nil {
+		return err
+	}
+	for i, s := range sums {
+		answer.Points = append(answer.Points, s.point(clock.At(rest.from.Add(time.Duration(i)*p.step))))
+	}
+	m.finished.keep(of, p.step, answer.Points[known:], merged, now)
+	return httpapi.Data(c, http.StatusOK, answer)
+}
+
+// sumsOf sums the figures of all sources, some, or a destination by the steps of a period. It
+// returns up to when hours are complete if the steps are hours.
+func (m *Module) sumsOf(ctx context.Context, p period, scope *httpapi.Scope, destination string) (sums []*sum, merged time.Time, err error) {
+	sums = make([]*sum, p.to.Sub(p.from)/p.step)
+	for i := range sums {
+		sums[i] = newSum()
 	}
 	minutesFrom := p.from
 	if p.step >= time.Hour {
-		merged, err := m.mergedUntil(ctx)
-		if err != nil {
-			return err
+		if merged, err = m.mergedUntil(ctx); err != nil {
+			return nil, merged, err
 		}
 		if merged.After(p.from) {
 			minutesFrom = merged
@@ -135,10 +155,10 @@ func (m *Module) series(c echo.Context) error {
 		where := &database.Filter{}
 		where.Add("at >= ?", from)
 		where.Add("at < ?", to)
-		if id := q.UUID("destination"); id != "" {
-			where.Add("destination_id = ?", id)
+		if destination != "" {
+			where.Add("destination_id = ?", destination)
 		}
-		if scope := httpapi.ScopeOf(ctx); scope != nil {
+		if scope != nil {
 			where.Among("source", scope.Sources)
 		}
 		clause, args := where.Where()
@@ -147,23 +167,16 @@ func (m *Module) series(c echo.Context) error {
 			return fmt.Errorf("read the figures: %w", err)
 		}
 		for _, r := range rows {
-			if err := points[r.At.Sub(p.from)/p.step].add(r.Counts); err != nil {
+			if err := sums[r.At.Sub(p.from)/p.step].add(r.Counts); err != nil {
 				return err
 			}
 		}
 		return nil
 	}
 	if err := read("figures_hours", p.from, earlier(minutesFrom, p.to)); err != nil {
-		return err
+		return nil, merged, err
 	}
-	if err := read("figures_minutes", minutesFrom, p.to); err != nil {
-		return err
-	}
-	answer := Series{From: clock.At(p.from), To: clock.At(p.to), Step: p.name, Points: make([]Point, len(points))}
-	for i, s := range points {
-		answer.Points[i] = s.point(clock.At(p.from.Add(time.Duration(i) * p.step)))
-	}
-	return httpapi.Data(c, http.StatusOK, answer)
+	return sums, merged, read("figures_minutes", minutesFrom, p.to)
 }
 
 func earlier(a, b time.Time) time.Time { return slices.MinFunc([]time.Time{a, b}, time.Time.Compare) }
