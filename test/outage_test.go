@@ -65,6 +65,40 @@ func TestStartWithoutRabbitMQAndRedis(t *testing.T) {
 	g.waitForStatus(r.EventID, "processed")
 }
 
+// TestStartWithoutPostgreSQL: a process that is started during an outage is alive and not ready, says what it waits
+// for, and becomes ready by itself.
+func TestStartWithoutPostgreSQL(t *testing.T) {
+	t.Parallel()
+	postgres := testkit.NewProxy(t, testkit.Server(t, testkit.PostgresVariable))
+	g := onServers(t)
+	g.set("DATABASE_URL", viaProxy(t, postgres, g.database))
+	postgres.Cut()
+	worker := fmt.Sprintf("127.0.0.1:%d", freePort(t))
+	g.set("WORK_HTTP_ADDR", worker)
+	serve, work := startProcess(t, g.env, "serve"), startProcess(t, g.env, "work", "--queues=process,replay")
+	g.processes = append(g.processes, serve, work)
+	for _, base := range []string{g.base, "http://" + worker} {
+		eventually(t, func() bool { return probe(base+"/livez") == http.StatusOK }, "it is alive")
+		require.Equal(t, http.StatusServiceUnavailable, probe(base+"/readyz"))
+	}
+	res, e, err := g.ask(http.MethodPost, "/api/v1/webhooks/acme", []byte(order("evt_start", "start")), map[string]string{
+		"Content-Type": "application/json", "X-Acme-Signature": acmeSignature(order("evt_start", "start"))})
+	require.NoError(t, err)
+	require.Equal(t, http.StatusServiceUnavailable, res.StatusCode, "the sources are not known, so it cannot be verified")
+	require.Equal(t, "DEPENDENCY_UNAVAILABLE", e.Error.Code)
+	require.Equal(t, "5", res.Header.Get("Retry-After"))
+	for _, p := range []*process{serve, work} {
+		eventually(t, func() bool { return p.hasLogged("waiting for the database") }, "the log says what it waits for")
+	}
+
+	postgres.Resume()
+	for _, base := range []string{g.base, "http://" + worker} {
+		eventually(t, func() bool { return probe(base+"/readyz") == http.StatusOK }, "it becomes ready by itself")
+	}
+	require.True(t, serve.running() && work.running(), "by the same processes")
+	g.waitForStatus(g.send(http.StatusAccepted, "acme", order("evt_start", "start"), "").EventID, "processed")
+}
+
 // hungBound is how long a webhook may wait for its response while PostgreSQL hangs.
 const hungBound = 40 * time.Second
 

@@ -28,6 +28,8 @@ type stores struct {
 
 	traces *tracing.Tracer // nil while they are off
 
+	standIn func() // ends what answers for the process while it opens
+
 	retired []keyring.Retired // the retired keys
 }
 

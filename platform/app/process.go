@@ -47,7 +47,7 @@ func (p process) run(ctx context.Context, cfg config.Config, log *slog.Logger) e
 			return err
 		}
 	}
-	s, err := open(ctx, cfg, log, p.role == processes.RoleBoth)
+	s, err := p.open(ctx, cfg, log)
 	if err != nil {
 		return err
 	}
@@ -71,6 +71,7 @@ func (p process) run(ctx context.Context, cfg config.Config, log *slog.Logger) e
 		return err
 	}
 	listeners := append(p.answers(g), g.metricsListener(cfg)...)
+	s.standIn()
 	if err := listen(ctx, listeners); err != nil {
 		return err
 	}
