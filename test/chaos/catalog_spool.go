@@ -14,6 +14,15 @@ func spoolScenarios() []scenario {
 	return []scenario{
 		{name: "spool-postgres-killed", about: "PostgreSQL is killed for half a minute, and no sender repeats", short: true, spools: true, once: true,
 			accepts: true, duplicates: true, inject: awayWhile(func(ctx context.Context, _ *run) error { return sustain(ctx, spoolFor) })},
+		{name: "spool-postgres-killed-long", about: "PostgreSQL is killed for two minutes, and no sender repeats", spools: true, once: true,
+			accepts: true, duplicates: true, inject: awayWhile(func(ctx context.Context, _ *run) error { return sustain(ctx, 2*time.Minute) })},
+		{name: "spool-postgres-and-redis-killed", about: "PostgreSQL and Redis are killed for half a minute, and no sender repeats", spools: true, once: true,
+			accepts: true, duplicates: true, inject: awayWhile(func(ctx context.Context, r *run) error {
+				if err := errors.Join(r.servers.kill(ctx, redis), sustain(ctx, spoolFor)); err != nil {
+					return err
+				}
+				return r.servers.up(ctx, redis)
+			})},
 		{name: "spool-postgres-hung", about: "PostgreSQL hangs for twenty seconds with commits in doubt, and no sender repeats", spools: true, once: true,
 			accepts: true, duplicates: true, inject: hung(20*time.Second, postgres)},
 		{name: "spool-postgres-terminated", about: "PostgreSQL ends every session, ten times in five seconds, and no sender repeats", spools: true, once: true,
