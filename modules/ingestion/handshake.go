@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"strings"
 
 	"github.com/labstack/echo/v4"
 
@@ -15,19 +16,23 @@ import (
 	"integration-gateway/platform/provider"
 )
 
-// getWebhook answers the GET with which some providers check an address. For other providers
-// only POST is allowed.
-func (m *Module) getWebhook(c echo.Context) error {
+// checkWebhook answers the GET with which some providers check an address, and the OPTIONS
+// with which some ask for permission to send to it. Other providers may do neither.
+func (m *Module) checkWebhook(c echo.Context) error {
 	r := c.Request()
 	src, err := m.sourceOf(c)
 	if err != nil {
 		return m.refused(c, unknownSource, err)
 	}
-	if src.Spec.Challenge == nil {
+	answer := src.Spec.Challenge
+	if r.Method == http.MethodOptions {
+		answer = src.Spec.Preflight
+	}
+	if answer == nil {
 		return m.refused(c, src.Name, wrongMethod(c, src))
 	}
 	req := provider.Request{Method: r.Method, URL: m.urlOf(r), Header: r.Header, ReceivedAt: m.d.Now()}
-	reply, err := src.Spec.Challenge(req, src.SecretsAt(req.ReceivedAt))
+	reply, err := answer(req, src.SecretsAt(req.ReceivedAt))
 	if err != nil {
 		return m.refused(c, src.Name, err)
 	}
@@ -36,6 +41,10 @@ func (m *Module) getWebhook(c echo.Context) error {
 	}
 	if err := m.auditHandshake(r.Context(), src, reply, httpapi.ClientIP(c)); err != nil {
 		return err
+	}
+	if r.Method == http.MethodOptions {
+		_, all := src.Spec.Allowed()
+		c.Response().Header().Set(echo.HeaderAllow, strings.Join(all, ", "))
 	}
 	return sendReply(c, reply)
 }
@@ -66,15 +75,9 @@ func (m *Module) headWebhook(c echo.Context) error {
 // wrongMethod refuses a method that the source's provider does not use, such as a browser's
 // GET.
 func wrongMethod(c echo.Context, src *source) error {
-	allow := http.MethodPost
-	if src.Spec.Challenge != nil {
-		allow += ", " + http.MethodGet
-	}
-	if src.Spec.Probes {
-		allow += ", " + http.MethodHead
-	}
-	c.Response().Header().Set(echo.HeaderAllow, allow)
-	return fault.MethodNotAllowed.New("wrong_method", "The source %s is active and accepts webhooks by POST, not by %s.", src.Name, c.Request().Method)
+	webhooks, all := src.Spec.Allowed()
+	c.Response().Header().Set(echo.HeaderAllow, strings.Join(all, ", "))
+	return fault.MethodNotAllowed.New("wrong_method", "The source %s is active and accepts webhooks by %s, not by %s.", src.Name, strings.Join(webhooks, " or "), c.Request().Method)
 }
 
 // completeHandshake opens the confirmation page, if the integration allows it, and audits the

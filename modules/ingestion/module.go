@@ -219,7 +219,9 @@ func New(cfg Config, d Deps) *Module {
 // Routes registers the module's routes.
 func (m *Module) Routes(r httpapi.Routes) {
 	r.Public.POST("/webhooks/:source", m.postWebhook, webhookSpec)
-	r.Public.GET("/webhooks/:source", m.getWebhook, challengeSpec)
+	r.Public.PUT("/webhooks/:source", m.postWebhook, putSpec)
+	r.Public.GET("/webhooks/:source", m.checkWebhook, challengeSpec)
+	r.Public.OPTIONS("/webhooks/:source", m.checkWebhook, preflightSpec)
 	r.Public.HEAD("/webhooks/:source", m.headWebhook, probeSpec)
 	m.quarantineRoutes(r)
 	r.Viewer.Scoped().GET("/events", m.getEvents, eventsSpec)

@@ -385,6 +385,82 @@ func TestGETIsAllowedIfTheProviderHasAChallenge(t *testing.T) {
 	}
 }
 
+func TestPUTIsAllowedIfTheDefinitionSaysSo(t *testing.T) {
+	spec := func(name string, methods ...string) provider.Spec {
+		s, err := provider.Named{Name: name, Definition: provider.Definition{
+			Proof: provider.Proof{Scheme: "hmac", Signature: provider.SignatureDefinition{Header: "X-Sig", Over: "{method} {body}"}},
+			Event: provider.EventDefinition{ID: provider.At("$.id"), Type: provider.Place{Join: []provider.Place{provider.At("text:order"), provider.At("method")}, With: "."}}, Methods: methods,
+		}}.Spec()
+		require.NoError(t, err)
+		return s
+	}
+	both, put := spec("both", "POST", "PUT"), spec("put", "PUT")
+	registry, err := provider.Builtin().With(both, put)
+	require.NoError(t, err)
+	eachStore(t, func(t *testing.T, db *database.DB) {
+		g := setup(t, db)
+		g.sources.providers = registry
+		key := secret.New("a-secret-of-the-tests")
+		g.addProvider("both", key)
+		g.addProvider("put", key)
+		send := func(spec provider.Spec, method, body string, key secret.Value) *httptest.ResponseRecorder {
+			spec.Methods = []string{method} // the sample is signed for this method
+			req, err := spec.SampleRequest(provider.Sample{Body: body}, key, clock.System(), "http://example.com/api/v1/webhooks/"+spec.Name+"-source", "x")
+			require.NoError(t, err)
+			r := incoming(req)
+			r.Method = req.Method
+			return g.plain(r)
+		}
+		require.Equal(t, http.StatusAccepted, send(both, "PUT", `{"id":"1"}`, key).Code)
+		require.Equal(t, http.StatusOK, send(both, "PUT", `{"id":"1"}`, key).Code, "a repeat")
+		require.Equal(t, http.StatusAccepted, send(both, "POST", `{"id":"2"}`, key).Code)
+		require.Equal(t, http.StatusAccepted, send(put, "PUT", `{"id":"3"}`, key).Code)
+		var types []string
+		require.NoError(t, g.db.Select(t.Context(), &types, "SELECT event_type FROM normalized_events ORDER BY event_type"))
+		require.Equal(t, []string{"order.POST", "order.PUT", "order.PUT"}, types)
+
+		g.audit.take()
+		refused := send(put, "POST", `{"id":"4"}`, key)
+		require.Equal(t, http.StatusMethodNotAllowed, refused.Code)
+		require.Equal(t, "PUT", refused.Header().Get("Allow"))
+		require.Contains(t, refused.Body.String(), "accepts webhooks by PUT, not by POST")
+		require.Equal(t, "wrong_method", g.audit.take()[0].Reason)
+		r := httptest.NewRequest(http.MethodPut, "/api/v1/webhooks/acme", strings.NewReader(`{}`))
+		got := g.plain(r)
+		require.Equal(t, []any{http.StatusMethodNotAllowed, "POST"}, []any{got.Code, got.Header().Get("Allow")})
+
+		require.Equal(t, http.StatusUnauthorized, send(both, "PUT", `{"id":"5"}`, secret.New("the-next-secret-of-tests")).Code)
+		list := g.kept()
+		require.Len(t, list, 1)
+		g.addProvider("both", key, secret.New("the-next-secret-of-tests"))
+		_, err := g.module.Release(t.Context(), list[0].ID)
+		require.NoError(t, err, "the signed method was kept")
+		require.Equal(t, 4, g.count("normalized_events"))
+	})
+}
+
+func TestOPTIONSIsAnsweredIfTheProviderAsks(t *testing.T) {
+	g := setup(t, testkit.Open(t, testkit.SQLite(t)))
+	g.addProvider("azure-event-grid", secret.New("a-secret-of-the-tests"))
+	ask := func(source, origin string) *httptest.ResponseRecorder {
+		r := httptest.NewRequest(http.MethodOptions, "/api/v1/webhooks/"+source, nil)
+		r.Header.Set("WebHook-Request-Origin", origin)
+		return g.plain(r)
+	}
+	got := ask("azure-event-grid-source", "eventgrid.azure.net")
+	require.Equal(t, http.StatusOK, got.Code)
+	require.Equal(t, "eventgrid.azure.net", got.Header().Get("WebHook-Allowed-Origin"))
+	require.Equal(t, "*", got.Header().Get("WebHook-Allowed-Rate"))
+	require.Equal(t, "POST, OPTIONS", got.Header().Get("Allow"))
+	require.Empty(t, got.Body.String())
+	other := ask("azure-event-grid-source", "evil.example.com")
+	require.Equal(t, http.StatusUnauthorized, other.Code)
+	require.Empty(t, other.Header().Get("WebHook-Allowed-Origin"))
+	refused := ask("acme", "eventgrid.azure.net")
+	require.Equal(t, []any{http.StatusMethodNotAllowed, "POST"}, []any{refused.Code, refused.Header().Get("Allow")})
+	require.Equal(t, http.StatusNotFound, ask("initech", "eventgrid.azure.net").Code)
+}
+
 func TestHEADIsAllowedIfTheProviderProbes(t *testing.T) {
 	g := setup(t, testkit.Open(t, testkit.SQLite(t)))
 	g.addProvider("intercom", secret.New("k"))

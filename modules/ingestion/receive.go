@@ -90,6 +90,9 @@ func (m *Module) answerWebhook(c echo.Context, w *way) (source, outcome string, 
 	if err != nil {
 		return unknownSource, outcomeOf(err), m.refused(c, unknownSource, err)
 	}
+	if !src.Spec.Takes(c.Request().Method) {
+		return src.Name, "refused", m.refused(c, src.Name, wrongMethod(c, src))
+	}
 	r, reply, err := m.receive(c, src, w)
 	w.receipt = r
 	switch {

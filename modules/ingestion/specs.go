@@ -27,9 +27,20 @@ var (
 			httpapi.Returns(http.StatusOK, "Receipt", receipt{}).If("a repeat, with the first ids; or the answer that the provider expects"),
 			{Status: http.StatusNoContent, Shape: httpapi.Empty, When: "as the provider expects it"},
 		},
-		Errors: []fault.Kind{fault.Invalid, fault.Unauthorized, fault.NotFound, fault.TooLarge, fault.UnsupportedMedia, fault.RateLimited},
+		Errors: []fault.Kind{fault.Invalid, fault.Unauthorized, fault.NotFound, fault.MethodNotAllowed, fault.TooLarge, fault.UnsupportedMedia, fault.RateLimited},
 		Example: `{"eventId":"evt_1001","eventType":"order.created","occurredAt":"2026-01-05T09:00:00Z",` +
 			`"data":{"id":"ord_1","total":"19.90"}}`,
+	}
+	putSpec = func() httpapi.Spec {
+		spec := webhookSpec
+		spec.Summary = "Receives a webhook from a provider that sends by PUT, as its definition says."
+		return spec
+	}()
+	preflightSpec = httpapi.Spec{
+		Summary: "Answers providers that ask by OPTIONS for permission to send, as CloudEvents prescribes.",
+		Raw:     true,
+		Answers: []httpapi.Answer{{Status: http.StatusOK, Shape: httpapi.Empty, When: "the permission is in its headers, as the provider expects it"}},
+		Errors:  []fault.Kind{fault.Unauthorized, fault.NotFound, fault.MethodNotAllowed, fault.RateLimited},
 	}
 	challengeSpec = httpapi.Spec{
 		Summary: "Answers the challenge with which some providers check an address.",

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net/http"
 	"runtime/debug"
+	"slices"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -193,8 +194,8 @@ func (s *Server) decodedPath(next echo.HandlerFunc) echo.HandlerFunc {
 		if !routable(u.Path) {
 			return noRoute()
 		}
-		// The router would answer OPTIONS itself, with a 204.
-		if c.Request().Method == http.MethodOptions {
+		// The router would answer other OPTIONS itself, with a 204.
+		if c.Request().Method == http.MethodOptions && !slices.Contains(s.allowed(u.Path), http.MethodOptions) {
 			return s.unrouted(c)
 		}
 		err := next(c)

@@ -52,6 +52,11 @@ func (g Group) HEAD(path string, h echo.HandlerFunc, spec Spec) {
 	g.add(http.MethodHead, path, h, spec)
 }
 
+// OPTIONS registers a route that tells senders what they may do.
+func (g Group) OPTIONS(path string, h echo.HandlerFunc, spec Spec) {
+	g.add(http.MethodOptions, path, h, spec)
+}
+
 // POST registers a route that writes.
 func (g Group) POST(path string, h echo.HandlerFunc, spec Spec) {
 	g.add(http.MethodPost, path, h, spec)

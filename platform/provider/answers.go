@@ -12,12 +12,13 @@ import (
 // HandshakeDefinition is a request that is answered and makes no event.
 type HandshakeDefinition struct {
 	Name string `json:"name"` // as the audit trail has it
-	// Method is POST (the default) or GET. Nothing signs a GET.
+	// Method is POST (the default, which stands for every method of webhooks), GET or OPTIONS.
+	// Nothing signs the last two.
 	Method string `json:"method,omitempty"`
 	// Unsigned says that the provider does not sign this POST. Anybody can make the gateway
 	// answer it.
 	Unsigned bool `json:"unsigned,omitempty"`
-	// Token is where a GET shows a secret of the purpose challenge.
+	// Token is where a GET or an OPTIONS shows a secret of the purpose challenge.
 	Token Place `json:"token,omitzero"`
 	// When lists conditions, which all must hold.
 	When []ConditionDefinition `json:"when"`
@@ -66,15 +67,17 @@ func (d Definition) answers(r *reading, s *Spec) {
 		r.wrong("handshakes", "It may list at most %d.", maxHandshakes)
 		return
 	}
-	var gets, signed, unsigned []handshake
+	var gets, preflights, signed, unsigned []handshake
 	for i, one := range d.Handshakes {
 		h := one.compile(r, fmt.Sprintf("handshakes[%d]", i))
-		if h.body.signs() && (one.Method == http.MethodGet || one.Unsigned) && len(s.ContentTypes) > 0 {
+		if h.body.signs() && (one.bare() || one.Unsigned) && len(s.ContentTypes) > 0 {
 			r.wrong(fmt.Sprintf("handshakes[%d].answer.body", i), "Without a signature it may sign only for providers whose bodies are JSON: a form could be signed for anybody.")
 		}
 		switch {
 		case one.Method == http.MethodGet:
 			gets = append(gets, h)
+		case one.Method == http.MethodOptions:
+			preflights = append(preflights, h)
 		case one.Unsigned:
 			unsigned = append(unsigned, h)
 		default:
@@ -83,6 +86,9 @@ func (d Definition) answers(r *reading, s *Spec) {
 	}
 	if gets != nil {
 		s.Challenge = challengeOf(s.Challenge, gets)
+	}
+	if preflights != nil {
+		s.Preflight = challengeOf(nil, preflights)
 	}
 	if signed != nil {
 		s.Handshake = func(req Request) *Reply { return answerFirst(signed, req, req.Keys) }
@@ -111,15 +117,20 @@ func (d Definition) answers(r *reading, s *Spec) {
 	}
 }
 
+// bare reports whether the request is of a method that has no body.
+func (d HandshakeDefinition) bare() bool {
+	return d.Method == http.MethodGet || d.Method == http.MethodOptions
+}
+
 func (d HandshakeDefinition) compile(r *reading, at string) handshake {
 	h := handshake{HandshakeDefinition: d}
 	switch {
 	case !plainName.MatchString(d.Name):
 		r.wrong(at+".name", "It is required: up to 64 letters, digits, ., - and _, as the audit trail shows it.")
-	case d.Method != "" && d.Method != http.MethodGet && d.Method != http.MethodPost:
-		r.wrong(at+".method", "%q is unknown; write POST or GET.", d.Method)
-	case !d.Token.IsZero() && d.Method != http.MethodGet:
-		r.wrong(at+".token", "Only a GET shows a token.")
+	case d.Method != "" && d.Method != http.MethodPost && !d.bare():
+		r.wrong(at+".method", "%q is unknown; write POST, GET or OPTIONS.", d.Method)
+	case !d.Token.IsZero() && !d.bare():
+		r.wrong(at+".token", "Only a GET or an OPTIONS shows a token.")
 	case len(d.When) == 0 || len(d.When) > maxHandshakes:
 		r.wrong(at+".when", "It must list 1 to %d conditions, or every request would be answered.", maxHandshakes)
 	}
@@ -171,7 +182,7 @@ func (h handshake) holds(in input) bool {
 	return true
 }
 
-// challengeOf answers GETs. One that shows no token is not a proof of anything.
+// challengeOf answers GETs, or OPTIONS. One that shows no token is not a proof of anything.
 func challengeOf(short func(Request, []Secret) (*Reply, error), all []handshake) func(Request, []Secret) (*Reply, error) {
 	return func(req Request, secrets []Secret) (reply *Reply, err error) {
 		err = refuse(MissingSignature, "the request is none of the provider's handshakes")

@@ -43,6 +43,52 @@ func TestTheChecksOfAddressesOfShippedProviders(t *testing.T) {
 	}
 }
 
+func TestTheValidationOfCloudEventsIsAnswered(t *testing.T) {
+	s, _ := Builtin().Spec("azure-event-grid")
+	req := Request{Method: http.MethodOptions, URL: sampleURL, Header: http.Header{"Webhook-Request-Origin": {"eventgrid.azure.net"}, "Webhook-Request-Rate": {"120"}}}
+	reply, err := s.Preflight(req, nil)
+	require.NoError(t, err)
+	require.Equal(t, http.StatusOK, reply.Status)
+	require.Equal(t, map[string]string{"WebHook-Allowed-Origin": "eventgrid.azure.net", "WebHook-Allowed-Rate": "*"}, reply.Header)
+	require.True(t, reply.Unproved, "anybody may ask")
+	require.Equal(t, []Finding{{Step: "handshake", Result: "cloudevents_validation: 200 "}}, s.Explain(req, nil))
+	for _, origin := range []string{"", "evil.example.com", "eventgrid.azure.net\r\nSet-Cookie: a"} {
+		req.Header.Set("WebHook-Request-Origin", origin)
+		_, err := s.Preflight(req, nil)
+		require.Error(t, err, origin)
+	}
+	github, _ := Builtin().Spec("github")
+	require.Nil(t, github.Preflight)
+	require.Equal(t, "OPTIONS is answered with 405; the provider's methods are POST", github.Explain(req, nil)[0].Result)
+}
+
+func TestTheMethodsOfADefinition(t *testing.T) {
+	defined := func(methods ...string) (Spec, error) {
+		return Definition{Proof: Proof{Scheme: "token", Signature: SignatureDefinition{Header: "X-Token"}}, Event: EventDefinition{Type: At("text:a")}, Methods: methods}.spec("x", "")
+	}
+	for _, c := range []struct{ methods, takes, refuses []string }{
+		{nil, []string{"POST"}, []string{"PUT", "PATCH", "GET"}},
+		{[]string{"POST", "PUT"}, []string{"POST", "PUT"}, []string{"PATCH", "OPTIONS"}},
+		{[]string{"PUT"}, []string{"PUT"}, []string{"POST"}},
+	} {
+		s, err := defined(c.methods...)
+		require.NoError(t, err)
+		for _, method := range c.takes {
+			require.True(t, s.Takes(method), method)
+		}
+		for _, method := range c.refuses {
+			require.False(t, s.Takes(method), method)
+		}
+		req, err := s.SampleRequest(Sample{Body: `{}`}, secret.New("a-token-of-tests"), tokenTime, sampleURL, "1")
+		require.NoError(t, err)
+		require.Equal(t, c.takes[0], req.Method)
+	}
+	for _, wrong := range [][]string{{"GET"}, {"put"}, {"PUT", "PUT"}, {""}} {
+		_, err := defined(wrong...)
+		require.ErrorContains(t, err, "It must list POST, PUT or both", wrong)
+	}
+}
+
 func hmacBase64(key, text string) string {
 	return HMAC{Hash: sha256.New, Signed: Signed{Encoding: Base64}}.Sign(secret.New(key), []byte(text))
 }

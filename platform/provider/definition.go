@@ -1,6 +1,7 @@
 package provider
 
 import (
+	"net/http"
 	"slices"
 	"strings"
 	"time"
@@ -27,6 +28,7 @@ type Definition struct {
 	Handshakes []HandshakeDefinition `json:"handshakes,omitempty"`
 	Answer     AnswerDefinition      `json:"answer,omitzero"` // to a stored webhook, in place of the gateway's
 	Probes     bool                  `json:"probes,omitempty"`
+	Methods    []string              `json:"methods,omitempty"` // that webhooks come with: POST (the default), PUT
 	// Deduplication is the policy of integrations that do not choose one.
 	Deduplication Deduplication `json:"deduplication,omitempty"`
 	Forms         bool          `json:"forms,omitempty"`  // short for form among bodies
@@ -150,7 +152,7 @@ func (d Definition) spec(name, at string) (Spec, error) {
 	r := &reading{at: at}
 	s := Spec{Name: name, Unsigned: d.Unsigned, Probes: d.Probes, MaxBodyBytes: d.MaxBodyBytes}
 	d.prove(r, &s)
-	s.ContentTypes = d.contentTypes(r)
+	s.ContentTypes, s.Methods = d.contentTypes(r), d.methods(r)
 	if s.MaxBodyBytes < 0 || s.MaxBodyBytes > maxDefinedBody {
 		r.wrong("maxBodyBytes", "It must be from 0, which is for the configured limit, to %d.", maxDefinedBody)
 	}
@@ -182,6 +184,16 @@ func (d Definition) contentTypes(r *reading) []string {
 			choice[[]string]{"xml", []string{"text/xml", "application/xml"}}, choice[[]string]{"text", []string{textType}}, choice[[]string]{"json", nil})...)
 	}
 	return types
+}
+
+// methods checks the methods of webhooks.
+func (d Definition) methods(r *reading) []string {
+	for i, method := range d.Methods {
+		if method != http.MethodPost && method != http.MethodPut || slices.Contains(d.Methods[:i], method) {
+			r.wrong("methods", "It must list POST, PUT or both, each once; %q is not expected.", method)
+		}
+	}
+	return d.Methods
 }
 
 // prove compiles how requests are proved.

@@ -2,6 +2,8 @@ package provider
 
 import (
 	"fmt"
+	"net/http"
+	"slices"
 	"strings"
 	"time"
 
@@ -38,6 +40,20 @@ func (s Spec) Explain(req Request, secrets []Secret) []Finding {
 			text = f.Reason + ": " + f.Detail()
 		}
 		return append(all, Finding{step, text, true})
+	}
+	for method, answer := range map[string]func(Request, []Secret) (*Reply, error){http.MethodGet: s.Challenge, http.MethodOptions: s.Preflight} {
+		if req.Method != method || answer == nil {
+			continue
+		}
+		reply, err := answer(req, secrets)
+		if err != nil {
+			return fail("handshake", err)
+		}
+		add("handshake", "%s: %d %s", reply.What, reply.Status, reply.Body)
+		return all
+	}
+	if webhooks, allowed := s.Allowed(); !slices.Contains(webhooks, req.Method) {
+		return append(all, Finding{"method", fmt.Sprintf("%s is answered with 405; the provider's methods are %s", req.Method, strings.Join(allowed, ", ")), true})
 	}
 	if reply := s.GreetingReply(req, secrets); reply != nil {
 		add("handshake", "%s, before verification: %d %s", reply.What, reply.Status, reply.Body)

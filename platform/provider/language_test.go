@@ -172,7 +172,7 @@ func TestMistakesInADefinitionNameTheirField(t *testing.T) {
 		{fine + "bodies: [pdf]", "bodies", "write one of form, multipart, xml, text, json"},
 		{fine + "maxBodyBytes: 99999999", "maxBodyBytes", "to 33554432"},
 		{fine + "handshakes: [{name: a, answer: {}}]", "handshakes[0].when", "every request would be answered"},
-		{fine + "handshakes: [{name: a, method: PUT, when: [{place: $.a}], answer: {}}]", "handshakes[0].method", "POST or GET"},
+		{fine + "handshakes: [{name: a, method: PUT, when: [{place: $.a}], answer: {}}]", "handshakes[0].method", "POST, GET or OPTIONS"},
 		{fine + "handshakes: [{name: a, when: [{place: $.a}], answer: {contentType: text/html}}]", "handshakes[0].answer.contentType", "no browser runs"},
 		{fine + "handshakes: [{name: a, when: [{place: $.a}], answer: {headers: {Set-Cookie: b}}}]", "handshakes[0].answer.headers", "not a header that an answer may have"},
 		{fine + "bodies: [form]\nhandshakes: [{name: a, method: GET, when: [{place: \"query:a\"}], answer: {body: \"{hmac-hex:query:a}\"}}]", "handshakes[0].answer.body", "could be signed for anybody"},

@@ -73,7 +73,8 @@ type Spec struct {
 	// Unsigned says, in a sentence, which part of a request the signature does not cover.
 	Unsigned string
 	// Caveat is what else an operator should know about the signature, in a sentence or two.
-	Caveat string
+	Caveat  string
+	Methods []string // that its webhooks come with, if not POST alone
 	// ContentTypes lists the content types of its bodies besides JSON.
 	ContentTypes []string
 
@@ -83,20 +84,20 @@ type Spec struct {
 	Deduplication Deduplication
 	// Events maps a request to its events.
 	Events Mapping
-	// Normalize maps a verified request to its events, if Events does not. An empty batch has
-	// none. Its errors are fault.Invalid and name the field.
+	// Normalize does, if Events does not. An empty batch has none. Its errors are fault.Invalid.
 	Normalize func(Request) ([]Event, error)
 	// Handshake answers a verified request that is not an event, such as a URL check. It
 	// returns nil for events, and may be nil itself.
 	Handshake func(Request) *Reply
 	// Greet answers a POST that checks the URL and that the provider does not sign, before
 	// verification. It returns nil for other requests, and may be nil itself.
-	Greet func(Request, []Secret) *Reply
-	// Confirms says that a handshake names a page that must be opened.
-	Confirms bool
+	Greet    func(Request, []Secret) *Reply
+	Confirms bool // a handshake names a page that must be opened
 	// Challenge answers the GET with which the provider checks the URL. Its errors are
 	// fault.Unauthorized. It may be nil.
 	Challenge func(Request, []Secret) (*Reply, error)
+	// Preflight answers the OPTIONS that asks for permission to send, as Challenge does.
+	Preflight func(Request, []Secret) (*Reply, error)
 	// Probes says that the provider checks the URL with an unauthenticated HEAD.
 	Probes bool
 	// Acknowledge answers a stored webhook if the provider requires its own reply. If it, or

@@ -71,6 +71,9 @@ func (s Spec) SampleRequest(sample Sample, key secret.Value, at time.Time, addre
 		return Request{}, fmt.Errorf("webhooks of %s can only be signed by %s", s.Name, s.Title)
 	}
 	req := sample.request(at, address, id)
+	if !s.Takes(req.Method) {
+		req.Method = s.Methods[0]
+	}
 	if _, err := url.Parse(address); err != nil {
 		return Request{}, fmt.Errorf("the URL %s: %w", address, err)
 	}

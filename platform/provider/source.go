@@ -1,6 +1,7 @@
 package provider
 
 import (
+	"net/http"
 	"net/url"
 	"slices"
 	"strings"
@@ -106,7 +107,7 @@ func (s Spec) PurposeOf(v secret.Value) Purpose {
 // Uses reports whether anything of the provider uses secrets of a purpose.
 func (s Spec) Uses(purpose Purpose) bool {
 	if purpose == Challenge {
-		return s.Challenge != nil
+		return s.Challenge != nil || s.Preflight != nil
 	}
 	verifiers := []Verifier{s.Verify}
 	switch several := s.Verify.(type) {
@@ -116,6 +117,28 @@ func (s Spec) Uses(purpose Purpose) bool {
 		verifiers = several
 	}
 	return slices.ContainsFunc(verifiers, func(v Verifier) bool { return len(proving(v, []Secret{{Purpose: purpose}})) > 0 })
+}
+
+// Takes reports whether webhooks come with a method.
+func (s Spec) Takes(method string) bool {
+	return slices.Contains(s.Methods, method) || s.Methods == nil && method == http.MethodPost
+}
+
+// Allowed lists the methods that anything is sent with, those of webhooks first.
+func (s Spec) Allowed() (webhooks, all []string) {
+	if webhooks = s.Methods; webhooks == nil {
+		webhooks = []string{http.MethodPost}
+	}
+	all = slices.Clone(webhooks)
+	for _, other := range []struct {
+		is     bool
+		method string
+	}{{s.Challenge != nil, http.MethodGet}, {s.Probes, http.MethodHead}, {s.Preflight != nil, http.MethodOptions}} {
+		if other.is {
+			all = append(all, other.method)
+		}
+	}
+	return webhooks, all
 }
 
 // StoredURL returns a URL as it may be stored: of its query, which may hold a credential, the

@@ -24,8 +24,9 @@ var choices = map[string][]any{
 	"TimestampDefinition.unit":     {"seconds", "milliseconds", "rfc3339"},
 	"EventDefinition.timeUnit":     {"rfc3339", "seconds", "milliseconds", "any"},
 	"Deduplication.by":             {"id", "places", "body", "none"},
-	"HandshakeDefinition.method":   {"POST", "GET"},
+	"HandshakeDefinition.method":   {"POST", "GET", "OPTIONS"},
 	"Place.decode":                 {"base64", "base64url"},
+	"Definition.methods":           {"POST", "PUT"},
 	"Definition.bodies":            {"json", "form", "multipart", "xml", "text"},
 }
 
