@@ -432,7 +432,7 @@ func TestPUTIsAllowedIfTheDefinitionSaysSo(t *testing.T) {
 		require.Equal(t, http.StatusUnauthorized, send(both, "PUT", `{"id":"5"}`, secret.New("the-next-secret-of-tests")).Code)
 		list := g.kept()
 		require.Len(t, list, 1)
-		g.addProvider("both", key, secret.New("the-next-secret-of-tests"))
+		g.sources.change("both-source", func(s *settings) { s.Secrets = append(s.Secrets, "the-next-secret-of-tests") })
 		_, err := g.module.Release(t.Context(), list[0].ID)
 		require.NoError(t, err, "the signed method was kept")
 		require.Equal(t, 4, g.count("normalized_events"))
