@@ -151,7 +151,7 @@ func (m *Module) actOnIntegration(v *visit) error {
 	switch action := v.c.Param("action"); action {
 	case "pause", "resume":
 		err = v.api.Patch(v.ctx, path, map[string]any{"isActive": action == "resume"}, nil)
-		notice = map[string]string{"pause": "It is off: its webhooks are answered 404, and its events wait.", "resume": "It is on again; what waited is delivered."}[action]
+		notice = map[string]string{"pause": "It is off: its webhooks are answered 404 and kept in quarantine if they verify, and its events wait.", "resume": "It is on again; what waited is delivered."}[action]
 	case "secrets":
 		body := map[string]any{"value": v.form.Get("value"), "note": strings.TrimSpace(v.form.Get("note"))}
 		err, notice = v.api.Post(v.ctx, path+"/secrets", body, nil), "The secret is added. Both verify now: set the new one at the provider."

@@ -96,16 +96,16 @@ func (c *configured) Source(_ context.Context, name string) (*provider.Source, e
 	if c.failure != nil {
 		return nil, c.failure
 	}
-	at := slices.IndexFunc(c.of, func(s *settings) bool { return s.Source == name && s.IsActive })
+	at := slices.IndexFunc(c.of, func(s *settings) bool { return s.Source == name })
 	if at < 0 {
-		return nil, fault.NotFound.New("unknown_source", "There is no active source of this name.")
+		return nil, provider.NoSource()
 	}
 	s := c.of[at]
 	spec, err := c.providers.Configure(s.Provider, s.Options)
 	if err != nil {
 		return nil, fault.Unavailable.Wrap(err, "source_broken", "This source cannot be used.")
 	}
-	src := &provider.Source{IntegrationID: s.ID, Name: s.Source, Spec: spec, SafeHeaders: spec.SafeHeaders(), RateLimit: s.RateLimit, MaxBodyBytes: s.MaxBodyBytes}
+	src := &provider.Source{IntegrationID: s.ID, Name: s.Source, Disabled: !s.IsActive, Spec: spec, SafeHeaders: spec.SafeHeaders(), RateLimit: s.RateLimit, MaxBodyBytes: s.MaxBodyBytes}
 	for _, path := range s.Redact {
 		one, err := redaction.ParsePath(path)
 		if err != nil {
@@ -127,7 +127,7 @@ func (c *configured) Source(_ context.Context, name string) (*provider.Source, e
 func (c *configured) SourceNow(ctx context.Context, name string) (*provider.Source, error) {
 	src, err := c.Source(ctx, name)
 	switch {
-	case fault.Is(err, fault.NotFound):
+	case fault.Is(err, fault.NotFound), err == nil && src.Disabled:
 		return nil, fault.Conflict.New("source_inactive", "The source %s is inactive and accepts no webhooks; enable it first.", name)
 	case err != nil:
 		return nil, fault.Conflict.Wrap(err, "source_broken", "The source %s cannot be used until its settings are fixed.", name)

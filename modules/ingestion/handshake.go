@@ -20,7 +20,7 @@ import (
 // with which some ask for permission to send to it. Other providers may do neither.
 func (m *Module) checkWebhook(c echo.Context) error {
 	r := c.Request()
-	src, err := m.sourceOf(c)
+	src, err := m.activeSourceOf(c)
 	if err != nil {
 		return m.refused(c, unknownSource, err)
 	}
@@ -62,7 +62,7 @@ func (m *Module) greet(ctx context.Context, src *source, req provider.Request, i
 // headWebhook answers the HEAD with which some providers check an address. It proves nothing
 // and reveals only that the source exists.
 func (m *Module) headWebhook(c echo.Context) error {
-	src, err := m.sourceOf(c)
+	src, err := m.activeSourceOf(c)
 	switch {
 	case err != nil:
 		return m.refused(c, unknownSource, err)

@@ -82,7 +82,7 @@ type source struct {
 
 func (m *Module) withOwnSecrets(s *provider.Source) *source { return &source{s, m.cfg.OwnSecrets} }
 
-// find returns the active source of that name.
+// find returns the source of that name, active or disabled.
 func (m *Module) find(ctx context.Context, name string) (*source, error) {
 	found, err := m.d.Sources.Source(ctx, name)
 	if err != nil {

@@ -5,6 +5,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/labstack/echo/v4"
+
 	"integration-gateway/platform/clock"
 	"integration-gateway/platform/fault"
 	"integration-gateway/platform/httpapi"
@@ -12,8 +14,8 @@ import (
 	"integration-gateway/platform/provider"
 )
 
-// Quarantine bounds the quarantine: requests to a known source that failed verification or
-// could not be normalized.
+// Quarantine bounds the quarantine: requests to a known source that failed verification, could
+// not be normalized, or came while the source was disabled.
 type Quarantine struct {
 	Retention      time.Duration // 0 turns the quarantine off
 	PerSource      int           // requests; the oldest of the largest client network are removed first
@@ -66,7 +68,7 @@ type quarantined struct {
 // there is room, and returns err. It does no I/O and never waits.
 func (m *Module) quarantineRequest(ctx context.Context, src *source, req provider.Request, ip string, err error) error {
 	f := fault.As(err)
-	if f == nil || f.Kind != fault.Unauthorized && f.Kind != fault.Invalid && f.Reason != redactionBroken {
+	if f == nil || f.Kind != fault.Unauthorized && f.Kind != fault.Invalid && f.Reason != redactionBroken && f.Reason != sourceDisabled {
 		return err
 	}
 	reason, detail := refusalReason(f)
@@ -91,6 +93,46 @@ func (m *Module) quarantineRequest(ctx context.Context, src *source, req provide
 	}
 	m.quarantine.add(key, q)
 	return err
+}
+
+// sourceDisabled is why a verified request to a disabled source is in quarantine.
+const sourceDisabled = "source_disabled"
+
+// refuseDisabled verifies a request to a disabled source. One that verifies is kept in
+// quarantine, from which it can be released when the source is enabled; handshakes are not kept,
+// since their answer cannot wait. Any other request is answered like one to an unknown source.
+// It also returns the source's name for the audit trail.
+func (m *Module) refuseDisabled(c echo.Context, src *source) (name string, err error) {
+	ctx, ip := c.Request().Context(), httpapi.ClientIP(c)
+	if _, err = hopsOf(c.Request().Header); err != nil || !src.Spec.Takes(c.Request().Method) {
+		return unknownSource, provider.NoSource()
+	}
+	req, charged, err := m.read(c, src)
+	if err == nil {
+		_, err = src.Spec.Authenticate(req, src.SecretsAt(req.ReceivedAt))
+	}
+	switch {
+	case err != nil && outcomeOf(err) == "failed":
+		return src.Name, err // ours; whether it is genuine is not known
+	case err != nil:
+		return unknownSource, provider.NoSource()
+	}
+	m.blocked.refund(httpapi.Network(ip), charged)
+	refusal := fault.NotFound.New(sourceDisabled, "The source %s is disabled and accepts no webhooks. Send this one again when it is enabled.", src.Name).
+		Because("it was verified; enable the source, then release it")
+	if req.Keys = src.SecretsAt(req.ReceivedAt); src.Spec.HandshakeReply(req) != nil {
+		return src.Name, refusal
+	}
+	return src.Name, m.quarantineRequest(ctx, src, req, ip, refusal)
+}
+
+// activeSourceOf finds the source that a request names, if it is active.
+func (m *Module) activeSourceOf(c echo.Context) (*source, error) {
+	src, err := m.sourceOf(c)
+	if err == nil && src.Disabled {
+		return nil, provider.NoSource()
+	}
+	return src, err
 }
 
 // maxIdentified bounds the bodies whose id is read, so that a flood costs little.

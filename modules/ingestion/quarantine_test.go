@@ -14,6 +14,7 @@ import (
 
 	"integration-gateway/platform/database"
 	"integration-gateway/platform/id"
+	"integration-gateway/platform/provider"
 	"integration-gateway/platform/testkit"
 )
 
@@ -114,6 +115,68 @@ func TestReleaseAfterTheSecretIsFixed(t *testing.T) {
 		require.NoError(t, db.Select(t.Context(), &everything, `SELECT details FROM audit_entries`))
 		require.NotContains(t, strings.Join(append(everything, g.storedHeaders()...), ""), "the-new-secret")
 	})
+}
+
+// A webhook that comes while its source is disabled is refused and not lost. Nothing that
+// anybody could have sent is kept, and no answer tells strangers of the source.
+func TestADisabledSourceKeepsWhatItVerifies(t *testing.T) {
+	eachStore(t, func(t *testing.T, db *database.DB) {
+		g := setup(t, db)
+		g.sources.change("acme", func(s *settings) { s.IsActive = false })
+		unknown := g.do(request("nobody", acmeBody("d1")))
+		for name, forged := range map[string]*http.Request{
+			"unsigned":     request("acme", acmeBody("d1")),
+			"wrong secret": acmeRequest(acmeBody("d1"), "X-Acme-Signature", signWith("wrong-secret", acmeBody("d1"))),
+			"too large":    acmeRequest(strings.Repeat(" ", 70<<10)),
+			"a GET":        httptest.NewRequest(http.MethodGet, "/api/v1/webhooks/acme", nil),
+			"a HEAD":       httptest.NewRequest(http.MethodHead, "/api/v1/webhooks/acme", nil),
+		} {
+			a := g.do(forged)
+			require.Equal(t, http.StatusNotFound, a.Status, name)
+			if forged.Method == http.MethodPost {
+				require.Equal(t, unknown.Error.Message, a.Error.Message, name)
+			}
+		}
+		require.Empty(t, g.kept())
+
+		for range 2 { // the provider tries again
+			a := g.do(acmeRequest(acmeBody("d1")))
+			require.Equal(t, http.StatusNotFound, a.Status)
+			require.Equal(t, "The source acme is disabled and accepts no webhooks. Send this one again when it is enabled.", a.Error.Message)
+		}
+		list := g.kept()
+		require.Len(t, list, 1)
+		require.Equal(t, int64(1), list[0].Repeats)
+		require.Equal(t, "source_disabled", list[0].Reason)
+		require.Equal(t, "d1", *list[0].ExternalEventID)
+		require.Zero(t, g.count("normalized_events"))
+
+		release := "/quarantine/" + list[0].ID + "/release"
+		a := g.manage(http.MethodPost, release, "")
+		require.Equal(t, http.StatusConflict, a.Status)
+		require.Contains(t, a.Error.Message, "enable it first")
+		g.sources.change("acme", func(s *settings) { s.IsActive = true })
+		a = g.manage(http.MethodPost, release, "")
+		require.Equal(t, http.StatusAccepted, a.Status, "%+v", a.Error)
+		require.Equal(t, 1, g.count("normalized_events"))
+		require.Empty(t, g.kept())
+	})
+}
+
+func TestADisabledSourceAnswersAndKeepsNoHandshake(t *testing.T) {
+	g := setup(t, testkit.Open(t, testkit.SQLite(t)), atThen)
+	g.addProvider("slack", sampleKey("slack"))
+	spec, _ := provider.Builtin().Spec("slack")
+	handshake := func() *http.Request {
+		req := provider.Request{URL: "http://example.com/api/v1/webhooks/slack-source", Header: http.Header{"Content-Type": {"application/json"}},
+			Body: []byte(`{"type":"url_verification","challenge":"c1"}`), ReceivedAt: then}
+		require.NoError(t, spec.Verify.(provider.Signer).SignRequest(&req, sampleKey("slack")))
+		return incoming(req)
+	}
+	require.Equal(t, http.StatusOK, g.plain(handshake()).Code)
+	g.sources.change("slack-source", func(s *settings) { s.IsActive = false })
+	require.Equal(t, http.StatusNotFound, g.plain(handshake()).Code)
+	require.Empty(t, g.kept())
 }
 
 func TestAReleasedRequestIsADuplicateIfItsEventIsKnown(t *testing.T) {

@@ -90,6 +90,10 @@ func (m *Module) answerWebhook(c echo.Context, w *way) (source, outcome string, 
 	if err != nil {
 		return unknownSource, outcomeOf(err), m.refused(c, unknownSource, err)
 	}
+	if src.Disabled {
+		source, err = m.refuseDisabled(c, src)
+		return source, outcomeOf(err), m.refused(c, source, err)
+	}
 	if !src.Spec.Takes(c.Request().Method) {
 		return src.Name, "refused", m.refused(c, src.Name, wrongMethod(c, src))
 	}

@@ -221,7 +221,9 @@ func refusedRequests() []refusedRequest {
 	good := acmeBody("e1")
 	return []refusedRequest{
 		{"an unknown source", signed("initech", good), 404, "NOT_FOUND", "(unknown)", "unknown_source", ""},
-		{"an inactive source", signed("asleep", good), 404, "NOT_FOUND", "(unknown)", "unknown_source", ""},
+		{"a disabled source", signed("asleep", good), 404, "NOT_FOUND", "asleep", "source_disabled", ""},
+		{"a disabled source, unsigned", request("asleep", good), 404, "NOT_FOUND", "(unknown)", "unknown_source", ""},
+		{"a disabled source, with another type", changed(signed("asleep", good), func(h http.Header) { h.Del("Content-Type") }), 404, "NOT_FOUND", "(unknown)", "unknown_source", ""},
 		{"a source in another case", signed("Acme", good), 404, "NOT_FOUND", "(unknown)", "unknown_source", ""},
 		{"a source that is no name", signed("a%00b'", good), 404, "", "", "", ""},
 		{"no content type", changed(signed("acme", good), func(h http.Header) { h.Del("Content-Type") }), 415, "UNSUPPORTED_MEDIA_TYPE", "acme", "not_json", ""},

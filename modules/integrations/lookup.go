@@ -13,10 +13,10 @@ import (
 	"integration-gateway/platform/secret"
 )
 
-// Source returns the active source of that name from memory. It is at most a second old, and
-// includes every change by this process. Source returns fault.NotFound for unknown and
-// inactive sources alike, and fault.Unavailable if the source's settings are unusable, or if
-// it is not in memory and the database is unavailable.
+// Source returns the source of that name from memory, active or disabled. It is at most a second
+// old, and includes every change by this process. Source returns fault.NotFound for unknown and
+// archived sources, and fault.Unavailable if an active source's settings are unusable, or if it
+// is not in memory and the database is unavailable.
 func (m *Module) Source(ctx context.Context, name string) (*provider.Source, error) {
 	return m.snapshots.find(ctx, name)
 }

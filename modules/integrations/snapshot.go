@@ -21,7 +21,7 @@ const (
 	brokenRetryAfter = 30 * time.Second // the Retry-After of a source with unusable settings
 )
 
-// snapshot holds all active integrations at a point in time. It is immutable.
+// snapshot holds all integrations that are not archived at a point in time. It is immutable.
 type snapshot struct {
 	sources   map[string]loaded // by name
 	names     map[string]string // of sources, by integration id
@@ -64,12 +64,12 @@ func newSnapshots(load func(context.Context, *snapshot) (*snapshot, error), now 
 	return &snapshots{load: load, now: now, changed: map[string]uint64{}}
 }
 
-// find returns the active source of that name, or fault.NotFound for unknown and inactive
-// sources alike. It returns fault.Unavailable for a source with unusable settings, which
-// affects no other source.
+// find returns the source of that name, active or disabled, or fault.NotFound if there is none.
+// It returns fault.Unavailable for an active source with unusable settings, which affects no
+// other source; a disabled one with such settings is as good as none.
 func (s *snapshots) find(ctx context.Context, name string) (*provider.Source, error) {
 	if !provider.ValidSourceName(name) {
-		return nil, unknownSource()
+		return nil, provider.NoSource()
 	}
 	if err := s.refresh(ctx, name); err != nil {
 		return nil, err
@@ -79,8 +79,8 @@ func (s *snapshots) find(ctx context.Context, name string) (*provider.Source, er
 	switch {
 	case !ok && s.now.Since(known.at) >= 3*snapshotAge:
 		return nil, sourcesAway(nil) // it may be new, and an outage is not the sender's fault
-	case !ok:
-		return nil, unknownSource()
+	case !ok, one.broken != nil && one.Disabled:
+		return nil, provider.NoSource()
 	case one.broken != nil:
 		return nil, fault.Unavailable.Wrap(one.broken, "source_broken",
 			"This source cannot accept webhooks until its operator fixes its settings.").After(brokenRetryAfter)
@@ -88,22 +88,18 @@ func (s *snapshots) find(ctx context.Context, name string) (*provider.Source, er
 	return one.Source, nil
 }
 
-func unknownSource() error {
-	return fault.NotFound.New("unknown_source", "There is no active source of this name.")
-}
-
 func sourcesAway(err error) error {
 	return fault.Unavailable.Wrap(err, "sources_away", "The sources cannot be read from the database at the moment.").After(time.Second)
 }
 
-// active reports whether a fresh snapshot has the integration.
+// active reports whether a fresh snapshot has the integration, and has it as active.
 func (s *snapshots) active(integrationID string) bool {
 	known := s.known.Load()
 	if known == nil || s.now.Since(known.at) >= snapshotAge {
 		return false
 	}
 	name, ok := known.names[integrationID]
-	return ok && s.changeOf(name) == 0
+	return ok && !known.sources[name].Disabled && s.changeOf(name) == 0
 }
 
 // refresh waits for a read if the request needs one: before the first snapshot, and after

@@ -14,7 +14,7 @@ import (
 // sourceColumns selects an integration with one of its active secrets.
 //
 //nolint:gosec // a query, not a secret
-const sourceColumns = `i.id, i.source, i.provider, i.options, i.redact, i.rate_limit_per_minute, i.max_body_bytes,
+const sourceColumns = `i.id, i.source, i.provider, i.options, i.redact, i.is_active, i.rate_limit_per_minute, i.max_body_bytes,
        s.id AS secret_id, s.secret, s.purpose, s.expires_at`
 
 //nolint:gosec // a query, not a secret
@@ -23,7 +23,7 @@ SELECT ` + sourceColumns + `
 FROM   v
 JOIN   integrations i ON i.id = v.id
 LEFT   JOIN integration_secrets s ON s.integration_id = i.id AND s.is_active
-WHERE  i.is_active
+WHERE  i.archived_at IS NULL
 ORDER  BY i.id, s.id`
 
 //nolint:gosec // a query, not a secret
@@ -41,6 +41,7 @@ type sourceRow struct {
 	Provider     string     `db:"provider"`
 	Options      string     `db:"options"`
 	Redact       string     `db:"redact"`
+	IsActive     bool       `db:"is_active"`
 	RateLimit    *int       `db:"rate_limit_per_minute"`
 	MaxBodyBytes *int64     `db:"max_body_bytes"`
 	SecretID     *string    `db:"secret_id"`
@@ -98,7 +99,7 @@ func (m *Module) loadChanged(ctx context.Context, before *snapshot, integrationI
 	next := &snapshot{sources: make(map[string]loaded, len(before.sources)), names: make(map[string]string, len(before.names))}
 	maps.Copy(next.sources, before.sources)
 	maps.Copy(next.names, before.names)
-	for _, integrationID := range integrationIDs { // it may be inactive by now
+	for _, integrationID := range integrationIDs { // it may be archived by now
 		delete(next.sources, before.names[integrationID])
 		delete(next.names, integrationID)
 	}
@@ -118,7 +119,7 @@ func (m *Module) put(next, before *snapshot, rows []sourceRow) {
 		if one.Source == nil || one.broken != nil || !reflect.DeepEqual(one.rows, rows[:n]) {
 			one = m.sourceOf(rows[:n])
 		}
-		if one.broken != nil {
+		if one.broken != nil && !one.Disabled {
 			next.broken = append(next.broken, one.IntegrationID)
 		}
 		next.sources[name], next.names[one.IntegrationID], rows = one, name, rows[n:]
@@ -138,7 +139,7 @@ func (m *Module) loadOne(ctx context.Context, name string) (loaded, error) {
 // sourceOf builds a source from its integration's rows.
 func (m *Module) sourceOf(rows []sourceRow) loaded {
 	row := rows[0]
-	src := &provider.Source{IntegrationID: row.ID, Name: row.Source, RateLimit: row.RateLimit, MaxBodyBytes: row.MaxBodyBytes}
+	src := &provider.Source{IntegrationID: row.ID, Name: row.Source, Disabled: !row.IsActive, RateLimit: row.RateLimit, MaxBodyBytes: row.MaxBodyBytes}
 	one := loaded{Source: src, rows: rows}
 	if err := m.configure(src, row); err != nil {
 		one.broken = fmt.Errorf("integration %s: %w", row.ID, err)

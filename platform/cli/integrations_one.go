@@ -155,7 +155,7 @@ func (c *command) integrationsSwitch(verb string, active bool) *cobra.Command {
 		if err != nil {
 			return err
 		}
-		const stops = "its webhooks are refused, and its events are parked until it is enabled"
+		const stops = "its webhooks are refused and kept in quarantine if they verify, and its events are parked until it is enabled"
 		if !active {
 			if do, err := c.agreed(asked, "%s will be disabled: %s.", i.Source, stops); err != nil || !do {
 				return err

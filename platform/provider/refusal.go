@@ -129,10 +129,15 @@ func telling(err error) int {
 	return 2
 }
 
-// SignRequest signs with the first verifier that accepts the key.
+// SignRequest signs with the first verifier that accepts the key. Signatures come before tokens,
+// as in Spec.PurposeOf.
 func (a AnyOf) SignRequest(req *Request, key secret.Value) (err error) {
-	for _, v := range a {
-		if signer, ok := v.(Signer); ok {
+	for _, purpose := range []Purpose{Signing, Token} {
+		for _, v := range a {
+			signer, ok := v.(Signer)
+			if !ok || len(proving(v, []Secret{{Purpose: purpose}})) == 0 {
+				continue
+			}
 			if err = signer.SignRequest(req, key); err == nil {
 				return nil
 			}

@@ -7,21 +7,29 @@ import (
 	"strings"
 	"time"
 
+	"integration-gateway/platform/fault"
 	"integration-gateway/platform/provider/redaction"
 	"integration-gateway/platform/secret"
 )
 
-// Source is an active integration as ingestion sees it: how to verify, read and store its
+// Source is an integration as ingestion sees it: how to verify, read and store its
 // webhooks. It is shared and immutable.
 type Source struct {
 	IntegrationID string
 	Name          string
+	Disabled      bool // it accepts nothing; what verifies is kept in quarantine
 	Spec          Spec // with the integration's options
 	Redaction     redaction.Paths
 	Secrets       []Secret // active ones, including expired ones; see SecretsAt
 	SafeHeaders   []string // the headers that the provider is known to send, without credentials
 	RateLimit     *int     // nil for the configured default
 	MaxBodyBytes  *int64   // nil for the configured default
+}
+
+// NoSource refuses a request to a source that does not exist, or that is disabled and did not
+// verify the request: strangers cannot tell the two apart.
+func NoSource() error {
+	return fault.NotFound.New("unknown_source", "There is no active source of this name.")
 }
 
 // SecretsAt returns the secrets that are valid at that time, so that a secret stops working
