@@ -206,6 +206,9 @@ func (g *gateway) takes(source, secretText string) int {
 		return statuses[f.Kind]
 	}
 	require.NoError(g.t, err)
+	if src.Disabled {
+		return http.StatusNotFound
+	}
 	now := g.now()
 	req := provider.Request{Method: http.MethodPost, Header: http.Header{}, Body: []byte(`{}`), ReceivedAt: now}
 	require.NoError(g.t, src.Spec.Verify.(provider.Signer).SignRequest(&req, secret.New(secretText)))

@@ -2,12 +2,14 @@ package integrations
 
 import (
 	"context"
+	"net/http"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
 
 	"integration-gateway/platform/database"
+	"integration-gateway/platform/fault"
 	"integration-gateway/platform/testkit"
 )
 
@@ -37,6 +39,10 @@ func TestOnlyChangedIntegrationsAreRead(t *testing.T) {
 		}
 		g.exec(`UPDATE integrations SET is_active = $1 WHERE id = $2`, false, made)
 		after := g.loaded(before)
+		require.True(t, after.sources["acme-eu"].Disabled, "a disabled one stays, since what it refuses is verified")
+		require.False(t, before.sources["acme-eu"].Disabled, "a snapshot does not change")
+		g.exec(`UPDATE integrations SET archived_at = $1 WHERE id = $2`, g.now(), made)
+		after = g.loaded(after)
 		require.NotContains(t, after.sources, "acme-eu")
 		require.NotContains(t, after.names, made)
 		require.Contains(t, before.sources, "acme-eu", "a snapshot does not change")
@@ -105,4 +111,25 @@ func TestSlowListsDelayNoSource(t *testing.T) {
 	for range cap(slow) {
 		require.Error(t, <-slow, "it was still under way")
 	}
+}
+
+func TestADisabledSourceIsKnownWithItsSecretsAndNotActive(t *testing.T) {
+	testkit.EachStore(t, func(t *testing.T, db *database.DB) {
+		g := setup(t, db)
+		require.Equal(t, http.StatusOK, g.manage(http.MethodPatch, "/integrations/"+g.acme, `{"isActive":false}`).Status)
+		src, err := g.module.Source(t.Context(), "acme")
+		require.NoError(t, err)
+		require.True(t, src.Disabled)
+		require.Len(t, src.Secrets, 1)
+		active, err := g.module.ActiveIntegrations(t.Context(), []string{g.acme, g.globex})
+		require.NoError(t, err)
+		require.Equal(t, map[string]bool{g.globex: true}, active)
+		_, err = g.module.SourceNow(t.Context(), "acme")
+		require.True(t, fault.Is(err, fault.Conflict), "nothing is released into it")
+
+		g.exec(`UPDATE integrations SET options = $1 WHERE id = $2`, "{", g.acme)
+		g.module.snapshots.invalidate("acme")
+		_, err = g.module.Source(t.Context(), "acme")
+		require.True(t, fault.Is(err, fault.NotFound), "one that cannot verify is as good as none")
+	})
 }
