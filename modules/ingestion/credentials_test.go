@@ -124,6 +124,7 @@ func TestAVerifiedSignatureInAuthorizationIsStored(t *testing.T) {
 		{"a signature", `{"scheme":"hmac","signature":{"header":"Authorization","prefix":"HMAC "},"event":{"type":"text:x"}}`, secret.Redacted, "HMAC 0a"},
 		{"a token", `{"scheme":"token","signature":{"header":"Authorization","prefix":"HMAC "},"event":{"type":"text:x"}}`, secret.Redacted, secret.Redacted},
 		{"either", `{"anyOf":[{"scheme":"basic"},{"scheme":"hmac","signature":{"header":"Authorization","prefix":"HMAC "}}],"event":{"type":"text:x"}}`, secret.Redacted, secret.Redacted},
+		{"one of two signatures", `{"anyOf":[{"scheme":"hmac","signature":{"header":"X-Sig"}},{"scheme":"hmac","signature":{"header":"Authorization"}}],"event":{"type":"text:x"}}`, secret.Redacted, secret.Redacted},
 		{"a signature elsewhere", `{"scheme":"hmac","signature":{"header":"X-Sig"},"event":{"type":"text:x"}}`, secret.Redacted, secret.Redacted},
 	} {
 		t.Run(c.name, func(t *testing.T) {

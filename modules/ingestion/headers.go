@@ -92,11 +92,11 @@ func (s *source) signs(name string) bool {
 // carriesCredential reports whether a header is named like a credential or has a value that
 // looks like one. name is in lower case. Headers that the provider is known to send, such as
 // signatures and ids, are no credentials; nor is a verified signature in a header for
-// credentials.
+// credentials, unless another proof may have been the one that verified.
 func carriesCredential(name, value string, src *source, verified bool) bool {
 	same := func(s string) bool { return strings.EqualFold(s, name) }
 	switch {
-	case slices.ContainsFunc(src.Spec.Sensitive, same) || alwaysCredential[name] && (!verified || !src.signs(name)):
+	case slices.ContainsFunc(src.Spec.Sensitive, same) || alwaysCredential[name] && (!verified || !src.signs(name) || src.Spec.Several()):
 		return true
 	case slices.ContainsFunc(src.SafeHeaders, same):
 		return false

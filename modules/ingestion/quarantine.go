@@ -56,7 +56,7 @@ type quarantined struct {
 	Method  string `db:"method"`
 	URL     string `db:"url"`
 	Headers string `db:"request_headers"` // see storedHeaders
-	Digests string `db:"header_digests"`  // see headerDigests
+	Digests string `db:"header_digests"`  // see digests
 	Body    []byte `db:"raw_body"`
 	Packed  bool   `db:"packed"` // the body is stored as gzip
 

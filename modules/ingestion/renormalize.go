@@ -64,7 +64,16 @@ type renormalizedWebhook struct {
 // An event of several in one webhook is found again by its idempotency key; where the mapping
 // of the key has changed, by its place among the webhook's events.
 func (m *Module) Renormalize(ctx context.Context, eventIDs []string) ([]contract.Renormalized, error) {
-	return m.renormalize(ctx, eventIDs, m.d.Sources.Source)
+	return m.renormalize(ctx, eventIDs, m.activeSource)
+}
+
+// activeSource finds a source that is not disabled.
+func (m *Module) activeSource(ctx context.Context, name string) (*provider.Source, error) {
+	s, err := m.d.Sources.Source(ctx, name)
+	if err == nil && s.Disabled {
+		return nil, provider.NoSource()
+	}
+	return s, err
 }
 
 // sourceFinder finds a source by its name.

@@ -58,7 +58,7 @@ func TestInvalidCommandLines(t *testing.T) {
 		{"a negative grace", "verify --grace -1s", "--grace must be at least 0s"},
 		{"nothing to verify", "verify", "DATABASE_URL: it is not set"},
 		{"send without a provider", "send", "accepts 1 arg(s), received 0"},
-		{"send for an unknown provider", "send initech", "send: unknown provider initech; the providers are acme, airtable,"},
+		{"send for an unknown provider", "send initech", "send: unknown provider initech; the providers are acme, adyen,"},
 		{"send without a secret", "send github", "send: give the secret of the integration with --secret or GATEWAY_SEND_SECRET"},
 		{"send of an unknown type", "send acme --type x", "send: the provider acme has no sample of the type x; it has order.created"},
 		{"send of what only its provider can sign", "send aws-sns --secret x", "can only be signed by Amazon SNS"},

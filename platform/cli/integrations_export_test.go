@@ -61,8 +61,9 @@ integrations:
     options:
       generic:
         unsigned: "The token authenticates no body."
+        methods: [POST, PUT]
         anyOf:
-          - {scheme: hmac, signature: {at: ["header:X-Own-Old", "header:X-Own-New"]}}
+          - {scheme: hmac, signature: {at: ["header:X-Own-Old", "header:X-Own-New"], after: "="}}
           - {scheme: token, signature: {header: X-Own-Token}}
         bodies: [multipart, xml]
         probes: true

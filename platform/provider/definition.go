@@ -206,7 +206,7 @@ func (d Definition) prove(r *reading, s *Spec) {
 		ways[0].proofs = []Proof{d.Proof}
 	}
 	var verifiers []Verifier
-	given := 0
+	given, hidden := 0, false
 	for _, way := range ways {
 		if way.proofs == nil {
 			continue
@@ -216,7 +216,10 @@ func (d Definition) prove(r *reading, s *Spec) {
 			r.wrong(way.name, "It must list 1 to %d ways to prove a request.", maxProofs)
 		}
 		for i, p := range way.proofs {
-			verifiers = append(verifiers, p.compile(r, proofPrefix(way.name, i), d.Unsigned != "", s))
+			s.Public = false
+			v := p.compile(r, proofPrefix(way.name, i), d.Unsigned != "", s)
+			hidden = hidden || !s.Public && !onlyAddresses([]Verifier{v})
+			verifiers = append(verifiers, v)
 		}
 	}
 	switch {
@@ -236,6 +239,7 @@ func (d Definition) prove(r *reading, s *Spec) {
 	case d.AnyOf != nil && slices.ContainsFunc(verifiers, func(v Verifier) bool { return onlyAddresses([]Verifier{v}) }) && s.Unsigned == "":
 		s.Unsigned = "An address on the list proves the network that a request came from, and not the body."
 	}
+	s.Public = s.Public && !hidden
 	if len(verifiers) > 1 {
 		s.CheckSecret = nil // a secret may be for any of them
 	}

@@ -71,6 +71,7 @@ func (j JWT) read(req Request) (token webtoken.Token, signedAt time.Time, err er
 		return token, signedAt, refuse(MalformedSignature, "the token cannot be read: %s", err)
 	}
 	rules := j.Rules
+	rules.Ends = rules.Ends || rules.BodyHash == "" && req.tolerance == 0 // else it would be good for ever
 	if slices.Contains(rules.Audiences, audienceURL) {
 		address, _, _ := strings.Cut(req.URL, "?")
 		rules.Audiences = slices.Clone(rules.Audiences)

@@ -86,6 +86,8 @@ func (s Spec) with(o Options) (Spec, error) {
 			return Spec{}, wrongOption("toleranceSeconds", "It must be from 0, which is for any, to %d.", maxTolerance/time.Second)
 		case s.Tolerance == 0 && !s.timed():
 			return Spec{}, wrongOption("toleranceSeconds", "The requests of %s have no signed time.", s.Name)
+		case *t == 0 && s.nonce:
+			return Spec{}, wrongOption("toleranceSeconds", "It must be above 0: %s has a nonce, which is remembered for as long as a request is accepted.", s.Name)
 		}
 		s.Tolerance = time.Duration(*t) * time.Second
 	}

@@ -90,6 +90,9 @@ func (p Proof) once(c compiling, s *Spec) {
 	case s.nonce:
 		c.wrong("nonce", "One proof may have a nonce.")
 	}
+	if t := p.Timestamp.Tolerance; t != nil && *t == 0 {
+		c.wrong("timestamp.toleranceSeconds", "A nonce is remembered for as long as a request is accepted: set how long.")
+	}
 	s.nonce = true
 }
 
@@ -100,6 +103,7 @@ func (p Proof) jwt(c compiling, s *Spec) Verifier {
 	s.FetchesKeys = s.FetchesKeys || j.KeysFrom != ""
 	s.Public = s.Public || !shared(j.Algorithms)
 	s.SignsURL = s.SignsURL || slices.Contains(j.Rules.Audiences, audienceURL)
+	s.QueryTokens = append(s.QueryTokens, queriesOf(j.Place.At)...)
 	if j.Rules.BodyHash == "" { // whoever has the token can send another body with it
 		s.Sensitive = append(s.Sensitive, j.headers()...)
 	}

@@ -118,8 +118,12 @@ func (a AnyOf) Verify(req Request, secrets []Secret) (Match, error) {
 	return Match{}, failure
 }
 
-// telling ranks refusals by how much of a proof was there.
+// telling ranks refusals by how much of a proof was there. What could not be decided, as without
+// an issuer's keys, comes before all: the sender tries it again.
 func telling(err error) int {
+	if fault.Is(err, fault.Unavailable) {
+		return 3
+	}
 	switch reasonOf(err) {
 	case MissingHeader, MissingSignature:
 		return 0

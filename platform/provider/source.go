@@ -112,6 +112,12 @@ func (s Spec) PurposeOf(v secret.Value) Purpose {
 	return Signing
 }
 
+// Several reports whether any of several proofs is enough.
+func (s Spec) Several() bool {
+	several, is := s.Verify.(AnyOf)
+	return is && len(several) > 1
+}
+
 // Uses reports whether anything of the provider uses secrets of a purpose.
 func (s Spec) Uses(purpose Purpose) bool {
 	if purpose == Challenge {
@@ -150,15 +156,18 @@ func (s Spec) Allowed() (webhooks, all []string) {
 }
 
 // StoredURL returns a URL as it may be stored: of its query, which may hold a credential, the
-// parameters that are read, unless they are tokens. All of it stays if it is signed.
+// parameters that are read, unless they are tokens. All else of it stays if it is signed.
 func (s Spec) StoredURL(address string) string {
 	start, query, found := strings.Cut(address, "?")
-	if !found || s.SignsURL {
+	if !found {
 		return address
 	}
 	kept := slices.DeleteFunc(strings.Split(query, "&"), func(part string) bool {
 		text, _, _ := strings.Cut(part, "=")
 		name, err := url.QueryUnescape(text)
+		if s.SignsURL {
+			return err == nil && slices.Contains(s.QueryTokens, name)
+		}
 		return err != nil || !slices.Contains(s.Query, name)
 	})
 	if len(kept) == 0 {

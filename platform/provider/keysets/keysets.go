@@ -90,7 +90,8 @@ func (c *Cache) lookUp(ctx context.Context, url, keyID string) ([]jose.JSONWebKe
 	}
 	s.usedAt = now
 	due := now.Sub(s.triedAt) >= MinRefetch && s.running == nil
-	if age := now.Sub(s.fetchedAt); s.usable(now) && s.has(keyID) && age < WaitAfter {
+	known := s.usable(now) && s.has(keyID)
+	if age := now.Sub(s.fetchedAt); known && (age < WaitAfter || s.err != nil) { // an issuer that is away is waited for once
 		if due && age >= FreshFor {
 			c.start(ctx, url, s)
 		}
@@ -103,6 +104,8 @@ func (c *Cache) lookUp(ctx context.Context, url, keyID string) ([]jose.JSONWebKe
 	case s.running == nil: // tried a moment ago
 		keys, err := s.answer(now, keyID)
 		return keys, nil, err
+	case s.waiting >= MaxWaiting && known:
+		return s.keys, nil, nil
 	case s.waiting >= MaxWaiting:
 		return nil, nil, busy()
 	}

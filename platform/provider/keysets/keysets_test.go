@@ -231,3 +231,43 @@ func TestADownloadThatPanicsIsAFailure(t *testing.T) {
 	_, err := c.Keys(t.Context(), address, "1")
 	require.True(t, fault.Is(err, fault.Unavailable))
 }
+
+// While the issuer hangs, keys that are known serve every request.
+func TestKnownKeysServeWhileTheIssuerHangs(t *testing.T) {
+	i, c := setup()
+	_, err := c.Keys(t.Context(), address, "1")
+	require.NoError(t, err)
+	hold := make(chan struct{})
+	i.set(func() { i.at, i.hold = i.at.Add(WaitAfter), hold })
+	var waiters sync.WaitGroup
+	for range MaxWaiting {
+		waiters.Go(func() {
+			_, err := c.Keys(t.Context(), address, "1")
+			require.NoError(t, err)
+		})
+	}
+	require.Eventually(t, func() bool {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		return c.sets[address].waiting == MaxWaiting
+	}, 10*time.Second, time.Millisecond)
+	keys, err := c.Keys(t.Context(), address, "1")
+	require.NoError(t, err, "more than may wait")
+	require.Len(t, keys, 1)
+	_, err = c.Keys(t.Context(), address, "2")
+	require.Equal(t, "keys_busy", fault.As(err).Reason, "one that is not known")
+	i.set(func() { i.err = errors.New("away") })
+	close(hold)
+	waiters.Wait()
+	idle(t, c)
+
+	again := make(chan struct{})
+	defer close(again)
+	i.set(func() { i.at, i.hold = i.at.Add(MinRefetch), again })
+	keys, err = c.Keys(t.Context(), address, "1")
+	require.NoError(t, err, "it has failed once: nobody waits")
+	require.Len(t, keys, 1)
+	c.mu.Lock()
+	require.NotNil(t, c.sets[address].running, "and it is asked again")
+	c.mu.Unlock()
+}
