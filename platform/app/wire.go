@@ -137,9 +137,8 @@ func wire(cfg config.Config, s *stores, log *slog.Logger) (*system, error) {
 		DB: s.db, Log: log, Now: now, Providers: known, Sealer: ring, Audit: trail, Destinations: deliveries,
 	})
 	front := ingestion.New(ingestionConfig(cfg), ingestion.Deps{
-		DB: s.db, Log: log, Cache: s.cache, Now: now, Digester: ring, Sources: sources,
+		DB: s.db, Log: log, Cache: s.cache, Now: now, Digester: ring, Sources: sources, KeySets: keysets.New(fetching(out, keysets.MaxBytes), now),
 		Audit: trail, Scheduler: deliveries, Deliveries: deliveries, Fetch: fetching(out, maxPage), Metrics: reports, Traces: s.traces, Spool: spooled,
-		KeySets: keysets.New(fetching(out, keysets.MaxBytes), now),
 	})
 	requests := replay.New(replayConfig(cfg), replay.Deps{DB: s.db, Log: log, Now: now, Events: front, Scheduler: deliveries, Sources: sources, Sealer: ring, Audit: trail})
 	events.Events, replays.Replays, replays.Replayer, claims.Reclaimer, names.Sources, names.Events = eventsAndSources{front, sources}, requests, requests, deliveries, sources, front
