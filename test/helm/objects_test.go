@@ -3,6 +3,7 @@ package helm
 import (
 	"fmt"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -69,6 +70,27 @@ func TestMigrationsRunWhereTheyAreSet(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// What reaches the database needs what serve and work need for that, such as an authority's
+// certificate.
+func TestMigrationsAndTheTestHaveWhatTheRolesHave(t *testing.T) {
+	for _, mode := range []string{"init", "job"} {
+		o := mustRender(t, values{"migrations": values{"mode": mode}, "serve": placed(), "work": placed()})
+		found := 0
+		for name, pod := range o.podsOf() {
+			for _, c := range containers(pod.Spec) {
+				if c.Args[0] != "migrate" && c.Args[0] != "doctor" {
+					continue
+				}
+				found++
+				require.Contains(t, c.VolumeMounts, core.VolumeMount{Name: "authority", MountPath: "/etc/authority"}, "%s of %s", c.Name, name)
+				require.True(t, slices.ContainsFunc(pod.Spec.Volumes, func(v core.Volume) bool { return v.Name == "authority" }), name)
+				require.Len(t, c.EnvFrom, 2)
+			}
+		}
+		require.Equal(t, map[string]int{"init": 3, "job": 2}[mode], found)
 	}
 }
 

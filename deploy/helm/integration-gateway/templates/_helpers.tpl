@@ -90,22 +90,26 @@ imagePullSecrets:
 {{- end }}
 {{- end -}}
 
-{{/* The container that brings the schema up to date. */}}
+{{/* The container that brings the schema up to date. Called as podMetadata is: it needs what the role's
+program needs to reach the database, such as an authority's certificate. */}}
 {{- define "gateway.migrator" -}}
 name: migrate
-image: {{ include "gateway.image" . }}
-imagePullPolicy: {{ .Values.image.pullPolicy }}
+image: {{ include "gateway.image" .root }}
+imagePullPolicy: {{ .root.Values.image.pullPolicy }}
 args: [migrate, up]
 securityContext:
-  {{- include "gateway.containerSecurity" . | nindent 2 }}
+  {{- include "gateway.containerSecurity" .root | nindent 2 }}
 envFrom:
-  {{- include "gateway.secretEnv" . | nindent 2 }}
+  {{- include "gateway.envFrom" . | nindent 2 }}
 env:
-  {{- include "gateway.settings" . | nindent 2 }}
+  {{- include "gateway.settings" .root | nindent 2 }}
 resources:
-  {{- toYaml .Values.migrations.resources | nindent 2 }}
+  {{- toYaml .root.Values.migrations.resources | nindent 2 }}
 volumeMounts:
   - {name: tmp, mountPath: /tmp}
+  {{- with .values.extraVolumeMounts }}
+  {{- toYaml . | nindent 2 }}
+  {{- end }}
 {{- end -}}
 
 {{/* What the pods of both roles have in common. Called with root, role and values of the role. */}}
