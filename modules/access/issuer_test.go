@@ -108,7 +108,7 @@ func TestAnUnavailableIssuerIsLoggedOnceAMinute(t *testing.T) {
 			f.advance(minRefetch)
 		}
 		f.advance(minRefetch)
-		require.Equal(t, minute+1, strings.Count(log.String(), "502"), log.String())
+		require.Equal(t, minute+1, strings.Count(log.String(), "502 Bad Gateway"), log.String())
 	}
 }
 

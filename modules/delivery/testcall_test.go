@@ -155,6 +155,11 @@ func TestAProbeIsBroughtForward(t *testing.T) {
 		h.run()
 		event := h.accept()
 		h.eventually("the breaker to open", func() bool { return h.shown(made).Breaker == "open" })
+		h.eventually("the job to wait for it", func() bool { // an attempt that began before would be none of its probes
+			var waits int
+			require.NoError(t, db.Get(ctx, &waits, `SELECT count(*) FROM processing_jobs WHERE status = 'queued' AND (parked OR wake_at > $1)`, db.Now().Add(10*time.Minute)))
+			return waits == 1
+		})
 		h.receiver.answers(nil)
 		probe, err := h.ProbeDestination(ctx, h.integration, made)
 		require.NoError(t, err)
