@@ -1,6 +1,6 @@
 // Command report runs `go test -json` and prints its output as go test does: one line
 // for each package, and the full output of failed tests. At the end it prints the
-// counts and the reason for each skip.
+// counts, the slowest tests, and the reason for each skip.
 //
 //	report [-strict] go test -json …
 //
@@ -10,6 +10,7 @@ package main
 
 import (
 	"bufio"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -36,6 +37,7 @@ type event struct {
 	Test        string
 	Output      string
 	FailedBuild string
+	Elapsed     float64 // seconds
 }
 
 type summary struct {
@@ -49,6 +51,7 @@ type summary struct {
 	reasons                 map[string]int
 	withoutServer           int // tests skipped because they had no server
 	requests, answers       int // compared with the API's description, in all packages
+	slowest                 []event
 }
 
 // compared is the line that testkit.ReportChecked prints for a package.
@@ -147,6 +150,7 @@ func (t *summary) count(line string) {
 func chatter(line string) bool { return line == "PASS\n" || line == "FAIL\n" }
 
 func (t *summary) end(e event, key string) {
+	t.time(e)
 	switch e.Action {
 	case "pass":
 		t.passed++
@@ -164,6 +168,19 @@ func (t *summary) end(e event, key string) {
 		}
 	}
 	delete(t.lines, key)
+}
+
+// shown is how many of the slowest tests are printed, if they took a second or longer.
+const shown = 20
+
+// time keeps a test that is among the slowest. Parts of a test count with it.
+func (t *summary) time(e event) {
+	if e.Elapsed < 1 || strings.Contains(e.Test, "/") {
+		return
+	}
+	t.slowest = append(t.slowest, e)
+	slices.SortStableFunc(t.slowest, func(a, b event) int { return cmp.Compare(b.Elapsed, a.Elapsed) })
+	t.slowest = t.slowest[:min(len(t.slowest), shown)]
 }
 
 // unfinished prints the tests that were still running when their package ended:
@@ -198,6 +215,9 @@ func (t *summary) print() {
 	fmt.Fprintf(t.out, "\n%d tests passed, %d failed, %d skipped\n", t.passed, t.failed, t.skipped)
 	if t.answers > 0 {
 		fmt.Fprintf(t.out, compared+"\n", t.requests, t.answers)
+	}
+	for _, e := range t.slowest {
+		fmt.Fprintf(t.out, "  %6.1f s  %s %s\n", e.Elapsed, e.Package, e.Test)
 	}
 	reasons := make([]string, 0, len(t.reasons))
 	for reason := range t.reasons {
