@@ -254,3 +254,40 @@ func TestInvalidListenersFailTheStart(t *testing.T) {
 		require.Contains(t, p.output.String(), said)
 	}
 }
+
+// TestSecureListenersWhilePostgreSQLHangsAtTheStart: what answers for a process that cannot start yet asks for the same
+// certificates, on the same addresses.
+func TestSecureListenersWhilePostgreSQLHangsAtTheStart(t *testing.T) {
+	t.Parallel()
+	postgres := testkit.NewProxy(t, testkit.Server(t, testkit.PostgresVariable))
+	g := &secureGateway{files: &mountedFiles{t: t, dir: t.TempDir()}, serverCA: testkit.NewAuthority(t), clientCA: testkit.NewAuthority(t),
+		management: fmt.Sprintf("127.0.0.1:%d", freePort(t))}
+	g.mount(g.serverCA.Issue(90*day, 80*day), g.clientCA.PEM)
+	g.gateway = onServers(t)
+	g.set("DATABASE_URL", viaProxy(t, postgres, g.database), "TLS_CERT_FILE", g.files.path("tls.crt"), "TLS_KEY_FILE", g.files.path("tls.key"),
+		"MANAGEMENT_ADDR", g.management, "MANAGEMENT_CLIENT_CA_FILE", g.files.path("ca.crt"))
+	postgres.Hang()
+	p := startProcess(t, g.env, "serve", "--work")
+	g.processes = append(g.processes, p)
+	status := func(c *client, path string) int {
+		res, _, err := c.ask(http.MethodGet, path, nil, map[string]string{"X-Internal-Api-Key": managementKey})
+		if err != nil {
+			return 0
+		}
+		return res.StatusCode
+	}
+	public, stranger := g.clientTo(t, g.public()), g.clientTo(t, g.management)
+	known := g.clientTo(t, g.management, g.clientCA.Issue(day, time.Hour).Pair(t))
+	eventually(t, func() bool { return status(public, "/livez") == http.StatusOK }, "it is alive")
+	require.Equal(t, http.StatusServiceUnavailable, status(public, "/readyz"))
+	require.Equal(t, http.StatusServiceUnavailable, status(known, "/api/v1/events"))
+	require.Equal(t, http.StatusServiceUnavailable, status(known, "/console"))
+	require.Zero(t, status(stranger, "/livez"), "no certificate")
+	require.Equal(t, http.StatusBadRequest, probe("http://"+g.public()+"/livez"), "nothing is said without TLS")
+
+	postgres.Resume()
+	eventually(t, func() bool { return status(public, "/readyz") == http.StatusOK }, "it becomes ready by itself")
+	require.True(t, p.running())
+	require.Equal(t, http.StatusOK, status(known, "/api/v1/events"))
+	require.Zero(t, status(stranger, "/livez"))
+}
