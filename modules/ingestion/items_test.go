@@ -126,7 +126,7 @@ func TestAVerifiedWebhookWithoutItsIDIsIdentifiedByItsBody(t *testing.T) {
 						sample.Header[name] = value
 					}
 				}
-				id := regexp.MustCompile(`"(event_|update_|log_)?(id|eventId|sg_event_id|webhookEventId|uuid|id_str|resourceId)":("[^"]*"|[$\w]+)`)
+				id := regexp.MustCompile(`"(event_|update_|log_)?(id|eventId|sg_event_id|webhookEventId|uuid|id_str|resourceId|triggerUuid)":("[^"]*"|[$\w]+)`)
 				sample.Body = strings.ReplaceAll(id.ReplaceAllString(sample.Body, `"x":`+amount), "<Id>$ID</Id>", "<X>"+amount+"</X>")
 				req, err := s.SampleRequest(sample, key, then, "http://example.com/api/v1/webhooks/"+s.Name+"-source", "sample")
 				require.NoError(t, err)

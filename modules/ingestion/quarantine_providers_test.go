@@ -21,6 +21,9 @@ func TestEveryProvidersRequestCanBeReleased(t *testing.T) {
 			if !s.Signable() || len(s.Samples) == 0 || s.Name == "generic" {
 				continue
 			}
+			if s.Name == "monday" { // its token proves no body, so that it is not stored
+				continue
+			}
 			t.Run(s.Name, func(t *testing.T) {
 				key := sampleKey(s.Name)
 				held, err := s.SecretFor(key)

@@ -118,3 +118,15 @@ func TestAValidationOfMicrosoftGraphIsAnswered(t *testing.T) {
 	req.URL = sampleURL
 	require.Nil(t, s.GreetingReply(req, nil))
 }
+
+func TestTheChallengeOfMondayIsAnswered(t *testing.T) {
+	s, ok := Builtin().Spec("monday")
+	require.True(t, ok)
+	req := Request{Method: http.MethodPost, URL: sampleURL, Header: http.Header{"Content-Type": {"application/json"}}, Body: []byte(`{"challenge":"3eZbrw1a"}`)}
+	reply := s.GreetingReply(req, nil)
+	require.NotNil(t, reply)
+	require.JSONEq(t, `{"challenge":"3eZbrw1a"}`, string(reply.Body))
+	require.Equal(t, "application/json", reply.ContentType)
+	req.Body = []byte(`{"event":{"type":"create_pulse"}}`)
+	require.Nil(t, s.GreetingReply(req, nil), "an event is none")
+}
