@@ -50,9 +50,9 @@ ORDER  BY c.relname COLLATE "C", a.attnum`
 const postgresIndexesSQL = `
 SELECT c.relname AS table_name,
        CASE WHEN EXISTS (SELECT FROM pg_constraint k WHERE k.conindid = i.indexrelid) THEN '' ELSE n.relname END AS index_name,
-       (SELECT string_agg(a.attname, ',' ORDER BY o.at)
+       (SELECT string_agg(COALESCE(a.attname, '?'), ',' ORDER BY o.at)
         FROM   unnest(i.indkey) WITH ORDINALITY AS o (attnum, at)
-        JOIN   pg_attribute a ON a.attrelid = c.oid AND a.attnum = o.attnum) AS columns,
+        LEFT   JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum = o.attnum) AS columns,
        i.indisunique AS is_unique, i.indpred IS NOT NULL AS partial, i.indisprimary AS is_primary
 FROM   pg_index i
 JOIN   pg_class c ON c.oid = i.indrelid
@@ -68,7 +68,7 @@ ORDER  BY m.name, c.cid`
 
 const sqliteIndexesSQL = `
 SELECT m.name AS table_name, CASE i.origin WHEN 'c' THEN i.name ELSE '' END AS index_name,
-       (SELECT group_concat(c.name, ',') FROM (SELECT name FROM pragma_index_info(i.name) ORDER BY seqno) c) AS columns,
+       (SELECT group_concat(COALESCE(c.name, '?'), ',') FROM (SELECT name FROM pragma_index_info(i.name) ORDER BY seqno) c) AS columns,
        i."unique" AS is_unique, i.partial AS partial, i.origin = 'pk' AS is_primary
 FROM   sqlite_master m, pragma_index_list(m.name) i
 WHERE  m.type = 'table' AND m.name <> 'schema_migrations' AND m.name NOT LIKE 'sqlite%'`

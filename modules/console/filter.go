@@ -10,10 +10,11 @@ import (
 
 // eventFilter selects events; its fields are the parameters of the list's address.
 type eventFilter struct {
-	Source, Provider, Type, Status, Subject string
-	ID, Correlation                         string // the provider's id, and the correlation id
-	Since                                   string // such as 2h: received that long ago or later
-	From, To                                string // RFC 3339 times of receipt
+	Source, Provider, Type, Status string
+	Subject, Exact                 string // a part of the subject, and all of it
+	ID, Correlation                string // the provider's id, and the correlation id
+	Since                          string // such as 2h: received that long ago or later
+	From, To                       string // RFC 3339 times of receipt
 }
 
 // fields are the parameters in the order in which they are shown, with the words by which the
@@ -21,7 +22,7 @@ type eventFilter struct {
 func (f *eventFilter) fields() []filterField {
 	return []filterField{
 		{"source", "source", &f.Source}, {"provider", "provider", &f.Provider}, {"type", "eventType", &f.Type}, {"status", "status", &f.Status},
-		{"subject", "subject", &f.Subject}, {"id", "externalEventId", &f.ID}, {"correlation", "correlationId", &f.Correlation},
+		{"subject", "subject", &f.Subject}, {"exact-subject", "exactSubject", &f.Exact}, {"id", "externalEventId", &f.ID}, {"correlation", "correlationId", &f.Correlation},
 		{"since", "", &f.Since}, {"from", "receivedFrom", &f.From}, {"to", "receivedTo", &f.To},
 	}
 }
@@ -139,7 +140,7 @@ func parseWords(text string) (f eventFilter, bare string, mistakes []string) {
 	return f, bare, mistakes
 }
 
-var examples = map[string]string{"source": "acme", "provider": "stripe", "type": "order.created", "status": "failed", "subject": "ada",
+var examples = map[string]string{"source": "acme", "provider": "stripe", "type": "order.created", "status": "failed", "subject": "ada", "exact-subject": "ada@example.com",
 	"id": "evt_1001", "correlation": "req-7", "since": "2h", "from": "2026-01-31T00:00:00Z", "to": "2026-02-01T00:00:00Z"}
 
 // splitWords splits at space, except within quotes.

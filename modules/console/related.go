@@ -20,7 +20,7 @@ func (r *related) load(v *visit, e event) error {
 		parts = append(parts, v.into("/events", url.Values{"correlationId": {e.Correlation}, "pageSize": {"20"}}, &r.Correlation))
 	}
 	if e.Subject != nil && *e.Subject != "" {
-		parts = append(parts, v.into("/events", url.Values{"subject": {*e.Subject}, "source": {e.Source}, "pageSize": {"20"}}, &r.Subject))
+		parts = append(parts, v.into("/events", url.Values{"exactSubject": {*e.Subject}, "source": {e.Source}, "pageSize": {"20"}}, &r.Subject))
 	}
 	err := v.together(parts...)
 	own := func(other event) bool { return other.ID == e.ID }

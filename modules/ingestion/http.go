@@ -2,6 +2,7 @@ package ingestion
 
 import (
 	"context"
+	"fmt"
 	"net/http"
 	"slices"
 
@@ -57,11 +58,15 @@ func (m *Module) eventQuery(ctx context.Context, q *httpapi.Query) (l database.L
 	return l, f, paging, nil
 }
 
+// exactSubject is the parameter for the events of one subject.
+const exactSubject = "exactSubject"
+
 // exact is a parameter of GET /events that a column must equal.
 type exact struct{ parameter, column string }
 
 var exactly = []exact{
 	{"source", "e.source"}, {"eventType", "e.event_type"}, {"externalEventId", "e.external_event_id"},
+	{exactSubject, "e.subject"},
 }
 
 // eventFilter reads the conditions of GET /events, except the provider. received is the
@@ -72,6 +77,10 @@ func (m *Module) eventFilter(q *httpapi.Query, received string) *database.Filter
 		if v := q.Text(exact.parameter); v != "" {
 			f.Add(exact.column+" = ?", provider.Clean(v)) // as the columns have it
 		}
+	}
+	if v := q.Text(exactSubject); v != "" {
+		hash := m.d.DB.Dialect.HashText // what the index has
+		f.Add(fmt.Sprintf(hash, "e.subject")+" = "+fmt.Sprintf(hash, "?"), provider.Clean(v))
 	}
 	if v := q.Text("correlationId"); v != "" {
 		addCorrelation(f, provider.Clean(v))

@@ -42,7 +42,7 @@ func TestListsOfEventsReadLittle(t *testing.T) {
 	for _, query := range []string{
 		"", "sortOrder=asc", "sortBy=createdAt", "sortBy=occurredAt", "sortBy=status", "sortBy=status&sortOrder=asc", "sortBy=status&page=100",
 		"source=globex", "source=acme", "provider=globex", "provider=acme", "provider=github", "eventType=order.lost", "eventType=order.paid",
-		"externalEventId=external-7", "correlationId=correlation-7", "subject=parcel", "subject=ada%27s+PARCEL", "subject=nobody",
+		"externalEventId=external-7", "correlationId=correlation-7", "subject=parcel", "subject=ada%27s+PARCEL", "subject=nobody", "exactSubject=parcel+77", "exactSubject=Ada%27s+parcel+7", "exactSubject=nobody", "exactSubject=parcel+77&source=acme",
 		"status=failed", "status=processed", "status=retrying", "status=processed&sortOrder=asc", "status=failed&source=acme", "status=processed&source=globex",
 		"from=" + late, "to=" + early, "from=" + late + "&sortOrder=asc", "from=" + early + "&to=" + late,
 		"receivedTo=" + early, "receivedFrom=" + late + "&sortOrder=asc", "status=failed&receivedTo=" + early,
@@ -83,4 +83,36 @@ func TestASubjectIsLookedUpOnce(t *testing.T) {
 	require.Equal(t, "01950000-9c3f-7000-8000-000000000000", ids[0], "the newest of 40,000, of which 10,001 are looked at")
 	require.Greater(t, meta["total"], float64(database.CountedAtMost))
 	require.Equal(t, true, meta["totalIsEstimate"])
+}
+
+// TestASubjectIsFoundByItsHash holds that the events of one subject are read by the index of whole
+// subjects, also where one subject has very many, and that parts, other cases and other sources do
+// not match.
+func TestASubjectIsFoundByItsHash(t *testing.T) {
+	db := testkit.Open(t, testkit.Postgres(t))
+	g := setup(t, db)
+	g.exec(manyEventsSQL, g.acme, g.globex)
+	g.exec("UPDATE normalized_events SET subject = 'everything' WHERE source = 'acme' AND external_event_id LIKE '%5'")
+	for _, table := range []string{"normalized_events", "event_states"} {
+		g.exec("ANALYZE " + table)
+	}
+	values, err := httpapi.ParseQuery("exactSubject=parcel+77", eventsSpec)
+	require.NoError(t, err)
+	_, f, _, err := g.module.eventQuery(t.Context(), values)
+	require.NoError(t, err)
+	where, args := f.Where()
+	read, plan := testkit.RowsRead(t, db, fmt.Sprintf(selectMatchedSQL, where, database.CountedAtMost+1, "", "DESC", 16, 0), args...)
+	require.Contains(t, plan, `"Index Cond": "(hashtext(subject) = `)
+	require.LessOrEqual(t, read, 10, plan)
+
+	ids, meta := g.get("/events?exactSubject=parcel+77").list(t)
+	require.Len(t, ids, 1)
+	require.InDelta(t, 1, meta["total"], 0)
+	ids, meta = g.get("/events?exactSubject=everything&pageSize=15").list(t)
+	require.Len(t, ids, 15)
+	require.InDelta(t, 3996, meta["total"], 0)
+	for _, none := range []string{"exactSubject=parcel+7", "exactSubject=Parcel+77", "exactSubject=parcel+77&source=globex", "exactSubject=parcel+%25"} {
+		ids, _ = g.get("/events?" + none).list(t)
+		require.Empty(t, ids, none)
+	}
 }

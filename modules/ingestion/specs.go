@@ -69,6 +69,7 @@ var (
 			httpapi.TextParam("correlationId", "exactly"),
 			httpapi.EnumParam("status", "what became of the event", "pending", "processing", "processed", "retrying", "failed"),
 			httpapi.TextParam("subject", "contained, literally, in either case"),
+			httpapi.TextParam(exactSubject, "exactly this subject, which is found faster than a part of one"),
 			httpapi.TimeParam("from", "at or after this `occurredAt`"),
 			httpapi.TimeParam("to", "at or before this `occurredAt`"),
 			httpapi.TimeParam("receivedFrom", "at or after this `receivedAt`"),

@@ -186,7 +186,7 @@ func (m *Module) Summaries(ctx context.Context, ids []string) (map[string]contra
 }
 
 // selectMatchedSQL finds the events that a filter matches, and how many these are up to the largest
-// exact total, by one look into the index of subjects: at ten million events such a look takes
+// exact total, by one look into an index of subjects: at ten million events such a look takes
 // longer than all the rest of a page, and the total would take another.
 const selectMatchedSQL = `
 WITH matched AS MATERIALIZED (
@@ -204,7 +204,7 @@ WHERE  e.id IN (SELECT id FROM v)`
 
 // readEvents reads a page of events.
 func (m *Module) readEvents(ctx context.Context, q *httpapi.Query, l database.Listing[eventRow], f *database.Filter, p database.Page) (database.List[eventRow], error) {
-	if q.Text("subject") != "" && q.Enum("status") == "" && q.Enum("sortBy") == "receivedAt" {
+	if q.Text("subject")+q.Text(exactSubject) != "" && q.Enum("status") == "" && q.Enum("sortBy") == "receivedAt" {
 		if list, read, err := m.eventsOfSubject(ctx, l, f, p); read || err != nil {
 			return list, err
 		}

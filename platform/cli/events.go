@@ -22,6 +22,7 @@ var eventParams = []param{
 	{flag: "type", name: "eventType", help: "only of this type"},
 	{flag: "status", name: "status", help: "only those", oneOf: eventStates},
 	{flag: "subject", name: "subject", help: "only with this text in the subject"},
+	{flag: "exact-subject", name: "exactSubject", help: "only with exactly this subject"},
 	{flag: "external-id", name: "externalEventId", help: "only with this id of the provider"},
 	{flag: "correlation-id", name: "correlationId", help: "only of this request"},
 	{flag: "since", name: "receivedFrom", help: "received at or after: " + momentHelp, time: true},

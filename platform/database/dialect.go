@@ -16,6 +16,7 @@ type Dialect struct {
 	KeepEvent  string // keeps the selected rows of e from being deleted, and nothing else
 	LeaseNow   string // the database's clock, only for leases
 	Like       string // case-insensitive LIKE; use with ESCAPE '\'
+	HashText   string // the format of SQL for what an index has in place of a long text: its hash, or its beginning
 
 	leaseIn   func(millis string) string
 	bytesHold func(column, part string) string

@@ -83,14 +83,14 @@ SELECT EXISTS (SELECT FROM pg_class WHERE oid = to_regclass($1) AND relkind = 'p
 // partitioned table concurrently, so each partition's is built by itself and then attached.
 // https://www.postgresql.org/docs/current/ddl-partitioning.html
 func (s *session) buildIndex(ctx context.Context, x concurrentIndex) error {
+	if x.drop {
+		return s.dropIndex(ctx, x.name)
+	}
 	var partitioned bool
 	if err := s.own.Get(ctx, &partitioned, selectIsPartitionedSQL, x.table); err != nil {
 		return fmt.Errorf("look the table %s up: %w", x.table, err)
 	}
-	switch {
-	case x.drop:
-		return s.dropIndex(ctx, x.name)
-	case !partitioned:
+	if !partitioned {
 		return s.buildOne(ctx, x, x.name, x.table, "")
 	}
 	parent := fmt.Sprintf("CREATE %sINDEX IF NOT EXISTS %s ON ONLY %s %s", x.unique, x.name, x.table, x.definition)

@@ -24,6 +24,7 @@ var postgres = Dialect{
 	KeepEvent:  " FOR KEY SHARE OF e",
 	LeaseNow:   "clock_timestamp()",
 	Like:       "ILIKE",
+	HashText:   "hashtext(%s)",
 	leaseIn: func(millis string) string {
 		return "clock_timestamp() + " + millis + " * interval '1 millisecond'"
 	},

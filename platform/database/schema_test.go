@@ -195,6 +195,14 @@ func TestTheIndexOfAPartitionedTableIsBuiltInEachPartition(t *testing.T) {
 	require.NoError(t, db.Get(ctx, &parts, `SELECT count(*) FROM pg_inherits WHERE inhparent = 'items_name'::regclass`))
 	require.Equal(t, 2, parts)
 	require.NoError(t, up(ctx, db, files, nil), "up to date")
+
+	for name, file := range of("postgres", "", "", "-- Min reader: 1\nDROP INDEX CONCURRENTLY items_name;", "- index items_name on items (name) partial\n") {
+		if strings.HasPrefix(name, "postgres/000002") {
+			files[strings.Replace(name, "000002", "000003", 1)] = file
+		}
+	}
+	require.NoError(t, up(ctx, db, files, nil))
+	require.False(t, exists(t, db, `SELECT to_regclass('items_name') IS NOT NULL`), "a step can drop it again")
 }
 
 func TestAStepDoesNotQueueBehindALongTransaction(t *testing.T) {

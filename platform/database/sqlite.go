@@ -26,6 +26,7 @@ var sqliteDialect = Dialect{
 	Name:     "sqlite",
 	LeaseNow: sqliteNow + `)`,
 	Like:     "LIKE",
+	HashText: "substr(%s, 1, 100)",
 	leaseIn: func(millis string) string {
 		return sqliteNow + `, ((` + millis + `) / 1000.0) || ' seconds')`
 	},

@@ -1,0 +1,1 @@
+DROP INDEX CONCURRENTLY normalized_events_subject_hash;

@@ -1,0 +1,1 @@
+DROP INDEX normalized_events_subject_hash;
