@@ -149,6 +149,7 @@ func (v *visit) actOnGroup(action string) error {
 		Requeued int `json:"requeued"`
 		Resolved int `json:"resolved"`
 		Failed   int `json:"failed"`
+		Skipped  int `json:"skipped"`
 	}
 	if err := v.api.Post(v.ctx, "/dead-letters/"+action, order, &result); err != nil {
 		return v.listDeadLetters(nil, err)
@@ -169,7 +170,10 @@ func (v *visit) actOnGroup(action string) error {
 	if result.Failed > 0 {
 		notice += " " + plural(result.Failed, "could not be and stays here.", "could not be and stay here.")
 	}
-	if left := result.Matched - result.Requeued - result.Resolved - result.Failed; left > 0 {
+	if result.Skipped > 0 {
+		notice += " " + plural(result.Skipped, "was", "were") + " tried again, closed or removed by somebody else meanwhile."
+	}
+	if left := result.Matched - result.Requeued - result.Resolved - result.Failed - result.Skipped; left > 0 {
 		notice += " " + plural(left, "more is", "more are") + " left: at most 1,000 go at once."
 	}
 	return v.done(Root+"/dead-letters", notice)

@@ -70,6 +70,7 @@ type released struct {
 	Released   int            `json:"released"`
 	Duplicates int            `json:"duplicates"`
 	Refused    map[string]int `json:"refused"`
+	Skipped    int            `json:"skipped"`
 	Source     string         `json:"-"`
 }
 

@@ -9,7 +9,6 @@ import (
 	"integration-gateway/platform/contract"
 	"integration-gateway/platform/database"
 	"integration-gateway/platform/fault"
-	"integration-gateway/platform/telemetry"
 )
 
 // Replayer accepts replay requests. Delivery uses it to requeue a dead letter, with a new
@@ -35,25 +34,29 @@ func (m *Module) RequeueDeadLetter(ctx context.Context, deadLetterID string, by 
 	if err != nil {
 		return d, err
 	}
-	if d.Status != deadOpen {
-		return d, notOpen(d.DeadLetter)
-	}
-	if d.Kind == deadUnreadable {
-		err = m.requeueMessage(ctx, d, by)
-	} else {
-		err = m.requeueDelivery(ctx, d.DeadLetter, by)
-	}
-	if err != nil {
+	if err := m.requeueOpen(ctx, d, by); err != nil {
 		return d, err
 	}
 	return m.DeadLetter(ctx, deadLetterID)
 }
 
+func (m *Module) requeueOpen(ctx context.Context, d DeadLetterWithBody, by Requester) error {
+	switch {
+	case d.Status != deadOpen:
+		return notOpen(d.DeadLetter)
+	case d.Kind == deadUnreadable:
+		return m.requeueMessage(ctx, d, by)
+	}
+	return m.requeueDelivery(ctx, d.DeadLetter, by)
+}
+
+const reasonNotOpen = "dead_letter_not_open"
+
 func notOpen(d DeadLetter) error {
 	if d.Status == deadOpen { // a concurrent request changed it
 		d.Status = deadRequeued
 	}
-	return fault.Conflict.New("dead_letter_not_open", "The dead letter %s is already %s.", d.ID, d.Status)
+	return fault.Conflict.New(reasonNotOpen, "The dead letter %s is already %s.", d.ID, d.Status)
 }
 
 func (m *Module) requeueDelivery(ctx context.Context, d DeadLetter, by Requester) error {
@@ -124,8 +127,15 @@ func (m *Module) ResolveDeadLetter(ctx context.Context, deadLetterID string, by 
 	if err != nil {
 		return d, err
 	}
+	if err := m.resolveOpen(ctx, d.DeadLetter, by); err != nil {
+		return d, err
+	}
+	return m.DeadLetter(ctx, deadLetterID)
+}
+
+func (m *Module) resolveOpen(ctx context.Context, d DeadLetter, by Requester) error {
 	if d.Status != deadOpen {
-		return d, notOpen(d.DeadLetter)
+		return notOpen(d)
 	}
 	details, _ := json.Marshal(struct { // strings alone; cannot fail
 		Source        *string `json:"source,omitempty"`
@@ -135,21 +145,17 @@ func (m *Module) ResolveDeadLetter(ctx context.Context, deadLetterID string, by 
 		RequestedBy   string  `json:"requestedBy"`
 		Reason        string  `json:"reason"`
 	}{d.Source, d.Kind, d.EventID, d.DestinationID, by.Name, by.Reason})
-	err = m.db.InTx(ctx, func(tx *database.Tx) error {
+	return m.db.InTx(ctx, func(tx *database.Tx) error {
 		n, err := tx.Exec(ctx, markResolvedSQL, d.ID, tx.Now, by.Name, by.Reason)
 		if err != nil {
 			return fmt.Errorf("resolve dead letter %s: %w", d.ID, err)
 		}
 		if n == 0 {
-			return fault.Conflict.New("dead_letter_not_open", "The dead letter %s is no longer open.", d.ID)
+			return fault.Conflict.New(reasonNotOpen, "The dead letter %s is no longer open.", d.ID)
 		}
 		return m.auditor.Record(ctx, tx, []contract.AuditEntry{{EntityType: contract.EntityDeadLetter, EntityID: &d.ID,
 			Action: "dead_letter.resolved", Actor: by.Actor, Details: details}})
 	})
-	if err != nil {
-		return d, err
-	}
-	return m.DeadLetter(ctx, deadLetterID)
 }
 
 // Requeued is the result of a bulk requeue.
@@ -157,6 +163,7 @@ type Requeued struct {
 	Matched  int `json:"matched"`  // open ones that match the filter
 	Requeued int `json:"requeued"` // of these, now
 	Failed   int `json:"failed"`   // of these, those that cannot be requeued; see the log
+	Skipped  int `json:"skipped"`  // of these, those that another request or retention closed or removed meanwhile
 }
 
 // oldestDead lists dead letters in the order in which they are requeued.
@@ -173,9 +180,9 @@ func (m *Module) RequeueDeadLetters(ctx context.Context, f DeadLetterFilter, lim
 	var done Requeued
 	var err error
 	done.Matched, err = m.eachOpen(ctx, f, limit, dryRun, func(d DeadLetter) (bool, error) {
-		before := done
+		skipped := done.Skipped
 		err := m.requeueOneOf(ctx, d, by, &done)
-		return done != before, err
+		return done.Skipped == skipped, err
 	})
 	return done, err
 }
@@ -225,6 +232,7 @@ func (m *Module) eachOpen(ctx context.Context, f DeadLetterFilter, limit int, dr
 type Resolved struct {
 	Matched  int `json:"matched"`  // open ones that match the filter
 	Resolved int `json:"resolved"` // of these, now
+	Skipped  int `json:"skipped"`  // of these, those that another request or retention closed or removed meanwhile
 }
 
 // ResolveDeadLetters closes the open dead letters that match f, each as ResolveDeadLetter does,
@@ -233,46 +241,45 @@ func (m *Module) ResolveDeadLetters(ctx context.Context, f DeadLetterFilter, lim
 	var done Resolved
 	var err error
 	done.Matched, err = m.eachOpen(ctx, f, limit, dryRun, func(d DeadLetter) (bool, error) {
-		_, err := m.ResolveDeadLetter(ctx, d.ID, by)
-		switch {
-		case err == nil:
-			done.Resolved++
-			return true, nil
-		case fault.Is(err, fault.Conflict): // it was requeued or closed meanwhile
+		switch err := m.resolveOpen(ctx, d, by); {
+		case goneMeanwhile(err):
+			done.Skipped++
 			return false, nil
+		case err != nil:
+			return false, err
 		}
-		return false, err
+		done.Resolved++
+		return true, nil
 	})
 	return done, err
 }
 
+// goneMeanwhile reports that a dead letter that was listed as open has been requeued, closed or
+// removed since.
+func goneMeanwhile(err error) bool {
+	return fault.Is(err, fault.NotFound) || fault.Is(err, fault.Conflict) && fault.As(err).Reason == reasonNotOpen
+}
+
 // requeueOneOf requeues d and counts it; its error means that the others would fail too.
 func (m *Module) requeueOneOf(ctx context.Context, d DeadLetter, by Requester, done *Requeued) error {
-	_, err := m.RequeueDeadLetter(ctx, d.ID, by)
+	whole := DeadLetterWithBody{DeadLetter: d}
+	var err error
+	if d.Kind == deadUnreadable {
+		whole, err = m.DeadLetter(ctx, d.ID)
+	}
+	if err == nil {
+		err = m.requeueOpen(ctx, whole, by)
+	}
 	switch {
 	case err == nil:
 		done.Requeued++
+	case goneMeanwhile(err):
+		done.Skipped++
 	case fault.Is(err, fault.Conflict):
-		if fault.As(err).Reason != "dead_letter_not_open" { // a concurrent request requeued it
-			done.Failed++
-			m.log.WarnContext(ctx, "a dead letter cannot be requeued", append(d.logged(), "error", err)...)
-		}
+		done.Failed++
+		m.log.WarnContext(ctx, "a dead letter cannot be requeued", append(d.logged(), "error", err)...)
 	default:
 		return err
 	}
 	return nil
-}
-
-// logged returns the fields of a log line about a dead letter, as far as it has them.
-func (d DeadLetter) logged() []any {
-	fields := []any{"dead_letter_id", d.ID}
-	add := func(name string, value *string) {
-		if value != nil {
-			fields = append(fields, name, *value)
-		}
-	}
-	add("source", d.Source)
-	add(telemetry.EventField, d.EventID)
-	add("destination_id", d.DestinationID)
-	return fields
 }

@@ -15,6 +15,7 @@ import (
 	"integration-gateway/platform/fault"
 	"integration-gateway/platform/httpapi"
 	"integration-gateway/platform/id"
+	"integration-gateway/platform/telemetry"
 )
 
 // DeadLetter is a dead letter as it is stored and shown, without its body.
@@ -168,4 +169,18 @@ func (m *Module) DeadLetter(ctx context.Context, deadLetterID string) (DeadLette
 
 func noDeadLetter(deadLetterID string) error {
 	return fault.NotFound.New("dead_letter_not_found", "There is no dead letter %s.", deadLetterID)
+}
+
+// logged returns the fields of a log line about a dead letter, as far as it has them.
+func (d DeadLetter) logged() []any {
+	fields := []any{"dead_letter_id", d.ID}
+	add := func(name string, value *string) {
+		if value != nil {
+			fields = append(fields, name, *value)
+		}
+	}
+	add("source", d.Source)
+	add(telemetry.EventField, d.EventID)
+	add("destination_id", d.DestinationID)
+	return fields
 }

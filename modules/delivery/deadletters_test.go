@@ -206,7 +206,7 @@ func TestARequeueThatCannotBe(t *testing.T) {
 		r.err = fault.NotFound.New("event_not_found", "There is no event.")
 		code, answer = call(http.MethodPost, "/dead-letters/requeue", `{"all":true}`)
 		require.Equal(t, 202, code)
-		require.Equal(t, map[string]any{"matched": 1.0, "requeued": 0.0, "failed": 1.0}, answer["data"])
+		require.Equal(t, map[string]any{"matched": 1.0, "requeued": 0.0, "failed": 1.0, "skipped": 0.0}, answer["data"])
 	})
 }
 
@@ -250,7 +250,7 @@ func TestDeadLettersAreRequeuedInBulk(t *testing.T) {
 		bulk := func(body string, status int, want ...float64) {
 			code, answer := call(http.MethodPost, "/dead-letters/requeue", body)
 			require.Equal(t, status, code, answer)
-			require.Equal(t, map[string]any{"matched": want[0], "requeued": want[1], "failed": 0.0}, answer["data"], body)
+			require.Equal(t, map[string]any{"matched": want[0], "requeued": want[1], "failed": 0.0, "skipped": 0.0}, answer["data"], body)
 		}
 		bulk(`{"dryRun":true,"all":true}`, 200, 3, 0)
 		bulk(`{"kind":"exhausted","dryRun":true}`, 200, 0, 0)

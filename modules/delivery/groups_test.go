@@ -1,6 +1,7 @@
 package delivery
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"net/http"
@@ -9,6 +10,8 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"integration-gateway/platform/broker"
+	"integration-gateway/platform/contract"
 	"integration-gateway/platform/database"
 	"integration-gateway/platform/httpapi"
 	"integration-gateway/platform/id"
@@ -90,10 +93,10 @@ func TestDeadLettersAreClosedByGroup(t *testing.T) {
 			return string(text)
 		}
 		group := `"destinationId":"` + a + `","error":"HTTP 410"`
-		require.JSONEq(t, `{"matched":3,"resolved":0}`, resolve(`{`+group+`,"dryRun":true}`))
+		require.JSONEq(t, `{"matched":3,"resolved":0,"skipped":0}`, resolve(`{`+group+`,"dryRun":true}`))
 		require.Len(t, h.deadLetters(DeadLetterFilter{Status: "open"}), 5, "a dry run changes nothing")
-		require.JSONEq(t, `{"matched":3,"resolved":2}`, resolve(`{`+group+`,"limit":2,"reason":"booked by hand"}`))
-		require.JSONEq(t, `{"matched":1,"resolved":1}`, resolve(`{`+group+`,"requestedBy":"ada","reason":"booked by hand"}`))
+		require.JSONEq(t, `{"matched":3,"resolved":2,"skipped":0}`, resolve(`{`+group+`,"limit":2,"reason":"booked by hand"}`))
+		require.JSONEq(t, `{"matched":1,"resolved":1,"skipped":0}`, resolve(`{`+group+`,"requestedBy":"ada","reason":"booked by hand"}`))
 		closed := h.deadLetters(DeadLetterFilter{Status: "resolved"})
 		require.Len(t, closed, 3)
 		require.Equal(t, []string{"ada", "booked by hand"}, []string{*closed[0].ResolvedBy, *closed[0].Resolution})
@@ -178,5 +181,51 @@ func TestGroupsReadNoMoreThanTheirBounds(t *testing.T) {
 		require.LessOrEqual(t, read, lookedAtForErrors+100, "%s\n%s", query, plan)
 		of := ask[AttemptErrors](h, "/deliveries/errors"+query)
 		require.Equal(t, []int{lookedAtForErrors, lookedAtForErrors / 2}, []int{of.Attempts, of.Failed})
+	}
+}
+
+// duringRecord calls then with the transaction of the first entry that is recorded.
+type duringRecord struct {
+	Auditor
+	then func(tx *database.Tx)
+}
+
+func (d *duringRecord) Record(ctx context.Context, tx *database.Tx, entries []contract.AuditEntry) error {
+	if then := d.then; then != nil {
+		d.then = nil
+		then(tx)
+	}
+	return d.Auditor.Record(ctx, tx, entries)
+}
+
+// Closing many ended with 404 at one that retention or somebody else had removed meanwhile, and
+// left the rest open.
+func TestDeadLettersThatAreGoneMeanwhileAreSkipped(t *testing.T) {
+	for action, want := range map[string]string{"resolve": `{"matched":5,"resolved":2,"skipped":3}`, "requeue": `{"matched":5,"requeued":2,"failed":0,"skipped":3}`} {
+		t.Run(action, func(t *testing.T) {
+			eachDeadHarness(t, func(h *harness, _ *fakeReplayer) {
+				h.destination(h.receiver.URL)
+				h.receiver.answers(func(_ int, w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusGone) })
+				stop := h.run()
+				list := []DeadLetter{h.failed(), h.failed(), h.failed(), h.failed()}
+				stop()
+				h.storeDeadLetters(t.Context(), []broker.Delivery{{Body: []byte("no JSON"), Ack: func() {}}})
+				unreadable := h.deadLetters(DeadLetterFilter{Kind: deadUnreadable})[0]
+				h.auditor = &duringRecord{h.auditor, func(tx *database.Tx) { // while the first one is acted on
+					_, err := tx.Exec(t.Context(), "DELETE FROM dead_letters WHERE id IN ($1, $2)", list[1].ID, unreadable.ID)
+					require.NoError(t, err)
+					_, err = tx.Exec(t.Context(), "UPDATE dead_letters SET status = 'resolved', resolved_at = $2, resolved_by = 'ada', resolution = 'by hand' WHERE id = $1", list[2].ID, tx.Now)
+					require.NoError(t, err)
+				}}
+				code, answer := h.api()(http.MethodPost, "/dead-letters/"+action, `{"all":true,"reason":"booked by hand"}`)
+				require.Less(t, code, 300, answer)
+				text, err := json.Marshal(answer["data"])
+				require.NoError(t, err)
+				require.JSONEq(t, want, string(text))
+				require.Empty(t, h.audit.actions(list[2].ID))
+				require.Equal(t, "ada", *h.deadLetters(DeadLetterFilter{EventID: *list[2].EventID})[0].ResolvedBy, "it stays as it was")
+				require.Equal(t, []string{"dead_letter." + action + "d"}, h.audit.actions(list[3].ID), "the ones after it are not left")
+			})
+		})
 	}
 }

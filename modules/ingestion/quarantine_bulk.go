@@ -94,6 +94,7 @@ type ReleasedAll struct {
 	Released   int            `json:"released"`   // new events
 	Duplicates int            `json:"duplicates"` // already known; removed from quarantine too
 	Refused    map[string]int `json:"refused"`    // still refused, by reason
+	Skipped    int            `json:"skipped"`    // released or removed meanwhile, by another request or by retention
 }
 
 // ReleaseAll releases at most limit requests that match f and that the caller may see, oldest
@@ -115,7 +116,8 @@ func (m *Module) ReleaseAll(ctx context.Context, f QuarantineFilter, limit int, 
 		switch {
 		case fault.Is(err, fault.Conflict):
 			all.Refused[fault.As(err).Reason]++
-		case fault.Is(err, fault.NotFound): // removed meanwhile
+		case fault.Is(err, fault.NotFound):
+			all.Skipped++
 		case err != nil:
 			return all, err
 		case r.Duplicate:

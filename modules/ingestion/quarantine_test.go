@@ -1,6 +1,7 @@
 package ingestion
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"net/http"
@@ -12,6 +13,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"integration-gateway/platform/contract"
 	"integration-gateway/platform/database"
 	"integration-gateway/platform/id"
 	"integration-gateway/platform/provider"
@@ -263,21 +265,55 @@ func TestReleaseOfASource(t *testing.T) {
 		requireFields(t, []string{"sorce: is not a field"}, g.manage(http.MethodPost, "/quarantine/release", `{"sorce":"acme"}`).Error.Details)
 		requireFields(t, []string{"reason: must be one of"}, g.manage(http.MethodPost, "/quarantine/release", `{"source":"acme","reason":"\u0000"}`).Error.Details)
 		for _, c := range []struct{ body, want string }{
-			{`{"all":true,"dryRun":true}`, `{"matched":5,"released":0,"duplicates":0,"refused":{}}`},
-			{`{"source":"acme","dryRun":true,"limit":1}`, `{"matched":4,"released":0,"duplicates":0,"refused":{}}`},
-			{`{"sourceIp":"203.0.113.77"}`, `{"matched":0,"released":0,"duplicates":0,"refused":{}}`},
-			{`{"receivedTo":"2020-01-01T00:00:00Z"}`, `{"matched":0,"released":0,"duplicates":0,"refused":{}}`},
-			{`{"externalEventId":"e9"}`, `{"matched":1,"released":0,"duplicates":0,"refused":{"no_match":1}}`},
-			{`{"source":"acme","limit":1}`, `{"matched":1,"released":1,"duplicates":0,"refused":{}}`},
-			{`{"source":"acme","reason":"outside_tolerance"}`, `{"matched":0,"released":0,"duplicates":0,"refused":{}}`},
-			{`{"source":"acme"}`, `{"matched":3,"released":2,"duplicates":0,"refused":{"no_match":1}}`},
-			{`{"source":"acme"}`, `{"matched":1,"released":0,"duplicates":0,"refused":{"no_match":1}}`},
+			{`{"all":true,"dryRun":true}`, `{"matched":5,"released":0,"duplicates":0,"refused":{},"skipped":0}`},
+			{`{"source":"acme","dryRun":true,"limit":1}`, `{"matched":4,"released":0,"duplicates":0,"refused":{},"skipped":0}`},
+			{`{"sourceIp":"203.0.113.77"}`, `{"matched":0,"released":0,"duplicates":0,"refused":{},"skipped":0}`},
+			{`{"receivedTo":"2020-01-01T00:00:00Z"}`, `{"matched":0,"released":0,"duplicates":0,"refused":{},"skipped":0}`},
+			{`{"externalEventId":"e9"}`, `{"matched":1,"released":0,"duplicates":0,"refused":{"no_match":1},"skipped":0}`},
+			{`{"source":"acme","limit":1}`, `{"matched":1,"released":1,"duplicates":0,"refused":{},"skipped":0}`},
+			{`{"source":"acme","reason":"outside_tolerance"}`, `{"matched":0,"released":0,"duplicates":0,"refused":{},"skipped":0}`},
+			{`{"source":"acme"}`, `{"matched":3,"released":2,"duplicates":0,"refused":{"no_match":1},"skipped":0}`},
+			{`{"source":"acme"}`, `{"matched":1,"released":0,"duplicates":0,"refused":{"no_match":1},"skipped":0}`},
 		} {
 			a := g.manage(http.MethodPost, "/quarantine/release", c.body)
 			require.Equal(t, http.StatusOK, a.Status)
 			require.JSONEq(t, c.want, string(a.Data))
 		}
 		require.Len(t, g.kept(), 2, "what is refused still, and another source's")
+	})
+}
+
+// droppingAuditor deletes other requests from quarantine with the transaction of the first release.
+type droppingAuditor struct {
+	Auditor
+	except string // the one that is released
+}
+
+func (d *droppingAuditor) Record(ctx context.Context, tx *database.Tx, entries []contract.AuditEntry) error {
+	if except := d.except; except != "" {
+		d.except = ""
+		if _, err := tx.Exec(ctx, "DELETE FROM quarantine WHERE id = (SELECT id FROM quarantine WHERE id > $1 ORDER BY id LIMIT 1)", except); err != nil {
+			return err
+		}
+	}
+	return d.Auditor.Record(ctx, tx, entries)
+}
+
+func TestAReleaseOfManySkipsWhatIsGoneMeanwhile(t *testing.T) {
+	eachStore(t, func(t *testing.T, db *database.DB) {
+		dropping := &droppingAuditor{}
+		g := setup(t, db, func(_ *Config, d *Deps) { dropping.Auditor, d.Audit = d.Audit, dropping })
+		for i := range 3 {
+			require.Equal(t, 401, g.sentTo("acme", "the-new-secret", fmt.Sprint("e", i)))
+		}
+		kept := g.kept()
+		require.Len(t, kept, 3)
+		g.manage(http.MethodPost, "/integrations/"+g.acme+"/secrets", `{"value":"the-new-secret"}`)
+		dropping.except = kept[2].ID // the oldest
+		a := g.manage(http.MethodPost, "/quarantine/release", `{"all":true}`)
+		require.Equal(t, http.StatusOK, a.Status)
+		require.JSONEq(t, `{"matched":3,"released":2,"duplicates":0,"refused":{},"skipped":1}`, string(a.Data))
+		require.Empty(t, g.kept())
 	})
 }
 

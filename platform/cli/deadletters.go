@@ -206,6 +206,7 @@ type requeued struct {
 	Matched  int `json:"matched"`
 	Requeued int `json:"requeued"`
 	Failed   int `json:"failed"`
+	Skipped  int `json:"skipped"`
 }
 
 func (s *session) requeueAll(ctx context.Context, r *requeue) error {
@@ -231,7 +232,7 @@ func (s *session) requeueAll(ctx context.Context, r *requeue) error {
 		if err := s.Post(ctx, "/dead-letters/requeue", body, &part); err != nil {
 			return fmt.Errorf("after %d: %w", sum.Requeued, err)
 		}
-		sum = requeued{sum.Matched + part.Matched, sum.Requeued + part.Requeued, sum.Failed + part.Failed}
+		sum = requeued{sum.Matched + part.Matched, sum.Requeued + part.Requeued, sum.Failed + part.Failed, sum.Skipped + part.Skipped}
 		progress.show("%d requeued", sum.Requeued)
 		left -= part.Matched
 		if part.Requeued == 0 || part.Failed > 0 || part.Matched < requeuesAtOnce || r.limit > 0 && left <= 0 {
@@ -243,7 +244,7 @@ func (s *session) requeueAll(ctx context.Context, r *requeue) error {
 	if err != nil {
 		return fmt.Errorf("print the result: %w", err)
 	}
-	if err := s.done(raw, "", "requeued %d of %d; %d cannot be requeued", sum.Requeued, sum.Matched, sum.Failed); err != nil {
+	if err := s.done(raw, "", "requeued %d of %d; %d cannot be requeued%s", sum.Requeued, sum.Matched, sum.Failed, meanwhile(sum.Skipped)); err != nil {
 		return err
 	}
 	switch {
@@ -253,6 +254,14 @@ func (s *session) requeueAll(ctx context.Context, r *requeue) error {
 		return &failure{exitFailed, "no open dead letter matches, so nothing was requeued"}
 	}
 	return nil
+}
+
+// meanwhile says how many dead letters were no longer open when it was their turn.
+func meanwhile(skipped int) string {
+	if skipped == 0 {
+		return ""
+	}
+	return fmt.Sprintf("; %d were requeued, closed or removed meanwhile", skipped)
 }
 
 func (s *session) countRequeues(ctx context.Context, body map[string]any, limit int) error {

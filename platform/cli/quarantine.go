@@ -186,6 +186,7 @@ type released struct {
 	Released   int            `json:"released"`
 	Duplicates int            `json:"duplicates"`
 	Refused    map[string]int `json:"refused"`
+	Skipped    int            `json:"skipped"`
 }
 
 func (r released) stay() int {
@@ -222,6 +223,7 @@ func (s *session) releaseAll(ctx context.Context, body map[string]any) error {
 			return fmt.Errorf("after %d: %w", sum.Released+sum.Duplicates, err)
 		}
 		sum.Matched, sum.Released, sum.Duplicates = sum.Matched+part.Matched, sum.Released+part.Released, sum.Duplicates+part.Duplicates
+		sum.Skipped += part.Skipped
 		for why, n := range part.Refused {
 			sum.Refused[why] += n
 		}
@@ -254,6 +256,9 @@ func (r released) String() string {
 	refused := []string{}
 	for _, reason := range slices.Sorted(maps.Keys(r.Refused)) {
 		refused = append(refused, fmt.Sprintf("%d %s", r.Refused[reason], reason))
+	}
+	if r.Skipped > 0 {
+		text += fmt.Sprintf("; %d were released or removed meanwhile", r.Skipped)
 	}
 	if len(refused) > 0 {
 		text += "\nstill refused: " + strings.Join(refused, ", ")

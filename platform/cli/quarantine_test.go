@@ -63,7 +63,7 @@ func TestQuarantineFromTheCommandLine(t *testing.T) {
 	require.Regexp(t, "released "+first+" as event [0-9a-f-]{36}\n", released)
 	var all map[string]any
 	require.NoError(t, json.Unmarshal([]byte(runOK(t, "quarantine release --source acme --json")), &all))
-	require.Equal(t, map[string]any{"matched": 1.0, "released": 0.0, "duplicates": 1.0, "refused": map[string]any{}}, all)
+	require.Equal(t, map[string]any{"matched": 1.0, "released": 0.0, "duplicates": 1.0, "refused": map[string]any{}, "skipped": 0.0}, all)
 	code, _, stderr = runLine(t, "quarantine delete "+refuse(`{}`))
 	require.Equal(t, exitUsage, code)
 	require.Contains(t, stderr, "use --yes to confirm")
