@@ -146,7 +146,7 @@ func TestMigrateAndSeed(t *testing.T) {
 		{"seed --callback-base http://127.0.0.1:9/hooks/", 0, "acme: created, delivers to http://127.0.0.1:9/hooks/acme\n"},
 		{"seed", 0, "acme: already exists, delivers to http://127.0.0.1:9/hooks/acme\n"},
 		{"migrate down --all", exitUsage, "The database records/gateway.db will lose "},
-		{"migrate down --steps 1", exitUsage, "not a terminal, so nothing was done: use --yes to confirm"},
+		{"migrate down --steps 2", exitUsage, "not a terminal, so nothing was done: use --yes to confirm"},
 		{"migrate force 7", exitUsage, "The database records/gateway.db will be marked as version 7; it is at version "},
 		{"seed", 0, "acme: already exists"},
 		{"migrate down --all --yes", 0, "the schema is at version 0\n"},

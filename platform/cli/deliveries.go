@@ -3,6 +3,8 @@ package cli
 import (
 	"context"
 	"encoding/json"
+	"fmt"
+	"maps"
 
 	"github.com/spf13/cobra"
 
@@ -106,4 +108,162 @@ func (s *session) showAttempt(item map[string]any) error {
 		return err
 	}
 	return s.out.Block(body)
+}
+
+func (c *command) deadLettersResolve() *cobra.Command {
+	cmd := &cobra.Command{
+		Use: "resolve [ID] --reason TEXT", Short: "Close a dead letter, or all that match a filter, without another delivery", Args: cobra.MaximumNArgs(1),
+		Long: `Closes open dead letters: what they are about was settled in another way. Nothing is sent, and
+the events keep their status. They cannot be opened again. The reason is shown, and in the audit
+trail. Give an id, a filter, or --all; many are counted first, and closed after a question.`,
+		Example: `  gateway dead-letters resolve 0190a1b2-0000-7000-8000-000000000001 --reason "the order was corrected by hand"
+  gateway dead-letters resolve --error "the destination answered HTTP 410" --source shop --reason "the shop is closed"`,
+	}
+	r := newDeadLetterAct(cmd, "resolve")
+	cmd.Flags().BoolVar(&r.yes, "yes", false, "do not ask for confirmation")
+	cmd.Flags().BoolVar(&r.dryRun, "dry-run", false, "only count what would be closed")
+	check := func(args []string) error {
+		if r.reason == "" && !r.dryRun {
+			return usage("dead-letters resolve: give --reason")
+		}
+		return r.check(args)
+	}
+	cmd.RunE = c.beforeAPI(check, func(ctx context.Context, s *session, args []string) error {
+		if len(args) == 0 {
+			return s.deadLettersInBulk(ctx, r)
+		}
+		var raw json.RawMessage
+		if err := s.Post(ctx, "/dead-letters/"+args[0]+"/resolve", r.requester(map[string]any{}), &raw); err != nil {
+			return err
+		}
+		return s.done(raw, args[0], "closed %s; nothing is sent", args[0])
+	})
+	return cmd
+}
+
+// deadLettersAtOnce is how many the API requeues or closes in one request.
+const deadLettersAtOnce = 1000
+
+// deadLettersDone counts what was requeued or closed.
+type deadLettersDone struct {
+	Matched  int `json:"matched"`
+	Requeued int `json:"requeued"`
+	Resolved int `json:"resolved"`
+	Failed   int `json:"failed"`
+	Skipped  int `json:"skipped"`
+}
+
+// acted is how many were requeued, or closed.
+func (d deadLettersDone) acted() int { return d.Requeued + d.Resolved }
+
+// answer is the sum as the API answers one request.
+func (d deadLettersDone) answer(verb string) (json.RawMessage, error) {
+	fields := map[string]int{"matched": d.Matched, "skipped": d.Skipped}
+	if verb == "requeue" {
+		fields["requeued"], fields["failed"] = d.Requeued, d.Failed
+	} else {
+		fields["resolved"] = d.Resolved
+	}
+	raw, err := json.Marshal(fields)
+	if err != nil {
+		return nil, fmt.Errorf("print the result: %w", err)
+	}
+	return raw, nil
+}
+
+// participles are how what was done is said.
+var participles = map[string]string{"requeue": "requeued", "resolve": "closed"}
+
+// deadLettersInBulk requeues or closes the open dead letters of a filter, a thousand a request.
+func (s *session) deadLettersInBulk(ctx context.Context, r *deadLetterAct) error {
+	body, err := r.filter.fields()
+	if err != nil {
+		return err
+	}
+	r.requester(body)
+	if r.all {
+		body["all"] = true
+	}
+	participle := participles[r.verb]
+	if r.dryRun || r.verb == "resolve" && !r.yes {
+		raw, count, err := s.countDeadLetters(ctx, body, r)
+		if err != nil {
+			return err
+		}
+		if r.dryRun {
+			return s.done(raw, "", "%d would be %s", count, participle)
+		}
+		if count > 0 {
+			if do, err := s.c.agreed(&r.consent, "%d open dead letters will be closed for good; nothing is sent.", count); err != nil || !do {
+				return err
+			}
+		}
+	}
+	sum, err := s.actOnDeadLetters(ctx, r, body)
+	if err != nil {
+		return fmt.Errorf("after %d: %w", sum.acted(), err)
+	}
+	raw, err := sum.answer(r.verb)
+	if err != nil {
+		return err
+	}
+	text := fmt.Sprintf("%s %d of %d", participle, sum.acted(), sum.Matched)
+	if r.verb == "requeue" {
+		text += fmt.Sprintf("; %d cannot be requeued", sum.Failed)
+	}
+	if sum.Skipped > 0 {
+		text += fmt.Sprintf("; %d were requeued, closed or removed meanwhile", sum.Skipped)
+	}
+	if err := s.done(raw, "", "%s", text); err != nil {
+		return err
+	}
+	switch {
+	case sum.Failed > 0:
+		return fmt.Errorf("%d of %d cannot be requeued; see `gateway dead-letters show`", sum.Failed, sum.Matched)
+	case sum.acted() == 0 && sum.Skipped == 0:
+		return &failure{exitFailed, "no open dead letter matches, so nothing was " + participle}
+	case sum.acted() == 0:
+		return &failure{exitFailed, "all were requeued, closed or removed meanwhile, so nothing was " + participle}
+	}
+	return nil
+}
+
+// actOnDeadLetters repeats the request until none is left, or as many as the limit are done.
+func (s *session) actOnDeadLetters(ctx context.Context, r *deadLetterAct, body map[string]any) (sum deadLettersDone, err error) {
+	progress := s.c.progress()
+	defer progress.done()
+	for {
+		if body["limit"] = deadLettersAtOnce; r.limit > 0 {
+			body["limit"] = min(r.limit-sum.acted()-sum.Failed, deadLettersAtOnce)
+		}
+		var part deadLettersDone
+		if err := s.Post(ctx, "/dead-letters/"+r.verb, body, &part); err != nil {
+			return sum, err
+		}
+		if sum.Matched == 0 { // the first says how many there are
+			sum.Matched = part.Matched
+		}
+		sum.Requeued, sum.Resolved, sum.Failed, sum.Skipped = sum.Requeued+part.Requeued, sum.Resolved+part.Resolved, sum.Failed+part.Failed, sum.Skipped+part.Skipped
+		progress.show("%d %s", sum.acted(), participles[r.verb])
+		over := r.limit > 0 && sum.acted()+sum.Failed >= r.limit
+		if over || part.acted() == 0 || part.Failed > 0 || part.Matched <= part.acted()+part.Skipped {
+			return sum, nil
+		}
+	}
+}
+
+func (s *session) countDeadLetters(ctx context.Context, body map[string]any, r *deadLetterAct) (raw json.RawMessage, count int, err error) {
+	dry := maps.Clone(body)
+	dry["dryRun"] = true
+	var part deadLettersDone
+	if err := s.Post(ctx, "/dead-letters/"+r.verb, dry, &raw); err != nil {
+		return nil, 0, err
+	}
+	if err := json.Unmarshal(raw, &part); err != nil {
+		return nil, 0, fmt.Errorf("read the answer: %w", err)
+	}
+	if r.limit > 0 {
+		part.Matched = min(part.Matched, r.limit)
+	}
+	return raw, part.Matched, nil
 }

@@ -52,7 +52,7 @@ func (c *command) events() *cobra.Command {
 	cmd := group("events", "Find events, follow them, and send them again", `An event is named by its id, by the provider's id, or by the correlation id of its request.`,
 		c.list(listing{short: "List events, the last received first", path: "/events", params: eventParams, columns: eventColumns,
 			empty: "No event matches. See: gateway quarantine list, for what was refused"}),
-		c.eventsShow(), c.eventsStatus(), c.eventsTail(), c.eventsReplay(),
+		c.eventsShow(), c.eventsStatus(), c.eventsTail(), c.eventsReplay(), c.eventsMapping(),
 		c.eventsNow("retry", "Try an event's waiting deliveries now", "tried now: %s of event %s", false),
 		c.eventsNow("cancel", "End an event's waiting deliveries; a replay can still send it", "ended as failed: %s of event %s", true))
 	c.addAPIFlags(cmd)

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"strings"
@@ -155,4 +156,23 @@ change.`},
 		all = append(all, &cobra.Command{Use: t.name, Short: t.short, Long: t.long})
 	}
 	return append(all, &cobra.Command{Use: "topics", Short: "The topics of this help", Long: "gateway help TOPIC:\n\n" + strings.Join(names, "\n")})
+}
+
+// validID returns an argument that must be the id of a record.
+func validID(command, text string) (string, error) {
+	valid, ok := app.ValidID(text)
+	if !ok {
+		return "", usage(command + ": the id must be a UUID")
+	}
+	return valid, nil
+}
+
+// beforeAPI is onAPI with a check of the command line first.
+func (c *command) beforeAPI(check func(args []string) error, do func(ctx context.Context, s *session, args []string) error) func(*cobra.Command, []string) error {
+	return func(cmd *cobra.Command, args []string) error {
+		if err := check(args); err != nil {
+			return err
+		}
+		return c.onAPI(do)(cmd, args)
+	}
 }
