@@ -84,7 +84,7 @@ type gateway struct {
 // of.
 func setup(t testing.TB, db *database.DB, change ...func(*Config, *Deps)) *gateway {
 	g := &gateway{t: t, db: db, to: &destinations{idle: map[string]bool{}}}
-	cfg := Config{MaxSourceBodyBytes: 32 << 20}
+	cfg := Config{MaxSourceBodyBytes: 32 << 20, QuarantineTime: 168 * time.Hour}
 	d := Deps{
 		DB: db, Log: slog.New(slog.DiscardHandler), Now: clock.System, Providers: provider.Builtin(),
 		Audit: auditor{}, Destinations: g.to, Sealer: rot13{},

@@ -28,6 +28,7 @@ type Config struct {
 	MaxSourceBodyBytes int64          // the greatest value that a source may set
 	RefusedSecrets     []secret.Value // well-known secrets, which no integration may use
 	FlushEvery         time.Duration  // how often match counts are written; default 2 s
+	QuarantineTime     time.Duration  // how long refused webhooks are kept; 0 keeps none
 }
 
 // Auditor writes the audit trail.

@@ -196,7 +196,11 @@ func (p *planner) change(row integrationRow, c IntegrationConfig) error {
 	if err != nil || len(changed) == 0 {
 		return err
 	}
-	p.step(row.Source, "~", strings.Join(changed, ", "), func(ctx context.Context, tx *database.Tx) error {
+	text := strings.Join(changed, ", ")
+	if slices.Contains(changed, "isActive") && !row.IsActive {
+		text += " (it is disabled: " + p.whileDisabled() + ")"
+	}
+	p.step(row.Source, "~", text, func(ctx context.Context, tx *database.Tx) error {
 		return p.ChangeIntegration(ctx, tx, id, change)
 	})
 	return nil

@@ -205,8 +205,8 @@ func TestChangeIntegration(t *testing.T) {
 			{"null takes the configured limit", `{"rateLimitPerMinute":null}`, `"rateLimitPerMinute":null`, true},
 			{"0 is no limit, which is not null", `{"rateLimitPerMinute":0}`, `"rateLimitPerMinute":0`, true},
 			{"options as a whole", `{"options":{"publicUrl":"https://hooks.example.com/acme"}}`, `"options":{"publicUrl":"https://hooks.example.com/acme"}`, true},
-			{"off", `{"isActive":false}`, `"isActive":false`, true},
-			{"on", `{"isActive":true,"maxBodyBytes":null}`, `"isActive":true`, true},
+			{"off", `{"isActive":false}`, `"warnings":["The source is disabled: its webhooks are answered 404`, true},
+			{"on", `{"isActive":true,"maxBodyBytes":null}`, `"isActive":true,"warnings":[]`, true},
 		}
 		for _, c := range cases {
 			before := len(g.actions(g.acme))

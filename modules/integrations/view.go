@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"net/url"
 	"slices"
+	"strings"
 
 	"integration-gateway/platform/clock"
 	"integration-gateway/platform/contract"
@@ -64,6 +65,7 @@ type Integration struct {
 	RateLimitPerMinute *int            `json:"rateLimitPerMinute"`    // null for the configured default
 	MaxBodyBytes       *int64          `json:"maxBodyBytes"`          // null for the configured default
 	IsActive           bool            `json:"isActive"`
+	Warnings           []string        `json:"warnings"` // what its present state does that may surprise
 	ArchivedAt         *clock.Time     `json:"archivedAt"`
 	CreatedAt          clock.Time      `json:"createdAt"`
 	UpdatedAt          clock.Time      `json:"updatedAt"`
@@ -175,6 +177,18 @@ func (m *Module) shown(ctx context.Context, rows []integrationRow) ([]Integratio
 	views := make([]Integration, len(rows))
 	for i, r := range rows {
 		views[i] = r.view(of[r.ID], secrets[r.ID])
+		if views[i].Warnings = []string{}; !r.IsActive && r.ArchivedAt == nil {
+			views[i].Warnings = append(views[i].Warnings, "The source is disabled: "+m.whileDisabled()+".")
+		}
 	}
 	return views, nil
+}
+
+// whileDisabled says what becomes of the webhooks and events of a disabled source.
+func (m *Module) whileDisabled() string {
+	kept := "Those that verify are kept in quarantine for " + strings.TrimSuffix(m.cfg.QuarantineTime.String(), "0m0s") + ", and can be released once it is enabled"
+	if m.cfg.QuarantineTime <= 0 {
+		kept = "They are not kept, because QUARANTINE_RETENTION_HOURS is 0"
+	}
+	return "its webhooks are answered 404, which its provider may give up on. " + kept + ". Its events are not delivered until then"
 }

@@ -41,7 +41,10 @@ func TestIntegrations(t *testing.T) {
 		var rows []map[string]any
 		require.NoError(t, json.Unmarshal(a.Data, &rows))
 		require.ElementsMatch(t, []string{"id", "source", "provider", "name", "callbackUrl", "destinations", "isActive", "createdAt", "updatedAt",
-			"secrets", "options", "redact", "rateLimitPerMinute", "maxBodyBytes", "archivedAt"}, keys(rows[0]))
+			"secrets", "options", "redact", "rateLimitPerMinute", "maxBodyBytes", "warnings", "archivedAt"}, keys(rows[0]))
+		require.Equal(t, []any{}, rows[0]["warnings"])
+		require.Equal(t, []any{"The source is disabled: its webhooks are answered 404, which its provider may give up on. Those that verify are kept in quarantine for 168h, " +
+			"and can be released once it is enabled. Its events are not delivered until then."}, rows[1]["warnings"])
 		require.Equal(t, "https://user:xxxxx@example.com/in", rows[0]["callbackUrl"])
 		require.Len(t, rows[0]["destinations"], 2)
 		require.ElementsMatch(t, []string{"id", "url", "isActive", "mode", "filter", "transform", "headers", "auth", "tls", "policy", "breaker", "pause", "tracePropagation",

@@ -84,6 +84,7 @@ func integrationsConfig(cfg config.Config) integrations.Config {
 	}
 	return integrations.Config{
 		MaxSourceBodyBytes: config.MaxSourceBodyBytes,
+		QuarantineTime:     cfg.Webhook.QuarantineTime,
 		RefusedSecrets:     known,
 		PublicBaseURL:      cfg.HTTP.PublicBaseURL,
 		NeedsPublicURL:     cfg.Env == config.Production,

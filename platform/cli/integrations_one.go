@@ -107,6 +107,7 @@ func (s *session) showIntegration(item map[string]any) error {
 	err := s.out.Fields(fieldsOf(item,
 		output.Column{Title: "source", Path: "source"}, output.Column{Title: "id", Path: "id"}, output.Column{Title: "provider", Path: "provider"},
 		output.Column{Title: "name", Path: "name"}, output.Column{Title: "state", Kind: output.State, Of: stateOfIntegration},
+		output.Column{Title: "warnings", Path: "warnings"},
 		output.Column{Title: "webhooks", Of: func(item map[string]any) string { return s.webhookAddress(output.TextAt(item, "source")) }},
 		output.Column{Title: "options", Of: otherwise("options", "as configured")}, output.Column{Title: "redacted", Of: otherwise("redact", "nothing")},
 		output.Column{Title: "rate limit a minute", Of: otherwise("rateLimitPerMinute", "as configured")},
@@ -155,7 +156,7 @@ func (c *command) integrationsSwitch(verb string, active bool) *cobra.Command {
 		if err != nil {
 			return err
 		}
-		const stops = "its webhooks are refused and kept in quarantine if they verify, and its events are parked until it is enabled"
+		const stops = "its webhooks are answered 404, which its provider may give up on, and kept in quarantine if they verify; its events are parked until it is enabled"
 		if !active {
 			if do, err := c.agreed(asked, "%s will be disabled: %s.", i.Source, stops); err != nil || !do {
 				return err
@@ -168,7 +169,15 @@ func (c *command) integrationsSwitch(verb string, active bool) *cobra.Command {
 		if active {
 			return s.done(raw, i.ID, "enabled %s", i.Source)
 		}
-		return s.done(raw, i.ID, "disabled %s: %s", i.Source, stops)
+		item, err := output.Parse(raw)
+		if err != nil {
+			return err
+		}
+		said := output.TextAt(item, "warnings")
+		if said == "" { // an older gateway's answer
+			said = stops
+		}
+		return s.done(raw, i.ID, "disabled %s: %s", i.Source, said)
 	})
 	return cmd
 }

@@ -34,7 +34,11 @@ func TestIntegrationsFromTheCommandLine(t *testing.T) {
 	require.Contains(t, shown, `{"publicUrl":"https://hooks.example.com"}`)
 	require.NotContains(t, shown, "whsec_")
 
-	require.Contains(t, runOK(t, "integrations disable acme-eu --yes"), "disabled acme-eu")
+	asked, _, question := runLine(t, "integrations disable acme-eu")
+	require.Equal(t, exitUsage, asked)
+	require.Contains(t, question, "acme-eu will be disabled: its webhooks are answered 404")
+	require.Contains(t, runOK(t, "integrations show acme-eu"), "enabled", "it asked first")
+	require.Contains(t, runOK(t, "integrations disable acme-eu --yes"), "disabled acme-eu: The source is disabled: its webhooks are answered 404")
 	require.NotContains(t, runOK(t, "integrations list --active-only"), "acme-eu")
 	require.Contains(t, runOK(t, "integrations enable acme-eu"), "enabled acme-eu")
 
@@ -160,7 +164,7 @@ func TestIntegrationsFromAFile(t *testing.T) {
 	t.Setenv("NEXT_SECRET", "the-next-secret")
 	out := apply(changed, "--yes")
 	for i, line := range []string{
-		`^~ acme-eu: name, isActive, rateLimitPerMinute$`, `^\+ acme-eu: secret$`, `^~ acme-eu: secret [0-9a-f-]{36} \(the old one\): note$`,
+		`^~ acme-eu: name, isActive, rateLimitPerMinute \(it is disabled: its webhooks are answered 404, .+ kept in quarantine for 168h, .+\)$`, `^\+ acme-eu: secret$`, `^~ acme-eu: secret [0-9a-f-]{36} \(the old one\): note$`,
 		`^- acme-eu: secret [0-9a-f-]{36}$`, `^~ acme-eu: destination https://a.example/in: auth$`, `^\+ acme-eu: destination https://c.example/in$`,
 		`^- acme-eu: destination https://b.example/in$`, `^applied 7 changes$`,
 	} {
