@@ -2,24 +2,13 @@ package delivery
 
 import (
 	"context"
-	"fmt"
-	"maps"
 	"net/http"
-	"slices"
 
 	"github.com/labstack/echo/v4"
 
 	"integration-gateway/platform/clock"
 	"integration-gateway/platform/database"
 	"integration-gateway/platform/httpapi"
-)
-
-// The bounds of an answer with groups: an answer must take no longer the more there are.
-const (
-	groupedAtMost = 10_000 // the newest that are grouped
-	groupsAtMost  = 100
-	newestOfGroup = 5
-	shownAmong    = 1_000 // the newest, among which the newest of a group are looked for, save the first
 )
 
 // DeadLetterGroups are the newest dead letters by destination and error.
@@ -40,89 +29,42 @@ type DeadLetterGroup struct {
 	Newest        []DeadLetter `json:"newest"` // at least one, and 5 at most
 }
 
-// groupDeadLettersSQL counts the groups; %s is the filter.
-var groupDeadLettersSQL = fmt.Sprintf(`
-SELECT destination_id, kind, reason, count(*) AS in_group, CAST(sum(count(*)) OVER () AS bigint) AS grouped,
-       min(CAST(id AS text)) AS oldest, max(CAST(id AS text)) AS newest
-FROM   (SELECT id, destination_id, kind, reason FROM dead_letters%%s ORDER BY id DESC LIMIT %d) AS considered
-GROUP  BY destination_id, kind, reason
-ORDER  BY in_group DESC, newest DESC
-LIMIT  %d`, groupedAtMost, groupsAtMost)
-
-// selectNewestDeadSQL finds what is shown of the groups, besides the newest of each; %s is the
-// filter.
-var selectNewestDeadSQL = fmt.Sprintf(`
-SELECT id AS newest, destination_id, kind, reason FROM dead_letters%%s ORDER BY id DESC LIMIT %d`, shownAmong)
-
-const selectDeadLettersSQL = `
-SELECT ` + deadLetterColumns + `
-FROM   dead_letters
-WHERE  id IN (SELECT id FROM v)
-ORDER  BY id DESC`
-
-// deadGroupRow is a group as it was counted.
-type deadGroupRow struct {
+// deadGroupCount is a group as it was counted.
+type deadGroupCount struct {
+	database.GroupCount
 	DestinationID *string `db:"destination_id"`
 	Kind          string  `db:"kind"`
 	Reason        string  `db:"reason"`
-	InGroup       int     `db:"in_group"`
-	Grouped       int     `db:"grouped"`
-	Oldest        string  `db:"oldest"`
-	Newest        string  `db:"newest"`
 }
 
-// key tells groups apart.
-func (r deadGroupRow) key() string {
-	destination := ""
-	if r.DestinationID != nil {
-		destination = *r.DestinationID
+// deadGroupKey tells groups apart.
+type deadGroupKey struct{ destination, kind, reason string }
+
+func deadGroupKeyOf(destinationID *string, kind, reason string) deadGroupKey {
+	k := deadGroupKey{kind: kind, reason: reason}
+	if destinationID != nil {
+		k.destination = *destinationID
 	}
-	return destination + " " + r.Kind + " " + r.Reason
+	return k
+}
+
+var deadLetterGrouping = database.Grouping[deadGroupCount, DeadLetter, deadGroupKey]{
+	Table: "dead_letters", Columns: deadLetterColumns, By: "destination_id, kind, reason",
+	KeyOf: func(c deadGroupCount) deadGroupKey { return deadGroupKeyOf(c.DestinationID, c.Kind, c.Reason) },
+	Row: func(d DeadLetter) (deadGroupKey, string) {
+		return deadGroupKeyOf(d.DestinationID, d.Kind, d.Reason), d.ID
+	},
 }
 
 // GroupDeadLetters groups the newest dead letters that match f.
 func (m *Module) GroupDeadLetters(ctx context.Context, f DeadLetterFilter) (DeadLetterGroups, error) {
-	all := DeadLetterGroups{Groups: []DeadLetterGroup{}}
-	clause, args := f.conditions(ctx).Where()
-	var rows, newest []deadGroupRow
-	if err := m.db.Select(ctx, &rows, fmt.Sprintf(groupDeadLettersSQL, clause), args...); err != nil {
-		return all, fmt.Errorf("group dead letters: %w", err)
+	read, err := deadLetterGrouping.Read(ctx, m.db, f.conditions(ctx))
+	all := DeadLetterGroups{Groups: []DeadLetterGroup{}, Grouped: read.Grouped, More: read.More}
+	for _, g := range read.List {
+		all.Groups = append(all.Groups, DeadLetterGroup{DestinationID: g.Count.DestinationID, Kind: g.Count.Kind, Reason: g.Count.Reason,
+			Count: g.Count.InGroup, First: g.First.CreatedAt, Last: g.Newest[0].CreatedAt, Newest: g.Newest})
 	}
-	if err := m.db.Select(ctx, &newest, fmt.Sprintf(selectNewestDeadSQL, clause), args...); err != nil {
-		return all, fmt.Errorf("find the newest dead letters: %w", err)
-	}
-	places, ids := map[string]int{}, map[string]bool{}
-	shown := make([]map[string]bool, len(rows))
-	for i, r := range rows {
-		all.Grouped, all.More = r.Grouped, r.Grouped == groupedAtMost
-		all.Groups = append(all.Groups, DeadLetterGroup{DestinationID: r.DestinationID, Kind: r.Kind, Reason: r.Reason, Count: r.InGroup, Newest: []DeadLetter{}})
-		places[r.key()], shown[i] = i, map[string]bool{r.Newest: true}
-		ids[r.Oldest], ids[r.Newest] = true, true
-	}
-	for _, r := range newest {
-		if i, is := places[r.key()]; is && len(shown[i]) < newestOfGroup {
-			shown[i][r.Newest], ids[r.Newest] = true, true
-		}
-	}
-	var found []DeadLetter
-	if err := m.db.SelectRows(ctx, &found, database.IDs(slices.Collect(maps.Keys(ids))), selectDeadLettersSQL); err != nil {
-		return all, fmt.Errorf("read dead letters: %w", err)
-	}
-	for _, d := range found {
-		i, is := places[deadGroupRow{DestinationID: d.DestinationID, Kind: d.Kind, Reason: d.Reason}.key()]
-		if !is {
-			continue
-		}
-		g := &all.Groups[i]
-		if g.First = d.CreatedAt; g.Last.IsZero() {
-			g.Last = d.CreatedAt
-		}
-		if shown[i][d.ID] {
-			g.Newest = append(g.Newest, d)
-		}
-	}
-	all.Groups = slices.DeleteFunc(all.Groups, func(g DeadLetterGroup) bool { return len(g.Newest) == 0 }) // removed since
-	return all, nil
+	return all, err
 }
 
 var groupsSpec = httpapi.Spec{

@@ -162,11 +162,11 @@ func TestGroupsReadNoMoreThanTheirBounds(t *testing.T) {
 		require.NoError(t, err)
 		f, wrong := ParseDeadLetterFilter(q.Given)
 		require.Empty(t, wrong)
-		clause, args := f.conditions(t.Context()).Where()
-		read, plan := testkit.RowsRead(t, h.db, fmt.Sprintf(groupDeadLettersSQL, clause), args...)
-		require.LessOrEqual(t, read, groupedAtMost+100, "%s\n%s", query, plan)
+		statement, args := deadLetterGrouping.Statement(f.conditions(t.Context()))
+		read, plan := testkit.RowsRead(t, h.db, statement, args...)
+		require.LessOrEqual(t, read, database.GroupedAtMost+100, "%s\n%s", query, plan)
 		all := ask[DeadLetterGroups](h, "/dead-letters/groups?"+query)
-		require.Equal(t, groupedAtMost, all.Grouped)
+		require.Equal(t, database.GroupedAtMost, all.Grouped)
 		require.True(t, all.More)
 	}
 	f := &database.Filter{}

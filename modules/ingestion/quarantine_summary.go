@@ -118,14 +118,6 @@ func (m *Module) getQuarantineSummary(c echo.Context) error {
 	return httpapi.All(c, all)
 }
 
-// The bounds of an answer with groups: an answer must take no longer the more there are.
-const (
-	groupedAtMost = 10_000 // the newest that are grouped
-	groupsAtMost  = 100
-	newestOfGroup = 5
-	shownAmong    = 1_000 // the newest, among which the newest of a group are looked for, save the first
-)
-
 // QuarantineGroups are the newest requests in quarantine by source and reason.
 type QuarantineGroups struct {
 	Groups  []QuarantineGroup  `json:"groups"`  // the largest first, 100 at most
@@ -152,81 +144,34 @@ type QuarantineDropOf struct {
 	QuarantineDrops
 }
 
-// groupQuarantineSQL counts the groups; %s is the filter.
-var groupQuarantineSQL = fmt.Sprintf(`
-SELECT source, reason, count(*) AS in_group, CAST(sum(count(*)) OVER () AS bigint) AS grouped, CAST(sum(repeats) AS bigint) AS repeats,
-       count(*) FILTER (WHERE NOT redacted) AS releasable, min(CAST(id AS text)) AS oldest, max(CAST(id AS text)) AS newest
-FROM   (SELECT id, source, reason, repeats, redacted FROM quarantine%%s ORDER BY id DESC LIMIT %d) AS considered
-GROUP  BY source, reason
-ORDER  BY in_group DESC, newest DESC
-LIMIT  %d`, groupedAtMost, groupsAtMost)
-
-// selectNewestQuarantineSQL finds what is shown of the groups, besides the newest of each; %s is
-// the filter.
-var selectNewestQuarantineSQL = fmt.Sprintf(`
-SELECT id AS newest, source, reason FROM quarantine%%s ORDER BY id DESC LIMIT %d`, shownAmong)
-
-const selectQuarantineSQL = `
-SELECT ` + quarantineColumns + `
-FROM   quarantine
-WHERE  id IN (SELECT id FROM v)
-ORDER  BY id DESC`
-
-// quarantineGroupRow is a group as it was counted.
-type quarantineGroupRow struct {
+// quarantineGroupCount is a group as it was counted.
+type quarantineGroupCount struct {
+	database.GroupCount
 	Source     string `db:"source"`
 	Reason     string `db:"reason"`
-	InGroup    int    `db:"in_group"`
-	Grouped    int    `db:"grouped"`
 	Repeats    int64  `db:"repeats"`
 	Releasable int    `db:"releasable"`
-	Oldest     string `db:"oldest"`
-	Newest     string `db:"newest"`
+}
+
+var quarantineGrouping = database.Grouping[quarantineGroupCount, Quarantined, [2]string]{
+	Table: "quarantine", Columns: quarantineColumns, By: "source, reason", Of: ", repeats, redacted",
+	Sums:  ", CAST(sum(repeats) AS bigint) AS repeats, count(*) FILTER (WHERE NOT redacted) AS releasable",
+	KeyOf: func(c quarantineGroupCount) [2]string { return [2]string{c.Source, c.Reason} },
+	Row:   func(q Quarantined) ([2]string, string) { return [2]string{q.Source, q.Reason}, q.ID },
 }
 
 // GroupQuarantine groups the newest requests in quarantine that match f and that the caller may
 // see.
 func (m *Module) GroupQuarantine(ctx context.Context, f QuarantineFilter) (QuarantineGroups, error) {
-	all := QuarantineGroups{Groups: []QuarantineGroup{}, Dropped: []QuarantineDropOf{}}
-	clause, args := f.within(ctx).Where()
-	var rows, newest []quarantineGroupRow
-	if err := m.d.DB.Select(ctx, &rows, fmt.Sprintf(groupQuarantineSQL, clause), args...); err != nil {
-		return all, fmt.Errorf("group the quarantine: %w", err)
+	read, err := quarantineGrouping.Read(ctx, m.d.DB, f.within(ctx))
+	all := QuarantineGroups{Groups: []QuarantineGroup{}, Grouped: read.Grouped, More: read.More, Dropped: []QuarantineDropOf{}}
+	if err != nil {
+		return all, err
 	}
-	if err := m.d.DB.Select(ctx, &newest, fmt.Sprintf(selectNewestQuarantineSQL, clause), args...); err != nil {
-		return all, fmt.Errorf("find the newest in quarantine: %w", err)
+	for _, g := range read.List {
+		all.Groups = append(all.Groups, QuarantineGroup{Source: g.Count.Source, Reason: g.Count.Reason, Count: g.Count.InGroup, Repeats: g.Count.Repeats,
+			Releasable: g.Count.Releasable, First: g.First.ReceivedAt, Last: g.Newest[0].ReceivedAt, Newest: g.Newest})
 	}
-	places, ids := map[[2]string]int{}, map[string]bool{}
-	shown := make([]map[string]bool, len(rows))
-	for i, r := range rows {
-		all.Grouped, all.More = r.Grouped, r.Grouped == groupedAtMost
-		all.Groups = append(all.Groups, QuarantineGroup{Source: r.Source, Reason: r.Reason, Count: r.InGroup, Repeats: r.Repeats, Releasable: r.Releasable, Newest: []Quarantined{}})
-		places[[2]string{r.Source, r.Reason}], shown[i] = i, map[string]bool{r.Newest: true}
-		ids[r.Oldest], ids[r.Newest] = true, true
-	}
-	for _, r := range newest {
-		if i, is := places[[2]string{r.Source, r.Reason}]; is && len(shown[i]) < newestOfGroup {
-			shown[i][r.Newest], ids[r.Newest] = true, true
-		}
-	}
-	var found []Quarantined
-	if err := m.d.DB.SelectRows(ctx, &found, database.IDs(slices.Collect(maps.Keys(ids))), selectQuarantineSQL); err != nil {
-		return all, fmt.Errorf("read from quarantine: %w", err)
-	}
-	for _, q := range found {
-		i, is := places[[2]string{q.Source, q.Reason}]
-		if !is { // it was refused for another reason since
-			continue
-		}
-		g := &all.Groups[i]
-		if g.First = q.ReceivedAt; g.Last.IsZero() {
-			g.Last = q.ReceivedAt
-		}
-		if shown[i][q.ID] {
-			g.Newest = append(g.Newest, q)
-		}
-	}
-	all.Groups = slices.DeleteFunc(all.Groups, func(g QuarantineGroup) bool { return len(g.Newest) == 0 }) // removed since
 	drops, err := m.drops(ctx, f.Source)
 	for _, name := range slices.Sorted(maps.Keys(drops)) {
 		if httpapi.SeesSource(ctx, name) {

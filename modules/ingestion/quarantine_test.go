@@ -377,7 +377,7 @@ func TestTheQuarantineIsGroupedBySourceAndReason(t *testing.T) {
 		require.Len(t, all.Groups, 3)
 		first := all.Groups[0]
 		require.Equal(t, []any{"acme", "no_match", 7, int64(1), 7}, []any{first.Source, first.Reason, first.Count, first.Repeats, first.Releasable})
-		require.Len(t, first.Newest, newestOfGroup)
+		require.Len(t, first.Newest, database.NewestOfGroup)
 		require.Equal(t, list[3].ID, first.Newest[0].ID, "the newest comes first: two of globex and one without a signature are newer")
 		require.Equal(t, []any{list[9].ReceivedAt, list[3].ReceivedAt}, []any{first.First, first.Last})
 		require.Equal(t, []any{"globex", 2, 1}, []any{all.Groups[1].Source, all.Groups[1].Count, all.Groups[1].Releasable})
