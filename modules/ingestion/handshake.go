@@ -163,16 +163,28 @@ const (
 // acknowledge answers a stored webhook: as its provider requires, or with the receipt.
 func acknowledge(c echo.Context, r receipt, reply *provider.Reply) error {
 	switch {
-	case r.Status == statusEmpty:
-		return httpapi.Data(c, http.StatusAccepted, acceptance{EventIDs: []string{}, Status: r.Status, CorrelationID: r.CorrelationID})
 	case reply != nil:
-		c.Response().Header().Set(headerEventID, r.EventID)
+		if r.EventID != "" {
+			c.Response().Header().Set(headerEventID, r.EventID)
+		}
 		c.Response().Header().Set(headerEventStatus, r.Status)
 		return sendReply(c, reply)
+	case r.Status == statusEmpty:
+		return httpapi.Data(c, http.StatusAccepted, acceptance{EventIDs: []string{}, Status: r.Status, CorrelationID: r.CorrelationID})
 	case r.Duplicate:
 		return httpapi.Data(c, http.StatusOK, r)
 	}
 	return httpapi.Data(c, http.StatusAccepted, r)
+}
+
+// answerRefusal answers a refused webhook as its provider requires, or leaves that to the
+// returned error. Limits and outages are told apart from refusals whatever the provider is.
+func (m *Module) answerRefusal(c echo.Context, src *source, w *way, err error) error {
+	err = m.refused(c, src.Name, err)
+	if reply := src.Spec.RefusalReply(err); reply != nil && w.read {
+		_ = sendReply(c, reply) // fails if the sender is gone
+	}
+	return err // for the log
 }
 
 func sendReply(c echo.Context, reply *provider.Reply) error {

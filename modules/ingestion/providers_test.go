@@ -111,7 +111,7 @@ func TestEveryProviderThroughTheRoute(t *testing.T) {
 					require.NoError(t, err)
 					return req
 				}
-				accepted, again, told := http.StatusAccepted, http.StatusOK, s.AcknowledgeReply(sample(key))
+				accepted, again, told := http.StatusAccepted, http.StatusOK, s.AcknowledgeReply(sample(key), false)
 				known := s.Deduplication.By != provider.ByNone
 				if !known {
 					again = accepted

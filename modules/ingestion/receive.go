@@ -101,9 +101,9 @@ func (m *Module) answerWebhook(c echo.Context, w *way) (source, outcome string, 
 	w.receipt = r
 	switch {
 	case err != nil:
-		return src.Name, outcomeOf(err), m.refused(c, src.Name, err)
+		return src.Name, outcomeOf(err), m.answerRefusal(c, src, w, err)
 	case r.Status == statusEmpty:
-		return src.Name, "handshake", acknowledge(c, r, nil)
+		return src.Name, "handshake", acknowledge(c, r, reply)
 	case r.EventID == "":
 		return src.Name, "handshake", sendReply(c, reply)
 	}
@@ -145,7 +145,7 @@ func (m *Module) receive(c echo.Context, src *source, w *way) (receipt, *provide
 	if err != nil {
 		return receipt{}, nil, err
 	}
-	w.bytes = len(req.Body)
+	w.bytes, w.read = len(req.Body), true
 	if reply, err := m.greet(ctx, src, req, ip); reply != nil || err != nil {
 		return receipt{}, reply, err
 	}
@@ -177,7 +177,7 @@ func (m *Module) receive(c echo.Context, src *source, w *way) (receipt, *provide
 	}
 	if len(events) == 0 {
 		r, err := m.emptyBatch(ctx, src, ip)
-		return r, nil, err
+		return r, src.Spec.AcknowledgeReply(req, false), err
 	}
 	payload, err := src.payload(req, events)
 	if err != nil {
@@ -187,7 +187,7 @@ func (m *Module) receive(c echo.Context, src *source, w *way) (receipt, *provide
 		source: src, webhookID: id.New(), secretID: match.SecretID, correlationID: payload.correlate(ctx), sourceIP: ip,
 		receivedAt: req.ReceivedAt, signature: signatureOf(src.Spec, match), storedPayload: payload,
 	}, w)
-	return r, src.Spec.AcknowledgeReply(req), m.quarantineRequest(ctx, src, req, ip, err)
+	return r, src.Spec.AcknowledgeReply(req, r.Duplicate), m.quarantineRequest(ctx, src, req, ip, err)
 }
 
 // correlation returns the request's correlation id, which the event keeps.

@@ -29,6 +29,7 @@ type way struct {
 	receipt receipt
 	drafts  []draft
 	bytes   int // of the body
+	read    bool
 }
 
 func (m *Module) newWay(began time.Time) way {

@@ -201,11 +201,14 @@ type receipt struct {
 // checkAnswer prints a response and reports whether it is as expected.
 func (s *sender) checkAnswer(req provider.Request, got receipt, status string) bool {
 	want := map[string]int{statusNew: http.StatusAccepted, statusRepeated: http.StatusOK}[status]
-	if reply := s.spec.AcknowledgeReply(req); reply != nil {
+	if reply := s.spec.AcknowledgeReply(req, status == statusRepeated); reply != nil {
 		want = reply.Status
 	}
 	if s.o.BadSignature {
 		want, status = http.StatusUnauthorized, ""
+		if s.spec.Refusal != nil {
+			want = s.spec.Refusal.Status
+		}
 	}
 	ok := got.code == want && got.status == status
 	line := fmt.Sprintf("%s  %d %s", s.sample.Type, got.code, got.describe())

@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"net/http"
 	"reflect"
 	"slices"
@@ -187,6 +188,9 @@ func (d *described) responses(r httpapi.Route) schema {
 	for _, kind := range errorsOf(r) {
 		all[fmt.Sprint(httpapi.StatusOf(kind))] = schema{"$ref": "#/components/responses/" + responseName(kind)}
 	}
+	if r.Spec.OwnAnswers {
+		maps.Copy(all, ownAnswers())
+	}
 	for _, a := range r.Spec.Answers {
 		answer := schema{"description": a.When}
 		if a.When == "" {
@@ -201,14 +205,37 @@ func (d *described) responses(r httpapi.Route) schema {
 			media := schema{"schema": of, "example": d.sample(of, "", false)}
 			answer["content"] = schema{jsonType: media}
 			if r.Spec.OwnAnswers {
-				own := schema{"type": "object", "not": schema{"required": []string{"success"}}}
-				media["schema"] = schema{"anyOf": []any{of, own}}
-				answer["content"] = schema{jsonType: media, "*/*": schema{"schema": schema{}}}
+				answer["content"] = orOwn(of, media)
 			}
 		}
 		all[fmt.Sprint(a.Status)] = answer
 	}
 	return all
+}
+
+// ownAnswers describes the answers that only a provider's definition gives, and those to refused
+// requests, in whose place it may.
+func ownAnswers() schema {
+	const definition = "as the provider's definition says"
+	anything := schema{"*/*": schema{"schema": schema{}}}
+	all := schema{"2XX": schema{"description": definition, "content": anything}, "4XX": schema{"description": definition, "content": anything}}
+	for name, response := range errorResponses() {
+		for _, kind := range []fault.Kind{fault.Invalid, fault.Unauthorized} {
+			if responseName(kind) == name {
+				of, _ := response.(schema)
+				media, _ := of["content"].(schema)[jsonType].(schema)
+				all[fmt.Sprint(httpapi.StatusOf(kind))] = schema{"description": fmt.Sprint(of["description"], " Or ", definition, "."), "content": orOwn(media["schema"], media)}
+			}
+		}
+	}
+	return all
+}
+
+// orOwn adds that an answer may be the provider's own, in any format.
+func orOwn(of any, media schema) schema {
+	own := schema{"type": "object", "not": schema{"required": []string{"success"}}}
+	media["schema"] = schema{"anyOf": []any{of, own}}
+	return schema{jsonType: media, "*/*": schema{"schema": schema{}}}
 }
 
 // envelope is the schema of a successful answer.

@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"regexp"
 
+	"integration-gateway/platform/fault"
 	"integration-gateway/platform/secret"
 )
 
@@ -39,6 +40,16 @@ type AnswerDefinition struct {
 	ContentType string            `json:"contentType,omitempty"` // text/plain by default
 	Body        string            `json:"body,omitempty"`
 	Headers     map[string]string `json:"headers,omitempty"`
+}
+
+// AnswersDefinition is what webhooks are answered with in place of the gateway's receipts: one
+// that is stored, and others where they differ.
+type AnswersDefinition struct {
+	AnswerDefinition
+	Duplicate *AnswerDefinition `json:"duplicate,omitempty"` // to one that is known; as to a new one by default
+	// Refused is for a webhook that fails verification or cannot be read. It is the same for
+	// everybody, so it names no places.
+	Refused *AnswerDefinition `json:"refused,omitempty"`
 }
 
 func (a AnswerDefinition) given() bool {
@@ -102,19 +113,7 @@ func (d Definition) answers(r *reading, s *Spec) {
 			return reply
 		}
 	}
-	if d.Answer.given() {
-		body, header := d.Answer.compile(r, "answer")
-		if body.signs() {
-			r.wrong("answer.body", "Only a handshake signs its answer.")
-		}
-		s.Acknowledge = func(req Request) *Reply {
-			reply, ok := d.Answer.fill(inputOf(req), body, header, nil)
-			if !ok {
-				return nil
-			}
-			return reply
-		}
-	}
+	d.Answer.compileAll(r, s)
 }
 
 // bare reports whether the request is of a method that has no body.
@@ -240,11 +239,24 @@ func (s Spec) GreetingReply(req Request, secrets []Secret) *Reply {
 	return s.Greet(req, secrets)
 }
 
-// AcknowledgeReply returns the provider's own answer to a stored webhook; nil for the
-// gateway's receipt.
-func (s Spec) AcknowledgeReply(req Request) *Reply {
+// AcknowledgeReply returns the provider's own answer to a stored webhook, or to one that was
+// stored before; nil for the gateway's receipt.
+func (s Spec) AcknowledgeReply(req Request, duplicate bool) *Reply {
+	if duplicate && s.AcknowledgeDuplicate != nil {
+		return s.AcknowledgeDuplicate(req)
+	}
 	if s.Acknowledge == nil {
 		return nil
 	}
 	return s.Acknowledge(req)
+}
+
+// RefusalReply returns the provider's own answer to a webhook that was refused with err; nil for
+// the gateway's. Refusals that another try may change, and those of the request's method, type or
+// size, are always the gateway's.
+func (s Spec) RefusalReply(err error) *Reply {
+	if !fault.Is(err, fault.Unauthorized) && !fault.Is(err, fault.Invalid) {
+		return nil
+	}
+	return s.Refusal
 }

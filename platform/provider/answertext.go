@@ -3,8 +3,10 @@ package provider
 import (
 	"crypto/hmac"
 	"crypto/sha256"
+	"maps"
 	"net/http"
 	"regexp"
+	"slices"
 	"strings"
 
 	"golang.org/x/net/http/httpguts"
@@ -36,17 +38,88 @@ func (a AnswerDefinition) compile(r *reading, at string) (answerText, map[string
 	if a.Status != 0 && (a.Status < 200 || a.Status > 299) {
 		r.wrong(at+".status", "It must be from 200 to 299.")
 	}
-	if strings.ContainsAny(a.ContentType, "\r\n") || strings.Contains(a.ContentType, "html") || strings.Contains(a.ContentType, "svg") {
+	return a.compileTexts(r, at)
+}
+
+// ownHeaders are headers that the server or the gateway itself sets, and those that make a
+// client do something.
+var ownHeaders = []string{"Set-Cookie", "Content-Type", "Location", "Content-Length", "Content-Encoding", "Transfer-Encoding", "Connection", "Trailer", "Upgrade", "Date",
+	"X-Correlation-Id", "X-Event-Id", "X-Event-Status"}
+
+func (a AnswerDefinition) compileTexts(r *reading, at string) (answerText, map[string]answerText) {
+	kind := strings.ToLower(a.ContentType)
+	switch {
+	case !httpguts.ValidHeaderFieldValue(a.ContentType) || strings.Contains(kind, "html") || strings.Contains(kind, "svg"):
 		r.wrong(at+".contentType", "It must be a media type that no browser runs, such as application/json.")
+	case a.Body != "" && (a.Status == http.StatusNoContent || a.Status == http.StatusResetContent):
+		r.wrong(at+".body", "An answer with the status %d has no body.", a.Status)
+	case len(a.Headers) > maxAnswerHeaders:
+		r.wrong(at+".headers", "It may have at most %d.", maxAnswerHeaders)
 	}
 	header := map[string]answerText{}
 	for name, value := range a.Headers {
-		if !httpguts.ValidHeaderFieldName(name) || strings.EqualFold(name, "Set-Cookie") || strings.EqualFold(name, "Content-Type") || strings.EqualFold(name, "Location") {
+		own := slices.ContainsFunc(ownHeaders, func(h string) bool { return strings.EqualFold(name, h) })
+		switch {
+		case !httpguts.ValidHeaderFieldName(name) || own:
 			r.wrong(at+".headers", "%q is not a header that an answer may have.", name)
+		case !httpguts.ValidHeaderFieldValue(value):
+			r.wrong(at+".headers", "The value of %s must be one line of text.", name)
 		}
 		header[name] = r.answerText(at+".headers", value)
 	}
 	return r.answerText(at+".body", a.Body), header
+}
+
+const maxAnswerHeaders = 16
+
+// compileAll compiles the answers to webhooks.
+func (a AnswersDefinition) compileAll(r *reading, s *Spec) {
+	if a.given() {
+		s.Acknowledge = a.acknowledge(r, "answer")
+	}
+	if a.Duplicate != nil {
+		s.AcknowledgeDuplicate = a.Duplicate.acknowledge(r, "answer.duplicate")
+	}
+	if a.Refused != nil {
+		s.Refusal = a.Refused.refusal(r, "answer.refused")
+	}
+}
+
+func (a AnswerDefinition) acknowledge(r *reading, at string) func(Request) *Reply {
+	body, header := a.compile(r, at)
+	if body.signs() {
+		r.wrong(at+".body", "Only a handshake signs its answer.")
+	}
+	return func(req Request) *Reply {
+		reply, ok := a.fill(inputOf(req), body, header, nil)
+		if !ok {
+			return nil
+		}
+		return reply
+	}
+}
+
+// refusal compiles the answer to what is refused. It must tell the provider so: one that reads a
+// 2xx never sends the webhook again, and the quarantine keeps only so many. A 410 makes
+// providers delete their subscription, and a 408, 425 or 429 makes them wait.
+func (a AnswerDefinition) refusal(r *reading, at string) *Reply {
+	switch a.Status {
+	case 0:
+		a.Status = http.StatusUnauthorized
+	case http.StatusRequestTimeout, http.StatusGone, http.StatusTooEarly, http.StatusTooManyRequests:
+		r.wrong(at+".status", "%d asks the provider to wait or to stop; write 401 or 400.", a.Status)
+	}
+	if a.Status < 400 || a.Status > 499 {
+		r.wrong(at+".status", "It must be from 400 to 499: with %d the provider would not know that the webhook was refused, and not send it again.", a.Status)
+	}
+	for _, text := range append(slices.Collect(maps.Values(a.Headers)), a.Body) {
+		if placeholder.MatchString(text) {
+			r.wrong(at, "It may name no places: anybody can have a request refused.")
+		}
+	}
+	body, header := a.compileTexts(r, at)
+	reply, _ := a.fill(input{}, body, header, nil) // which has no places
+	return reply
 }
 
 func (r *reading) answerText(field, text string) answerText {

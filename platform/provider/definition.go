@@ -26,7 +26,7 @@ type Definition struct {
 	// Challenge is short for a handshake: a GET with a token and a text to send back.
 	Challenge  ChallengeDefinition   `json:"challenge,omitzero"`
 	Handshakes []HandshakeDefinition `json:"handshakes,omitempty"`
-	Answer     AnswerDefinition      `json:"answer,omitzero"` // to a stored webhook, in place of the gateway's
+	Answer     AnswersDefinition     `json:"answer,omitzero"` // to webhooks, in place of the gateway's
 	Probes     bool                  `json:"probes,omitempty"`
 	Methods    []string              `json:"methods,omitempty"` // that webhooks come with: POST (the default), PUT
 	// Deduplication is the policy of integrations that do not choose one.

@@ -39,7 +39,11 @@ func (s Spec) Explain(req Request, secrets []Secret) []Finding {
 		if f := fault.As(err); f != nil && f.Detail() != "" {
 			text = f.Reason + ": " + f.Detail()
 		}
-		return append(all, Finding{step, text, true})
+		all = append(all, Finding{step, text, true})
+		if reply := s.RefusalReply(err); reply != nil {
+			add("answer", "%d %s", reply.Status, reply.Body)
+		}
+		return all
 	}
 	for method, answer := range map[string]func(Request, []Secret) (*Reply, error){http.MethodGet: s.Challenge, http.MethodOptions: s.Preflight} {
 		if req.Method != method || answer == nil {
@@ -84,8 +88,11 @@ func (s Spec) Explain(req Request, secrets []Secret) []Finding {
 	for i, e := range events {
 		add(fmt.Sprintf("event %d", i+1), "id %s; type %q; subject %s; time %s", orNone(e.ID), e.Type, orNone(e.Subject), e.OccurredAt.Format(time.RFC3339Nano))
 	}
-	if reply := s.AcknowledgeReply(req); reply != nil {
+	if reply := s.AcknowledgeReply(req, false); reply != nil {
 		add("answer", "%d %s", reply.Status, reply.Body)
+	}
+	if reply := s.AcknowledgeReply(req, true); reply != nil && s.AcknowledgeDuplicate != nil {
+		add("answer to a duplicate", "%d %s", reply.Status, reply.Body)
 	}
 	return all
 }

@@ -44,7 +44,7 @@ func FuzzProviders(f *testing.F) {
 		if _, err := s.Authenticate(req, keys[name]); err != nil {
 			require.Contains(t, []fault.Kind{fault.Unauthorized, fault.Unavailable}, fault.KindOf(err), "%v", err)
 		}
-		_, _ = s.HandshakeReply(req), s.AcknowledgeReply(req)
+		_, _ = s.HandshakeReply(req), s.AcknowledgeReply(req, false)
 		events, err := s.Normalize(req)
 		if err != nil {
 			require.Contains(t, []fault.Kind{fault.Invalid, fault.Unauthorized}, fault.KindOf(err), "%v", err)

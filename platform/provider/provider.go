@@ -103,6 +103,10 @@ type Spec struct {
 	// Acknowledge answers a stored webhook if the provider requires its own reply. If it, or
 	// its Reply, is nil, the gateway sends its receipt.
 	Acknowledge func(Request) *Reply
+	// AcknowledgeDuplicate answers one that was stored before, where that differs, and Refusal
+	// one that is refused; both may be nil.
+	AcknowledgeDuplicate func(Request) *Reply
+	Refusal              *Reply
 
 	// FetchesKeys says that verification needs Request.KeySet.
 	FetchesKeys bool
@@ -120,13 +124,6 @@ type Spec struct {
 
 	nonce   bool // a definition's
 	options Options
-}
-
-// Guide explains how to set up the provider.
-type Guide struct {
-	Docs  string   // the provider's own page about its signatures
-	Steps []string // where to click and what to paste, in order
-	Paste string   // what to enter as the integration's secret
 }
 
 // Verifier checks a request against every active secret, in constant time.

@@ -166,7 +166,7 @@ func TestRecordedRequestsBecomeTheirEvents(t *testing.T) {
 			require.Equal(t, r.Events[i], recordedEvent{e.ID, e.Type, e.Subject, e.OccurredAt})
 			require.True(t, json.Valid(e.Payload), "%s", e.Payload)
 		}
-		if ack := s.AcknowledgeReply(r.request(t)); r.Acknowledge != nil {
+		if ack := s.AcknowledgeReply(r.request(t), false); r.Acknowledge != nil {
 			require.Equal(t, *r.Acknowledge, recordedReply{ack.Status, string(ack.Body), ""})
 		} else if ack != nil {
 			require.Equal(t, "twilio", r.provider)

@@ -12,6 +12,13 @@ import (
 	"integration-gateway/platform/secret"
 )
 
+// Guide explains how to set up the provider.
+type Guide struct {
+	Docs  string   // the provider's own page about its signatures
+	Steps []string // where to click and what to paste, in order
+	Paste string   // what to enter as the integration's secret
+}
+
 // Sample is a sample webhook of a provider. In its texts $ID stands for a unique id, and
 // $NOW, $UNIX and $MILLIS for the time. What is between $BASE64( and )$ in a form is a field
 // in base64.
