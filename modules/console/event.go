@@ -26,8 +26,15 @@ type webhook struct {
 	RawBody        string            `json:"rawBody"`
 	BodyState      string            `json:"bodyState"`
 	PossibleReplay bool              `json:"possibleReplay"`
+	Marks          []webhookMark     `json:"marks"`
 	SourceIP       *string           `json:"sourceIp"`
 	ReceivedAt     clock.Time        `json:"receivedAt"`
+}
+
+// webhookMark is something odd about a webhook that was stored all the same.
+type webhookMark struct {
+	Mark   string `json:"mark"`
+	Detail string `json:"detail"`
 }
 
 type attempt struct {

@@ -14,6 +14,7 @@ var remedies = map[string]remedy{
 	"used_before":         {"A value that is good for one use came again, with another body.", "Nothing, as a rule: somebody repeats an old request with another body."},
 	"wrong_address":       {"It came from a network that the provider's definition does not list.", "If the provider has new networks, add them to addresses in the definition, then release what waits. If a proxy is in front, it must be among the trusted ones, or its own address counts."},
 	"source_disabled":     {"It was verified, but came while the source was disabled.", "Enable the source, then release what waits. What is not released in time is removed with the rest of the quarantine."},
+	"duplicate_keys":      {"A member stands twice in the body: some parsers read the first, others the last.", "Ask the provider why it sends that. Releasing stores it with a mark; to do so always, set the source's option duplicateKeys to mark."},
 	"possible_replay":     {"The same signed message was received before under another id.", "If the provider really sends equal messages, set the source's option possibleReplays to mark."},
 }
 
@@ -39,6 +40,7 @@ var checks = []struct {
 	{"A secret of the source made the signature", []string{"no_match", "wrong_address"}},
 	{"The source is active", []string{"source_disabled"}},
 	{"It was not seen before", []string{"used_before", "possible_replay"}},
+	{"No member of the body stands twice", []string{"duplicate_keys"}},
 	{"The body is an event of the provider", nil},
 }
 

@@ -130,7 +130,7 @@ func TestChecksStopWhereTheRequestFailed(t *testing.T) {
 	for _, c := range checksOf("outside_tolerance", "it is 9 min old") {
 		kinds = append(kinds, c.Kind)
 	}
-	require.Equal(t, []string{"good", "good", "bad", "off", "off", "off", "off"}, kinds)
+	require.Equal(t, []string{"good", "good", "bad", "off", "off", "off", "off", "off"}, kinds)
 	list := checksOf("missing_field", "no eventId")
 	require.Equal(t, check{"bad", "The body is an event of the provider", "no eventId"}, list[len(list)-1])
 }

@@ -45,6 +45,9 @@ type mark struct {
 
 const laneHeight = 26
 
+// markTexts say what marks of webhooks mean.
+var markTexts = map[string]string{"duplicate_keys": "A member stands twice in the body: parsers differ in which they read"}
+
 // timelineOf orders what is known of an event.
 func timelineOf(d details, replays []replayRequest, dir directory) timeline {
 	var t timeline
@@ -59,6 +62,9 @@ func timelineOf(d details, replays []replayRequest, dir directory) timeline {
 		add(w.ReceivedAt, "busy", "Received", from)
 		if w.PossibleReplay {
 			add(w.ReceivedAt, "warn", "May be a replay", "its signature was seen before under another id")
+		}
+		for _, one := range w.Marks {
+			add(w.ReceivedAt, "warn", markTexts[one.Mark], one.Detail)
 		}
 	} else {
 		add(d.Event.ReceivedAt, "busy", "Received", "")

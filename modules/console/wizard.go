@@ -30,7 +30,7 @@ type provider struct {
 }
 
 // plainOptions are those options that the form asks for; the others are JSON and for the API.
-var plainOptions = map[string]bool{"publicUrl": true, "toleranceSeconds": true, "confirmSubscriptions": true, "possibleReplays": true}
+var plainOptions = map[string]bool{"publicUrl": true, "toleranceSeconds": true, "confirmSubscriptions": true, "possibleReplays": true, "duplicateKeys": true}
 
 func (v *visit) providers() ([]provider, error) {
 	var all []provider

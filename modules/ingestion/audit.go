@@ -23,6 +23,7 @@ type received struct {
 	EventIDs        []string `json:"eventIds"`
 	CorrelationID   string   `json:"correlationId,omitempty"`
 	PossibleReplay  bool     `json:"possibleReplay,omitempty"`
+	Marks           []string `json:"marks,omitempty"`   // without where they are: the trail outlives an erasure
 	Spooled         bool     `json:"spooled,omitempty"` // it was received while the database was away
 }
 
@@ -58,6 +59,12 @@ func auditEntries(newWebhooks []verifiedWebhook, scheduled map[string]contract.S
 			r.EventIDs = append(r.EventIDs, e.id)
 		}
 		entries = append(entries, entry(contract.EntityWebhookEvent, w.webhookID, "webhook.received", r))
+		for _, one := range w.marks {
+			r.Marks = append(r.Marks, one.Mark)
+		}
+		if len(r.Marks) > 0 {
+			entries = append(entries, entry(contract.EntityWebhookEvent, w.webhookID, "webhook.marked", r))
+		}
 		if w.possibleReplay {
 			entries = append(entries, entry(contract.EntityWebhookEvent, w.webhookID, "webhook.possible_replay", r))
 		}

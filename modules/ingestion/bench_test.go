@@ -76,7 +76,7 @@ func (g *gateway) webhooks(b *testing.B, n int) []verifiedWebhook {
 		require.NoError(b, err)
 		group[i] = verifiedWebhook{source: src, webhookID: id.New(), secretID: id.New(), correlationID: id.New(),
 			sourceIP: "127.0.0.1", receivedAt: req.ReceivedAt}
-		group[i].storedPayload, err = src.payload(req, events)
+		group[i].storedPayload, err = src.payload(req, events, false)
 		require.NoError(b, err)
 		group[i].compact(nil)
 	}

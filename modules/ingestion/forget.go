@@ -51,7 +51,7 @@ func othersOf(webhooks, eventIDs []string, read func(*database.Rows) ([]string, 
 
 // A body may hold the events of other subjects too. These events stay, without the body.
 const forgetWebhooksSQL = `
-UPDATE webhook_events SET raw_body = $1, request_headers = $2, header_set_id = NULL, source_ip = '', body_state = 'erased'
+UPDATE webhook_events SET raw_body = $1, request_headers = $2, header_set_id = NULL, source_ip = '', marks = NULL, body_state = 'erased'
 WHERE  id IN (` + holdersSQL + `) AND body_state <> 'erased'`
 
 const forgetEventsSQL = `

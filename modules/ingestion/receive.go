@@ -179,7 +179,7 @@ func (m *Module) receive(c echo.Context, src *source, w *way) (receipt, *provide
 		r, err := m.emptyBatch(ctx, src, ip)
 		return r, src.Spec.AcknowledgeReply(req, false), err
 	}
-	payload, err := src.payload(req, events)
+	payload, err := src.payload(req, events, false)
 	if err != nil {
 		return receipt{}, nil, m.quarantineRequest(ctx, src, req, ip, err)
 	}

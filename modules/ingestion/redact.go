@@ -30,6 +30,48 @@ type storedPayload struct {
 	erased   bool // the body and the headers are not stored
 	hops     int  // gateways that it passed through
 	events   []draft
+	marks    []mark
+}
+
+// mark is something odd about a webhook that is stored all the same.
+type mark struct {
+	Mark   string `json:"mark" api:"enum=duplicate_keys"`
+	Detail string `json:"detail"` // where: a path in the body; "" if the integration redacts
+}
+
+// duplicateKeys is the mark, and the reason of refusals, for bodies in which an object has several
+// members of one name.
+const duplicateKeys = "duplicate_keys"
+
+// marksOf looks for what an integration wants to have marked. A fault.Invalid is about what it
+// wants in quarantine instead; what an operator releases from there is marked.
+func (s *source) marksOf(req provider.Request, released bool) (marks []mark, err error) {
+	if wanted := s.Spec.DuplicateKeys(); wanted != provider.IgnoreKeys {
+		path, found := provider.DuplicateKey(req)
+		switch {
+		case found && wanted == provider.QuarantineKeys && !released:
+			return nil, fault.Invalid.New(duplicateKeys, "An object in the body has several members of one name.").At("body").Because("%s", s.located("a member stands twice in the body", path))
+		case found:
+			marks = append(marks, mark{duplicateKeys, s.shownPath(path)})
+		}
+	}
+	return marks, nil
+}
+
+// located is a sentence about a place in the body, for the operator.
+func (s *source) located(what, path string) string {
+	if path = s.shownPath(path); path != "" {
+		return what + ", at " + path
+	}
+	return what
+}
+
+// shownPath is a path in the body as it may be stored: a member's name may be what is redacted.
+func (s *source) shownPath(path string) string {
+	if s.Redaction.None() {
+		return path
+	}
+	return ""
 }
 
 func (p storedPayload) bodyState() string {
@@ -44,15 +86,19 @@ func (p storedPayload) bodyState() string {
 
 // payload applies the integration's redaction. Keys are computed from the received request,
 // so that they recognise a duplicate. A fault.Unavailable says that the redaction removes a
-// field that identifies the event and must be fixed.
-func (s *source) payload(req provider.Request, events []provider.Event) (storedPayload, error) {
+// field that identifies the event and must be fixed, and a fault.Invalid is that of marksOf.
+func (s *source) payload(req provider.Request, events []provider.Event, released bool) (storedPayload, error) {
 	drafts := drafts(s, events, req.Body)
 	hops, err := hopsOf(req.Header)
 	if err != nil {
 		return storedPayload{}, err
 	}
+	marks, err := s.marksOf(req, released)
+	if err != nil {
+		return storedPayload{}, err
+	}
 	if s.Redaction.None() {
-		return storedPayload{headers: storedHeaders(req.Header, s, true), body: req.Body, hops: hops, events: drafts}, nil
+		return storedPayload{headers: storedHeaders(req.Header, s, true), body: req.Body, hops: hops, events: drafts, marks: marks}, nil
 	}
 	clean, read := provider.Redact(req, s.Redaction)
 	left, err := s.Spec.RedactedEvents(clean, events)
@@ -67,5 +113,5 @@ func (s *source) payload(req provider.Request, events []provider.Event) (storedP
 	for i := range drafts {
 		drafts[i].Event = left[i]
 	}
-	return storedPayload{headers: redactedHeaders(req.Header, s, true, clean), body: clean.Body, redacted: clean.Changed, hops: hops, events: drafts}, nil
+	return storedPayload{headers: redactedHeaders(req.Header, s, true, clean), body: clean.Body, redacted: clean.Changed, hops: hops, events: drafts, marks: marks}, nil
 }

@@ -232,7 +232,7 @@ func BenchmarkStoredPayload(b *testing.B) {
 			require.NoError(b, err)
 			b.ReportAllocs()
 			for b.Loop() {
-				if _, err := src.payload(req, events); err != nil {
+				if _, err := src.payload(req, events, false); err != nil {
 					b.Fatal(err)
 				}
 			}

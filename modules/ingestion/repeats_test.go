@@ -49,7 +49,7 @@ func (g *gateway) verified(source, body string) verifiedWebhook {
 	req := provider.Request{Method: http.MethodPost, Header: http.Header{"Content-Type": {"application/json"}}, Body: []byte(body), ReceivedAt: g.db.Now()}
 	events, err := src.Spec.Normalize(req)
 	require.NoError(g.t, err)
-	payload, err := src.payload(req, events)
+	payload, err := src.payload(req, events, false)
 	require.NoError(g.t, err)
 	w := verifiedWebhook{source: src, webhookID: id.New(), correlationID: id.NewCorrelation(), receivedAt: req.ReceivedAt, storedPayload: payload}
 	w.compact(g.module.headerSets.observe(source, w.headers))

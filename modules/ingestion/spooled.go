@@ -2,6 +2,8 @@ package ingestion
 
 import (
 	"context"
+	"encoding/json"
+	"fmt"
 	"slices"
 	"time"
 
@@ -60,7 +62,7 @@ func (m *Module) spool(ctx context.Context, w verifiedWebhook, cause error) (rec
 func (w verifiedWebhook) forSpool() spool.Webhook {
 	s := spool.Webhook{ID: w.webhookID, Source: w.source.Name, IntegrationID: w.source.IntegrationID, Provider: w.source.Spec.Name,
 		SecretID: w.secretID, CorrelationID: w.correlationID, SourceIP: w.sourceIP, ReceivedAt: w.receivedAt,
-		WindowSeconds: w.source.Spec.Deduplication.WindowSeconds, Hops: w.hops, Redacted: w.redacted, PossibleReplay: w.possibleReplay,
+		WindowSeconds: w.source.Spec.Deduplication.WindowSeconds, Hops: w.hops, Redacted: w.redacted, PossibleReplay: w.possibleReplay, Marks: w.ownMarks(),
 		Headers: compact.Alone(w.headers), Body: compact.Alone(w.body), Events: make([]spool.Event, len(w.events))}
 	for i, e := range w.events {
 		s.Events[i] = spool.Event{ID: e.id, Key: w.withoutWindow(e.key), ExternalID: e.ID, Type: e.Type, Subject: e.Subject,
@@ -76,6 +78,11 @@ func fromSpool(s spool.Webhook) (verifiedWebhook, error) {
 		Spec: provider.Spec{Name: s.Provider, Deduplication: provider.Deduplication{WindowSeconds: s.WindowSeconds}}}
 	w := verifiedWebhook{source: &source{Source: src}, webhookID: s.ID, secretID: s.SecretID, correlationID: s.CorrelationID, sourceIP: s.SourceIP,
 		receivedAt: s.ReceivedAt, spooled: true, possibleReplay: s.PossibleReplay}
+	if s.Marks != nil {
+		if err := json.Unmarshal([]byte(*s.Marks), &w.marks); err != nil {
+			return w, fmt.Errorf("read the marks of a spooled webhook: %w", err)
+		}
+	}
 	w.redacted, w.hops, w.events = s.Redacted, s.Hops, make([]draft, len(s.Events))
 	var err error
 	if w.body, err = openBody("webhook", s.ID, s.Body); err != nil {

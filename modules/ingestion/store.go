@@ -2,6 +2,7 @@ package ingestion
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"slices"
 
@@ -127,10 +128,10 @@ func (c keyClaims) isNew(d draft) bool { return c.won[d.key] && c.owner[d.key].e
 
 func insertWebhooks(ctx context.Context, tx *database.Tx, newWebhooks []verifiedWebhook) error {
 	rows := database.NewRows("id uuid", "external_event_id text", "idempotency_key text", "header_set_id bigint", "request_headers bytea",
-		"raw_body bytea", "body_state text", "possible_replay boolean", "source_ip text").Expect(len(newWebhooks))
+		"raw_body bytea", "body_state text", "possible_replay boolean", "source_ip text", "marks text").Expect(len(newWebhooks))
 	for _, w := range newWebhooks {
 		externalID, key := w.ownKey()
-		rows.Add(w.webhookID, externalID, key, w.headerSet, w.compactHeaders, w.compactBody, w.bodyState(), w.possibleReplay, w.sourceIP)
+		rows.Add(w.webhookID, externalID, key, w.headerSet, w.compactHeaders, w.compactBody, w.bodyState(), w.possibleReplay, w.sourceIP, w.ownMarks())
 	}
 	if err := tx.Insert(ctx, "webhook_events", rows); err != nil {
 		return err
@@ -146,6 +147,16 @@ func (w verifiedWebhook) ownKey() (externalID, key *string) {
 		return nil, nil
 	}
 	return first.ID, &first.key
+}
+
+// ownMarks returns the marks as the webhook's row stores them: none, if there are none.
+func (w verifiedWebhook) ownMarks() *string {
+	if len(w.marks) == 0 {
+		return nil
+	}
+	text, _ := json.Marshal(w.marks) // strings always marshal
+	stored := string(text)
+	return &stored
 }
 
 // ownCorrelation returns the correlation id as an event's row stores it: none, where the

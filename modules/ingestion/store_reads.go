@@ -110,7 +110,7 @@ func (m *Module) event(ctx context.Context, eventID string) (eventRow, error) {
 
 const selectWebhookSQL = `
 SELECT w.id, w.external_event_id, w.idempotency_key, w.request_headers, h.headers AS header_set,
-       w.raw_body, w.body_state, w.possible_replay, w.source_ip
+       w.raw_body, w.body_state, w.possible_replay, w.source_ip, w.marks
 FROM   webhook_events w
 LEFT   JOIN header_sets h ON h.id = w.header_set_id
 WHERE  w.id = $1`

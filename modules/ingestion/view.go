@@ -92,6 +92,7 @@ type webhookRow struct {
 	BodyState       string  `db:"body_state"`
 	PossibleReplay  bool    `db:"possible_replay"`
 	SourceIP        string  `db:"source_ip"`
+	Marks           *string `db:"marks"`
 }
 
 type webhookView struct {
@@ -105,6 +106,7 @@ type webhookView struct {
 	RawBody         []byte            `json:"rawBody"`                                    // the stored bytes, in base64
 	BodyState       string            `json:"bodyState" api:"enum=exact|redacted|erased"` // exact, redacted or erased
 	PossibleReplay  bool              `json:"possibleReplay"`                             // the same signed message was received before under another id
+	Marks           []mark            `json:"marks"`                                      // what is odd about it
 	SourceIP        *string           `json:"sourceIp"`
 	ReceivedAt      clock.Time        `json:"receivedAt"`
 }
@@ -133,6 +135,9 @@ func (w webhookRow) view(e eventRow) webhookView {
 		ID: w.ID, Provider: e.Provider, ExternalEventID: w.ExternalEventID, IdempotencyKey: valueOf(w.IdempotencyKey),
 		SignatureValid: true, RequestHeaders: joinedHeaders(string(w.RequestHeaders)),
 		RawPayload: rawPayload(w.RawBody), RawBody: httpapi.OrEmpty(w.RawBody), BodyState: w.BodyState, PossibleReplay: w.PossibleReplay, ReceivedAt: e.ReceivedAt,
+	}
+	if v.Marks = []mark{}; w.Marks != nil {
+		_ = json.Unmarshal([]byte(*w.Marks), &v.Marks) // written by ownMarks
 	}
 	v.takeID(e)
 	if w.SourceIP != "" {

@@ -122,6 +122,9 @@ func (s *session) showEvent(item map[string]any, headers bool) error {
 	if err != nil {
 		return err
 	}
+	if err := s.table(item, "webhook.marks", "Marks", []output.Column{{Title: "MARK", Path: "mark"}, {Title: "WHERE", Path: "detail"}}); err != nil {
+		return err
+	}
 	if headers {
 		if err := s.showMap("Headers", output.At(item, "webhook.requestHeaders")); err != nil {
 			return err

@@ -67,7 +67,7 @@ integrations:
           - {scheme: token, signature: {header: X-Own-Token}}
         bodies: [multipart, xml]
         probes: true
-        answer: {status: 200, contentType: application/json, body: '["no"]'}
+        answer: {status: 200, contentType: application/json, body: '["no"]', duplicate: {status: 208}, refused: {status: 403}}
         handshakes:
           - {name: own.check, method: POST, when: [{place: $.type, is: check}], answer: {body: "{$.text}"}}
           - {name: own.hello, unsigned: true, when: [{place: $.hello}], answer: {body: "yes", headers: {X-Own-Hello: "0"}}}
@@ -112,7 +112,7 @@ integrations:
   - source: hub
     provider: github
     secrets: [env:ACME_SECRET]
-    options: {possibleReplays: quarantine}
+    options: {possibleReplays: quarantine, duplicateKeys: quarantine}
     destinations: [{url: "https://b.example/in"}]
 `
 

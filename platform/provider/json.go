@@ -211,6 +211,19 @@ func members(body []byte, names ...string) (object, error) {
 	return found, nil
 }
 
+// DuplicateKey returns the path of the first member of the JSON body, or of JSON in its form, whose
+// object has another of that name, and whether there is one.
+func DuplicateKey(req Request) (path string, found bool) {
+	text := bytes.TrimLeft(WithoutBOM(req.Body), " \t\r\n")
+	if isForm(req.Header) {
+		text, _ = jsonBody(req)
+	}
+	if len(text) == 0 || text[0] != '{' && text[0] != '[' {
+		return "", false
+	}
+	return jsontext.Repeated(text)
+}
+
 // Holds reports whether a value at the paths is such a text or number, or has it within. read is
 // false for a body that is neither JSON nor a form.
 func Holds(req Request, paths redaction.Paths, is func(text string) bool) (found, read bool) {

@@ -1,8 +1,10 @@
 package provider
 
 import (
+	"cmp"
 	"fmt"
 	"net/url"
+	"slices"
 	"time"
 
 	"integration-gateway/platform/fault"
@@ -24,6 +26,9 @@ type Options struct {
 	// PossibleReplays is mark or quarantine: what becomes of a signed message that comes again
 	// under another, unsigned id; "" for what is configured for all.
 	PossibleReplays string `json:"possibleReplays,omitempty"`
+	// DuplicateKeys is mark (the default), quarantine or ignore: what becomes of a body in which an
+	// object has several members of one name.
+	DuplicateKeys string `json:"duplicateKeys,omitempty"`
 	// Generic is the provider definition for the provider generic.
 	Generic *Definition `json:"generic,omitempty"`
 }
@@ -59,6 +64,16 @@ func (s Spec) WithPublicURL(address string) (Spec, error) { return s.with(Option
 
 // KnowsURL reports whether the integration sets the URL that the provider signs.
 func (s Spec) KnowsURL() bool { return s.options.PublicURL != "" }
+
+// DuplicateKeys returns the integration's choice.
+func (s Spec) DuplicateKeys() string { return cmp.Or(s.options.DuplicateKeys, MarkKeys) }
+
+// What becomes of a body with duplicate keys.
+const (
+	MarkKeys       = "mark"
+	QuarantineKeys = "quarantine"
+	IgnoreKeys     = "ignore"
+)
 
 // What becomes of a possible replay.
 const (
@@ -105,6 +120,9 @@ func (s Spec) with(o Options) (Spec, error) {
 		}
 	default:
 		return Spec{}, wrongOption("possibleReplays", "%q is unknown; write mark or quarantine.", o.PossibleReplays)
+	}
+	if o.DuplicateKeys != "" && !slices.Contains([]string{MarkKeys, QuarantineKeys, IgnoreKeys}, o.DuplicateKeys) {
+		return Spec{}, wrongOption("duplicateKeys", "%q is unknown; write mark, quarantine or ignore.", o.DuplicateKeys)
 	}
 	if o.ConfirmSubscriptions && !s.Confirms {
 		return Spec{}, wrongOption("confirmSubscriptions", "The provider %s has no subscriptions to confirm.", s.Name)
@@ -153,6 +171,7 @@ func (s Spec) OptionsHelp() []OptionHelp {
 	if s.IDUnsigned() {
 		list = append(list, OptionHelp{"possibleReplays", "What becomes of a signed message that comes again under another, unsigned id: mark or quarantine. The default is POSSIBLE_REPLAY_ACTION."})
 	}
+	list = append(list, OptionHelp{"duplicateKeys", "What becomes of a body in which an object has several members of one name, which some parsers read by the first and others by the last: mark (the default), quarantine or ignore."})
 	if s.Confirms {
 		list = append(list, OptionHelp{"confirmSubscriptions", "true lets the gateway confirm subscriptions. Otherwise an operator opens the page named in the audit entry webhook.handshake."})
 	}

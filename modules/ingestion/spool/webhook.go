@@ -24,6 +24,7 @@ type Webhook struct {
 	Hops           int       `json:"hops,omitempty"`
 	Redacted       bool      `json:"redacted,omitempty"`
 	PossibleReplay bool      `json:"possibleReplay,omitempty"`
+	Marks          *string   `json:"marks,omitempty"`
 	Headers        []byte    `json:"headers"` // these and the next as package compact makes them
 	Body           []byte    `json:"body"`
 	Events         []Event   `json:"events"`

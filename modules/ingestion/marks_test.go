@@ -1,0 +1,120 @@
+package ingestion
+
+import (
+	"encoding/json"
+	"net/http"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"integration-gateway/modules/ingestion/spool"
+	"integration-gateway/platform/database"
+	"integration-gateway/platform/provider"
+)
+
+// twice is a body of acme in which data.total stands twice.
+func twice(eventID string) string {
+	return strings.Replace(acmeBody(eventID), `"id":"d1"`, `"id":"d1","lines":[{"total":1,"t\u006ftal":100}]`, 1)
+}
+
+// marksOf gives an event's marks, as the API shows them.
+func (g *gateway) marksOf(eventID string) (marks []mark) {
+	g.t.Helper()
+	var shown struct {
+		Webhook struct {
+			Marks json.RawMessage `json:"marks"`
+		} `json:"webhook"`
+	}
+	a := g.get("/events/" + eventID)
+	require.NoError(g.t, json.Unmarshal(a.Data, &shown))
+	require.NoError(g.t, json.Unmarshal(shown.Webhook.Marks, &marks))
+	return marks
+}
+
+func TestABodyWithDuplicateKeysIsMarked(t *testing.T) {
+	eachStore(t, func(t *testing.T, db *database.DB) {
+		g := setup(t, db)
+		plain := g.do(acmeRequest(acmeBody("e1"))).receipt(t)
+		require.Equal(t, []mark{}, g.marksOf(plain.EventID), "a list without any")
+		require.Zero(t, g.count("webhook_events WHERE marks IS NOT NULL"))
+
+		r := g.do(acmeRequest(twice("e2")))
+		require.Equal(t, http.StatusAccepted, r.Status, "it is stored all the same")
+		require.Equal(t, []mark{{duplicateKeys, "$.data.lines[0].total"}}, g.marksOf(r.receipt(t).EventID))
+		var details []string
+		require.NoError(t, db.Select(t.Context(), &details, `SELECT details FROM audit_entries WHERE action = 'webhook.marked'`))
+		require.Len(t, details, 1)
+		require.Contains(t, details[0], `"marks":["duplicate_keys"]`)
+		require.NotContains(t, details[0], "total", "the trail outlives an erasure, and members' names may be data")
+
+		g.sources.change("acme", func(s *settings) { s.Options.DuplicateKeys = provider.IgnoreKeys })
+		r = g.do(acmeRequest(twice("e3")))
+		require.Empty(t, g.marksOf(r.receipt(t).EventID))
+	})
+}
+
+func TestABodyWithDuplicateKeysMayBeQuarantinedAndReleased(t *testing.T) {
+	eachStore(t, func(t *testing.T, db *database.DB) {
+		g := setup(t, db)
+		g.sources.change("acme", func(s *settings) { s.Options.DuplicateKeys = provider.QuarantineKeys })
+		require.Equal(t, http.StatusAccepted, g.do(acmeRequest(acmeBody("e1"))).Status)
+		a := g.do(acmeRequest(twice("e2")))
+		require.Equal(t, http.StatusBadRequest, a.Status)
+		require.NotContains(t, a.Error.Message, "$", "where it is, is for the operator")
+		kept := g.kept()
+		require.Len(t, kept, 1)
+		require.Equal(t, []string{duplicateKeys, "a member stands twice in the body, at $.data.lines[0].total"}, []string{kept[0].Reason, kept[0].Detail})
+		require.Equal(t, 1, g.count("normalized_events"))
+
+		released := g.release(kept[0].ID)
+		require.Equal(t, http.StatusAccepted, released.Status, "%+v", released.Error)
+		var r Released
+		require.NoError(t, json.Unmarshal(released.Data, &r))
+		require.Equal(t, []mark{{duplicateKeys, "$.data.lines[0].total"}}, g.marksOf(r.EventID))
+		require.Empty(t, g.kept())
+	})
+}
+
+// An erasure removes a mark's path with the body: the names of members may be data.
+func TestAnErasureRemovesTheMarks(t *testing.T) {
+	eachStore(t, func(t *testing.T, db *database.DB) {
+		g := setup(t, db)
+		r := g.do(acmeRequest(twice("e1"))).receipt(t)
+		require.NoError(t, db.InTx(t.Context(), func(tx *database.Tx) error {
+			_, err := g.module.Forget(t.Context(), tx, []string{r.EventID})
+			return err
+		}))
+		require.Empty(t, g.marksOf(r.EventID))
+		require.Zero(t, g.count("webhook_events WHERE marks IS NOT NULL"))
+	})
+}
+
+func TestAMarkOfARedactingSourceSaysNotWhere(t *testing.T) {
+	eachStore(t, func(t *testing.T, db *database.DB) {
+		g := setup(t, db)
+		g.sources.change("acme", func(s *settings) { s.Redact = []string{"$.data.people"} })
+		body := strings.Replace(acmeBody("e1"), `"id":"d1"`, `"id":"d1","people":{"ann@example.com":1,"ann@example.com":2}`, 1)
+		r := g.do(acmeRequest(body)).receipt(t)
+		require.Equal(t, []mark{{duplicateKeys, ""}}, g.marksOf(r.EventID))
+		g.sources.change("acme", func(s *settings) { s.Options.DuplicateKeys = provider.QuarantineKeys })
+		require.Equal(t, http.StatusBadRequest, g.do(acmeRequest(strings.Replace(body, "e1", "e2", 1))).Status)
+		require.Equal(t, "a member stands twice in the body", g.kept()[0].Detail)
+		for _, column := range []string{"details FROM audit_entries", "detail FROM quarantine"} {
+			var texts []string
+			require.NoError(t, db.Select(t.Context(), &texts, "SELECT "+column))
+			require.NotContains(t, strings.Join(texts, "\n"), "ann@example.com")
+		}
+	})
+}
+
+func TestTheSpoolKeepsMarks(t *testing.T) {
+	w := verifiedWebhook{source: &source{Source: &provider.Source{}}, storedPayload: storedPayload{events: []draft{{}}, marks: []mark{{duplicateKeys, "$.a"}}}}
+	text, err := json.Marshal(w.forSpool())
+	require.NoError(t, err)
+	var s spool.Webhook
+	require.NoError(t, json.Unmarshal(text, &s))
+	require.Equal(t, `[{"mark":"duplicate_keys","detail":"$.a"}]`, *s.Marks)
+	w.marks = nil
+	require.Nil(t, w.forSpool().Marks)
+}
