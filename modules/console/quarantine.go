@@ -126,6 +126,7 @@ type secretInfo struct {
 	Matches   int64       `json:"matchCount"`
 	LastMatch *clock.Time `json:"lastMatchedAt"`
 	CreatedAt clock.Time  `json:"createdAt"`
+	Warning   string      `json:"warning"`
 }
 
 func (m *Module) quarantined(v *visit) error { return v.showQuarantined(nil) }

@@ -37,6 +37,8 @@ func (b *rotationBody) Mistakes() []fault.Field {
 type rotated struct {
 	ID  string   `json:"id"`
 	Old []string `json:"old"`
+
+	Warning *string `json:"warning"` // of a short token
 }
 
 var rotateSecretSpec = httpapi.Spec{
@@ -63,5 +65,8 @@ func (m *Module) postRotation(c echo.Context) error {
 		return err
 	}
 	answer.Old = httpapi.OrEmpty(answer.Old)
+	if text := provider.ShortToken(body.Value); text != "" {
+		answer.Warning = &text
+	}
 	return httpapi.Data(c, http.StatusCreated, answer)
 }

@@ -11,6 +11,7 @@ import (
 	"integration-gateway/platform/fault"
 	"integration-gateway/platform/httpapi"
 	"integration-gateway/platform/id"
+	"integration-gateway/platform/provider"
 	"integration-gateway/platform/secret"
 )
 
@@ -203,6 +204,11 @@ func (m *Module) secretsOf(ctx context.Context, integrationIDs []string) (map[st
 	return of, nil
 }
 
+// selecter is a transaction, or the database outside of one.
+type selecter interface {
+	Select(ctx context.Context, dest any, query string, args ...any) error
+}
+
 // openSecret is a secret with its decrypted value.
 type openSecret struct {
 	SecretInfo
@@ -216,14 +222,39 @@ FROM   integration_secrets
 WHERE  integration_id = $1
 ORDER  BY id`
 
+// warnOfShort adds warnings to the secrets that are short, where the provider's may be.
+func (m *Module) warnOfShort(ctx context.Context, r integrationRow, secrets []SecretInfo) error {
+	shortest := 0
+	if spec, ok := m.d.Providers.Spec(r.Provider); ok {
+		shortest = spec.MinSecretBytes
+	}
+	if o, err := readOptions(r.Options); err == nil && o.Generic != nil {
+		shortest = o.Generic.MinSecretBytes
+	}
+	if shortest == 0 || shortest >= provider.MinSecret {
+		return nil
+	}
+	all, err := m.secretValues(ctx, m.d.DB, r.ID)
+	if err != nil {
+		return err
+	}
+	for _, one := range all {
+		text := provider.ShortToken(one.value)
+		if at := slices.IndexFunc(secrets, func(s SecretInfo) bool { return s.ID == one.ID }); at >= 0 && text != "" {
+			secrets[at].Warning = &text
+		}
+	}
+	return nil
+}
+
 // secretValues decrypts an integration's secrets. A secret that cannot be decrypted has an
 // empty value.
-func (m *Module) secretValues(ctx context.Context, tx *database.Tx, integrationID string) ([]openSecret, error) {
+func (m *Module) secretValues(ctx context.Context, from selecter, integrationID string) ([]openSecret, error) {
 	var rows []struct {
 		SecretInfo
 		Secret string `db:"secret"`
 	}
-	if err := tx.Select(ctx, &rows, selectSecretValuesSQL, integrationID); err != nil {
+	if err := from.Select(ctx, &rows, selectSecretValuesSQL, integrationID); err != nil {
 		return nil, fmt.Errorf("read secrets: %w", err)
 	}
 	open := make([]openSecret, len(rows))

@@ -60,6 +60,7 @@ type SecretInfo struct {
 	MatchCount    int64            `db:"match_count" json:"matchCount"` // webhooks that it verified
 	LastMatchedAt *clock.Time      `db:"last_matched_at" json:"lastMatchedAt"`
 	CreatedAt     clock.Time       `db:"created_at" json:"createdAt"`
+	Warning       *string          `db:"-" json:"warning"` // of a short token
 }
 
 // inUse reports whether the secret is valid at that time.
@@ -72,9 +73,8 @@ func (s SecretInfo) verifies(at time.Time) bool {
 	return s.inUse(at) && s.Purpose != provider.Challenge
 }
 
-// The bounds of a secret in bytes. Shorter ones can be guessed.
+// The bounds of a secret, in bytes; see also provider.MinSecret.
 const (
-	minSecret = 8
 	maxSecret = 8192 // a public key in PEM is a few hundred
 	maxNote   = 200  // characters
 )
@@ -82,12 +82,15 @@ const (
 // checkSecret finds what is wrong with s, also for the provider where that is known. No
 // message holds any part of it.
 func (m *Module) checkSecret(spec *provider.Spec, path string, s SecretConfig, wrong *violations) {
-	text, field := s.Value.Reveal(), strictjson.Join(path, "value")
+	text, field, fewest := s.Value.Reveal(), strictjson.Join(path, "value"), provider.MinSecret
+	if spec != nil {
+		fewest = spec.MinBytes(s.purposed(spec).Purpose)
+	}
 	switch {
 	case text == "":
 		wrong.add(field, "is required")
-	case len(text) < minSecret:
-		wrong.add(field, "has %s and must have at least %d, or it could be guessed", provider.Bytes(len(text)), minSecret)
+	case len(text) < fewest:
+		wrong.add(field, "has %s and must have at least %d, or it could be guessed", provider.Bytes(len(text)), fewest)
 	case len(text) > maxSecret:
 		wrong.add(field, "must have at most %d bytes", maxSecret)
 	case strings.TrimSpace(text) != text:

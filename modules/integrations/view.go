@@ -176,6 +176,9 @@ func (m *Module) shown(ctx context.Context, rows []integrationRow) ([]Integratio
 	}
 	views := make([]Integration, len(rows))
 	for i, r := range rows {
+		if err := m.warnOfShort(ctx, r, secrets[r.ID]); err != nil {
+			return nil, err
+		}
 		views[i] = r.view(of[r.ID], secrets[r.ID])
 		if views[i].Warnings = []string{}; !r.IsActive && r.ArchivedAt == nil {
 			views[i].Warnings = append(views[i].Warnings, "The source is disabled: "+m.whileDisabled()+".")

@@ -67,6 +67,7 @@ integrations:
           - {scheme: token, signature: {header: X-Own-Token}}
         bodies: [multipart, xml]
         probes: true
+        minSecretBytes: 6
         answer: {status: 200, contentType: application/json, body: '["no"]', duplicate: {status: 208}, refused: {status: 403}}
         handshakes:
           - {name: own.check, method: POST, when: [{place: $.type, is: check}], answer: {body: "{$.text}"}}

@@ -120,7 +120,7 @@ func (s *session) showIntegration(item map[string]any) error {
 	state := output.Column{Title: "STATE", Kind: output.State, Of: func(item map[string]any) string { return activeOr("off", item) }}
 	err = s.table(item, "secrets", "Secrets", []output.Column{
 		{Title: "ID", Path: "id", Kind: output.ID}, {Title: "PURPOSE", Path: "purpose"}, state, {Title: "MATCHES", Path: "matchCount", Kind: output.Number},
-		{Title: "LAST MATCH", Path: "lastMatchedAt", Kind: output.Time}, {Title: "EXPIRES", Path: "expiresAt", Kind: output.Time}, {Title: "NOTE", Path: "note"}})
+		{Title: "LAST MATCH", Path: "lastMatchedAt", Kind: output.Time}, {Title: "EXPIRES", Path: "expiresAt", Kind: output.Time}, {Title: "NOTE", Path: "note"}, {Title: "WARNING", Path: "warning", Wide: true}})
 	if err != nil {
 		return err
 	}
@@ -129,11 +129,19 @@ func (s *session) showIntegration(item map[string]any) error {
 		{Title: "MODE", Path: "mode"}, {Title: "FILTER", Path: "filter"}}); err != nil {
 		return err
 	}
-	all, _ := output.At(item, "destinations").([]any)
+	if err := s.warningsOf(item, "secrets", "warning"); err != nil {
+		return err
+	}
+	return s.warningsOf(item, "destinations", "tls.warnings")
+}
+
+// warningsOf prints the warnings about parts of an item.
+func (s *session) warningsOf(item map[string]any, parts, path string) error {
+	all, _ := output.At(item, parts).([]any)
 	for _, each := range all {
-		d, _ := each.(map[string]any)
-		if warnings := output.TextAt(d, "tls.warnings"); warnings != "" {
-			if err := s.out.Say("\nof %s: %s", output.TextAt(d, "id"), warnings); err != nil {
+		one, _ := each.(map[string]any)
+		if warnings := output.TextAt(one, path); warnings != "" {
+			if err := s.out.Say("\nof %s: %s", output.TextAt(one, "id"), warnings); err != nil {
 				return err
 			}
 		}

@@ -84,14 +84,18 @@ func (s *session) rotateSecret(ctx context.Context, name string, body map[string
 		return err
 	}
 	var rotated struct {
-		ID  string
-		Old []string
+		ID      string
+		Old     []string
+		Warning string
 	}
 	if err := json.Unmarshal(raw, &rotated); err != nil {
 		return fmt.Errorf("read the answer: %w", err)
 	}
 	if err := s.done(raw, rotated.ID, "added secret %s to %s", rotated.ID, i.Source); err != nil {
 		return err
+	}
+	if rotated.Warning != "" {
+		s.c.warn("secret %s: %s", rotated.ID, rotated.Warning)
 	}
 	for _, old := range rotated.Old {
 		if err := s.out.Say("secret %s stays valid %s", old, ends); err != nil {

@@ -34,6 +34,8 @@ type Definition struct {
 	Forms         bool          `json:"forms,omitempty"`  // short for form among bodies
 	Bodies        []string      `json:"bodies,omitempty"` // besides JSON: form, multipart, xml, text
 	MaxBodyBytes  int64         `json:"maxBodyBytes,omitempty"`
+	// MinSecretBytes is how short the provider's tokens may be, if that is less than others must have.
+	MinSecretBytes int `json:"minSecretBytes,omitempty"`
 }
 
 // Proof is one way to prove a request.
@@ -150,8 +152,9 @@ type choice[T any] struct {
 // at.
 func (d Definition) spec(name, at string) (Spec, error) {
 	r := &reading{at: at}
-	s := Spec{Name: name, Unsigned: d.Unsigned, Probes: d.Probes, MaxBodyBytes: d.MaxBodyBytes}
+	s := Spec{Name: name, Unsigned: d.Unsigned, Probes: d.Probes, MaxBodyBytes: d.MaxBodyBytes, MinSecretBytes: MinSecret}
 	d.prove(r, &s)
+	d.shortTokens(r, &s)
 	s.ContentTypes, s.Methods = d.contentTypes(r), d.methods(r)
 	if s.MaxBodyBytes < 0 || s.MaxBodyBytes > maxDefinedBody {
 		r.wrong("maxBodyBytes", "It must be from 0, which is for the configured limit, to %d.", maxDefinedBody)

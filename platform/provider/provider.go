@@ -116,7 +116,8 @@ type Spec struct {
 	// URL that do. They are never stored. Query lists the other parameters that are read.
 	Sensitive, QueryTokens, Query []string
 	// CheckSecret rejects a secret that can never match. It is nil if any text may be one.
-	CheckSecret func(secret.Value) error
+	CheckSecret    func(secret.Value) error
+	MinSecretBytes int // of tokens; 0 for MinSecret
 	// Checked says what a definition was checked against; "" for code.
 	Checked string
 	// Samples holds sample webhooks, one of each named type.

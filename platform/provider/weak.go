@@ -17,6 +17,43 @@ const (
 	minStandardBytes = 16
 )
 
+// MinSecret is how many bytes a secret must have, unless it is a token whose provider makes shorter
+// ones; these have minToken at least. Fewer could be guessed within minutes.
+const (
+	MinSecret = minKeyBytes
+	minToken  = 4
+)
+
+// shortTokens checks how short tokens may be.
+func (d Definition) shortTokens(r *reading, s *Spec) {
+	switch n := d.MinSecretBytes; {
+	case n == 0:
+	case n < minToken || n > MinSecret:
+		r.wrong("minSecretBytes", "It must be from %d to %d: a shorter token could be guessed, and every secret may be longer.", minToken, MinSecret)
+	case !s.Uses(Token):
+		r.wrong("minSecretBytes", "It is for tokens and passwords, which are sent verbatim; the key of a signature has %d bytes at least.", MinSecret)
+	default:
+		s.MinSecretBytes = n
+	}
+}
+
+// MinBytes returns how many bytes a secret of a purpose must have.
+func (s Spec) MinBytes(purpose Purpose) int {
+	if purpose == Token && s.MinSecretBytes > 0 {
+		return s.MinSecretBytes
+	}
+	return MinSecret
+}
+
+// ShortToken warns of a token that others than this provider may not have; "" for any other.
+func ShortToken(v secret.Value) string {
+	n := len(v.Reveal())
+	if n == 0 || n >= MinSecret {
+		return ""
+	}
+	return fmt.Sprintf("It has %s, as the provider's tokens may, and can be guessed: keep the limit of refused requests low, and prefer a longer one if the provider takes it.", Bytes(n))
+}
+
 // Bytes formats a number of bytes.
 func Bytes(n int) string {
 	if n == 1 {
@@ -38,7 +75,7 @@ func weakKey(key []byte, fewest int) error {
 
 // weakText rejects a secret that repeats a single character. It does not check the length.
 func weakText(v secret.Value) error {
-	if text := v.Reveal(); len(text) >= minKeyBytes && strings.Trim(text, text[:1]) == "" {
+	if text := v.Reveal(); len(text) >= minToken && strings.Trim(text, text[:1]) == "" {
 		return errors.New("it repeats a single character and could be guessed")
 	}
 	return nil
