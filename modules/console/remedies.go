@@ -1,5 +1,7 @@
 package console
 
+import "slices"
+
 // remedy says what a refusal means and what would mend it.
 type remedy struct{ Means, Mend string }
 
@@ -15,6 +17,7 @@ var remedies = map[string]remedy{
 	"wrong_address":       {"It came from a network that the provider's definition does not list.", "If the provider has new networks, add them to addresses in the definition, then release what waits. If a proxy is in front, it must be among the trusted ones, or its own address counts."},
 	"source_disabled":     {"It was verified, but came while the source was disabled.", "Enable the source, then release what waits. What is not released in time is removed with the rest of the quarantine."},
 	"duplicate_keys":      {"A member stands twice in the body: some parsers read the first, others the last.", "Ask the provider why it sends that. Releasing stores it with a mark; to do so always, set the source's option duplicateKeys to mark."},
+	"schema_mismatch":     {"An event does not fit the JSON Schema that the source has for its type.", "Compare the place in the body with the schema in the source's option schemas. If the provider sends something new, change the schema; releasing stores it with a mark in either case."},
 	"possible_replay":     {"The same signed message was received before under another id.", "If the provider really sends equal messages, set the source's option possibleReplays to mark."},
 }
 
@@ -29,11 +32,14 @@ func remedyOf(reason string) remedy {
 // check is one step of verifying a request.
 type check struct{ Kind, Text, Detail string }
 
-// order of the checks, each with the reasons by which it fails.
-var checks = []struct {
+// checkStep is a check with the reasons by which it fails; nil for all others.
+type checkStep struct {
 	text    string
 	reasons []string
-}{
+}
+
+// order of the checks, each with the reasons by which it fails.
+var checks = []checkStep{
 	{"The proof is there, once", []string{"missing_header", "duplicate_header", "missing_signature"}},
 	{"The proof can be read", []string{"malformed_signature", "unknown_key"}},
 	{"The signed time is near the time of receipt", []string{"outside_tolerance"}},
@@ -42,11 +48,12 @@ var checks = []struct {
 	{"It was not seen before", []string{"used_before", "possible_replay"}},
 	{"No member of the body stands twice", []string{"duplicate_keys"}},
 	{"The body is an event of the provider", nil},
+	{"The event fits its schema", []string{"schema_mismatch"}},
 }
 
 // checksOf are the steps up to the one that failed; the rest was not reached.
 func checksOf(reason, detail string) []check {
-	failed := len(checks) - 1
+	failed := slices.IndexFunc(checks, func(c checkStep) bool { return c.reasons == nil })
 	for i, c := range checks {
 		for _, r := range c.reasons {
 			if r == reason {

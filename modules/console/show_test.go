@@ -130,7 +130,10 @@ func TestChecksStopWhereTheRequestFailed(t *testing.T) {
 	for _, c := range checksOf("outside_tolerance", "it is 9 min old") {
 		kinds = append(kinds, c.Kind)
 	}
-	require.Equal(t, []string{"good", "good", "bad", "off", "off", "off", "off", "off"}, kinds)
+	require.Equal(t, []string{"good", "good", "bad", "off", "off", "off", "off", "off", "off"}, kinds)
 	list := checksOf("missing_field", "no eventId")
-	require.Equal(t, check{"bad", "The body is an event of the provider", "no eventId"}, list[len(list)-1])
+	require.Equal(t, check{"bad", "The body is an event of the provider", "no eventId"}, list[len(list)-2])
+	require.Equal(t, check{"off", "The event fits its schema", "not reached"}, list[len(list)-1])
+	list = checksOf("schema_mismatch", "at $.data")
+	require.Equal(t, []string{"good", "bad"}, []string{list[len(list)-2].Kind, list[len(list)-1].Kind})
 }

@@ -46,7 +46,10 @@ type mark struct {
 const laneHeight = 26
 
 // markTexts say what marks of webhooks mean.
-var markTexts = map[string]string{"duplicate_keys": "A member stands twice in the body: parsers differ in which they read"}
+var markTexts = map[string]string{
+	"duplicate_keys":  "A member stands twice in the body: parsers differ in which they read",
+	"schema_mismatch": "An event does not fit the schema of its type",
+}
 
 // timelineOf orders what is known of an event.
 func timelineOf(d details, replays []replayRequest, dir directory) timeline {

@@ -118,3 +118,71 @@ func TestTheSpoolKeepsMarks(t *testing.T) {
 	w.marks = nil
 	require.Nil(t, w.forSpool().Marks)
 }
+
+// priced is a schema of acme's data, in which total is a number.
+var priced = json.RawMessage(`{"required":["id"],"properties":{"total":{"type":"number"},"people":{"additionalProperties":{"type":"string"}}}}`)
+
+func withTotal(eventID, total string) string {
+	return strings.Replace(acmeBody(eventID), `"id":"d1"`, `"id":"d1","total":`+total, 1)
+}
+
+func TestAnEventThatDoesNotFitItsSchemaIsMarked(t *testing.T) {
+	eachStore(t, func(t *testing.T, db *database.DB) {
+		g := setup(t, db)
+		g.sources.change("acme", func(s *settings) {
+			s.Options.Schemas = []provider.EventSchema{{EventType: "order.created", Schema: priced}, {Schema: json.RawMessage(`false`), OnMismatch: provider.QuarantineKeys}}
+		})
+		require.Equal(t, []mark{}, g.marksOf(g.do(acmeRequest(withTotal("e1", `1.5`))).receipt(t).EventID))
+		r := g.do(acmeRequest(withTotal("e2", `"1.5"`)))
+		require.Equal(t, http.StatusAccepted, r.Status)
+		require.Equal(t, []mark{{schemaMismatch, "type, at $.data.total"}}, g.marksOf(r.receipt(t).EventID))
+		r = g.do(acmeRequest(withTotal("e3", `"1","total":"2"`)))
+		require.Equal(t, []string{duplicateKeys, schemaMismatch}, []string{g.marksOf(r.receipt(t).EventID)[0].Mark, g.marksOf(r.receipt(t).EventID)[1].Mark})
+		other := strings.Replace(acmeBody("e4"), "order.created", "order.paid", 1)
+		require.Equal(t, http.StatusBadRequest, g.do(acmeRequest(other)).Status, "of a type without a schema of its own")
+		require.Equal(t, schemaMismatch, g.kept()[0].Reason)
+	})
+}
+
+func TestAnEventThatDoesNotFitMayBeQuarantinedAndReleased(t *testing.T) {
+	eachStore(t, func(t *testing.T, db *database.DB) {
+		g := setup(t, db)
+		quarantine := func(schema json.RawMessage) {
+			g.sources.change("acme", func(s *settings) {
+				s.Options.Schemas = []provider.EventSchema{{Schema: schema, OnMismatch: provider.QuarantineKeys}}
+			})
+		}
+		quarantine(priced)
+		a := g.do(acmeRequest(withTotal("e1", `"1.5"`)))
+		require.Equal(t, http.StatusBadRequest, a.Status)
+		require.NotContains(t, a.Error.Message, "total")
+		require.Equal(t, http.StatusAccepted, g.do(acmeRequest(withTotal("e2", `1.5`))).Status)
+		kept := g.kept()
+		require.Len(t, kept, 1)
+		require.Equal(t, "an event does not fit the schema of its type: type, at $.data.total", kept[0].Detail)
+		released := g.release(kept[0].ID)
+		require.Equal(t, http.StatusAccepted, released.Status, "%+v", released.Error)
+		var r Released
+		require.NoError(t, json.Unmarshal(released.Data, &r))
+		require.Equal(t, []mark{{schemaMismatch, "type, at $.data.total"}}, g.marksOf(r.EventID))
+
+		require.Equal(t, http.StatusBadRequest, g.do(acmeRequest(withTotal("e3", `"1.5"`))).Status)
+		quarantine(json.RawMessage(`{}`))
+		released = g.release(g.kept()[0].ID)
+		require.Equal(t, http.StatusAccepted, released.Status)
+		require.NoError(t, json.Unmarshal(released.Data, &r))
+		require.Empty(t, g.marksOf(r.EventID), "the schema was mended")
+	})
+}
+
+func TestAMismatchOfARedactingSourceSaysNotWhere(t *testing.T) {
+	eachStore(t, func(t *testing.T, db *database.DB) {
+		g := setup(t, db)
+		g.sources.change("acme", func(s *settings) {
+			s.Redact, s.Options.Schemas = []string{"$.data.people"}, []provider.EventSchema{{Schema: priced}}
+		})
+		body := strings.Replace(acmeBody("e1"), `"id":"d1"`, `"id":"d1","people":{"ann@example.com":1}`, 1)
+		r := g.do(acmeRequest(body)).receipt(t)
+		require.Equal(t, []mark{{schemaMismatch, "type"}}, g.marksOf(r.EventID), "it is checked as it was sent")
+	})
+}

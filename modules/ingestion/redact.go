@@ -35,17 +35,19 @@ type storedPayload struct {
 
 // mark is something odd about a webhook that is stored all the same.
 type mark struct {
-	Mark   string `json:"mark" api:"enum=duplicate_keys"`
+	Mark   string `json:"mark" api:"enum=duplicate_keys|schema_mismatch"`
 	Detail string `json:"detail"` // where: a path in the body; "" if the integration redacts
 }
 
-// duplicateKeys is the mark, and the reason of refusals, for bodies in which an object has several
-// members of one name.
-const duplicateKeys = "duplicate_keys"
+// The marks, which are also the reasons of refusals.
+const (
+	duplicateKeys  = "duplicate_keys"  // an object has several members of one name
+	schemaMismatch = "schema_mismatch" // an event does not fit the schema of its type
+)
 
 // marksOf looks for what an integration wants to have marked. A fault.Invalid is about what it
 // wants in quarantine instead; what an operator releases from there is marked.
-func (s *source) marksOf(req provider.Request, released bool) (marks []mark, err error) {
+func (s *source) marksOf(req provider.Request, events []provider.Event, released bool) (marks []mark, err error) {
 	if wanted := s.Spec.DuplicateKeys(); wanted != provider.IgnoreKeys {
 		path, found := provider.DuplicateKey(req)
 		switch {
@@ -54,6 +56,16 @@ func (s *source) marksOf(req provider.Request, released bool) (marks []mark, err
 		case found:
 			marks = append(marks, mark{duplicateKeys, s.shownPath(path)})
 		}
+	}
+	if found := s.Spec.Mismatches(events); found != nil {
+		what := found.Keyword
+		if len(events) > 1 {
+			what = fmt.Sprintf("%s, in event %d", what, found.Event)
+		}
+		if found.Quarantine && !released {
+			return nil, fault.Invalid.New(schemaMismatch, "The event does not fit the schema of its type.").At("body").Because("%s", s.located("an event does not fit the schema of its type: "+what, found.At))
+		}
+		marks = append(marks, mark{schemaMismatch, s.located(what, found.At)})
 	}
 	return marks, nil
 }
@@ -93,7 +105,7 @@ func (s *source) payload(req provider.Request, events []provider.Event, released
 	if err != nil {
 		return storedPayload{}, err
 	}
-	marks, err := s.marksOf(req, released)
+	marks, err := s.marksOf(req, events, released)
 	if err != nil {
 		return storedPayload{}, err
 	}

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/url"
+	"strconv"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -145,17 +146,21 @@ func (d *document) add(item map[string]any, fields ...string) {
 			continue
 		}
 		node := &yaml.Node{}
-		if err := node.Encode(plainNumbers(value)); err == nil {
+		if err := node.Encode(plainNumbers(value, false)); err == nil {
 			d.Content = append(d.Content, scalar(name), node)
 		}
 	}
 }
 
-// plainNumbers turns the digits of numbers into numbers.
-func plainNumbers(value any) any {
+// plainNumbers turns the digits of numbers into numbers, and leaves out what is null, except in a JSON
+// Schema, where it is a value.
+func plainNumbers(value any, nulls bool) any {
 	switch v := value.(type) {
 	case json.Number:
 		if n, err := v.Int64(); err == nil {
+			return n
+		}
+		if n, err := strconv.ParseUint(v.String(), 10, 64); err == nil {
 			return n
 		}
 		f, _ := v.Float64() // a JSON number is one
@@ -163,14 +168,14 @@ func plainNumbers(value any) any {
 	case []any:
 		all := make([]any, len(v))
 		for i, each := range v {
-			all[i] = plainNumbers(each)
+			all[i] = plainNumbers(each, nulls)
 		}
 		return all
 	case map[string]any:
 		all := map[string]any{}
 		for name, each := range v {
-			if each != nil {
-				all[name] = plainNumbers(each)
+			if each != nil || nulls {
+				all[name] = plainNumbers(each, nulls || name == "schema")
 			}
 		}
 		return all

@@ -113,7 +113,12 @@ integrations:
   - source: hub
     provider: github
     secrets: [env:ACME_SECRET]
-    options: {possibleReplays: quarantine, duplicateKeys: quarantine}
+    options:
+      possibleReplays: quarantine
+      duplicateKeys: quarantine
+      schemas:
+        - {eventType: push, onMismatch: quarantine, schema: {type: object, required: [ref], properties: {ref: {type: string}, size: {maximum: 12345678901234567890}, gone: {const: null}}}}
+        - {schema: true}
     destinations: [{url: "https://b.example/in"}]
 `
 

@@ -1,13 +1,16 @@
 package provider
 
 import (
+	"bytes"
 	"encoding/json"
+	"fmt"
 	"strconv"
 	"strings"
 	"time"
 	"unicode/utf8"
 
 	"integration-gateway/platform/clock"
+	"integration-gateway/platform/provider/bodyschema"
 )
 
 // Event is one canonical event. Its text fields are cut for columns, indexes and searching;
@@ -119,4 +122,101 @@ func member(b []byte, name string, raw []byte) []byte {
 		return append(b, "null"...)
 	}
 	return append(b, raw...)
+}
+
+// EventSchema is the JSON Schema (2020-12) of events of a type.
+type EventSchema struct {
+	EventType string          `json:"eventType,omitempty"` // "" for every type without a schema of its own
+	Schema    json.RawMessage `json:"schema" api:"required"`
+	// OnMismatch is mark (the default) or quarantine.
+	OnMismatch string `json:"onMismatch,omitempty"`
+}
+
+// MarshalJSON writes the schema's members in order, so that equal options are the same text.
+func (e EventSchema) MarshalJSON() ([]byte, error) {
+	type plain EventSchema
+	decoder := json.NewDecoder(bytes.NewReader(e.Schema))
+	decoder.UseNumber()
+	var schema any
+	if decoder.Decode(&schema) == nil {
+		if ordered, err := json.Marshal(schema); err == nil {
+			e.Schema = ordered
+		}
+	}
+	return json.Marshal(plain(e))
+}
+
+// eventSchema is a compiled EventSchema.
+type eventSchema struct {
+	*bodyschema.Schema
+	quarantine bool
+}
+
+// maxEventSchemas is how many an integration may have.
+const maxEventSchemas = 32
+
+// compileSchemas compiles the schemas, by type. Its errors are fault.Invalid and name the option.
+func compileSchemas(all []EventSchema) (map[string]eventSchema, error) {
+	if len(all) > maxEventSchemas {
+		return nil, wrongOption("schemas", "It may list at most %d.", maxEventSchemas)
+	}
+	var compiled map[string]eventSchema
+	for i, one := range all {
+		at := fmt.Sprintf("schemas[%d]", i)
+		_, twice := compiled[one.EventType]
+		switch {
+		case twice:
+			return nil, wrongOption(at+".eventType", "Another schema is for this type, too.")
+		case one.OnMismatch != "" && one.OnMismatch != MarkKeys && one.OnMismatch != QuarantineKeys:
+			return nil, wrongOption(at+".onMismatch", "%q is unknown; write mark or quarantine.", one.OnMismatch)
+		case len(one.Schema) == 0:
+			return nil, wrongOption(at+".schema", "It is required: a JSON Schema.")
+		}
+		schema, err := bodyschema.Compile(one.Schema)
+		if err != nil {
+			return nil, wrongOption(at+".schema", "%s", err)
+		}
+		if compiled == nil {
+			compiled = map[string]eventSchema{}
+		}
+		compiled[one.EventType] = eventSchema{schema, one.OnMismatch == QuarantineKeys}
+	}
+	return compiled, nil
+}
+
+// Mismatch is the first place of a webhook that does not fit the schema of its event's type.
+type Mismatch struct {
+	Event      int    // its number in the webhook, from 1
+	At         string // a path in the canonical event
+	Keyword    string
+	Quarantine bool
+}
+
+// Mismatches checks events against the integration's schemas. It returns the first that does not
+// fit, and before others one that the integration wants in quarantine; nil if all fit.
+func (s Spec) Mismatches(events []Event) (first *Mismatch) {
+	if s.schemas == nil {
+		return nil
+	}
+	steps := bodyschema.NewSteps()
+	for i, e := range events {
+		schema, ok := s.schemas[e.Type]
+		if !ok {
+			schema, ok = s.schemas[""]
+		}
+		if !ok || first != nil && !schema.quarantine {
+			continue
+		}
+		inner, err := members(e.Payload, "data")
+		if err != nil {
+			continue // a canonical event is an object
+		}
+		if found := schema.Check(inner["data"], steps); found != nil {
+			first = &Mismatch{i + 1, "$.data" + strings.TrimPrefix(found.At, "$"), found.Keyword, schema.quarantine}
+			if schema.quarantine {
+				return first
+			}
+		}
+	}
+	return first
 }

@@ -29,6 +29,9 @@ type Options struct {
 	// DuplicateKeys is mark (the default), quarantine or ignore: what becomes of a body in which an
 	// object has several members of one name.
 	DuplicateKeys string `json:"duplicateKeys,omitempty"`
+	// Schemas are JSON Schemas that events are checked against, each of one type, and one without a
+	// type for all others.
+	Schemas []EventSchema `json:"schemas,omitempty"`
 	// Generic is the provider definition for the provider generic.
 	Generic *Definition `json:"generic,omitempty"`
 }
@@ -124,6 +127,10 @@ func (s Spec) with(o Options) (Spec, error) {
 	if o.DuplicateKeys != "" && !slices.Contains([]string{MarkKeys, QuarantineKeys, IgnoreKeys}, o.DuplicateKeys) {
 		return Spec{}, wrongOption("duplicateKeys", "%q is unknown; write mark, quarantine or ignore.", o.DuplicateKeys)
 	}
+	var err error
+	if s.schemas, err = compileSchemas(o.Schemas); err != nil {
+		return Spec{}, err
+	}
 	if o.ConfirmSubscriptions && !s.Confirms {
 		return Spec{}, wrongOption("confirmSubscriptions", "The provider %s has no subscriptions to confirm.", s.Name)
 	}
@@ -172,6 +179,7 @@ func (s Spec) OptionsHelp() []OptionHelp {
 		list = append(list, OptionHelp{"possibleReplays", "What becomes of a signed message that comes again under another, unsigned id: mark or quarantine. The default is POSSIBLE_REPLAY_ACTION."})
 	}
 	list = append(list, OptionHelp{"duplicateKeys", "What becomes of a body in which an object has several members of one name, which some parsers read by the first and others by the last: mark (the default), quarantine or ignore."})
+	list = append(list, OptionHelp{"schemas", "JSON Schemas that the data of events is checked against, by type; see [schemas](#schemas)."})
 	if s.Confirms {
 		list = append(list, OptionHelp{"confirmSubscriptions", "true lets the gateway confirm subscriptions. Otherwise an operator opens the page named in the audit entry webhook.handshake."})
 	}

@@ -124,6 +124,7 @@ type Spec struct {
 	Samples []Sample
 
 	nonce   bool // a definition's
+	schemas map[string]eventSchema
 	options Options
 }
 
