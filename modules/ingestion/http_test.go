@@ -61,7 +61,7 @@ func TestOneEvent(t *testing.T) {
 			"occurredAt", "normalizedPayload", "payloadOmitted", "status", "processingAttempts", "lastError", "lastProcessedAt", "correlationId", "receivedAt",
 			"createdAt", "updatedAt", "erasedAt"}, keys(o["event"]))
 		require.ElementsMatch(t, []string{"id", "provider", "externalEventId", "idempotencyKey", "signatureValid", "requestHeaders", "rawPayload",
-			"rawBody", "bodyState", "possibleReplay", "sourceIp", "receivedAt"}, keys(o["webhook"]))
+			"rawBody", "bodyState", "possibleReplay", "marks", "sourceIp", "receivedAt"}, keys(o["webhook"]))
 		event, webhook := o["event"].(map[string]any), o["webhook"].(map[string]any)
 		require.Equal(t, eventID, event["id"])
 		require.Equal(t, webhook["id"], event["webhookEventId"])
