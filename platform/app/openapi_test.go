@@ -143,6 +143,10 @@ func TestTheExamplesAreAsDescribed(t *testing.T) {
 			r.Header.Set("X-Internal-Api-Key", "any")
 			r.Header.Set("Content-Type", "application/json")
 			for code, response := range operation.Responses {
+				if code == "2XX" || code == "4XX" { // as a provider's definition says
+					require.Nil(t, response.Content["application/json"].Example)
+					continue
+				}
 				status, err := strconv.Atoi(code)
 				require.NoError(t, err)
 				if example := response.Content["application/json"].Example; example != nil {
