@@ -170,7 +170,12 @@ func printLoss(ctx context.Context, db *database.DB, tables []string, out io.Wri
 			lost = fmt.Sprintf("%d events", n)
 		}
 	}
-	_, err = fmt.Fprintf(out, "The database %s will lose %d tables with %s: %s.\n", name, len(tables), lost, strings.Join(tables, ", "))
+	columns := len(slices.DeleteFunc(slices.Clone(tables), func(name string) bool { return !strings.Contains(name, ".") }))
+	what := fmt.Sprintf("%d tables", len(tables)-columns)
+	if columns > 0 {
+		what += fmt.Sprintf(" and %d columns", columns)
+	}
+	_, err = fmt.Fprintf(out, "The database %s will lose %s with %s: %s.\n", name, what, lost, strings.Join(tables, ", "))
 	return err
 }
 

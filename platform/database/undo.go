@@ -32,7 +32,9 @@ func (db *DB) Name(ctx context.Context) (string, error) {
 
 var dropsTable = regexp.MustCompile(`(?im)^\s*DROP\s+TABLE\s+(?:IF\s+EXISTS\s+)?(\w+)`)
 
-// Dropped returns the tables that MigrateDown would drop, sorted; none if nothing is to be
+var dropsColumn = regexp.MustCompile(`(?m)^ALTER TABLE (\w+) DROP COLUMN (\w+);`)
+
+// Dropped returns the tables that MigrateDown would drop, and the columns as table.column, sorted; none if nothing is to be
 // reverted.
 func (db *DB) Dropped(steps int) ([]string, error) {
 	version, _, err := db.MigrationVersion()
@@ -56,6 +58,9 @@ func (db *DB) Dropped(steps int) ([]string, error) {
 		}
 		for _, found := range dropsTable.FindAllStringSubmatch(string(text), -1) {
 			tables = append(tables, found[1])
+		}
+		for _, found := range dropsColumn.FindAllStringSubmatch(string(text), -1) {
+			tables = append(tables, found[1]+"."+found[2])
 		}
 	}
 	slices.Sort(tables)
