@@ -56,10 +56,9 @@ func parseIndexes(text string) ([]concurrentIndex, error) {
 }
 
 const selectIndexSQL = `
-SELECT COALESCE((SELECT indisvalid FROM pg_index WHERE indexrelid = to_regclass($1)), false) AS valid, to_regclass($1) IS NOT NULL AS exists,
-       EXISTS (SELECT FROM pg_inherits WHERE inhrelid = to_regclass($1)) AS attached`
+SELECT COALESCE((SELECT indisvalid FROM pg_index WHERE indexrelid = to_regclass($1)), false) AS valid, to_regclass($1) IS NOT NULL AS exists`
 
-type indexState struct{ Valid, Exists, Attached bool }
+type indexState struct{ Valid, Exists bool }
 
 func (s *session) index(ctx context.Context, name string) (state indexState, err error) {
 	if err := s.own.Get(ctx, &state, selectIndexSQL, name); err != nil {
@@ -68,11 +67,15 @@ func (s *session) index(ctx context.Context, name string) (state indexState, err
 	return state, nil
 }
 
-const selectPartitionNamesSQL = `
+// selectPartitionsWithoutSQL are the partitions of $1 that have no part of the index $2. One that was
+// made after the index was declared has it, by a name that PostgreSQL gave.
+const selectPartitionsWithoutSQL = `
 SELECT c.relname
 FROM   pg_inherits i
 JOIN   pg_class c ON c.oid = i.inhrelid
 WHERE  i.inhparent = to_regclass($1) AND NOT i.inhdetachpending
+       AND NOT EXISTS (SELECT FROM pg_inherits part JOIN pg_index x ON x.indexrelid = part.inhrelid
+                       WHERE part.inhparent = to_regclass($2) AND x.indrelid = i.inhrelid)
 ORDER  BY c.relname`
 
 const selectIsPartitionedSQL = `
@@ -83,7 +86,7 @@ SELECT EXISTS (SELECT FROM pg_class WHERE oid = to_regclass($1) AND relkind = 'p
 // partitioned table concurrently, so each partition's is built by itself and then attached.
 // https://www.postgresql.org/docs/current/ddl-partitioning.html
 func (s *session) buildIndex(ctx context.Context, x concurrentIndex) error {
-	if x.drop {
+	if x.drop { // the statement names no table
 		return s.dropIndex(ctx, x.name)
 	}
 	var partitioned bool
@@ -98,20 +101,13 @@ func (s *session) buildIndex(ctx context.Context, x concurrentIndex) error {
 		return fmt.Errorf("declare the index %s: %w", x.name, err)
 	}
 	var partitions []string
-	if err := s.own.Select(ctx, &partitions, selectPartitionNamesSQL, x.table); err != nil {
+	if err := s.own.Select(ctx, &partitions, selectPartitionsWithoutSQL, x.table, x.name); err != nil {
 		return fmt.Errorf("list the partitions of %s: %w", x.table, err)
 	}
 	for i, partition := range partitions {
 		name := partitionIndex(x, partition)
 		if err := s.buildOne(ctx, x, name, partition, fmt.Sprintf(" (%d of %d)", i+1, len(partitions))); err != nil {
 			return err
-		}
-		state, err := s.index(ctx, name)
-		if err != nil {
-			return err
-		}
-		if state.Attached {
-			continue
 		}
 		attach := fmt.Sprintf("ALTER INDEX %s ATTACH PARTITION %s", x.name, name)
 		if err := s.patiently(ctx, func() error { return s.inTx(ctx, attach) }); err != nil {

@@ -188,12 +188,14 @@ func TestTheIndexOfAPartitionedTableIsBuiltInEachPartition(t *testing.T) {
 		CREATE TABLE items_b PARTITION OF items FOR VALUES FROM (10) TO (20);`, itemObjects,
 		"-- Min reader: 1\nCREATE INDEX CONCURRENTLY items_name ON items (name) WHERE name IS NOT NULL;", "+ index items_name on items (name) partial\n")
 	require.NoError(t, up(ctx, db, firstOnly(files), nil))
-	run(t, db, `CREATE INDEX items_name_a ON items_a (name) WHERE name IS NOT NULL`) // a build that was interrupted after one partition
+	run(t, db, // a build that was interrupted after one partition, and a partition that was made before it went on
+		`CREATE INDEX items_name ON ONLY items (name) WHERE name IS NOT NULL`, `CREATE INDEX items_name_a ON items_a (name) WHERE name IS NOT NULL`,
+		`CREATE TABLE items_c PARTITION OF items FOR VALUES FROM (20) TO (30)`)
 	require.NoError(t, up(ctx, db, files, nil))
 	require.True(t, exists(t, db, `SELECT indisvalid FROM pg_index WHERE indexrelid = 'items_name'::regclass`))
 	var parts int
 	require.NoError(t, db.Get(ctx, &parts, `SELECT count(*) FROM pg_inherits WHERE inhparent = 'items_name'::regclass`))
-	require.Equal(t, 2, parts)
+	require.Equal(t, 3, parts)
 	require.NoError(t, up(ctx, db, files, nil), "up to date")
 
 	for name, file := range of("postgres", "", "", "-- Min reader: 1\nDROP INDEX CONCURRENTLY items_name;", "- index items_name on items (name) partial\n") {
