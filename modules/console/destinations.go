@@ -15,7 +15,7 @@ type destinationRow struct {
 	destinationInfo
 	Place place
 	Stats destinationStats
-	State string // active, inactive, failing (open) or recovering (half_open)
+	State string // active, unsteady, inactive, failing (open) or recovering (half_open)
 }
 
 type destinationsPage struct {
@@ -70,7 +70,7 @@ func (v *visit) destinationRows(more ...reading) ([]destinationRow, directory, e
 			rows = append(rows, rowOf(dest, d.place(dest.ID), by[dest.ID]))
 		}
 	}
-	rank := map[string]int{"open": 0, "half_open": 1, "inactive": 2, "active": 3}
+	rank := map[string]int{"open": 0, "half_open": 1, "unsteady": 2, "inactive": 3, "active": 4}
 	slices.SortStableFunc(rows, func(a, b destinationRow) int {
 		return cmp.Or(cmp.Compare(rank[a.State], rank[b.State]), cmp.Compare(a.Place.Name, b.Place.Name))
 	})
@@ -84,8 +84,16 @@ func rowOf(info destinationInfo, p place, s destinationStats) destinationRow {
 		row.State = "inactive"
 	case info.Breaker != "" && info.Breaker != "closed":
 		row.State = info.Breaker
+	case unsteady(s.Over.Hour):
+		row.State = "unsteady"
 	}
 	return row
+}
+
+// unsteady reports whether so many attempts fail that a destination is not well, although it
+// answers often enough for its circuit breaker.
+func unsteady(of delivered) bool {
+	return of.Failures >= 5 && of.Failures*5 > of.Delivered+of.Failures
 }
 
 func (m *Module) destinations(v *visit) error {

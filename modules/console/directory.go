@@ -61,6 +61,7 @@ type place struct {
 	ID, Name, Host, URL string
 	Source, Integration string
 	Known               bool
+	Held                string // why deliveries wait: "is paused" or "is failing"; "" if they do not
 }
 
 // directory are the sources and destinations that there are or were.
@@ -92,6 +93,12 @@ func (d *directory) name() {
 			p := place{ID: dest.ID, Name: fmt.Sprintf("%s/%d", in.Source, i+1), URL: dest.URL, Host: dest.URL, Source: in.Source, Integration: in.ID, Known: true}
 			if u, err := url.Parse(dest.URL); err == nil && u.Host != "" {
 				p.Host = u.Host + strings.TrimSuffix(u.Path, "/")
+			}
+			switch {
+			case !dest.Active:
+				p.Held = "is paused"
+			case dest.Breaker == "open" || dest.Breaker == "half_open":
+				p.Held = "is failing"
 			}
 			d.places[dest.ID] = p
 		}

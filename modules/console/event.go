@@ -3,6 +3,7 @@ package console
 import (
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -98,7 +99,7 @@ type eventPage struct {
 	Related   related
 	Waiting   int      // deliveries that wait for another try
 	Failed    []place  // destinations whose last delivery failed
-	Sent      []place  // destinations that it was sent to
+	Sent      []place  // destinations that it was sent to, or is to be
 	Targets   []place  // of its integration, today
 	Curl      string   // the webhook as a command
 	Modes     []string // how each of Targets is sent to
@@ -115,6 +116,7 @@ type answer struct {
 	attempt
 	Place place
 	Body  document
+	Last  bool // of this destination
 }
 
 func (m *Module) event(v *visit) error { return v.showEvent(nil) }
@@ -156,8 +158,13 @@ func (p *eventPage) outcomes() {
 		}
 	}
 	for _, j := range p.Jobs {
-		if j.Status == "queued" {
-			p.Waiting++
+		if j.Status != "queued" {
+			continue
+		}
+		p.Waiting++
+		if dest := j.Destination; dest != nil && !slices.Contains(order, *dest) {
+			order = append(order, *dest)
+			p.Sent = append(p.Sent, p.Directory.place(*dest))
 		}
 	}
 	for _, in := range p.Directory.Integrations {
@@ -203,6 +210,11 @@ func (p *eventPage) load(v *visit) error {
 				shown.Body.Missing = "The answer had no body."
 			}
 			p.Answers = append(p.Answers, shown)
+		}
+		seen := map[string]bool{}
+		for i := len(p.Answers) - 1; i >= 0; i-- {
+			p.Answers[i].Last = !seen[p.Answers[i].Destination]
+			seen[p.Answers[i].Destination] = true
 		}
 	case "diff":
 		p.Diff = p.compare(v.param("a"), v.param("b"))

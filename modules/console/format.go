@@ -36,6 +36,7 @@ func (m *Module) functions() template.FuncMap {
 		"sprite":   sprite,
 		"fixed":    func(f float64) string { return strconv.FormatFloat(f, 'f', -1, 64) },
 		"lessThan": func(a, b int) bool { return a < b },
+		"plus":     func(a, b int64) int64 { return a + b },
 
 		// Methods that templates call. The package for templates finds none by their names, unlike
 		// html/template: the linker then has to keep every method of every type, 11 MB of them.
@@ -70,6 +71,7 @@ type moment struct {
 	Zero            bool
 	Machine, Exact  string
 	Relative, Clock string
+	Due             string // when something that is to come is due
 }
 
 func (m *Module) momentOf(value any) moment {
@@ -89,7 +91,7 @@ func (m *Module) momentOf(value any) moment {
 	}
 	u := t.UTC()
 	return moment{Machine: u.Format("2006-01-02T15:04:05.000Z"), Exact: u.Format("2006-01-02 15:04:05.000") + " UTC",
-		Relative: relative(m.d.Now().Sub(t)), Clock: u.Format("15:04:05.000")}
+		Relative: relative(m.d.Now().Sub(t)), Clock: u.Format("15:04:05.000"), Due: due(t.Sub(m.d.Now()))}
 }
 
 // relative says how long ago something was, or how far ahead it is.
@@ -103,6 +105,14 @@ func relative(ago time.Duration) string {
 	return roughly(ago) + " ago"
 }
 
+// due says when something is that is to come: what is past is done as soon as can be.
+func due(ahead time.Duration) string {
+	if ahead <= 0 {
+		return "now"
+	}
+	return "in " + roughly(ahead)
+}
+
 func roughly(d time.Duration) string {
 	switch {
 	case d < time.Minute:
@@ -111,6 +121,9 @@ func roughly(d time.Duration) string {
 		return fmt.Sprintf("%d min", int(d.Minutes()))
 	case d < 48*time.Hour:
 		return fmt.Sprintf("%d h", int(d.Hours()))
+	}
+	if years := int(d.Hours() / 24 / 365); years >= 2 {
+		return fmt.Sprintf("%d years", years)
 	}
 	return fmt.Sprintf("%d d", int(d.Hours()/24))
 }
@@ -203,9 +216,13 @@ func share(part, rest int64) string {
 	return strings.TrimSuffix(strconv.FormatFloat(percent, 'f', 1, 64), ".0") + " %"
 }
 
-// short leaves out an id's middle: the end tells ids apart that were made together.
+// short leaves out an id's middle: the end tells ids apart that were made together. What follows a
+// long id and a colon, such as the topic of a webhook, tells nothing apart.
 func short(text string) string {
 	const most = 15
+	if head, _, cut := strings.Cut(text, ":"); cut && len(head) > most && len(text) > most {
+		return short(head) + ":…"
+	}
 	runes := []rune(text)
 	if len(runes) <= most {
 		return text

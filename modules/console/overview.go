@@ -24,6 +24,7 @@ type overviewPage struct {
 	OldestDue float64
 	Waiting   int64
 	Running   int64
+	Parked    int64
 	EndToEnd  quantiles
 	Sources   []sourceFigures
 	Changes   []change
@@ -83,7 +84,7 @@ func (m *Module) overview(v *visit) error {
 	p.Refused = sparkOf("warn", p.Series.Points, func(x point) int64 { return x.Refused })
 	p.Failures = sparkOf("bad", p.Series.Points, func(x point) int64 { return x.Failures })
 	total := stats.total()
-	p.OldestDue, p.Waiting, p.Running = total.OldestDue, total.Waiting, total.Running
+	p.OldestDue, p.Waiting, p.Running, p.Parked = total.OldestDue, total.Waiting, total.Running, total.Parked
 	if stats.Gateway != nil {
 		p.EndToEnd = stats.Gateway.Over.Hour.EndToEnd
 	}

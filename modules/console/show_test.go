@@ -64,6 +64,13 @@ func TestNumbersAndTimesReadWell(t *testing.T) {
 	require.Equal(t, "100 %", share(5, 0))
 	require.Equal(t, "–", share(0, 0))
 	require.Equal(t, "01a20d…2c43aa", short("01a20d22-776d-7693-b3eb-b9fe0a2c43aa"))
+	require.Equal(t, "01a20d…2c43aa:…", short("01a20d22-776d-7693-b3eb-b9fe0a2c43aa:orders/create"), "a topic tells no ids apart")
+	require.Equal(t, "zen:us…eleted", short("zen:user.deleted"))
+	require.Equal(t, "now", due(-time.Minute), "what is past is done as soon as can be")
+	require.Equal(t, "in 72 years", due(72*366*24*time.Hour))
+	require.True(t, unsteady(delivered{Delivered: 15, Failures: 5}))
+	require.False(t, unsteady(delivered{Delivered: 20, Failures: 5}), "one of five")
+	require.False(t, unsteady(delivered{Failures: 4}), "too few to tell")
 }
 
 func TestBodiesAreShownAsTheyCame(t *testing.T) {
@@ -115,6 +122,17 @@ func TestTheTimelineIsInOrder(t *testing.T) {
 	}
 	require.Equal(t, []string{"Received ", "Verified and stored ", "Attempt 1 at d-1: failed +40 ms", "Replay asked for by ada +460 ms", "Attempt 2 at d-1: delivered +540 ms", "Next try at d-1 +8.0 s"}, steps)
 	require.True(t, line.Steps[5].Due)
+
+	// What waits for its destination to be back is due at no time, and is last.
+	d.Jobs[0].ScheduledAt = at(100)
+	for _, held := range []destinationInfo{{ID: dest, Breaker: "open", Active: true}, {ID: dest}} {
+		dir := directory{Integrations: []integration{{Source: "acme", Destinations: []destinationInfo{held}}}}
+		dir.name()
+		last := timelineOf(d, nil, dir).Steps[4]
+		require.Equal(t, map[bool]string{true: "Waits for acme/1, which is failing", false: "Waits for acme/1, which is paused"}[held.Active], last.Text)
+		require.True(t, last.Held)
+		require.Empty(t, last.Gap)
+	}
 	require.Equal(t, []lane{{Label: "d-1", Marks: []mark{
 		{X: 19, Width: 19, Kind: "bad", Text: "Attempt 1: failed after 20 ms"}, {X: 990, Width: 10, Kind: "good", Text: "Attempt 2: success after 10 ms"}}}}, line.Lanes)
 }

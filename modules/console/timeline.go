@@ -26,6 +26,7 @@ type step struct {
 	Text, Extra string
 	Gap         string // since the step before
 	Due         bool   // it is still to come
+	Held        bool   // and waits for its destination to be back, whenever that is
 	order       int
 }
 
@@ -88,19 +89,26 @@ func timelineOf(d details, replays []replayRequest, dir directory) timeline {
 	}
 	for _, j := range d.Jobs {
 		if j.Status == "queued" {
-			name := "its destinations"
+			text, at := "Next try at its destinations", place{}
 			if j.Destination != nil {
-				name = dir.place(*j.Destination).Name
+				at = dir.place(*j.Destination)
+				text = "Next try at " + at.Name
 			}
-			add(j.ScheduledAt, "wait", "Next try at "+name, "attempt "+strconv.FormatInt(j.AttemptNo, 10))
-			t.Steps[len(t.Steps)-1].Due = true
+			if at.Held != "" {
+				text = "Waits for " + at.Name + ", which " + at.Held
+			}
+			add(j.ScheduledAt, "wait", text, "attempt "+strconv.FormatInt(j.AttemptNo, 10))
+			t.Steps[len(t.Steps)-1].Due, t.Steps[len(t.Steps)-1].Held = true, at.Held != ""
 		}
 	}
 	slices.SortStableFunc(t.Steps, func(a, b step) int {
+		if a.Due != b.Due {
+			return map[bool]int{true: 1, false: -1}[a.Due] // what is to come is last, however long it is due
+		}
 		return cmp.Or(a.At.Compare(b.At.Time), cmp.Compare(a.order, b.order))
 	})
 	for i := 1; i < len(t.Steps); i++ {
-		if gap := t.Steps[i].At.Sub(t.Steps[i-1].At.Time); gap >= time.Millisecond {
+		if gap := t.Steps[i].At.Sub(t.Steps[i-1].At.Time); gap >= time.Millisecond && !t.Steps[i].Held {
 			t.Steps[i].Gap = "+" + duration(gap)
 		}
 	}

@@ -20,6 +20,7 @@ function roughly(seconds) {
   if (seconds < 60) return `${Math.floor(seconds)} s`;
   if (seconds < 3600) return `${Math.floor(seconds / 60)} min`;
   if (seconds < 48 * 3600) return `${Math.floor(seconds / 3600)} h`;
+  if (seconds >= 2 * 365 * 86400) return `${Math.floor(seconds / 365 / 86400)} years`;
   return `${Math.floor(seconds / 86400)} d`;
 }
 
@@ -37,6 +38,9 @@ function showTimes(within) {
     if ("exact" in el.dataset) {
       el.textContent = `${date} ${time} ${utc ? "UTC" : ""}`.trim();
       el.title = `${relative(t)}, ${zone}`;
+    } else if ("due" in el.dataset) {
+      el.textContent = t > Date.now() ? relative(t) : "now";
+      el.title = `${date} ${time} ${zone}`;
     } else if ("clock" in el.dataset) {
       el.textContent = time;
       el.title = `${date} ${time} ${zone}`;
