@@ -101,6 +101,11 @@ func (m *Module) destinations(v *visit) error {
 	if err != nil {
 		return err
 	}
+	if name := v.param("name"); name != "" { // an alert names its destination
+		if i := slices.IndexFunc(rows, func(r destinationRow) bool { return r.Place.Name == name }); i >= 0 {
+			return v.c.Redirect(http.StatusSeeOther, Root+"/destinations/"+rows[i].ID)
+		}
+	}
 	return v.show("destinations", "Destinations", destinationsPage{rows})
 }
 

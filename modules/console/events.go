@@ -45,7 +45,7 @@ type eventsPage struct {
 	First    string
 	Match    string // what the live list compares, as JSON
 	Replay   string // where all that match are replayed
-	Found    string // the text that several events have for an id
+	Found    string // the text that no event has for an id
 }
 
 var (
@@ -154,7 +154,7 @@ func (v *visit) findEvent(text string) error {
 			return v.c.Redirect(http.StatusSeeOther, withQuery(Root+"/events", url.Values{by.word: {text}}))
 		}
 	}
-	return v.listEvents(eventFilter{}, "", fault.NotFound.New("nothing_found",
+	return v.listEvents(eventFilter{}, text, fault.NotFound.New("nothing_found",
 		"No event has “%s” as its id, its provider's id or its correlation id. Refused webhooks are in quarantine; to search by words, write source:acme or subject:%s.", text, text))
 }
 

@@ -40,6 +40,7 @@ func (m *Module) functions() template.FuncMap {
 
 		// Methods that templates call. The package for templates finds none by their names, unlike
 		// html/template: the linker then has to keep every method of every type, 11 MB of them.
+		"asker":        func(of interface{ asker() string }) string { return of.asker() },
 		"href":         func(of interface{ href() string }) string { return of.href() },
 		"filtered":     func(of interface{ Any() bool }) bool { return of.Any() },
 		"known":        auditPage.Known,

@@ -157,7 +157,9 @@ func alertHref(a alert) string {
 		return Root + "/dead-letters"
 	case "quarantine":
 		return Root + "/quarantine?source=" + url.QueryEscape(a.Subject)
-	case "jobs_overdue", "destination_down":
+	case "destination_down", "destination_failing":
+		return withQuery(Root+"/destinations", url.Values{"name": {a.Subject}})
+	case "jobs_overdue":
 		return Root + "/destinations"
 	}
 	return ""

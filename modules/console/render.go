@@ -52,7 +52,9 @@ type page struct {
 func (p *page) know() {
 	p.Columns = columns
 	if list, is := p.Body.(eventsPage); is {
-		p.Search = list.Filter.words()
+		if p.Search = list.Filter.words(); p.Search == "" {
+			p.Search = list.Found
+		}
 	}
 	if p.visit == nil {
 		return

@@ -3,6 +3,7 @@ package console
 import (
 	"net/http"
 	"net/url"
+	"strings"
 	"time"
 
 	"integration-gateway/platform/clock"
@@ -43,11 +44,26 @@ func (r bulkReplay) Live() bool {
 	return r.Status == "queued" || r.Status == "running" || r.Status == "paused"
 }
 
+// asker is who asked for the replay: the name that was given, and the key that it came with.
+func (r bulkReplay) asker() string {
+	key := strings.TrimPrefix(r.CreatedBy, "api-key:")
+	if r.RequestedBy == "" || r.RequestedBy == "api-user" || r.RequestedBy == key {
+		return key
+	}
+	if key == "" {
+		return r.RequestedBy
+	}
+	return r.RequestedBy + ", with " + key
+}
+
 // Words is the replay's filter in words.
 func (r bulkReplay) Words() []string {
 	var words []string
 	for _, name := range []string{"source", "eventType", "status", "subject", "destination", "receivedFrom", "receivedTo", "deliveredFrom", "deliveredTo"} {
 		if text, is := r.Filter[name].(string); is && text != "" {
+			if at, err := time.Parse(time.RFC3339Nano, text); err == nil {
+				text = at.UTC().Format("2006-01-02T15:04:05Z") // the milliseconds tell nothing
+			}
 			words = append(words, name+":"+text)
 		}
 	}

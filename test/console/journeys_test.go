@@ -267,7 +267,7 @@ func (j *journeys) columns(t *testing.T) {
 
 func (j *journeys) replay(t *testing.T) {
 	j.visit("/console/events?source=shop-eu&type=order.paid")
-	j.follow(`.below a[href^="/console/replays/new"]`, "location.pathname === '/console/replays/new'")
+	j.follow(`.words a[href^="/console/replays/new"]`, "location.pathname === '/console/replays/new'")
 	j.follow("button.primary", "document.querySelector('#check')")
 	require.Contains(t, j.text(), "It would send 12 deliveries of 6 events")
 	j.run(chromedp.SendKeys("#check input[name=reason]", "accounting asks for them again"))

@@ -114,7 +114,7 @@ func (k *tasks) replay(t *testing.T, h *hand) {
 	h.press("ge", "location.pathname === '/console/events'")
 	h.choose("select[name=status]", "failed", "location.search === '?status=failed'")
 	h.choose("select[name=since]", "1h", "location.search.includes('since=1h')")
-	h.click(`.below a[href^="/console/replays/new"]`, "location.pathname === '/console/replays/new'")
+	h.click(`.words a[href^="/console/replays/new"]`, "location.pathname === '/console/replays/new'")
 	h.click("button.primary", "document.querySelector('#check')")
 	h.enter("#check input[name=reason]", "the mail server is back")
 	h.click("#check button.primary", "document.querySelector('progress')")
