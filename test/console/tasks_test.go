@@ -71,7 +71,7 @@ func TestTasks(t *testing.T) {
 		{"release what was refused, after rotating the secret", k.release},
 		{"pause a destination for two hours", k.pause},
 		{"add an integration and see its first webhook", k.integrate},
-		{"erase an event", k.erase},
+		{"erase a person's data", k.erase},
 		{"see who replayed an event", k.who},
 		{"acknowledge an alert", k.acknowledge},
 		{"make a key", k.key},
@@ -159,21 +159,28 @@ func (k *tasks) integrate(t *testing.T, h *hand) {
 
 func (k *tasks) erase(t *testing.T, h *hand) {
 	id := h.g.send("billing", webhook{ID: "erase-me", Type: "invoice.paid", Subject: "inv_private"})
+	other := h.g.send("billing", webhook{ID: "erase-me-too", Type: "invoice.sent", Subject: "inv_private"})
 	h.g.ends(id, "processed")
+	h.g.ends(other, "processed")
 	h.press("/", "document.activeElement.id === 'q'")
 	h.eval("document.getElementById('q').value = ''")
 	h.press("erase-me"+kb.Enter, "location.pathname === '/console/events/"+id+"'")
 	h.click(`.actions a[href$="/erase"]`, "document.querySelector('input[name=confirm]')")
+	require.Contains(t, h.text(), "all 2 events of billing with the subject inv_private")
+	h.click("input[name=scope][value=subject]", "document.querySelector('input[name=scope][value=subject]').checked")
 	h.enter("input[name=reason]", "ticket 27")
 	h.enter("input[name=confirm]", "no")
 	h.click("button.danger", "document.querySelector('.note.bad')")
 	require.Equal(t, "ticket 27", h.eval("document.querySelector('input[name=reason]').value"), "what was typed is kept")
+	require.Equal(t, "true", h.eval("document.querySelector('input[name=scope][value=subject]').checked"), "and what was chosen")
 	h.enter("input[name=confirm]", "erase")
 	h.click("button.danger", "document.querySelector('.note.good')")
-	h.g.until("its content is gone", func() bool {
-		h.visit("/console/events/" + id)
-		return h.eval("document.body.innerText.includes('inv_private')") == "false" && h.eval(`document.querySelector('.actions a[href$="/erase"]')`) == "null"
-	})
+	for _, each := range []string{id, other} {
+		h.g.until("its content is gone", func() bool {
+			h.visit("/console/events/" + each)
+			return h.eval("document.body.innerText.includes('inv_private')") == "false" && h.eval(`document.querySelector('.actions a[href$="/erase"]')`) == "null"
+		})
+	}
 }
 
 func (k *tasks) who(t *testing.T, h *hand) {
