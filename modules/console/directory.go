@@ -18,6 +18,7 @@ type integration struct {
 	Name         string            `json:"name"`
 	Active       bool              `json:"isActive"`
 	Destinations []destinationInfo `json:"destinations"`
+	Secrets      []secretInfo      `json:"secrets"`
 	Options      json.RawMessage   `json:"options"`
 	ArchivedAt   *clock.Time       `json:"archivedAt"`
 	CreatedAt    clock.Time        `json:"createdAt"`

@@ -52,6 +52,7 @@ type integrationPage struct {
 	Provider  provider
 	Secrets   []secretRow
 	Rotation  rotation
+	Pending   int64 // secrets that wait to be confirmed
 	Directory directory
 	Address   string // that the provider sends to
 	Lengths   []string
@@ -60,7 +61,7 @@ type integrationPage struct {
 // secretRow is a secret with what it may still be needed for.
 type secretRow struct {
 	secretInfo
-	State string // active, inactive or expired
+	State string // active, inactive, pending or expired
 	Alone bool   // the last that verifies
 }
 
@@ -99,6 +100,11 @@ func (v *visit) showIntegration(wrong error) error {
 	}
 	p.Address, p.Lengths = v.m.publicURL(v)+"/api/v1/webhooks/"+p.Source, []string{"1h", "24h", "7d", "30d"}
 	p.Secrets, p.Rotation = rotationOf(secrets, v.m.d.Now())
+	for _, s := range p.Secrets {
+		if s.State == "pending" {
+			p.Pending++
+		}
+	}
 	return v.showWith(http.StatusOK, "integration", p.Name, p, wrong)
 }
 
@@ -109,6 +115,8 @@ func rotationOf(secrets []secretInfo, now time.Time) ([]secretRow, rotation) {
 	for _, s := range secrets {
 		row := secretRow{secretInfo: s, State: "active"}
 		switch {
+		case s.Pending != nil:
+			row.State = "pending"
 		case !s.Active:
 			row.State = "inactive"
 		case s.ExpiresAt != nil && !s.ExpiresAt.After(now):
@@ -184,6 +192,8 @@ func (m *Module) actOnSecret(v *visit) error {
 		err, notice = v.api.Patch(v.ctx, path, map[string]any{"isActive": false}, nil), "The secret verifies no more. It can be switched on again."
 	case "restore":
 		err, notice = v.api.Patch(v.ctx, path, map[string]any{"isActive": true}, nil), "The secret verifies again."
+	case "confirm":
+		err, notice = v.api.Patch(v.ctx, path, map[string]any{"isActive": true}, nil), "The secret is confirmed and verifies. What came before it waits in quarantine: release it there."
 	case "remove":
 		err, notice = v.api.Delete(v.ctx, path, nil, nil), "The secret is removed for good."
 	default:

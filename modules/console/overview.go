@@ -68,7 +68,8 @@ func (m *Module) overview(v *visit) error {
 	var stats figures
 	var alerts []alert
 	made := make([][]auditEntry, len(changed))
-	parts := []reading{v.into("/stats", nil, &stats), v.seriesInto(&p.Series, p.Span, nil)}
+	var sources []integration
+	parts := []reading{v.into("/stats", nil, &stats), v.into("/integrations", nil, &sources), v.seriesInto(&p.Series, p.Span, nil)}
 	if v.everywhere() {
 		parts = append(parts, v.into("/alerts", url.Values{"state": {"open"}, "pageSize": {"50"}}, &alerts))
 		for i, kind := range changed { // what webhooks leave would fill any page
@@ -88,7 +89,7 @@ func (m *Module) overview(v *visit) error {
 	if stats.Gateway != nil {
 		p.EndToEnd = stats.Gateway.Over.Hour.EndToEnd
 	}
-	p.Needs = stats.needs(alerts)
+	p.Needs = append(stats.needs(alerts), pendingSecrets(sources)...)
 	p.Sentence, p.Well = sentence(p.Needs)
 	p.Empty = p.Accepted.Total+p.Refused.Total == 0 && !slices.ContainsFunc(stats.Sources, func(s sourceFigures) bool { return s.Over.Week.Accepted+s.Over.Week.Refused > 0 })
 	slices.SortFunc(p.Sources, func(a, b sourceFigures) int {
@@ -141,6 +142,27 @@ func (f figures) needs(alerts []alert) []need {
 	}
 	if total.Parked > 0 {
 		list = append(list, need{Kind: "warn", Text: plural(total.Parked, "delivery is parked until its destination is back.", "deliveries are parked until their destinations are back."), Href: Root + "/destinations"})
+	}
+	return list
+}
+
+// pendingSecrets lists the sources with secrets that wait to be confirmed.
+func pendingSecrets(sources []integration) (list []need) {
+	for _, in := range sources {
+		var since *clock.Time
+		n := int64(0)
+		for _, s := range in.Secrets {
+			if s.Pending != nil {
+				n++
+				if since == nil || s.Pending.Before(since.Time) {
+					since = s.Pending
+				}
+			}
+		}
+		if n > 0 {
+			list = append(list, need{Kind: "warn", Text: plural(n, "secret that a handshake brought to ", "secrets that handshakes brought to ") + in.Source + " must be confirmed.",
+				Href: Root + "/integrations/" + in.ID, Since: since})
+		}
 	}
 	return list
 }

@@ -122,6 +122,7 @@ type secretInfo struct {
 	Purpose   string      `json:"purpose"`
 	Note      string      `json:"note"`
 	Active    bool        `json:"isActive"`
+	Pending   *clock.Time `json:"pendingSince"`
 	ExpiresAt *clock.Time `json:"expiresAt"`
 	Matches   int64       `json:"matchCount"`
 	LastMatch *clock.Time `json:"lastMatchedAt"`

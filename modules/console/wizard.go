@@ -27,6 +27,7 @@ type provider struct {
 	} `json:"options"`
 	Samples  []string `json:"samples"`
 	Unsigned *string  `json:"unsigned"`
+	Stores   bool     `json:"storesSecret"` // its handshake brings the secret
 }
 
 // plainOptions are those options that the form asks for; the others are JSON and for the API.
@@ -100,7 +101,10 @@ func (v *visit) showWizard(name string, typed url.Values, wrong error) error {
 // webhook. The destination's signing secret is shown in this answer alone.
 func (m *Module) makeIntegration(v *visit) error {
 	f := v.form
-	body := map[string]any{"source": strings.TrimSpace(f.Get("source")), "provider": f.Get("provider"), "secrets": []string{f.Get("secret")}}
+	body := map[string]any{"source": strings.TrimSpace(f.Get("source")), "provider": f.Get("provider"), "secrets": []string{}}
+	if text := f.Get("secret"); text != "" {
+		body["secrets"] = []string{text}
+	}
 	if name := strings.TrimSpace(f.Get("name")); name != "" {
 		body["name"] = name
 	}

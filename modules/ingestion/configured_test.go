@@ -28,6 +28,8 @@ type configured struct {
 	of        []*settings
 	matched   map[string]int // by the secret's id: source-0 is a source's first
 	failure   error          // of every source
+	arrived   []provider.ArrivedSecret
+	full      bool // no further secret may wait
 }
 
 type settings struct {
@@ -162,6 +164,16 @@ func (c *configured) SourcesOfProvider(_ context.Context, name string) (sources 
 		}
 	}
 	return sources, nil
+}
+
+func (c *configured) StoreArrivedSecret(_ context.Context, _ string, arrived provider.ArrivedSecret, _ string) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.full {
+		return fault.Conflict.New("secrets_pending", "Secrets wait.")
+	}
+	c.arrived = append(c.arrived, arrived)
+	return nil
 }
 
 func (c *configured) SourceWith(ctx context.Context, name string, o provider.Options) (*provider.Source, error) {

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 
 	"github.com/labstack/echo/v4"
@@ -56,7 +57,39 @@ func (m *Module) greet(ctx context.Context, src *source, req provider.Request, i
 	if reply == nil {
 		return nil, nil
 	}
-	return reply, m.limitVerified(ctx, src, ip)
+	if err := m.limitVerified(ctx, src, ip); err != nil {
+		return nil, err
+	}
+	return reply, m.storeArrived(ctx, src, reply, ip)
+}
+
+// Handshakes that bring a secret, in a minute: of one client network, and of a source in all.
+const (
+	arrivalsOfNetwork = 5
+	arrivalsOfSource  = 30
+)
+
+// storeArrived stores the secret that a handshake brings, before it is answered. Each costs a
+// transaction, so strangers get few.
+func (m *Module) storeArrived(ctx context.Context, src *source, reply *provider.Reply, ip string) error {
+	if reply.Arrived == nil || src.has(*reply.Arrived) {
+		return nil
+	}
+	const reason, message = "rate_limited", "This source takes no more than %d handshakes with a secret a minute."
+	if err := m.limit(ctx, "arrived:"+src.Name+":"+httpapi.Network(ip), arrivalsOfNetwork, reason, message); err != nil {
+		return err
+	}
+	if err := m.limit(ctx, "arrived:"+src.Name, arrivalsOfSource, reason, message); err != nil {
+		return err
+	}
+	return m.d.Sources.StoreArrivedSecret(ctx, src.IntegrationID, *reply.Arrived, ip)
+}
+
+// has reports whether a secret is one that the source verifies with.
+func (s *source) has(arrived provider.ArrivedSecret) bool {
+	return slices.ContainsFunc(s.Secrets, func(known provider.Secret) bool {
+		return (known.Purpose == arrived.Purpose || known.Purpose == "") && known.Value.Equal(arrived.Value.Reveal())
+	})
 }
 
 // headWebhook answers the HEAD with which some providers check an address. It proves nothing
@@ -87,6 +120,9 @@ func (m *Module) completeHandshake(ctx context.Context, src *source, reply *prov
 		if err := m.visit(ctx, reply.Open); err != nil {
 			return err
 		}
+	}
+	if err := m.storeArrived(ctx, src, reply, ip); err != nil {
+		return err
 	}
 	return m.auditHandshake(ctx, src, reply, ip)
 }

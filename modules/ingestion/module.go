@@ -58,6 +58,9 @@ type Sources interface {
 	// SourceWith returns a source as it would be with other options; fault.Invalid says what is
 	// wrong with them, and fault.NotFound that it is unknown or inactive.
 	SourceWith(ctx context.Context, name string, o provider.Options) (*provider.Source, error)
+	// StoreArrivedSecret stores a secret that a handshake brings, until an operator confirms it.
+	// Its errors are fault.Conflict and fault.Unauthorized.
+	StoreArrivedSecret(ctx context.Context, integrationID string, arrived provider.ArrivedSecret, sourceIP string) error
 	// Matched counts a webhook that a secret verified. It does not block.
 	Matched(secretID string, at time.Time)
 	// ActiveIntegrations returns the active ones among ids.

@@ -27,7 +27,7 @@ var (
 			httpapi.Returns(http.StatusOK, "Receipt", receipt{}).If("a repeat, with the first ids; or the answer that the provider expects"),
 			{Status: http.StatusNoContent, Shape: httpapi.Empty, When: "as the provider expects it"},
 		},
-		Errors: []fault.Kind{fault.Invalid, fault.Unauthorized, fault.NotFound, fault.MethodNotAllowed, fault.TooLarge, fault.UnsupportedMedia, fault.RateLimited},
+		Errors: []fault.Kind{fault.Invalid, fault.Unauthorized, fault.NotFound, fault.Conflict, fault.MethodNotAllowed, fault.TooLarge, fault.UnsupportedMedia, fault.RateLimited},
 		Example: `{"eventId":"evt_1001","eventType":"order.created","occurredAt":"2026-01-05T09:00:00Z",` +
 			`"data":{"id":"ord_1","total":"19.90"}}`,
 	}

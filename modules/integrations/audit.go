@@ -9,6 +9,7 @@ import (
 	"integration-gateway/platform/contract"
 	"integration-gateway/platform/database"
 	"integration-gateway/platform/httpapi"
+	"integration-gateway/platform/provider"
 )
 
 // entityIntegration is the entity type of audit entries about integrations and secrets.
@@ -24,6 +25,9 @@ type integrationDetails struct {
 	SecretID  string            `json:"secretId,omitempty"`
 	Note      string            `json:"note,omitempty"`
 	ExpiresAt *clock.Time       `json:"expiresAt,omitempty"`
+	Purpose   provider.Purpose  `json:"purpose,omitempty"`
+	Handshake string            `json:"handshake,omitempty"` // which brought a secret
+	SourceIP  string            `json:"sourceIp,omitempty"`
 	OpenJobs  contract.OpenJobs `json:"openJobs,omitempty"`
 }
 

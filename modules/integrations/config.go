@@ -91,10 +91,16 @@ func (m *violations) below(path string, err error) error {
 // fields.
 func (m *Module) checkIntegration(c IntegrationConfig) (violations, error) {
 	wrong, err := m.checkWhole(c)
-	if c.Secrets == nil {
+	if c.Secrets == nil && !m.storesSecrets(c) {
 		wrong.add("secrets", "must hold at least one secret, or no webhook can be verified")
 	}
 	return wrong, err
+}
+
+// storesSecrets reports whether the provider's handshake brings the secret, so that there need be none before.
+func (m *Module) storesSecrets(c IntegrationConfig) bool {
+	spec, err := m.d.Providers.Configure(c.Provider, c.options())
+	return err == nil && spec.StoresSecrets
 }
 
 // checkWhole is checkIntegration with optional secrets.
@@ -108,7 +114,7 @@ func (m *Module) checkWhole(c IntegrationConfig) (violations, error) {
 	if c.Name != "" {
 		checkName(c.Name, &wrong)
 	}
-	if c.Secrets != nil && noneProves(c.Secrets) {
+	if c.Secrets != nil && noneProves(c.Secrets) && (spec == nil || !spec.StoresSecrets) {
 		wrong.add("secrets", "must hold at least one secret that proves webhooks, or no webhook can be verified")
 	}
 	for i, s := range c.Secrets {

@@ -112,6 +112,7 @@ func (m *Module) Routes(r httpapi.Routes) {
 	r.Admin.Scoped().POST("/integrations/:id/secrets", m.postSecret, addSecretSpec)
 	r.Admin.Scoped().POST("/integrations/:id/rotate-secret", m.postRotation, rotateSecretSpec)
 	r.Admin.Scoped().PATCH("/integrations/:id/secrets/:secretId", m.patchSecret, changeSecretSpec)
+	r.Admin.Scoped().POST("/integrations/:id/secrets/:secretId/reveal", m.postReveal, revealSpec)
 	r.Admin.Scoped().DELETE("/integrations/:id/secrets/:secretId", m.deleteSecret, removeSecretSpec)
 	r.Admin.Scoped().POST("/integrations/:id/destinations", m.postDestination, addDestinationSpec)
 	r.Admin.Scoped().PATCH("/integrations/:id/destinations/:destinationId", m.patchDestination, changeDestinationSpec)

@@ -21,6 +21,8 @@ type providerView struct {
 	Options  []provider.OptionHelp `json:"options"`
 	Samples  []string              `json:"samples"`
 	Unsigned *string               `json:"unsigned"`
+
+	StoresSecret bool `json:"storesSecret"` // its handshake brings the secret, so that there need be none before
 }
 
 func (m *Module) getProviders(c echo.Context) error {
@@ -34,6 +36,7 @@ func (m *Module) getProviders(c echo.Context) error {
 		view := providerView{
 			Name: s.Name, Title: s.Title, Help: s.Help, Docs: httpapi.OrNull(s.Guide.Docs), Steps: []string{}, Secret: s.Guide.Paste,
 			Headers: httpapi.OrEmpty(s.Headers()), Options: httpapi.OrEmpty(s.OptionsHelp()), Samples: []string{}, Unsigned: httpapi.OrNull(s.Caveats()),
+			StoresSecret: s.StoresSecrets,
 		}
 		for _, step := range s.Guide.Steps {
 			view.Steps = append(view.Steps, address.Replace(step))

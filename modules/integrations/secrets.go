@@ -13,6 +13,7 @@ import (
 	"integration-gateway/platform/id"
 	"integration-gateway/platform/provider"
 	"integration-gateway/platform/secret"
+	"integration-gateway/platform/strictjson"
 )
 
 // insertSecrets seals and stores secrets and returns their ids in order.
@@ -50,6 +51,11 @@ func (m *Module) AddSecret(ctx context.Context, tx *database.Tx, integrationID s
 		return "", err
 	}
 	for _, known := range values {
+		if s.is(known.Purpose, known.value) && known.PendingSince != nil { // whoever has the value confirms it
+			active, change := true, SecretChange{Note: &s.Note}
+			change.IsActive, change.ExpiresAt = &active, strictjson.Nullable[time.Time]{Given: true, Value: s.ExpiresAt}
+			return known.ID, m.ChangeSecret(ctx, tx, integrationID, known.ID, change)
+		}
 		if s.is(known.Purpose, known.value) {
 			return "", fault.Conflict.New("secret_exists", "The integration already has this secret; its id is %s.", known.ID).At("value")
 		}
@@ -72,10 +78,10 @@ func clockTime(t *time.Time) *clock.Time {
 
 //nolint:gosec // a query, not a secret
 const updateSecretSQL = `
-UPDATE integration_secrets SET note = $2, is_active = $3, expires_at = $4
+UPDATE integration_secrets SET note = $2, is_active = $3, expires_at = $4, pending_since = CASE WHEN $3 THEN NULL ELSE pending_since END
 WHERE  id = $1`
 
-// ChangeSecret changes a secret's note, expiry or activity.
+// ChangeSecret changes a secret's note, expiry or activity. To activate a pending one confirms it.
 func (m *Module) ChangeSecret(ctx context.Context, tx *database.Tx, integrationID, secretID string, c SecretChange) error {
 	var wrong violations
 	if c.Note != nil {
@@ -112,7 +118,10 @@ func (m *Module) ChangeSecret(ctx context.Context, tx *database.Tx, integrationI
 		return fmt.Errorf("change a secret: %w", err)
 	}
 	action := "secret.updated"
-	if c.ExpiresAt.Value != nil {
+	switch {
+	case s.IsActive && before.PendingSince != nil:
+		action = "secret.confirmed"
+	case c.ExpiresAt.Value != nil:
 		action = "secret.expired"
 	}
 	return m.auditIntegration(ctx, tx, i, action, integrationDetails{SecretID: s.ID, Note: s.Note, IsActive: &s.IsActive, ExpiresAt: s.ExpiresAt})
@@ -163,7 +172,7 @@ func lastSecret() error {
 		"Add another one first, or use force.")
 }
 
-const secretColumns = `id, integration_id, purpose, note, is_active, expires_at, match_count, last_matched_at, created_at`
+const secretColumns = `id, integration_id, purpose, note, is_active, pending_since, expires_at, match_count, last_matched_at, created_at`
 
 const selectSecretInfoSQL = `
 SELECT ` + secretColumns + `
@@ -186,7 +195,7 @@ func (m *Module) lockSecrets(ctx context.Context, tx *database.Tx, integrationID
 
 //nolint:gosec // a query, not a secret
 const selectSecretsOfSQL = `
-SELECT s.id, s.integration_id, s.purpose, s.note, s.is_active, s.expires_at, s.match_count, s.last_matched_at, s.created_at
+SELECT s.id, s.integration_id, s.purpose, s.note, s.is_active, s.pending_since, s.expires_at, s.match_count, s.last_matched_at, s.created_at
 FROM   integration_secrets s
 JOIN   v ON v.id = s.integration_id
 ORDER  BY s.id`

@@ -56,6 +56,7 @@ type SecretInfo struct {
 	Purpose       provider.Purpose `db:"purpose" json:"purpose"`
 	Note          string           `db:"note" json:"note"`
 	IsActive      bool             `db:"is_active" json:"isActive"`
+	PendingSince  *clock.Time      `db:"pending_since" json:"pendingSince"` // when a handshake brought it; null if it is confirmed, or was entered
 	ExpiresAt     *clock.Time      `db:"expires_at" json:"expiresAt"`
 	MatchCount    int64            `db:"match_count" json:"matchCount"` // webhooks that it verified
 	LastMatchedAt *clock.Time      `db:"last_matched_at" json:"lastMatchedAt"`

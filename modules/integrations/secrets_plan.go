@@ -40,6 +40,9 @@ func (p *planner) secrets(ctx context.Context, row integrationRow, c Integration
 		}
 	}
 	for _, e := range existing {
+		if e.PendingSince != nil {
+			continue // it came after the file was written; whether it is the provider's is not for a file to say
+		}
 		p.step(row.Source, "-", "secret "+e.ID+noted(e.Note), func(ctx context.Context, tx *database.Tx) error {
 			return p.RemoveSecret(ctx, tx, row.ID, e.ID, true)
 		})

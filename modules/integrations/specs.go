@@ -72,7 +72,7 @@ var (
 		Example: `{"value":"a-secret-of-eight-bytes-or-more","note":"since May"}`,
 	}
 	changeSecretSpec = httpapi.Spec{
-		Summary: "Changes a secret's note, expiry or whether it is active.",
+		Summary: "Changes a secret's note, expiry or whether it is active; to activate a pending one confirms it.",
 		Body:    SecretChange{}, BodyName: "SecretChange", BodyLimit: maxManagementBody,
 		Answers: []httpapi.Answer{httpapi.Returns(http.StatusOK, "Secret", SecretInfo{})}, Errors: conflict,
 		Example: `{"isActive":false}`,

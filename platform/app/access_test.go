@@ -52,7 +52,7 @@ DELETE:/api/v1/quarantine/:id=operator*  POST:/api/v1/quarantine/:id/release=ope
 POST:/api/v1/integrations=admin  POST:/api/v1/integrations/apply=admin
 PATCH:/api/v1/integrations/:id=admin*  DELETE:/api/v1/integrations/:id=admin*
 POST:/api/v1/integrations/:id/secrets=admin*  POST:/api/v1/integrations/:id/rotate-secret=admin*
-PATCH:/api/v1/integrations/:id/secrets/:secretId=admin*  DELETE:/api/v1/integrations/:id/secrets/:secretId=admin*
+POST:/api/v1/integrations/:id/secrets/:secretId/reveal=admin*  PATCH:/api/v1/integrations/:id/secrets/:secretId=admin*  DELETE:/api/v1/integrations/:id/secrets/:secretId=admin*
 POST:/api/v1/integrations/:id/destinations=admin*
 PATCH:/api/v1/integrations/:id/destinations/:destinationId=admin*  DELETE:/api/v1/integrations/:id/destinations/:destinationId=admin*
 POST:/api/v1/integrations/:id/destinations/:destinationId/rotate-secret=admin*

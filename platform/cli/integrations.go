@@ -17,7 +17,7 @@ func (c *command) integrations() *cobra.Command {
 	cmd := group("integrations", "Add, change and remove integrations", `Running gateways apply a change within a second. Prefer --secret-env or --secret-file for
 secrets: other users of the machine can see a command line.`,
 		c.integrationsAdd(), c.integrationsApply(), c.integrationsExport(), c.integrationsList(), c.integrationsShow(), c.integrationsSwitch("enable", true),
-		c.integrationsSwitch("disable", false), c.rotateSecret(), c.rotateSigningSecret(), c.integrationsRemove())
+		c.integrationsSwitch("disable", false), c.rotateSecret(), c.confirmSecret(), c.rotateSigningSecret(), c.integrationsRemove())
 	c.addAPIFlags(cmd)
 	return cmd
 }

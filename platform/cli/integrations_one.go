@@ -20,6 +20,10 @@ type integration struct {
 	IsActive     bool          `json:"isActive"`
 	ArchivedAt   any           `json:"archivedAt"`
 	Destinations []destination `json:"destinations"`
+	Secrets      []struct {
+		ID           string `json:"id"`
+		PendingSince any    `json:"pendingSince"`
+	} `json:"secrets"`
 }
 
 // integration finds an integration by its source or id, also a removed one.
@@ -117,7 +121,12 @@ func (s *session) showIntegration(item map[string]any) error {
 	if err != nil {
 		return err
 	}
-	state := output.Column{Title: "STATE", Kind: output.State, Of: func(item map[string]any) string { return activeOr("off", item) }}
+	state := output.Column{Title: "STATE", Kind: output.State, Of: func(item map[string]any) string {
+		if output.At(item, "pendingSince") != nil {
+			return "pending"
+		}
+		return activeOr("off", item)
+	}}
 	err = s.table(item, "secrets", "Secrets", []output.Column{
 		{Title: "ID", Path: "id", Kind: output.ID}, {Title: "PURPOSE", Path: "purpose"}, state, {Title: "MATCHES", Path: "matchCount", Kind: output.Number},
 		{Title: "LAST MATCH", Path: "lastMatchedAt", Kind: output.Time}, {Title: "EXPIRES", Path: "expiresAt", Kind: output.Time}, {Title: "NOTE", Path: "note"}, {Title: "WARNING", Path: "warning", Wide: true}})

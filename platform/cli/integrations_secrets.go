@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -103,6 +104,56 @@ func (s *session) rotateSecret(ctx context.Context, name string, body map[string
 		}
 	}
 	return nil
+}
+
+func (c *command) confirmSecret() *cobra.Command {
+	var reveal bool
+	cmd := &cobra.Command{
+		Use:   "confirm-secret SOURCE [ID]",
+		Short: "Confirm a secret that a provider's handshake brought",
+		Long: `Activates a pending secret, which verifies nothing before. Anybody can send a handshake: compare
+the value with the provider's first. --reveal shows it and confirms nothing.`,
+		Example: `  gateway integrations confirm-secret asana --reveal
+  gateway integrations confirm-secret asana`,
+		Args: cobra.RangeArgs(1, 2),
+	}
+	cmd.Flags().BoolVar(&reveal, "reveal", false, "show the value, to compare it or to enter it at the provider, and confirm nothing")
+	cmd.RunE = c.onAPI(func(ctx context.Context, s *session, args []string) error {
+		i, _, err := s.integration(ctx, args[0])
+		if err != nil {
+			return err
+		}
+		var pending []string
+		for _, one := range i.Secrets {
+			if one.PendingSince != nil && (len(args) == 1 || one.ID == args[1]) {
+				pending = append(pending, one.ID)
+			}
+		}
+		switch {
+		case len(pending) == 0:
+			return notFound("%s has no such pending secret.", i.Source)
+		case len(pending) > 1:
+			return usage(fmt.Sprintf("%d secrets of %s are pending; choose one by its id: %s", len(pending), i.Source, strings.Join(pending, ", ")))
+		}
+		var raw json.RawMessage
+		path := "/integrations/" + i.ID + "/secrets/" + pending[0]
+		if !reveal {
+			if err := s.Patch(ctx, path, map[string]any{"isActive": true}, &raw); err != nil {
+				return err
+			}
+			return s.done(raw, pending[0], "confirmed secret %s of %s; release what came before it with `gateway quarantine release --source %s`", pending[0], i.Source, i.Source)
+		}
+		if err := s.Post(ctx, path+"/reveal", nil, &raw); err != nil {
+			return err
+		}
+		shown, err := output.Parse(raw)
+		if err != nil {
+			return err
+		}
+		value := output.TextAt(shown, "value")
+		return s.out.One(raw, value, func() error { return s.out.Say("the pending secret %s is %s", pending[0], value) })
+	})
+	return cmd
 }
 
 func (c *command) rotateSigningSecret() *cobra.Command {

@@ -23,9 +23,17 @@ type HandshakeDefinition struct {
 	Token Place `json:"token,omitzero"`
 	// When lists conditions, which all must hold.
 	When []ConditionDefinition `json:"when"`
+	// Store keeps a secret that the request brings, until an operator confirms it.
+	Store *StoreDefinition `json:"store,omitempty"`
 	// Answer's texts may name places, such as {$.challenge}, and {hmac-hex:…} and
 	// {hmac-base64:…}, the HMAC-SHA256 of a place with the integration's newest secret.
 	Answer AnswerDefinition `json:"answer"`
+}
+
+// StoreDefinition says where a handshake brings a secret, and what that is for.
+type StoreDefinition struct {
+	Secret  Place   `json:"secret"`
+	Purpose Purpose `json:"purpose,omitempty"` // by default what proves the provider's webhooks
 }
 
 // ConditionDefinition holds if a place has this value, or any if none is given.
@@ -62,6 +70,8 @@ const maxHandshakes = 8
 type handshake struct {
 	HandshakeDefinition
 	token  finder
+	store  finder // of a secret, which is for:
+	brings Purpose
 	when   []condition
 	body   answerText
 	header map[string]answerText
@@ -80,7 +90,7 @@ func (d Definition) answers(r *reading, s *Spec) {
 	}
 	var gets, preflights, signed, unsigned []handshake
 	for i, one := range d.Handshakes {
-		h := one.compile(r, fmt.Sprintf("handshakes[%d]", i))
+		h := one.compile(r, s, fmt.Sprintf("handshakes[%d]", i))
 		if h.body.signs() && (one.bare() || one.Unsigned) && len(s.ContentTypes) > 0 {
 			r.wrong(fmt.Sprintf("handshakes[%d].answer.body", i), "Without a signature it may sign only for providers whose bodies are JSON: a form could be signed for anybody.")
 		}
@@ -121,7 +131,7 @@ func (d HandshakeDefinition) bare() bool {
 	return d.Method == http.MethodGet || d.Method == http.MethodOptions
 }
 
-func (d HandshakeDefinition) compile(r *reading, at string) handshake {
+func (d HandshakeDefinition) compile(r *reading, s *Spec, at string) handshake {
 	h := handshake{HandshakeDefinition: d}
 	switch {
 	case !plainName.MatchString(d.Name):
@@ -134,6 +144,9 @@ func (d HandshakeDefinition) compile(r *reading, at string) handshake {
 		r.wrong(at+".when", "It must list 1 to %d conditions, or every request would be answered.", maxHandshakes)
 	}
 	h.token = r.finder(at+".token", d.Token, false)
+	if d.Store != nil {
+		h.brings, h.store = d.stored(r, s, at+".store")
+	}
 	for i, c := range d.When {
 		h.when = append(h.when, condition{r.finder(fmt.Sprintf("%s.when[%d].place", at, i), c.Place, true), c.Is})
 	}
@@ -164,15 +177,23 @@ func answerFirst(all []handshake, req Request, secrets []Secret) *Reply {
 		if !h.holds(in) {
 			continue
 		}
-		if reply, ok := h.Answer.fill(in, h.body, h.header, of(Signing, secrets)); ok {
-			reply.What = h.Name
-			return reply
+		reply, ok := h.Answer.fill(in, h.body, h.header, of(Signing, secrets))
+		if !ok {
+			continue
 		}
+		reply.What = h.Name
+		if h.store.find != nil {
+			reply.Arrived = &ArrivedSecret{h.Name, h.brings, secret.New(h.store.in(in).text)}
+		}
+		return reply
 	}
 	return nil
 }
 
 func (h handshake) holds(in input) bool {
+	if h.store.find != nil && h.store.in(in).text == "" {
+		return false
+	}
 	for _, c := range h.when {
 		if found := c.place.in(in).text; found == "" || c.is != "" && found != c.is {
 			return false
@@ -210,6 +231,30 @@ func challengeOf(short func(Request, []Secret) (*Reply, error), all []handshake)
 	}
 }
 
+// stored compiles where a handshake brings a secret.
+func (d HandshakeDefinition) stored(r *reading, s *Spec, at string) (Purpose, finder) {
+	purpose := d.Store.Purpose
+	if purpose == "" {
+		purpose = s.PurposeOf(secret.Value{})
+	}
+	switch {
+	case d.bare():
+		r.wrong(at, "Only a POST brings a secret.")
+	case purpose != Signing && purpose != Token && purpose != Challenge || !s.Uses(purpose):
+		r.wrong(at+".purpose", "It is what the secret is for, signing, token or challenge, and something of the provider must use such a secret; %q is not used.", purpose)
+	}
+	s.StoresSecrets = true
+	return purpose, r.finder(at+".secret", d.Store.Secret, true)
+}
+
+// ArrivedSecret is a secret that a handshake brings. Anybody may have sent it: it verifies nothing until
+// an operator confirms it.
+type ArrivedSecret struct {
+	Handshake string
+	Purpose   Purpose
+	Value     secret.Value
+}
+
 // Reply is an answer in the form that a provider requires.
 type Reply struct {
 	Status      int
@@ -220,6 +265,7 @@ type Reply struct {
 	Open        string            // a page that must be opened to complete the handshake; "" for none
 	Visit       bool              // the gateway opens it
 	Unproved    bool              // anybody may have sent the request: it is not audited
+	Arrived     *ArrivedSecret    // must be stored before the answer; nil for none
 }
 
 // HandshakeReply answers a request that is not an event; nil for events.

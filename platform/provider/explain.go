@@ -60,7 +60,7 @@ func (s Spec) Explain(req Request, secrets []Secret) []Finding {
 		return append(all, Finding{"method", fmt.Sprintf("%s is answered with 405; the provider's methods are %s", req.Method, strings.Join(allowed, ", ")), true})
 	}
 	if reply := s.GreetingReply(req, secrets); reply != nil {
-		add("handshake", "%s, before verification: %d %s", reply.What, reply.Status, reply.Body)
+		add("handshake", "%s, before verification: %d %s%s", reply.What, reply.Status, reply.Body, reply.brought())
 		return all
 	}
 	explainProof(s.Verify, s.withPublicURL(req), "proof", add)
@@ -77,7 +77,7 @@ func (s Spec) Explain(req Request, secrets []Secret) []Finding {
 	}
 	req.Keys, req.SignedID = secrets, match.SignedID
 	if reply := s.HandshakeReply(req); reply != nil {
-		add("handshake", "%s: %d %s", reply.What, reply.Status, reply.Body)
+		add("handshake", "%s: %d %s%s", reply.What, reply.Status, reply.Body, reply.brought())
 		return all
 	}
 	events, err := s.Normalize(req)
@@ -95,6 +95,14 @@ func (s Spec) Explain(req Request, secrets []Secret) []Finding {
 		add("answer to a duplicate", "%d %s", reply.Status, reply.Body)
 	}
 	return all
+}
+
+// brought tells of a secret that a handshake brings.
+func (r *Reply) brought() string {
+	if r.Arrived == nil {
+		return ""
+	}
+	return fmt.Sprintf("; its secret of %d bytes, for %s, is stored until an operator confirms it", len(r.Arrived.Value.Reveal()), r.Arrived.Purpose)
 }
 
 func orNone(text *string) string {

@@ -91,8 +91,8 @@ type Spec struct {
 	Handshake func(Request) *Reply
 	// Greet answers a POST that checks the URL and that the provider does not sign, before
 	// verification. It returns nil for other requests, and may be nil itself.
-	Greet    func(Request, []Secret) *Reply
-	Confirms bool // a handshake names a page that must be opened
+	Greet                   func(Request, []Secret) *Reply
+	Confirms, StoresSecrets bool // a handshake names a page that must be opened; brings a secret
 	// Challenge answers the GET with which the provider checks the URL. Its errors are
 	// fault.Unauthorized. It may be nil.
 	Challenge func(Request, []Secret) (*Reply, error)

@@ -5,10 +5,12 @@ import (
 	"crypto/x509"
 	"encoding/json"
 	"encoding/pem"
+	"fmt"
 	"net/http"
 	"net/url"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -35,6 +37,8 @@ type recorded struct {
 	Headers       map[string]string `json:"headers"`
 	Events        []recordedEvent   `json:"events"`
 	Handshake     *recordedReply    `json:"handshake"`
+	Greeting      *recordedReply    `json:"greeting"` // the answer before verification
+	Brings        *recordedSecret   `json:"brings"`   // a secret that it stores
 	Acknowledge   *recordedReply    `json:"acknowledge"`
 	UnsignedBody  bool              `json:"unsignedBody"`  // the signature does not cover the body
 	UnsignedParts bool              `json:"unsignedParts"` // nor some members of it
@@ -48,14 +52,23 @@ type recordedEvent struct {
 	OccurredAt time.Time `json:"occurredAt"`
 }
 
+type recordedSecret struct {
+	Purpose Purpose `json:"purpose"`
+	Value   string  `json:"value"`
+}
+
 type recordedReply struct {
 	Status int    `json:"status"`
 	Body   string `json:"body"`
 	Open   string `json:"open"`
 }
 
-// recordings reads all of testdata.
+// recordings reads the requests of testdata that must be proved.
 func recordings(t testing.TB) []recorded {
+	return slices.DeleteFunc(everyRecording(t), func(r recorded) bool { return r.Greeting != nil })
+}
+
+func everyRecording(t testing.TB) []recorded {
 	t.Helper()
 	paths, err := filepath.Glob(filepath.Join("testdata", "*", "*.json"))
 	require.NoError(t, err)
@@ -72,6 +85,28 @@ func recordings(t testing.TB) []recorded {
 		all = append(all, r)
 	}
 	return all
+}
+
+// TestRecordedGreetings holds requests that are answered before anything is proved.
+func TestRecordedGreetings(t *testing.T) {
+	all := slices.DeleteFunc(everyRecording(t), func(r recorded) bool { return r.Greeting == nil })
+	require.NotEmpty(t, all)
+	for _, r := range all {
+		s := r.spec(t)
+		reply := s.GreetingReply(r.request(t), nil)
+		require.NotNil(t, reply, r.provider)
+		require.Equal(t, *r.Greeting, recordedReply{reply.Status, string(reply.Body), reply.Open})
+		require.True(t, reply.Unproved)
+		require.Equal(t, r.Brings != nil, reply.Arrived != nil)
+		if r.Brings == nil {
+			continue
+		}
+		require.Equal(t, r.Brings.Purpose, reply.Arrived.Purpose)
+		require.Equal(t, r.Brings.Value, reply.Arrived.Value.Reveal())
+		require.NotContains(t, fmt.Sprint(s.Explain(r.request(t), nil), *reply.Arrived), r.Brings.Value, "it is not shown")
+		_, err := s.Authenticate(r.request(t), []Secret{{ID: "1", Purpose: r.Brings.Purpose, Value: reply.Arrived.Value}})
+		require.Error(t, err, "it proves nothing of itself")
+	}
 }
 
 // request is the recorded one, afresh.

@@ -25,6 +25,7 @@ var choices = map[string][]any{
 	"EventDefinition.timeUnit":     {"rfc3339", "seconds", "milliseconds", "any"},
 	"Deduplication.by":             {"id", "places", "body", "none"},
 	"HandshakeDefinition.method":   {"POST", "GET", "OPTIONS"},
+	"StoreDefinition.purpose":      {"signing", "token", "challenge"},
 	"Place.decode":                 {"base64", "base64url"},
 	"Definition.methods":           {"POST", "PUT"},
 	"Definition.bodies":            {"json", "form", "multipart", "xml", "text"},
@@ -39,7 +40,7 @@ func anys(names []string) (all []any) {
 
 // required are the fields that cannot be left out, by type.
 var required = map[string][]string{
-	"Named": {"name", "event"}, "EventDefinition": {"type"}, "HandshakeDefinition": {"name", "when", "answer"}, "ConditionDefinition": {"place"}, "ClaimDefinition": {"claim", "is"}, "Sample": {"type", "body"},
+	"Named": {"name", "event"}, "EventDefinition": {"type"}, "HandshakeDefinition": {"name", "when", "answer"}, "ConditionDefinition": {"place"}, "ClaimDefinition": {"claim", "is"}, "StoreDefinition": {"secret"}, "Sample": {"type", "body"},
 }
 
 // JSON returns the schema (draft 2020-12), indented.

@@ -1,0 +1,1 @@
+ALTER TABLE integration_secrets DROP COLUMN pending_since;
