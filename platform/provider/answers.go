@@ -231,30 +231,6 @@ func challengeOf(short func(Request, []Secret) (*Reply, error), all []handshake)
 	}
 }
 
-// stored compiles where a handshake brings a secret.
-func (d HandshakeDefinition) stored(r *reading, s *Spec, at string) (Purpose, finder) {
-	purpose := d.Store.Purpose
-	if purpose == "" {
-		purpose = s.PurposeOf(secret.Value{})
-	}
-	switch {
-	case d.bare():
-		r.wrong(at, "Only a POST brings a secret.")
-	case purpose != Signing && purpose != Token && purpose != Challenge || !s.Uses(purpose):
-		r.wrong(at+".purpose", "It is what the secret is for, signing, token or challenge, and something of the provider must use such a secret; %q is not used.", purpose)
-	}
-	s.StoresSecrets = true
-	return purpose, r.finder(at+".secret", d.Store.Secret, true)
-}
-
-// ArrivedSecret is a secret that a handshake brings. Anybody may have sent it: it verifies nothing until
-// an operator confirms it.
-type ArrivedSecret struct {
-	Handshake string
-	Purpose   Purpose
-	Value     secret.Value
-}
-
 // Reply is an answer in the form that a provider requires.
 type Reply struct {
 	Status      int
