@@ -71,7 +71,7 @@ integrations:
         answer: {status: 200, contentType: application/json, body: '["no"]', duplicate: {status: 208}, refused: {status: 403}}
         handshakes:
           - {name: own.check, method: POST, when: [{place: $.type, is: check}], answer: {body: "{$.text}"}}
-          - {name: own.hello, unsigned: true, when: [{place: $.hello}], answer: {body: "yes", headers: {X-Own-Hello: "0"}}}
+          - {name: own.hello, unsigned: true, when: [{place: $.hello}], store: {secret: $.key, purpose: signing}, answer: {body: "yes", headers: {X-Own-Hello: "0"}}}
         event:
           id: {firstOf: [$.id, "header:X-Own-Id"], match: "^[a-z]+"}
           type: {join: [$.kind, $.action], with: "."}
