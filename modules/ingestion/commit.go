@@ -36,7 +36,7 @@ func (m *Module) commit(group []verifiedWebhook) []batch.Result[receipt] {
 	for i, w := range group {
 		if r, ok := w.answer(repeats); ok {
 			results[i].Value = r
-		} else if results[i].Err = m.refusesReplay(w); results[i].Err == nil {
+		} else if results[i].Err = m.refuses(w); results[i].Err == nil {
 			rest = append(rest, i)
 		}
 	}

@@ -216,7 +216,7 @@ func acknowledge(c echo.Context, r receipt, reply *provider.Reply) error {
 // answerRefusal answers a refused webhook as its provider requires, or leaves that to the
 // returned error. Limits and outages are told apart from refusals whatever the provider is.
 func (m *Module) answerRefusal(c echo.Context, src *source, w *way, err error) error {
-	err = m.refused(c, src.Name, err)
+	err = m.refusedAs(c, src.Name, err, w.proved)
 	if reply := src.Spec.RefusalReply(err); reply != nil && w.read {
 		_ = sendReply(c, reply) // fails if the sender is gone
 	}

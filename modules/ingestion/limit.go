@@ -6,7 +6,10 @@ import (
 	"sync"
 	"time"
 
+	"github.com/labstack/echo/v4"
+
 	"integration-gateway/platform/cache"
+	"integration-gateway/platform/contract"
 	"integration-gateway/platform/fault"
 	"integration-gateway/platform/httpapi"
 )
@@ -182,4 +185,29 @@ func (s *shares) exhaust(h holder, total int64) { s.own[h] = total }
 func (s *shares) clear() {
 	clear(s.taken)
 	clear(s.own)
+}
+
+// refused audits err if it is the sender's fault. A client with too many refused requests
+// is told to wait instead. Refused requests never limit verified ones.
+func (m *Module) refused(c echo.Context, name string, err error) error {
+	return m.refusedAs(c, name, err, false)
+}
+
+// refusedAs is refused for a request that may be verified: that is no attack, and does not count.
+func (m *Module) refusedAs(c echo.Context, name string, err error, verified bool) error {
+	if outcomeOf(err) == "failed" {
+		return err
+	}
+	f := fault.As(err)
+	m.d.Metrics.Refused(name, f.Reason)
+	m.d.Audit.Refused(contract.Refusal{
+		Action: "webhook.rejected", EntityType: contract.EntityWebhookEvent, Source: name, Reason: f.Reason,
+	})
+	if f.Kind == fault.RateLimited || verified {
+		return err
+	}
+	if limited := m.limitRefused(c.Request().Context(), httpapi.ClientIP(c)); limited != nil {
+		return limited
+	}
+	return err
 }

@@ -2,6 +2,7 @@ package ingestion
 
 import (
 	"encoding/json"
+	"fmt"
 	"net/http"
 	"strings"
 	"testing"
@@ -11,6 +12,7 @@ import (
 	"integration-gateway/modules/ingestion/spool"
 	"integration-gateway/platform/database"
 	"integration-gateway/platform/provider"
+	"integration-gateway/platform/testkit"
 )
 
 // twice is a body of acme in which data.total stands twice.
@@ -73,7 +75,40 @@ func TestABodyWithDuplicateKeysMayBeQuarantinedAndReleased(t *testing.T) {
 		require.NoError(t, json.Unmarshal(released.Data, &r))
 		require.Equal(t, []mark{{duplicateKeys, "$.data.lines[0].total"}}, g.marksOf(r.EventID))
 		require.Empty(t, g.kept())
+
+		repeat := g.do(acmeRequest(twice("e2")))
+		require.Equal(t, http.StatusOK, repeat.Status, "its provider sends it again: %+v", repeat.Error)
+		require.Equal(t, r.EventID, repeat.receipt(t).EventID)
+		require.Empty(t, g.kept())
 	})
+}
+
+// What a quarantine could not give back is stored with its mark.
+func TestWhatTheQuarantineWouldLoseIsMarked(t *testing.T) {
+	eachStore(t, func(t *testing.T, db *database.DB) {
+		redacting := setup(t, db)
+		redacting.sources.change("acme", func(s *settings) {
+			s.Redact, s.Options.DuplicateKeys = []string{"$.data.people"}, provider.QuarantineKeys
+		})
+		r := redacting.do(acmeRequest(twice("e1")))
+		require.Equal(t, http.StatusAccepted, r.Status, "%+v", r.Error)
+		require.Equal(t, []mark{{duplicateKeys, ""}}, redacting.marksOf(r.receipt(t).EventID))
+
+		without := setup(t, db, func(cfg *Config, _ *Deps) { cfg.Quarantine.Retention = 0 })
+		without.sources.change("acme", func(s *settings) { s.Options.DuplicateKeys = provider.QuarantineKeys })
+		r = without.do(acmeRequest(twice("e2")))
+		require.Equal(t, http.StatusAccepted, r.Status, "%+v", r.Error)
+		require.Len(t, without.marksOf(r.receipt(t).EventID), 1)
+	})
+}
+
+// A verified webhook is no attack: its network is not told to wait.
+func TestWhatIsVerifiedDoesNotCountAsRefused(t *testing.T) {
+	g := setup(t, testkit.Open(t, testkit.SQLite(t)), func(cfg *Config, _ *Deps) { cfg.FailureLimitPerMinute = 2 })
+	g.sources.change("acme", func(s *settings) { s.Options.DuplicateKeys = provider.QuarantineKeys })
+	for i := range 5 {
+		require.Equal(t, http.StatusBadRequest, g.do(acmeRequest(twice(fmt.Sprintf("e%d", i)))).Status)
+	}
 }
 
 // An erasure removes a mark's path with the body: the names of members may be data.
@@ -98,8 +133,8 @@ func TestAMarkOfARedactingSourceSaysNotWhere(t *testing.T) {
 		r := g.do(acmeRequest(body)).receipt(t)
 		require.Equal(t, []mark{{duplicateKeys, ""}}, g.marksOf(r.EventID))
 		g.sources.change("acme", func(s *settings) { s.Options.DuplicateKeys = provider.QuarantineKeys })
-		require.Equal(t, http.StatusBadRequest, g.do(acmeRequest(strings.Replace(body, "e1", "e2", 1))).Status)
-		require.Equal(t, "a member stands twice in the body", g.kept()[0].Detail)
+		r = g.do(acmeRequest(strings.Replace(body, "e1", "e2", 1))).receipt(t)
+		require.Equal(t, []mark{{duplicateKeys, ""}}, g.marksOf(r.EventID), "its quarantine would keep no body")
 		for _, column := range []string{"details FROM audit_entries", "detail FROM quarantine"} {
 			var texts []string
 			require.NoError(t, db.Select(t.Context(), &texts, "SELECT "+column))

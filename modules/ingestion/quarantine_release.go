@@ -85,7 +85,7 @@ func (m *Module) receiveAgain(ctx context.Context, q quarantined, w *way) (recei
 	if len(events) == 0 {
 		return receipt{}, fault.Conflict.New("empty_batch", "It is an empty batch and makes no event; delete it.")
 	}
-	payload, err := src.payload(req, events, true)
+	payload, err := src.payload(req, events, false)
 	if err != nil {
 		return receipt{}, err
 	}

@@ -155,6 +155,7 @@ func (m *Module) receive(c echo.Context, src *source, w *way) (receipt, *provide
 		return receipt{}, nil, m.quarantineRequest(ctx, src, req, ip, err)
 	}
 	w.note(&w.verified)
+	w.proved = true
 	m.blocked.refund(httpapi.Network(ip), charged)
 	if err := m.checkSingleUse(ctx, src, match, req.Body); err != nil {
 		return receipt{}, nil, err
@@ -179,7 +180,7 @@ func (m *Module) receive(c echo.Context, src *source, w *way) (receipt, *provide
 		r, err := m.emptyBatch(ctx, src, ip)
 		return r, src.Spec.AcknowledgeReply(req, false), err
 	}
-	payload, err := src.payload(req, events, false)
+	payload, err := src.payload(req, events, m.cfg.Quarantine.Retention > 0)
 	if err != nil {
 		return receipt{}, nil, m.quarantineRequest(ctx, src, req, ip, err)
 	}
@@ -277,24 +278,4 @@ func (m *Module) storeNow(ctx context.Context, w verifiedWebhook, on *way) (rece
 
 func callerGone(err error) error {
 	return fault.Unavailable.Wrap(err, "caller_gone", "The caller closed the connection before the answer.").After(time.Second)
-}
-
-// refused audits err if it is the sender's fault. A client with too many refused requests
-// is told to wait instead. Refused requests never limit verified ones.
-func (m *Module) refused(c echo.Context, name string, err error) error {
-	if outcomeOf(err) == "failed" {
-		return err
-	}
-	f := fault.As(err)
-	m.d.Metrics.Refused(name, f.Reason)
-	m.d.Audit.Refused(contract.Refusal{
-		Action: "webhook.rejected", EntityType: contract.EntityWebhookEvent, Source: name, Reason: f.Reason,
-	})
-	if f.Kind == fault.RateLimited {
-		return err
-	}
-	if limited := m.limitRefused(c.Request().Context(), httpapi.ClientIP(c)); limited != nil {
-		return limited
-	}
-	return err
 }

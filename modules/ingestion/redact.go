@@ -31,6 +31,7 @@ type storedPayload struct {
 	hops     int  // gateways that it passed through
 	events   []draft
 	marks    []mark
+	refusal  error // why its integration wants it in quarantine, unless it is known; nil to store it
 }
 
 // mark is something odd about a webhook that is stored all the same.
@@ -45,16 +46,16 @@ const (
 	schemaMismatch = "schema_mismatch" // an event does not fit the schema of its type
 )
 
-// marksOf looks for what an integration wants to have marked. A fault.Invalid is about what it
-// wants in quarantine instead; what an operator releases from there is marked.
-func (s *source) marksOf(req provider.Request, events []provider.Event, released bool) (marks []mark, err error) {
+// marksOf looks for what an integration wants to have marked. The refusal, a fault.Invalid, is about
+// what it wants in quarantine instead, if that keeps it.
+func (s *source) marksOf(req provider.Request, events []provider.Event, keeps bool) (marks []mark, refusal error) {
 	if wanted := s.Spec.DuplicateKeys(); wanted != provider.IgnoreKeys {
 		path, found := provider.DuplicateKey(req)
-		switch {
-		case found && wanted == provider.QuarantineKeys && !released:
-			return nil, fault.Invalid.New(duplicateKeys, "An object in the body has several members of one name.").At("body").Because("%s", s.located("a member stands twice in the body", path))
-		case found:
+		if found {
 			marks = append(marks, mark{duplicateKeys, s.shownPath(path)})
+		}
+		if found && wanted == provider.QuarantineKeys && keeps {
+			refusal = fault.Invalid.New(duplicateKeys, "An object in the body has several members of one name.").At("body").Because("%s", s.located("a member stands twice in the body", path))
 		}
 	}
 	if found := s.Spec.Mismatches(events); found != nil {
@@ -62,12 +63,12 @@ func (s *source) marksOf(req provider.Request, events []provider.Event, released
 		if len(events) > 1 {
 			what = fmt.Sprintf("%s, in event %d", what, found.Event)
 		}
-		if found.Quarantine && !released {
-			return nil, fault.Invalid.New(schemaMismatch, "The event does not fit the schema of its type.").At("body").Because("%s", s.located("an event does not fit the schema of its type: "+what, found.At))
-		}
 		marks = append(marks, mark{schemaMismatch, s.located(what, found.At)})
+		if found.Quarantine && keeps && refusal == nil {
+			refusal = fault.Invalid.New(schemaMismatch, "The event does not fit the schema of its type.").At("body").Because("%s", s.located("an event does not fit the schema of its type: "+what, found.At))
+		}
 	}
-	return marks, nil
+	return marks, refusal
 }
 
 // located is a sentence about a place in the body, for the operator.
@@ -98,19 +99,18 @@ func (p storedPayload) bodyState() string {
 
 // payload applies the integration's redaction. Keys are computed from the received request,
 // so that they recognise a duplicate. A fault.Unavailable says that the redaction removes a
-// field that identifies the event and must be fixed, and a fault.Invalid is that of marksOf.
-func (s *source) payload(req provider.Request, events []provider.Event, released bool) (storedPayload, error) {
+// field that identifies the event and must be fixed. What an integration wants in quarantine is
+// marked instead where that would lose it: without a quarantine, and where a redaction keeps bodies
+// out of it. What an operator releases from there is marked too.
+func (s *source) payload(req provider.Request, events []provider.Event, quarantines bool) (storedPayload, error) {
 	drafts := drafts(s, events, req.Body)
 	hops, err := hopsOf(req.Header)
 	if err != nil {
 		return storedPayload{}, err
 	}
-	marks, err := s.marksOf(req, events, released)
-	if err != nil {
-		return storedPayload{}, err
-	}
+	marks, refusal := s.marksOf(req, events, quarantines && s.Redaction.None())
 	if s.Redaction.None() {
-		return storedPayload{headers: storedHeaders(req.Header, s, true), body: req.Body, hops: hops, events: drafts, marks: marks}, nil
+		return storedPayload{headers: storedHeaders(req.Header, s, true), body: req.Body, hops: hops, events: drafts, marks: marks, refusal: refusal}, nil
 	}
 	clean, read := provider.Redact(req, s.Redaction)
 	left, err := s.Spec.RedactedEvents(clean, events)

@@ -69,9 +69,12 @@ func markReplays(group []verifiedWebhook, at []int, claims []cache.Claim, claime
 	}
 }
 
-// refusesReplay returns the error for a possible replay, or nil if the webhook is stored.
-// Webhooks that an operator releases from quarantine are stored.
-func (m *Module) refusesReplay(w verifiedWebhook) error {
+// refuses returns why a webhook whose events are new is not stored, or nil: it is a possible replay,
+// or its integration wants it in quarantine. Webhooks that an operator releases from there are stored.
+func (m *Module) refuses(w verifiedWebhook) error {
+	if w.refusal != nil {
+		return w.refusal
+	}
 	if !w.possibleReplay || w.release != nil || !w.source.Spec.QuarantinesReplays(m.cfg.PossibleReplays.Quarantine) {
 		return nil
 	}

@@ -43,7 +43,7 @@ func (m *Module) spool(ctx context.Context, w verifiedWebhook, cause error) (rec
 	if w.source.Spec.Deduplication.Window() == 0 { // else the database knows the ids
 		m.markAll(ctx, one)
 	}
-	if err := m.refusesReplay(one[0]); err != nil {
+	if err := m.refuses(one[0]); err != nil {
 		return receipt{}, err
 	}
 	if m.d.Spool.Put(ctx, one[0].forSpool()) != nil { // which logs it

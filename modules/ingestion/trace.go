@@ -18,7 +18,7 @@ import (
 
 // way holds when the steps of a webhook's way were, for the spans that are made of it once it is
 // answered: whether it is traced follows from its event's id, which is not known before. While
-// nothing is traced it holds nothing.
+// nothing is traced it holds no times.
 type way struct {
 	now clock.Now // nil while nothing is traced
 
@@ -30,6 +30,7 @@ type way struct {
 	drafts  []draft
 	bytes   int // of the body
 	read    bool
+	proved  bool // its sender is verified
 }
 
 func (m *Module) newWay(began time.Time) way {

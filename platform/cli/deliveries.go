@@ -197,6 +197,7 @@ func (s *session) deadLettersInBulk(ctx context.Context, r *deadLetterAct) error
 			if do, err := s.c.agreed(&r.consent, "%d open dead letters will be closed for good; nothing is sent.", count); err != nil || !do {
 				return err
 			}
+			r.limit = count // the oldest are closed first: what has come meanwhile stays open
 		}
 	}
 	sum, err := s.actOnDeadLetters(ctx, r, body)
@@ -234,7 +235,7 @@ func (s *session) actOnDeadLetters(ctx context.Context, r *deadLetterAct, body m
 	defer progress.done()
 	for {
 		if body["limit"] = deadLettersAtOnce; r.limit > 0 {
-			body["limit"] = min(r.limit-sum.acted()-sum.Failed, deadLettersAtOnce)
+			body["limit"] = min(r.limit-sum.acted()-sum.Failed-sum.Skipped, deadLettersAtOnce)
 		}
 		var part deadLettersDone
 		if err := s.Post(ctx, "/dead-letters/"+r.verb, body, &part); err != nil {
@@ -245,8 +246,8 @@ func (s *session) actOnDeadLetters(ctx context.Context, r *deadLetterAct, body m
 		}
 		sum.Requeued, sum.Resolved, sum.Failed, sum.Skipped = sum.Requeued+part.Requeued, sum.Resolved+part.Resolved, sum.Failed+part.Failed, sum.Skipped+part.Skipped
 		progress.show("%d %s", sum.acted(), participles[r.verb])
-		over := r.limit > 0 && sum.acted()+sum.Failed >= r.limit
-		if over || part.acted() == 0 || part.Failed > 0 || part.Matched <= part.acted()+part.Skipped {
+		over := r.limit > 0 && sum.acted()+sum.Failed+sum.Skipped >= r.limit
+		if over || part.acted()+part.Skipped == 0 || part.Failed > 0 || part.Matched <= part.acted()+part.Skipped {
 			return sum, nil
 		}
 	}

@@ -15,6 +15,7 @@ func TestDuplicateKeysAreLookedForWhereJSONIs(t *testing.T) {
 		{"application/json", `[{"a":1},{"a":1,"a":2}]`, "$[1].a"},
 		{"text/plain", `{"a":1,"a":2}`, "$.a"},
 		{formType, `payload=%7B%22a%22%3A1%2C%22a%22%3A2%7D`, "$.a"},
+		{formType, `payload=+%7B%22a%22%3A1%2C%22a%22%3A2%7D`, "$.a"},
 		{formType, `a=1&a=2`, ""}, // fields of a form may be lists
 		{"text/xml", `<a><b>1</b><b>2</b></a>`, ""},
 		{"application/json", `"a"`, ""},

@@ -84,6 +84,12 @@ func (s Spec) Explain(req Request, secrets []Secret) []Finding {
 	if err != nil {
 		return fail("mapping", err)
 	}
+	s.explainEvents(req, events, add)
+	return all
+}
+
+// explainEvents tells of the events, and of what the provider is answered.
+func (s Spec) explainEvents(req Request, events []Event, add func(step, format string, args ...any)) {
 	add("events", "%d", len(events))
 	for i, e := range events {
 		add(fmt.Sprintf("event %d", i+1), "id %s; type %q; subject %s; time %s", orNone(e.ID), e.Type, orNone(e.Subject), e.OccurredAt.Format(time.RFC3339Nano))
@@ -94,7 +100,6 @@ func (s Spec) Explain(req Request, secrets []Secret) []Finding {
 	if reply := s.AcknowledgeReply(req, true); reply != nil && s.AcknowledgeDuplicate != nil {
 		add("answer to a duplicate", "%d %s", reply.Status, reply.Body)
 	}
-	return all
 }
 
 // brought tells of a secret that a handshake brings.

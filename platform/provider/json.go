@@ -214,10 +214,11 @@ func members(body []byte, names ...string) (object, error) {
 // DuplicateKey returns the path of the first member of the JSON body, or of JSON in its form, whose
 // object has another of that name, and whether there is one.
 func DuplicateKey(req Request) (path string, found bool) {
-	text := bytes.TrimLeft(WithoutBOM(req.Body), " \t\r\n")
+	text := WithoutBOM(req.Body)
 	if isForm(req.Header) {
 		text, _ = jsonBody(req)
 	}
+	text = bytes.TrimLeft(text, " \t\r\n")
 	if len(text) == 0 || text[0] != '{' && text[0] != '[' {
 		return "", false
 	}

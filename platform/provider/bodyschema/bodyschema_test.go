@@ -78,6 +78,7 @@ func TestTheMistakesOfSchemas(t *testing.T) {
 		{`{"$ref":"#/$defs/missing"}`, "/$ref", "leads to no schema"},
 		{`{"$ref":"#nowhere"}`, "", "nowhere"},
 		{`{"properties":{"a":{"$id":"https://example.com/a"}}}`, "/properties/a/$id", "not expected"},
+		{`{"dependencies":{"a":{"$ref":"#/dependencies/b"},"b":false}}`, "/dependencies", "dependentSchemas"},
 		{`{"$schema":"http://json-schema.org/draft-07/schema#"}`, "/$schema", "2020-12"},
 		{`{"$schema":"https://example.com/meta"}`, "/$schema", "2020-12"},
 		{`{"$vocabulary":{"https://example.com/v":true}}`, "/$vocabulary", "not expected"},

@@ -119,6 +119,9 @@ func (w *walk) bounded(s map[string]any, at string) error {
 			return mistake(at+"/"+keyword, "%s is not expected within a schema.", keyword)
 		}
 	}
+	if _, there := s["dependencies"]; there { // of earlier drafts: the library obeys it, and nothing in it would be counted
+		return mistake(at+"/dependencies", "dependencies is of earlier drafts: write dependentSchemas or dependentRequired.")
+	}
 	for _, keyword := range []string{"$ref", "$dynamicRef"} {
 		target, is := s[keyword].(string)
 		if !is {
