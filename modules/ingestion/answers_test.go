@@ -31,7 +31,7 @@ func (g *gateway) ownAnswer(token, body string) *httptest.ResponseRecorder {
 
 func TestAWebhookIsAnsweredByItsOutcome(t *testing.T) {
 	eachStore(t, func(t *testing.T, db *database.DB) {
-		g := setup(t, db, func(c *Config, _ *Deps) { c.FailureLimitPerMinute = 3 })
+		g := setup(t, db, func(c *Config, _ *Deps) { c.FailureLimitPerMinute = 2 })
 		g.answering(provider.AnswersDefinition{
 			AnswerDefinition: provider.AnswerDefinition{Status: http.StatusOK, Body: "[accepted]"},
 			Duplicate:        &provider.AnswerDefinition{Status: http.StatusAlreadyReported, ContentType: "application/json", Body: `{"known":true}`},
