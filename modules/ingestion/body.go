@@ -48,7 +48,7 @@ func (m *Module) read(c echo.Context, src *source) (req provider.Request, charge
 	}
 	return provider.Request{
 		Method: r.Method, URL: m.urlOf(r), Header: header, Body: body, ReceivedAt: at, Certificate: m.certificates.forClient(r.Context(), httpapi.ClientIP(c)),
-		KeySet: m.keySetFor(r.Context(), src), Client: addressOf(httpapi.ClientIP(c)),
+		Path: provider.PathOf(m.urlOf(r)), KeySet: m.keySetFor(r.Context(), src), Client: addressOf(httpapi.ClientIP(c)),
 	}, charged, nil
 }
 

@@ -32,7 +32,7 @@ func (m *Module) checkWebhook(c echo.Context) error {
 	if answer == nil {
 		return m.refused(c, src.Name, wrongMethod(c, src))
 	}
-	req := provider.Request{Method: r.Method, URL: m.urlOf(r), Header: r.Header, ReceivedAt: m.d.Now()}
+	req := provider.Request{Method: r.Method, URL: m.urlOf(r), Path: provider.PathOf(m.urlOf(r)), Header: r.Header, ReceivedAt: m.d.Now()}
 	reply, err := answer(req, src.SecretsAt(req.ReceivedAt))
 	if err != nil {
 		return m.refused(c, src.Name, err)
@@ -90,6 +90,21 @@ func (s *source) has(arrived provider.ArrivedSecret) bool {
 	return slices.ContainsFunc(s.Secrets, func(known provider.Secret) bool {
 		return (known.Purpose == arrived.Purpose || known.Purpose == "") && known.Value.Equal(arrived.Value.Reveal())
 	})
+}
+
+// sourceOf finds the source that a request names. The request's log line has the name even
+// if no such source exists, provided that it is a valid name. An address with
+// more segments than the source's definition reads is nobody's.
+func (m *Module) sourceOf(c echo.Context) (*source, error) {
+	name := c.Param("source")
+	if provider.ValidSourceName(name) {
+		httpapi.Note(c, "source", name)
+	}
+	src, err := m.find(c.Request().Context(), name)
+	if err == nil && strings.Count(c.Path(), ":") > 1+src.Spec.Segments.Most() {
+		return nil, fault.NotFound.New("unknown_path", "There is no active source at this address.")
+	}
+	return src, err
 }
 
 // headWebhook answers the HEAD with which some providers check an address. It proves nothing

@@ -51,7 +51,7 @@ func headersWithout(h http.Header, src *source, verified bool, hidden func(value
 const sealedPrefix = "sealed "
 
 // digests returns, as a JSON object, what is kept of the values that storedHeaders and
-// storedURL leave out, by header and in order, or by ? and the parameter: a digest, which
+// storedURL leave out, by header and in order, by ? and the parameter, or by / and the segment: a digest, which
 // shows later whether the value is a known secret; or, of a signature, the sealed text.
 func (q quarantined) digests(req provider.Request, src *source, d Digester) []byte {
 	kept := map[string][]string{}
@@ -75,9 +75,17 @@ func (q quarantined) digests(req provider.Request, src *source, d Digester) []by
 			kept["?"+name] = []string{d.Digest(token)}
 		}
 	}
+	for _, n := range src.Spec.Segments.Tokens {
+		if n <= len(req.Path) && req.Path[n-1] != "" {
+			kept[segmentKey(n)] = []string{d.Digest(req.Path[n-1])}
+		}
+	}
 	text, _ := json.Marshal(kept) // strings always marshal
 	return text
 }
+
+// segmentKey is the key of a segment's digest: no header's name has a slash.
+func segmentKey(n int) string { return "/" + strconv.Itoa(n) }
 
 func (q quarantined) sealedAt() secret.Place {
 	return secret.Place{Table: "quarantine", Column: "header_digests", Row: q.ID}
@@ -166,6 +174,14 @@ func (q quarantined) request(src *source, d Digester) (provider.Request, error) 
 			}
 		}
 	}
+	for _, n := range src.Spec.Segments.Tokens {
+		if want := digests[segmentKey(n)]; len(want) == 1 {
+			if token := src.credential("", want[0], d.Matches); token != secret.Redacted {
+				req.URL = provider.WithSegment(req.URL, n, token)
+			}
+		}
+	}
+	req.Path = provider.PathOf(req.URL)
 	return req, nil
 }
 

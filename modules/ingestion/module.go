@@ -221,11 +221,13 @@ func New(cfg Config, d Deps) *Module {
 
 // Routes registers the module's routes.
 func (m *Module) Routes(r httpapi.Routes) {
-	r.Public.POST("/webhooks/:source", m.postWebhook, webhookSpec)
-	r.Public.PUT("/webhooks/:source", m.postWebhook, putSpec)
-	r.Public.GET("/webhooks/:source", m.checkWebhook, challengeSpec)
-	r.Public.OPTIONS("/webhooks/:source", m.checkWebhook, preflightSpec)
-	r.Public.HEAD("/webhooks/:source", m.headWebhook, probeSpec)
+	for _, address := range []string{"/webhooks/:source", "/webhooks/:source/:first", "/webhooks/:source/:first/:second"} {
+		r.Public.POST(address, m.postWebhook, webhookSpec)
+		r.Public.PUT(address, m.postWebhook, putSpec)
+		r.Public.GET(address, m.checkWebhook, challengeSpec)
+		r.Public.OPTIONS(address, m.checkWebhook, preflightSpec)
+		r.Public.HEAD(address, m.headWebhook, probeSpec)
+	}
 	m.quarantineRoutes(r)
 	r.Viewer.Scoped().GET("/events", m.getEvents, eventsSpec)
 	r.Viewer.Scoped().GET("/events/:id", m.getEvent, eventSpec)

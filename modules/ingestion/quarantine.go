@@ -155,7 +155,7 @@ func claimedID(src *source, req provider.Request) *string {
 // redacted field by field.
 func (q *quarantined) withoutBody(src *source, req provider.Request) {
 	q.Redacted, q.Body, q.Digests = true, []byte{}, "{}"
-	q.URL, _, _ = strings.Cut(q.URL, "?")
+	q.URL, _, _ = strings.Cut(withoutSegments(req.URL), "?")
 	clean, _ := provider.Redact(req, src.Redaction)
 	q.Headers = string(redactedHeaders(req.Header, src, false, clean))
 }

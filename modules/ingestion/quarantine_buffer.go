@@ -84,7 +84,7 @@ func proof(src *source, req provider.Request) string {
 	for _, name := range src.Spec.ReadHeaders() {
 		b.WriteString(strings.Join(req.Header.Values(name), "\x00") + "\x01")
 	}
-	if src.Spec.SignsURL || src.Spec.Query != nil || src.Spec.QueryTokens != nil {
+	if src.Spec.SignsURL || src.Spec.Query != nil || src.Spec.QueryTokens != nil || src.Spec.Segments.Read != nil {
 		b.WriteString(req.URL)
 	}
 	return b.String()

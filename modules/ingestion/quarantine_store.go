@@ -136,3 +136,6 @@ type quarantineDetails struct {
 func storedURL(spec provider.Spec, address string) string {
 	return provider.Clean(spec.StoredURL(address))
 }
+
+// withoutSegments redacts the path after the source, which may hold a token.
+func withoutSegments(address string) string { return storedURL(provider.Spec{}, address) }

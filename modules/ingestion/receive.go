@@ -123,16 +123,6 @@ func outcomeOf(err error) string {
 	return "refused"
 }
 
-// sourceOf finds the source that a request names. The request's log line has the name even
-// if no such source exists, provided that it is a valid name.
-func (m *Module) sourceOf(c echo.Context) (*source, error) {
-	name := c.Param("source")
-	if provider.ValidSourceName(name) {
-		httpapi.Note(c, "source", name)
-	}
-	return m.find(c.Request().Context(), name)
-}
-
 // receive reads, verifies and stores one webhook, or completes a handshake: then the
 // receipt is empty. If it returns no error, the event and its jobs are committed, now or
 // earlier. The reply is nil unless the provider requires one of its own.

@@ -21,6 +21,7 @@ import (
 var (
 	errNoWebhook  = errors.New("the webhook's own body and headers are gone with an erasure, so the event cannot be normalized again")
 	errUnreadable = errors.New("its redacted body cannot be read")
+	errMethod     = errors.New("the mapping reads the method, which is not stored with a webhook, and this provider's webhooks come by POST and by PUT")
 	errOtherItems = errors.New("the mapping of now makes other events of the webhook, and which of them this one is cannot be told")
 )
 
@@ -161,6 +162,11 @@ func (m *Module) normalizeAgain(ctx context.Context, e storedEvent, payload []by
 	if err != nil {
 		return renormalizedWebhook{err: err}
 	}
+	method, known := src.Spec.StoredMethod()
+	if !known {
+		return renormalizedWebhook{err: errMethod}
+	}
+	req.Method = method
 	if w.events, w.err = src.Spec.Normalize(req); w.err != nil {
 		return renormalizedWebhook{err: fmt.Errorf("the mapping of now refuses the webhook: %w", w.err)}
 	}
@@ -180,7 +186,7 @@ func (m *Module) normalizeAgain(ctx context.Context, e storedEvent, payload []by
 
 // request rebuilds the verified request of e's webhook, without credentials.
 func (e storedEvent) request(payload, body []byte) (provider.Request, error) {
-	req := provider.Request{Method: http.MethodPost, Header: http.Header{}, Body: body, ReceivedAt: e.ReceivedAt.Time}
+	req := provider.Request{Header: http.Header{}, Body: body, ReceivedAt: e.ReceivedAt.Time}
 	headers, err := openHeaders("event", e.ID, e.Headers, e.HeaderSet)
 	if err != nil {
 		return req, err

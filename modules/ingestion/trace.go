@@ -109,7 +109,7 @@ func (m *Module) trace(c echo.Context, w *way, source, outcome string, err error
 		span.Text(tracing.HTTPMethod, r.Method).Text(tracing.HTTPRoute, c.Path()).Text(tracing.URLScheme, schemeOf(r)).
 			Number(tracing.HTTPStatus, answeredStatus(c, err)).Number(tracing.HTTPBodySize, w.bytes).Text(tracing.Source, source).Text(tracing.Outcome, outcome)
 		if source != unknownSource {
-			span.Text(tracing.URLPath, r.URL.Path)
+			span.Text(tracing.URLPath, withoutSegments(r.URL.Path))
 		}
 		if correlationID := correlation(r.Context()); id.Generated(correlationID) { // others may be names of people
 			span.Text(tracing.CorrelationID, correlationID)

@@ -33,6 +33,10 @@ var routeRoles = strings.Fields(`
 GET:/livez=  GET:/readyz=  GET:/api/v1/livez=  GET:/api/v1/readyz=  GET:/api/v1/health=
 POST:/api/v1/webhooks/:source=  GET:/api/v1/webhooks/:source=  HEAD:/api/v1/webhooks/:source=
 PUT:/api/v1/webhooks/:source=  OPTIONS:/api/v1/webhooks/:source=
+POST:/api/v1/webhooks/:source/:first=  GET:/api/v1/webhooks/:source/:first=  HEAD:/api/v1/webhooks/:source/:first=
+PUT:/api/v1/webhooks/:source/:first=  OPTIONS:/api/v1/webhooks/:source/:first=
+POST:/api/v1/webhooks/:source/:first/:second=  GET:/api/v1/webhooks/:source/:first/:second=  HEAD:/api/v1/webhooks/:source/:first/:second=
+PUT:/api/v1/webhooks/:source/:first/:second=  OPTIONS:/api/v1/webhooks/:source/:first/:second=
 POST:/api/v1/internal/delivery-sink/:provider=  GET:/api/v1/openapi.json=  GET:/api/v1/docs=
 GET:/api/v1/providers=viewer*
 GET:/api/v1/events=viewer*  GET:/api/v1/events/stream=viewer*  GET:/api/v1/events/:id=viewer*  GET:/api/v1/events/:id/status=viewer*  GET:/api/v1/processing-status/:id=viewer*

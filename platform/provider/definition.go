@@ -122,6 +122,9 @@ type reading struct {
 	at      string // the path of the definition: "options.generic"
 	err     error
 	queries []string // the parameters that are read
+
+	segments []int // of the path that are read
+	method   bool  // the method is read
 }
 
 func (r *reading) wrong(field, format string, args ...any) {
@@ -160,9 +163,11 @@ func (d Definition) spec(name, at string) (Spec, error) {
 		r.wrong("maxBodyBytes", "It must be from 0, which is for the configured limit, to %d.", maxDefinedBody)
 	}
 	s.Events = d.Event.mapping(r, s.Verify)
+	s.mapsMethod = r.method && len(s.Methods) > 1
 	s.Query = slices.DeleteFunc(slices.Clone(r.queries), func(name string) bool { return slices.Contains(s.QueryTokens, name) })
 	s.Challenge = d.Challenge.challenge(r)
 	d.answers(r, &s)
+	s.Segments.Read = r.segments
 	if r.err != nil {
 		return Spec{}, r.err
 	}

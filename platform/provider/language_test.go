@@ -176,6 +176,10 @@ func TestMistakesInADefinitionNameTheirField(t *testing.T) {
 		{fine + "handshakes: [{name: a, when: [{place: $.a}], answer: {contentType: text/html}}]", "handshakes[0].answer.contentType", "no browser runs"},
 		{fine + "handshakes: [{name: a, when: [{place: $.a}], answer: {headers: {Set-Cookie: b}}}]", "handshakes[0].answer.headers", "not a header that an answer may have"},
 		{fine + "bodies: [form]\nhandshakes: [{name: a, method: GET, when: [{place: \"query:a\"}], answer: {body: \"{hmac-hex:query:a}\"}}]", "handshakes[0].answer.body", "could be signed for anybody"},
+		{fine + "deduplication: {by: places, places: [\"path:3\"]}", "deduplication.places[0]", "path:1 or path:2"},
+		{"name: a\nscheme: token\nsignature: {at: [\"path:0\"]}\nevent: {type: $.t}", "signature.at[0]", "path:1, path:2"},
+		{fine + "handshakes: [{name: a, method: GET, when: [{place: \"query:a\"}], store: {secret: \"query:a\"}, answer: {}}]", "handshakes[0].store", "Only a POST"},
+		{fine + "handshakes: [{name: a, when: [{place: $.a}], store: {secret: $.a, purpose: token}, answer: {}}]", "handshakes[0].store.purpose", "is not used"},
 		{fine + "answer: {body: \"{hmac-hex:$.a}\"}", "answer.body", "Only a handshake signs"},
 	} {
 		_, err := FromFile([]byte(c.text))

@@ -91,7 +91,7 @@ const (
 	maxMatched     = 8 << 10 // bytes that an expression is tried on
 )
 
-const placeHelp = "header:<name>, query:<name>, form:<name>, text:<constant>, method, url, or a JSON path such as $.type"
+const placeHelp = "header:<name>, query:<name>, path:1, path:2, form:<name>, text:<constant>, method, url, or a JSON path such as $.type"
 
 // finder compiles a place.
 func (r *reading) finder(field string, p Place, needed bool) finder {
@@ -168,9 +168,12 @@ func (r *reading) simplePlace(at, place string) finder {
 	case named && kind == "query":
 		r.queries = append(r.queries, name)
 		return finder{where: "the parameter " + name, unsigned: true, find: func(in input) token { return tokenOf(queryOf(in.req, name)) }}
+	case named && kind == "path":
+		return r.segment(at, name)
 	case named && kind == "form":
 		return finder{where: "the form's " + name, find: func(in input) token { return tokenOf(formOf(in.req, name)) }}
 	case place == "method":
+		r.method = true
 		return finder{where: "the method", find: func(in input) token { return tokenOf(in.req.Method, true) }}
 	case place == "url":
 		return finder{where: "the URL", unsigned: true, find: func(in input) token { return tokenOf(in.req.URL, true) }}

@@ -42,6 +42,7 @@ func (p Proof) compile(r *reading, prefix string, partly bool, s *Spec) Verifier
 		}
 		s.Sensitive = append(s.Sensitive, headerSpots(t.At)...)
 		s.QueryTokens = append(s.QueryTokens, queriesOf(t.At)...)
+		s.Segments.Tokens = append(s.Segments.Tokens, segmentsOf(t.At)...)
 		v = t
 	case "basic":
 		v, s.CheckSecret = BasicAuth{}, checkBasic
@@ -104,6 +105,7 @@ func (p Proof) jwt(c compiling, s *Spec) Verifier {
 	s.Public = s.Public || !shared(j.Algorithms)
 	s.SignsURL = s.SignsURL || slices.Contains(j.Rules.Audiences, audienceURL)
 	s.QueryTokens = append(s.QueryTokens, queriesOf(j.Place.At)...)
+	s.Segments.Tokens = append(s.Segments.Tokens, segmentsOf(j.Place.At)...)
 	if j.Rules.BodyHash == "" { // whoever has the token can send another body with it
 		s.Sensitive = append(s.Sensitive, j.headers()...)
 	}
@@ -141,7 +143,7 @@ func (c compiling) spots(field string, places []string) []spot {
 		}
 		all = append(all, one)
 	}
-	c.queries = append(c.queries, queriesOf(all)...)
+	c.queries, c.segments = append(c.queries, queriesOf(all)...), append(c.segments, segmentsOf(all)...)
 	return all
 }
 
@@ -193,7 +195,7 @@ func (p Proof) signed(c compiling, partly bool) Signed {
 		if s.Over, err = parseTemplate(sig.Over); err != nil {
 			c.wrong("signature.over", "%s.", err)
 		}
-		c.queries = append(c.queries, queriesOf(s.Over.spots())...)
+		c.queries, c.segments = append(c.queries, queriesOf(s.Over.spots())...), append(c.segments, segmentsOf(s.Over.spots())...)
 	}
 	if !p.checkSigned(c, s, partly) {
 		s.Time = Timestamp{}

@@ -28,8 +28,8 @@ type Request struct {
 	Header     http.Header
 	Body       []byte // the exact bytes, without a content-encoding; signatures are over these
 	ReceivedAt time.Time
-	// Client is the address that the request came from, as far as proxies are trusted; zero if
-	// it is not known.
+	Path       []string // the segments of the URL's path after the source
+	// Client is the address that it came from, as far as proxies are trusted; zero if unknown.
 	Client netip.Addr
 	// SignedID is the Match's, set after verification; Normalize uses it as the id.
 	SignedID string
@@ -115,6 +115,7 @@ type Spec struct {
 	// Sensitive lists the headers that carry a credential, QueryTokens the parameters of the
 	// URL that do. They are never stored. Query lists the other parameters that are read.
 	Sensitive, QueryTokens, Query []string
+	Segments                      Segments
 	// CheckSecret rejects a secret that can never match. It is nil if any text may be one.
 	CheckSecret    func(secret.Value) error
 	MinSecretBytes int // of tokens; 0 for MinSecret
@@ -123,9 +124,9 @@ type Spec struct {
 	// Samples holds sample webhooks, one of each named type.
 	Samples []Sample
 
-	nonce   bool // a definition's
-	schemas map[string]eventSchema
-	options Options
+	nonce, mapsMethod bool // a definition's; see StoredMethod
+	schemas           map[string]eventSchema
+	options           Options
 }
 
 // Verifier checks a request against every active secret, in constant time.

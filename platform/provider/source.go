@@ -4,6 +4,7 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -155,12 +156,21 @@ func (s Spec) Allowed() (webhooks, all []string) {
 	return webhooks, all
 }
 
-// StoredURL returns a URL as it may be stored: of its query, which may hold a credential, the
-// parameters that are read, unless they are tokens. All else of it stays if it is signed.
+// StoredMethod returns the method of a webhook that is stored, which is not stored with it; known is
+// false if it may be one of several and the mapping reads it.
+func (s Spec) StoredMethod() (method string, known bool) {
+	webhooks, _ := s.Allowed()
+	return webhooks[0], !s.mapsMethod
+}
+
+// StoredURL returns a URL as it may be stored: of its query and of the path after the source,
+// which may hold a credential, what is read, unless it is a token. All else of it stays if it is
+// signed.
 func (s Spec) StoredURL(address string) string {
 	start, query, found := strings.Cut(address, "?")
+	start = s.storedPath(start)
 	if !found {
-		return address
+		return start
 	}
 	kept := slices.DeleteFunc(strings.Split(query, "&"), func(part string) bool {
 		text, _, _ := strings.Cut(part, "=")
@@ -184,4 +194,88 @@ func WithQuery(address, name, value string) string {
 	req := Request{URL: address}
 	spot{kind: inQuery, name: name}.write(&req, value)
 	return req.URL
+}
+
+// Segments are those of the URL's path after the source, from 1, that a definition reads. Tokens
+// are the ones of them that are never stored.
+type Segments struct{ Read, Tokens []int }
+
+// MaxSegments is how many segments a webhook's address may have after its source.
+const MaxSegments = 2
+
+// Most returns how many segments an address may have; 0 if the definition reads none.
+func (s Segments) Most() int { return slices.Max(append([]int{0}, s.Read...)) }
+
+// webhooksPath is what is before the source in the path of a webhook's address.
+const webhooksPath = "/api/v1/webhooks/"
+
+// splitPath returns a webhook's address up to the slash after its source, and the segments behind,
+// as they are spelled; nil if there are none.
+func splitPath(address string) (base string, segments []string) {
+	address, _, _ = strings.Cut(address, "?")
+	at := strings.Index(address, webhooksPath)
+	if at < 0 {
+		return address, nil
+	}
+	_, tail, found := strings.Cut(address[at+len(webhooksPath):], "/")
+	if !found || tail == "" {
+		return strings.TrimSuffix(address, "/") + "/", nil
+	}
+	return address[:len(address)-len(tail)], strings.Split(tail, "/")
+}
+
+// PathOf returns the segments of a webhook's address after its source.
+func PathOf(address string) []string {
+	_, segments := splitPath(address)
+	for i, one := range segments {
+		segments[i], _ = url.PathUnescape(one) // a wrong one is empty, and so absent
+	}
+	return segments
+}
+
+// WithSegment returns the address with another nth segment.
+func WithSegment(address string, n int, value string) string {
+	base, segments := splitPath(address)
+	for len(segments) < n {
+		segments = append(segments, "-")
+	}
+	segments[n-1] = url.PathEscape(value)
+	_, query, found := strings.Cut(address, "?")
+	if address = base + strings.Join(segments, "/"); found {
+		address += "?" + query
+	}
+	return address
+}
+
+// storedPath redacts segments.
+func (s Spec) storedPath(address string) string {
+	base, segments := splitPath(address)
+	if segments == nil {
+		return address
+	}
+	for i := range segments {
+		if slices.Contains(s.Segments.Tokens, i+1) || !s.SignsURL && !slices.Contains(s.Segments.Read, i+1) {
+			segments[i] = secret.Redacted
+		}
+	}
+	return base + strings.Join(segments, "/")
+}
+
+// segment finds a segment of the path after the source.
+func (r *reading) segment(at, name string) finder {
+	if !segmentName(name) {
+		r.wrong(at, "It is path:1 or path:2, a segment of the URL's path after the source.")
+		return finder{}
+	}
+	r.segments = append(r.segments, int(name[0]-'0'))
+	return finder{where: "the path's segment " + name, unsigned: true, find: func(in input) token { return tokenOf(segment(in.req, name)) }}
+}
+
+// segment returns the nth segment of the path after the source.
+func segment(req Request, name string) (string, bool) {
+	n, err := strconv.Atoi(name)
+	if err != nil || n < 1 || n > len(req.Path) {
+		return "", false
+	}
+	return req.Path[n-1], true
 }

@@ -17,8 +17,8 @@ import (
 // spot is a place that verification reads. Nothing is proved yet, so reading it costs no more
 // than a look at each byte.
 type spot struct {
-	kind     string // header, query, form or body
-	name     string // of a header, parameter or field
+	kind     string // header, query, path, form or body
+	name     string // of a header, parameter or field; a segment's number
 	path     []step // to a member of the body
 	optional bool   // an absent one reads as an empty text
 }
@@ -26,6 +26,7 @@ type spot struct {
 const (
 	inHeader = "header"
 	inQuery  = "query"
+	inPath   = "path"
 	inForm   = "form"
 	inBody   = "body"
 )
@@ -33,19 +34,24 @@ const (
 // spotPath matches paths of names such as $.value[*].token.
 var spotPath = regexp.MustCompile(`^\$(\.[A-Za-z_][A-Za-z0-9_]*(\[\*\])?){1,16}$`)
 
-// parseSpot reads header:<name>, query:<name>, form:<name> or a path of names such as
+// segmentName reports whether a text is the number of a segment.
+func segmentName(name string) bool {
+	return len(name) == 1 && name[0] >= '1' && name[0] <= '0'+MaxSegments
+}
+
+// parseSpot reads header:<name>, query:<name>, path:<n>, form:<name> or a path of names such as
 // $.signature.token. A name with [*] is a list, each item of which must hold the same.
 func parseSpot(text string) (spot, error) {
 	kind, name, _ := strings.Cut(text, ":")
 	switch {
-	case kind == inHeader && httpguts.ValidHeaderFieldName(name), kind == inQuery && name != "", kind == inForm && name != "":
+	case kind == inHeader && httpguts.ValidHeaderFieldName(name), kind == inQuery && name != "", kind == inPath && segmentName(name), kind == inForm && name != "":
 		return spot{kind: kind, name: name}, nil
 	case kind == inHeader:
 		return spot{}, fmt.Errorf("%q is not a valid header name", name)
 	case spotPath.MatchString(text):
 		return spot{kind: inBody, path: stepsOf(text)}, nil
 	}
-	return spot{}, fmt.Errorf("%q is none of header:<name>, query:<name>, form:<name> and a path of names such as $.signature.value", text)
+	return spot{}, fmt.Errorf("%q is none of header:<name>, query:<name>, path:1, path:2, form:<name> and a path of names such as $.signature.value", text)
 }
 
 func (s spot) String() string {
@@ -71,6 +77,8 @@ func (s spot) read(req Request) (string, error) {
 	switch s.kind {
 	case inQuery:
 		text, ok = queryOf(req, s.name)
+	case inPath:
+		text, ok = segment(req, s.name)
 	case inForm:
 		text, ok = formValue(req, s.name)
 	default:
@@ -160,6 +168,9 @@ func (s spot) write(req *Request, value string) {
 			separator = "&"
 		}
 		req.URL += separator + url.QueryEscape(s.name) + "=" + url.QueryEscape(value)
+	case inPath:
+		req.URL = WithSegment(req.URL, int(s.name[0]-'0'), value)
+		req.Path = PathOf(req.URL)
 	case inForm:
 		req.Body = bytes.ReplaceAll(req.Body, []byte("$PROOF"), []byte(url.QueryEscape(value)))
 	default:
@@ -185,6 +196,16 @@ func queriesOf(spots []spot) (names []string) {
 		}
 	}
 	return names
+}
+
+// segmentsOf returns the segments of the path among spots.
+func segmentsOf(spots []spot) (numbers []int) {
+	for _, s := range spots {
+		if s.kind == inPath {
+			numbers = append(numbers, int(s.name[0]-'0'))
+		}
+	}
+	return numbers
 }
 
 // readFirst reads the spots that are there. Its error is the first spot's if there are none.
