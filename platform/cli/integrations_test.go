@@ -8,6 +8,8 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+
+	"integration-gateway/platform/database"
 )
 
 // runOK runs a command line that must succeed and returns its output.
@@ -16,6 +18,33 @@ func runOK(t *testing.T, line string) string {
 	code, stdout, stderr := runLine(t, line)
 	require.Zero(t, code, "%s: %s%s", line, stdout, stderr)
 	return stdout
+}
+
+func TestAPendingSecretIsConfirmedFromTheCommandLine(t *testing.T) {
+	db, _ := records(t)
+	runOK(t, "integrations add asana --secret the-one-in-use --secret brought-first --secret brought-next")
+	refused, _, stderr := runLine(t, "integrations confirm-secret asana")
+	require.Equal(t, exitNotFound, refused)
+	require.Contains(t, stderr, "asana has no such pending secret")
+
+	var ids []string
+	require.NoError(t, db.Select(t.Context(), &ids, `SELECT id FROM integration_secrets WHERE integration_id = (SELECT id FROM integrations WHERE source = 'asana') ORDER BY id`))
+	require.Len(t, ids, 3)
+	for _, id := range ids[1:] { // as a handshake brings them
+		require.NoError(t, db.InTx(t.Context(), func(tx *database.Tx) error {
+			_, err := tx.Exec(t.Context(), `UPDATE integration_secrets SET pending_since = created_at, is_active = $2 WHERE id = $1`, id, false)
+			return err
+		}))
+	}
+	refused, _, stderr = runLine(t, "integrations confirm-secret asana")
+	require.Equal(t, exitUsage, refused)
+	require.Contains(t, stderr, "2 secrets of asana are pending; choose one by its id: "+ids[1]+", "+ids[2])
+	require.Equal(t, "the pending secret "+ids[1]+" is brought-first\n", runOK(t, "integrations confirm-secret asana "+ids[1]+" --reveal"))
+	require.Contains(t, runOK(t, "integrations show asana"), "pending", "to show it confirms nothing")
+	require.Contains(t, runOK(t, "integrations confirm-secret asana "+ids[1]), "confirmed secret "+ids[1]+" of asana")
+	refused, _, _ = runLine(t, "integrations confirm-secret asana "+ids[1]+" --reveal")
+	require.Equal(t, exitNotFound, refused, "a confirmed one is never shown")
+	require.Contains(t, runOK(t, "integrations confirm-secret asana"), "confirmed secret "+ids[2], "the only one left")
 }
 
 func TestIntegrationsFromTheCommandLine(t *testing.T) {

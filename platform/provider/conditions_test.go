@@ -120,6 +120,7 @@ func TestMistakesInConditionsNameTheirField(t *testing.T) {
 	for _, c := range []struct{ text, field, says string }{
 		{event + "scheme: addresses\naddresses: [192.0.2.1]", "scheme", "list another proof beside it"},
 		{event + "allOf: [{scheme: addresses, addresses: [192.0.2.1]}]", "scheme", "list another proof beside it"},
+		{event + "anyOf: [{scheme: addresses, addresses: [192.0.2.1]}]", "scheme", "list another proof beside it"},
 		{event + "scheme: basic\naddresses: [192.0.2.1]", "addresses", "Only the scheme addresses"},
 		{list("[]"), "allOf[1].addresses", "1 to 256"},
 		{list("[somewhere]"), "allOf[1].addresses[0]", "not a network"},

@@ -209,7 +209,7 @@ func (d Definition) prove(r *reading, s *Spec) {
 		ways[0].proofs = []Proof{d.Proof}
 	}
 	var verifiers []Verifier
-	given, hidden := 0, false
+	given, hidden, public, shared := 0, false, false, false
 	for _, way := range ways {
 		if way.proofs == nil {
 			continue
@@ -221,6 +221,7 @@ func (d Definition) prove(r *reading, s *Spec) {
 		for i, p := range way.proofs {
 			s.Public = false
 			v := p.compile(r, proofPrefix(way.name, i), d.Unsigned != "", s)
+			public, shared = public || s.Public, shared || signsWithSecret(v)
 			hidden = hidden || !s.Public && !onlyAddresses([]Verifier{v})
 			verifiers = append(verifiers, v)
 		}
@@ -237,7 +238,9 @@ func (d Definition) prove(r *reading, s *Spec) {
 		s.Verify = verifiers[0]
 	}
 	switch {
-	case d.AnyOf == nil && onlyAddresses(verifiers):
+	case d.AnyOf != nil && public && shared:
+		r.wrong("anyOf", "A public key and a shared one cannot be two ways: whoever knows the public key, which is no secret, could sign with it as the shared one.")
+	case onlyAddresses(verifiers):
 		r.wrong("scheme", "An address proves neither the sender nor the body: list another proof beside it in allOf.")
 	case d.AnyOf != nil && slices.ContainsFunc(verifiers, func(v Verifier) bool { return onlyAddresses([]Verifier{v}) }) && s.Unsigned == "":
 		s.Unsigned = "An address on the list proves the network that a request came from, and not the body."

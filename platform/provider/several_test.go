@@ -28,6 +28,27 @@ func TestATokenInTheURLIsNeverStored(t *testing.T) {
 	require.Equal(t, sampleURL+"?a=b", signed.StoredURL(sampleURL+"?a=b"), "what is signed is needed")
 }
 
+// Secrets of one purpose are tried by every way: a public key must never be tried as a shared one.
+func TestAPublicKeyIsNoSharedOne(t *testing.T) {
+	const event = "name: a\nevent: {type: \"text:x\"}\n"
+	public := map[string]string{
+		"ed25519": "{scheme: ed25519, signature: {header: X-A}}",
+		"rsa":     "{scheme: rsa, signature: {header: X-A}}",
+		"an issuer's tokens, whose secret is an address": "{scheme: jwt, signature: {header: X-A}, jwt: {keysFrom: \"https://a.example.com/keys\", issuers: [i], audiences: [\"{url}\"], secretIs: email}}",
+	}
+	for name, key := range public {
+		for _, shared := range []string{"{scheme: hmac, signature: {header: X-B}}", "{scheme: jwt, signature: {header: X-B}, jwt: {bodyHash: b}}", "{scheme: standard-webhooks}"} {
+			_, err := FromFile([]byte(event + "anyOf: [" + key + ", " + shared + "]"))
+			require.ErrorContains(t, err, "cannot be two ways", "%s and %s", name, shared)
+			require.Equal(t, "anyOf", fault.As(err).Fields[0].Field)
+		}
+		_, err := FromFile([]byte(event + "allOf: [" + key + ", {scheme: hmac, signature: {header: X-B}}]"))
+		require.NoError(t, err, "%s: each of them is needed", name)
+		_, err = FromFile([]byte(event + "anyOf: [" + key + ", {scheme: token, signature: {header: X-B}}]"))
+		require.NoError(t, err, "%s: tokens have a purpose of their own", name)
+	}
+}
+
 func TestATokenEndsWithoutATolerance(t *testing.T) {
 	s := described(t, sharedToken+"timestamp: {toleranceSeconds: 0}")
 	held := []Secret{{ID: "1", Value: secret.New("the key")}}

@@ -100,6 +100,15 @@ func proving(v Verifier, secrets []Secret) []Secret {
 	return of(Signing, secrets)
 }
 
+// signsWithSecret reports whether a verifier takes the integration's secrets for keys that both sides have.
+func signsWithSecret(v Verifier) bool {
+	switch v.(type) {
+	case HMAC, sharedJWT, Standard:
+		return true
+	}
+	return false
+}
+
 // PurposeOf returns what a secret of the provider is for if nothing else is said: what its
 // webhooks are proved with. Where that may be a signature or a token, it is a signature, unless
 // secrets of signatures say what they are, as those of Standard Webhooks do.

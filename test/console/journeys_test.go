@@ -37,6 +37,7 @@ func TestJourneys(t *testing.T) {
 		{"a bulk replay is counted, begun and followed", j.replay},
 		{"a new integration waits for its first webhook", j.wizard},
 		{"a secret is rotated", j.rotation},
+		{"a secret that a handshake brought is confirmed", j.confirmation},
 		{"a key is made, shown once, and revoked", j.apiKeys},
 		{"what was done is in the audit trail", j.audit},
 		{"a viewer sees no button that would be refused", j.viewer},
@@ -305,6 +306,18 @@ func (j *journeys) rotation(t *testing.T) {
 	require.NotContains(t, j.text(), "the next secret")
 	j.follow(`form[action$="/retire"] button`, "document.querySelector('form[action$=\"/restore\"]')")
 	j.follow(`form[action$="/restore"] button`, "!document.querySelector('form[action$=\"/restore\"]')")
+}
+
+func (j *journeys) confirmation(t *testing.T) {
+	var made struct{ ID string }
+	require.Equal(t, http.StatusCreated, j.g.call(http.MethodPost, "/integrations", map[string]any{"source": "tasks", "provider": "asana", "secrets": []string{}}, &made))
+	status, _ := j.g.request(http.MethodPost, "/api/v1/webhooks/tasks", []byte("{}"), map[string]string{"Content-Type": "application/json", "X-Hook-Secret": "brought-by-a-handshake"})
+	require.Equal(t, http.StatusOK, status)
+	j.visit("/console/integrations/" + made.ID)
+	require.Contains(t, j.text(), "came in a handshake, which anybody can send")
+	require.NotContains(t, j.text(), "brought-by-a-handshake")
+	j.follow(`form[action$="/confirm"] button`, "!document.querySelector('form[action$=\"/confirm\"]')")
+	require.NotContains(t, j.text(), "came in a handshake, which anybody can send")
 }
 
 func (j *journeys) apiKeys(t *testing.T) {
