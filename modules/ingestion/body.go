@@ -1,6 +1,7 @@
 package ingestion
 
 import (
+	"crypto/x509"
 	"errors"
 	"mime"
 	"net/http"
@@ -49,6 +50,9 @@ func (m *Module) read(c echo.Context, src *source) (req provider.Request, charge
 	return provider.Request{
 		Method: r.Method, URL: m.urlOf(r), Header: header, Body: body, ReceivedAt: at, Certificate: m.certificates.forClient(r.Context(), httpapi.ClientIP(c)),
 		Path: provider.PathOf(m.urlOf(r)), KeySet: m.keySetFor(r.Context(), src), Client: addressOf(httpapi.ClientIP(c)),
+		ClientCertificate: func() (*x509.Certificate, error) {
+			return httpapi.ClientCertificate(r, m.cfg.ClientCertHeader, m.cfg.TrustedProxies)
+		},
 	}, charged, nil
 }
 

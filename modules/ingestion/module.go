@@ -12,6 +12,7 @@ package ingestion
 import (
 	"context"
 	"log/slog"
+	"net/netip"
 	"time"
 
 	"github.com/go-jose/go-jose/v4"
@@ -35,6 +36,10 @@ type Config struct {
 	FailureLimitPerMinute int           // refused requests per client address; 0 turns it off
 	IdempotencyTTL        time.Duration // how long the cache remembers keys; the database always does
 	PublicBaseURL         string        // the gateway's URL as senders see it, without a final slash; "" takes it from the request
+
+	// ClientCertHeader is the header in which TrustedProxies report client certificates; "" for none.
+	ClientCertHeader string
+	TrustedProxies   []netip.Prefix
 
 	OwnSecrets []secret.Value // the gateway's own secrets: stored headers that hold one are redacted
 	// StoreTimeout bounds how long a webhook waits for its commit, including the commits

@@ -29,7 +29,7 @@ func DemoSettings(flags map[string]string) {
 			flags[name] = value
 		}
 	}
-	flags["TLS_CERT_FILE"], flags["TLS_KEY_FILE"] = "", "" // it connects to itself, under a name that no certificate has
+	flags["TLS_CERT_FILE"], flags["TLS_KEY_FILE"], flags["CLIENT_CA_FILE"], flags["CLIENT_CERT_HEADER"] = "", "", "", "" // it connects to itself, under a name that no certificate has
 }
 
 // Demo runs everything like Dev, in a temporary folder unless o names one. It sends a few

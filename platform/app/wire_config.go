@@ -102,6 +102,8 @@ func ingestionConfig(cfg config.Config) ingestion.Config {
 		FailureLimitPerMinute: cfg.Webhook.FailurePerMinute,
 		IdempotencyTTL:        cfg.Webhook.IdempotencyTTL,
 		PublicBaseURL:         cfg.HTTP.PublicBaseURL,
+		ClientCertHeader:      cfg.HTTP.ClientCertHeader,
+		TrustedProxies:        cfg.HTTP.TrustedProxies,
 	}
 }
 

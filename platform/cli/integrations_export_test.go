@@ -86,6 +86,7 @@ integrations:
           - {scheme: hmac, signature: {header: X-Own-Signature}}
           - {scheme: token, signature: {header: X-Own-Token}}
           - {scheme: addresses, addresses: [192.0.2.0/24, "2001:db8::1"]}
+          - {scheme: certificate, certificates: ["cn:hooks.example.com"]}
           - scheme: jwt
             signature: {header: Authorization, prefix: "Bearer "}
             timestamp: {toleranceSeconds: 60}

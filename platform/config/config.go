@@ -84,16 +84,17 @@ type Config struct {
 
 // HTTP is how requests are taken.
 type HTTP struct {
-	Host           string
-	Port           int            // 0 takes a free one
-	PublicBaseURL  string         // without a slash at the end; "" when unknown
-	TrustedProxies []netip.Prefix // whose forwarded headers count
-	ReadTimeout    time.Duration  // a whole request, body included
-	WriteTimeout   time.Duration
-	IdleTimeout    time.Duration
-	MaxConnections int   // open at once
-	NetworkShare   int   // percent of connections and body bytes for one client network; 100 for all
-	MinBodyRate    int64 // bytes a second of a body; 0 for any
+	Host             string
+	Port             int            // 0 takes a free one
+	PublicBaseURL    string         // without a slash at the end; "" when unknown
+	TrustedProxies   []netip.Prefix // whose forwarded headers count
+	ClientCertHeader string         // in which they report client certificates; "" for none
+	ReadTimeout      time.Duration  // a whole request, body included
+	WriteTimeout     time.Duration
+	IdleTimeout      time.Duration
+	MaxConnections   int   // open at once
+	NetworkShare     int   // percent of connections and body bytes for one client network; 100 for all
+	MinBodyRate      int64 // bytes a second of a body; 0 for any
 }
 
 // Log is what is written about the program's work.

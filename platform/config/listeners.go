@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strings"
 
+	"golang.org/x/net/http/httpguts"
+
 	"integration-gateway/platform/secret"
 	"integration-gateway/platform/tlsfiles"
 )
@@ -41,6 +43,12 @@ func tlsSettings(c *Config) section {
 		{name: "TLS_KEY_FILE", blank: true, read: pemFile(&d.Public.Key), by: listeners,
 			unset: "plain HTTP",
 			help:  "The private key of `TLS_CERT_FILE`."},
+		{name: "CLIENT_CA_FILE", blank: true, read: pemFile(&d.Public.ClientCA), by: listeners,
+			unset: "no client certificate is asked for",
+			help:  "The authorities that issue the client certificates of webhook senders, for providers of the scheme `certificate`. A sender may have none; one of another authority cannot connect."},
+		{name: "CLIENT_CERT_HEADER", blank: true, read: headerName(&c.HTTP.ClientCertHeader), by: listeners,
+			unset: "no proxy reports client certificates",
+			help:  "The header in which the `TRUSTED_PROXIES` report a client certificate that they have verified: `Client-Cert` (RFC 9440), or one with a PEM certificate in URL encoding. The proxy must remove it from what clients send."},
 		{name: "MANAGEMENT_TLS_CERT_FILE", blank: true, read: pemFile(&d.Management.Cert), by: servers,
 			unset: "the public certificate",
 			help:  "The certificate of the listener at `MANAGEMENT_ADDR`."},
@@ -82,6 +90,17 @@ func tokenSettings(c *Config) section {
 
 // pemFile takes the path of a file, which checkFiles reads.
 func pemFile(into *string) reader { return reader{"path of a PEM file", verbatim(into).set} }
+
+// headerName takes the name of a header.
+func headerName(into *string) reader {
+	return reader{"name of a header", func(text string) error {
+		if text != "" && !httpguts.ValidHeaderFieldName(text) {
+			return problem{"is not the name of a header", "write a name such as Client-Cert"}
+		}
+		*into = text
+		return nil
+	}}
+}
 
 func verbatim(into *string) reader {
 	return reader{"text", func(text string) error {
@@ -166,6 +185,7 @@ func completeDoors(c *Config, o Options) {
 		c.Listeners = Listeners{}
 		return
 	}
+	c.Listeners.Public.Optional = c.Listeners.Public.ClientCA != ""
 	if c.ManagementAddr != "" && c.Listeners.Management.Cert == "" && c.Listeners.Management.Key == "" {
 		c.Listeners.Management.Cert, c.Listeners.Management.Key = c.Listeners.Public.Cert, c.Listeners.Public.Key
 	}
@@ -175,6 +195,12 @@ func completeDoors(c *Config, o Options) {
 func checkDoors(c Config, m *Mistakes) {
 	public, own := c.Listeners.Public, c.Listeners.Management
 	checkFiles(public, "TLS_CERT_FILE", "TLS_KEY_FILE", m)
+	switch {
+	case public.ClientCA != "" && public.Cert == "" && public.Key == "":
+		m.add("CLIENT_CA_FILE", "clients show certificates over TLS alone, and this listener has none", "set TLS_CERT_FILE and TLS_KEY_FILE, or have the proxy report certificates in CLIENT_CERT_HEADER")
+	case c.HTTP.ClientCertHeader != "" && len(c.HTTP.TrustedProxies) == 0 && !m.has("TRUSTED_PROXIES"):
+		m.add("CLIENT_CERT_HEADER", "it is believed from TRUSTED_PROXIES alone, and none is set", "name the proxy's addresses in TRUSTED_PROXIES, or unset it")
+	}
 	switch {
 	case own == tlsfiles.Paths{}:
 	case c.ManagementAddr == "":
@@ -196,6 +222,9 @@ func checkDoors(c Config, m *Mistakes) {
 // checkFiles refuses half a pair, and files that cannot be used, before anything starts.
 func checkFiles(p tlsfiles.Paths, cert, key string, m *Mistakes) {
 	names := map[string]string{tlsfiles.Cert: cert, tlsfiles.Key: key, tlsfiles.ClientCA: "MANAGEMENT_CLIENT_CA_FILE"}
+	if p.Optional {
+		names[tlsfiles.ClientCA] = "CLIENT_CA_FILE"
+	}
 	switch {
 	case p.Cert == "" && p.Key == "":
 	case p.Cert == "":

@@ -58,6 +58,11 @@ func TestTheListenersTLS(t *testing.T) {
 			[]string{"TLS_KEY_FILE: it is not set", "MANAGEMENT_TLS_CERT_FILE: cannot be read"}},
 		{"one for no listener", env{"MANAGEMENT_TLS_CERT_FILE": "cert", "MANAGEMENT_TLS_KEY_FILE": "key"}, []string{"MANAGEMENT_ADDR: it is not set, and MANAGEMENT_TLS_CERT_FILE"}},
 
+		{"certificates of senders", env{"TLS_CERT_FILE": "cert", "TLS_KEY_FILE": "key", "CLIENT_CA_FILE": "ca"}, nil},
+		{"certificates of senders without TLS", env{"CLIENT_CA_FILE": "ca"}, []string{"CLIENT_CA_FILE: clients show certificates over TLS alone"}},
+		{"authorities of senders that are none", env{"TLS_CERT_FILE": "cert", "TLS_KEY_FILE": "key", "CLIENT_CA_FILE": "text"}, []string{"CLIENT_CA_FILE: contains no certificate"}},
+		{"certificates from a proxy", env{"CLIENT_CERT_HEADER": "Client-Cert", "TRUSTED_PROXIES": "10.0.0.0/8"}, nil},
+		{"certificates from anybody", env{"CLIENT_CERT_HEADER": "Client-Cert"}, []string{"CLIENT_CERT_HEADER: it is believed from TRUSTED_PROXIES alone"}},
 		{"client certificates", env{"MANAGEMENT_ADDR": ":0", "MANAGEMENT_TLS_CERT_FILE": "cert", "MANAGEMENT_TLS_KEY_FILE": "key", "MANAGEMENT_CLIENT_CA_FILE": "ca"}, nil},
 		{"client certificates with the public pair", env{"MANAGEMENT_ADDR": ":0", "TLS_CERT_FILE": "cert", "TLS_KEY_FILE": "key", "MANAGEMENT_CLIENT_CA_FILE": "ca"}, nil},
 		{"client certificates for no listener", env{"TLS_CERT_FILE": "cert", "TLS_KEY_FILE": "key", "MANAGEMENT_CLIENT_CA_FILE": "ca"},

@@ -1,8 +1,13 @@
 package httpapi
 
 import (
+	"crypto/x509"
+	"encoding/base64"
+	"encoding/pem"
+	"errors"
 	"net/http"
 	"net/netip"
+	"net/url"
 	"strings"
 
 	"github.com/labstack/echo/v4"
@@ -94,4 +99,48 @@ func text(addr netip.Addr) string {
 		return ""
 	}
 	return addr.String()
+}
+
+// ClientCertificate returns the certificate that the client showed, nil for none: the connection's, if
+// it was verified, or, if the peer is a trusted proxy and header is not "", the one that it reports there.
+// A certificate of the proxy itself is not the client's.
+func ClientCertificate(r *http.Request, header string, trusted []netip.Prefix) (*x509.Certificate, error) {
+	if within(peer(r), trusted) {
+		if header == "" {
+			return nil, nil //nolint:nilnil // no proxy reports certificates
+		}
+		return reportedCertificate(r.Header.Values(header))
+	}
+	if r.TLS == nil || len(r.TLS.VerifiedChains) == 0 {
+		return nil, nil //nolint:nilnil // there is none
+	}
+	return r.TLS.PeerCertificates[0], nil
+}
+
+// reportedCertificate reads a certificate as RFC 9440 writes it, or in PEM with URL encoding, as
+// nginx and load balancers do. A header that is given twice may be the client's own.
+func reportedCertificate(values []string) (*x509.Certificate, error) {
+	if len(values) == 0 || len(values) == 1 && strings.TrimSpace(values[0]) == "" {
+		return nil, nil //nolint:nilnil // the client showed none
+	}
+	if len(values) > 1 {
+		return nil, errors.New("the header is given twice")
+	}
+	text := strings.TrimSpace(values[0])
+	if inner, is := strings.CutPrefix(text, ":"); is && strings.HasSuffix(inner, ":") {
+		der, err := base64.StdEncoding.DecodeString(strings.TrimSuffix(inner, ":"))
+		if err != nil {
+			return nil, errors.New("it is not in base64")
+		}
+		return x509.ParseCertificate(der)
+	}
+	text, err := url.PathUnescape(text) // a plus stands for itself
+	if err != nil {
+		return nil, errors.New("it is not in URL encoding")
+	}
+	block, rest := pem.Decode([]byte(text))
+	if block == nil || block.Type != "CERTIFICATE" || strings.TrimSpace(string(rest)) != "" {
+		return nil, errors.New("it is neither one certificate in PEM nor one as RFC 9440 writes it")
+	}
+	return x509.ParseCertificate(block.Bytes)
 }

@@ -46,6 +46,8 @@ type Proof struct {
 	Timestamp TimestampDefinition `json:"timestamp,omitzero"`
 	Token     TokenDefinition     `json:"jwt,omitzero"`
 	Addresses []string            `json:"addresses,omitempty"` // for the scheme addresses
+	// Certificates lists the client's certificates for the scheme certificate beside another.
+	Certificates []string `json:"certificates,omitempty"`
 	// Nonce is a place whose value is good for one request; for jwt it is a claim's name.
 	Nonce string `json:"nonce,omitempty"`
 }
@@ -214,7 +216,7 @@ func (d Definition) prove(r *reading, s *Spec) {
 		ways[0].proofs = []Proof{d.Proof}
 	}
 	var verifiers []Verifier
-	given, hidden := 0, false
+	given, hidden, public, keyed := 0, false, false, false
 	for _, way := range ways {
 		if way.proofs == nil {
 			continue
@@ -226,7 +228,8 @@ func (d Definition) prove(r *reading, s *Spec) {
 		for i, p := range way.proofs {
 			s.Public = false
 			v := p.compile(r, proofPrefix(way.name, i), d.Unsigned != "", s)
-			hidden = hidden || !s.Public && !onlyAddresses([]Verifier{v})
+			public, keyed = public || s.Public, keyed || signsWithSecret(v)
+			hidden = hidden || !s.Public && !onlyConditions([]Verifier{v})
 			verifiers = append(verifiers, v)
 		}
 	}
@@ -242,10 +245,12 @@ func (d Definition) prove(r *reading, s *Spec) {
 		s.Verify = verifiers[0]
 	}
 	switch {
-	case d.AnyOf == nil && onlyAddresses(verifiers):
-		r.wrong("scheme", "An address proves neither the sender nor the body: list another proof beside it in allOf.")
-	case d.AnyOf != nil && slices.ContainsFunc(verifiers, func(v Verifier) bool { return onlyAddresses([]Verifier{v}) }) && s.Unsigned == "":
-		s.Unsigned = "An address on the list proves the network that a request came from, and not the body."
+	case d.AnyOf == nil && onlyConditions(verifiers):
+		r.wrong("scheme", "Nothing here has a secret of the integration's own, and many may share an address or a provider's certificate: list another proof beside it in allOf.")
+	case d.AnyOf != nil && public && keyed:
+		r.wrong("anyOf", "Public keys and shared secrets cannot be mixed: who knows the public key, which is no secret, could sign with it as the shared one.")
+	case d.AnyOf != nil && slices.ContainsFunc(verifiers, func(v Verifier) bool { return onlyConditions([]Verifier{v}) }) && s.Unsigned == "":
+		s.Unsigned = "An address or a certificate on the list proves where a request came from, and not the body's author."
 	}
 	s.Public = s.Public && !hidden
 	if len(verifiers) > 1 {

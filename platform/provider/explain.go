@@ -136,6 +136,8 @@ func explainProof(v Verifier, req Request, step string, add func(step, format st
 		add(step, "a token at %s", presence(v.places(), req))
 	case Addresses:
 		add(step, "an address of %d networks; the client's is %s", len(v), req.Client)
+	case Certificates:
+		add(step, "the client's certificate, of %d in the definition", len(v))
 	case sharedJWT:
 		explainProof(v.JWT, req, step, add)
 	case JWT:

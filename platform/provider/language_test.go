@@ -180,6 +180,12 @@ func TestMistakesInADefinitionNameTheirField(t *testing.T) {
 		{"name: a\nscheme: token\nsignature: {at: [\"path:0\"]}\nevent: {type: $.t}", "signature.at[0]", "path:1, path:2"},
 		{fine + "handshakes: [{name: a, method: GET, when: [{place: \"query:a\"}], store: {secret: \"query:a\"}, answer: {}}]", "handshakes[0].store", "Only a POST"},
 		{fine + "handshakes: [{name: a, when: [{place: $.a}], store: {secret: $.a, purpose: token}, answer: {}}]", "handshakes[0].store.purpose", "is not used"},
+		{"name: a\nscheme: certificate\ncertificates: [\"cn:a\"]\nevent: {type: $.t}", "certificates", "the integration's secret names"},
+		{"name: a\nallOf: [{scheme: certificate}, {scheme: hmac, signature: {header: X-S}}]\nevent: {type: $.t}", "allOf[0].certificates", "required beside another"},
+		{"name: a\nallOf: [{scheme: certificate, certificates: [\"sha256:12\"]}, {scheme: hmac, signature: {header: X-S}}]\nevent: {type: $.t}", "allOf[0].certificates[0]", "64 hex digits"},
+		{"name: a\nallOf: [{scheme: certificate, certificates: [\"cn:a\"]}]\nevent: {type: $.t}", "scheme", "another proof"},
+		{"name: a\nanyOf: [{scheme: ed25519, signature: {header: X-A}}, {scheme: hmac, signature: {header: X-S}}]\nevent: {type: $.t}", "anyOf", "who knows the public key"},
+		{fine + "certificates: [\"cn:a\"]", "certificates", "Only the scheme certificate"},
 		{fine + "answer: {body: \"{hmac-hex:$.a}\"}", "answer.body", "Only a handshake signs"},
 	} {
 		_, err := FromFile([]byte(c.text))

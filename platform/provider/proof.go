@@ -58,6 +58,8 @@ func (p Proof) compile(r *reading, prefix string, partly bool, s *Spec) Verifier
 		v = p.jwt(c, s)
 	case "addresses":
 		v = p.addresses(c)
+	case "certificate":
+		v = p.certificate(c, s)
 	default:
 		c.wrong("scheme", "%q is unknown; write one of %s.", p.Scheme, strings.Join(Schemes, ", "))
 		return undefined{}
@@ -67,6 +69,9 @@ func (p Proof) compile(r *reading, prefix string, partly bool, s *Spec) Verifier
 	}
 	if p.Scheme != "addresses" && p.Addresses != nil {
 		c.wrong("addresses", "Only the scheme addresses takes it.")
+	}
+	if p.Scheme != "certificate" && p.Certificates != nil {
+		c.wrong("certificates", "Only the scheme certificate takes it.")
 	}
 	p.once(c, s)
 	if (p.Scheme == "token" || p.Scheme == "basic" || p.Scheme == "jwt" && p.Token.BodyHash == "") && s.Unsigned == "" {
@@ -79,7 +84,7 @@ func (p Proof) compile(r *reading, prefix string, partly bool, s *Spec) Verifier
 }
 
 // Schemes are the ways to prove a request.
-var Schemes = []string{"hmac", "token", "basic", "standard-webhooks", "ed25519", "ecdsa", "rsa", "jwt", "addresses"}
+var Schemes = []string{"hmac", "token", "basic", "standard-webhooks", "ed25519", "ecdsa", "rsa", "jwt", "addresses", "certificate"}
 
 // once notes that the proof has a nonce.
 func (p Proof) once(c compiling, s *Spec) {

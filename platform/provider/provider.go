@@ -29,10 +29,10 @@ type Request struct {
 	Body       []byte // the exact bytes, without a content-encoding; signatures are over these
 	ReceivedAt time.Time
 	Path       []string // the segments of the URL's path after the source
-	// Client is the address that it came from, as far as proxies are trusted; zero if unknown.
-	Client netip.Addr
-	// SignedID is the Match's, set after verification; Normalize uses it as the id.
-	SignedID string
+	// ClientCertificate returns the client's, as whoever ended TLS has verified it; nil for none.
+	ClientCertificate func() (*x509.Certificate, error)
+	Client            netip.Addr // that it came from, as far as proxies are trusted; zero if unknown
+	SignedID          string     // the Match's, set after verification; Normalize uses it as the id
 	// Keys are the integration's active secrets, set after verification: a handshake may have
 	// to be answered with a signature.
 	Keys []Secret

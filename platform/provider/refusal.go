@@ -24,6 +24,7 @@ const (
 	UnknownKey         Reason = "unknown_key" // signed with a key that is not the provider's
 	UsedBefore         Reason = "used_before" // a single-use value, with another body
 	PossibleReplay     Reason = "possible_replay"
+	WrongCertificate   Reason = "wrong_certificate"
 	WrongAddress       Reason = "wrong_address" // from a network that the definition does not list
 )
 

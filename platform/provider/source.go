@@ -90,7 +90,11 @@ func of(purpose Purpose, secrets []Secret) []Secret {
 // proving returns the secrets that a verifier may try. One that tries several others leaves
 // the choice to them.
 func proving(v Verifier, secrets []Secret) []Secret {
-	switch v.(type) {
+	switch v := v.(type) {
+	case Certificates:
+		if v != nil {
+			return nil
+		}
 	case AnyOf, AllOf:
 		return secrets
 	case SharedToken, BasicAuth:
@@ -99,6 +103,15 @@ func proving(v Verifier, secrets []Secret) []Secret {
 		return nil
 	}
 	return of(Signing, secrets)
+}
+
+// signsWithSecret reports whether the integration's secret is the key with which requests are signed.
+func signsWithSecret(v Verifier) bool {
+	switch v.(type) {
+	case HMAC, sharedJWT:
+		return true
+	}
+	return false
 }
 
 // PurposeOf returns what a secret of the provider is for if nothing else is said: what its

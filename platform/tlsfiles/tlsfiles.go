@@ -19,6 +19,7 @@ type Paths struct {
 	Cert     string // the certificate, followed by its intermediate certificates
 	Key      string
 	ClientCA string // "": clients need no certificate
+	Optional bool   // a client may have no certificate; one that it has must be of ClientCA
 }
 
 // The files, as Mistake names them.
@@ -113,6 +114,9 @@ func (p Paths) load() (contents, *tls.Config, Mistakes) {
 		return c, nil, wrong
 	}
 	cfg, wrong := c.parse()
+	if p.Optional && c.clientCA != nil {
+		cfg.ClientAuth = tls.VerifyClientCertIfGiven
+	}
 	return c, cfg, wrong
 }
 

@@ -229,6 +229,24 @@ func TestAClientNeedsACertificateOfTheCurrentAuthorities(t *testing.T) {
 	require.ErrorContains(t, err, "certificate", "also for resumed sessions")
 }
 
+func TestAClientMayHaveACertificate(t *testing.T) {
+	own, theirs := testkit.NewAuthority(t), testkit.NewAuthority(t)
+	f := newFolder(t, own.Issue(90*day, 80*day), theirs.PEM)
+	f.paths.Optional = true
+	var err error
+	f.Reloader, err = Open("public", f.paths, f.Reloader.now, f.Reloader.log)
+	require.NoError(t, err)
+	f.server = f.Config()
+	try := func(pairs ...tls.Certificate) error {
+		_, err, served := f.handshake(&tls.Config{RootCAs: own.Pool(), ServerName: "localhost", Certificates: pairs})
+		return errors.Join(err, served)
+	}
+	require.NoError(t, try(), "other senders have none")
+	require.NoError(t, try(theirs.Issue(day, time.Hour).Pair(t)))
+	require.ErrorContains(t, try(own.Issue(day, time.Hour).Pair(t)), "certificate", "of another authority")
+	require.ErrorContains(t, try(theirs.Issue(day, -time.Hour).Pair(t)), "certificate", "an expired one")
+}
+
 func TestOldVersionsOfTLSAreRefused(t *testing.T) {
 	a := testkit.NewAuthority(t)
 	f := newFolder(t, a.Issue(90*day, 80*day), nil)
